@@ -1,0 +1,218 @@
+"""A prepared data set, on disk and in memory: embeddings, conditions, and who is who.
+
+On disk it is a TFDS data set in ArrayRecord files, one row a photo, with a data card beside it.
+"""
+
+import dataclasses
+import functools
+import itertools
+import json
+import pathlib
+import shutil
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from diface_jax.data.records import SPLITS
+
+TRACKS = ('grammar', 'human')
+CARD = 'data_card.json'
+_ROWS = 'rows'
+
+
+class Row(NamedTuple):
+    """One photo as it is stored; fields as in `Split`, with the M texts of this photo."""
+
+    file: str
+    identity: int
+    embedding: np.ndarray
+    labels: np.ndarray
+    captions: list[str]
+    tracks: np.ndarray
+    said: np.ndarray
+    conditions: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """Photos (N rows) and the texts that describe them (T rows, in the photos' order).
+
+    Attributes:
+      file_N: where each photo was, relative to the data set's root.
+      identity_N: who is in it; a number that stands for the same person in every split.
+      embedding_NxD: raw output of the face encoder E.
+      label_NxA: attributes, 1, 0 or -1 for unknown.
+      photo_T: the photo a text describes.
+      track_T: 0 for the grammar's sentences, 1 for the human track: an index into TRACKS.
+      said_T: share of the attributes the grammar was allowed to say; nan for the human track.
+      text_T: the sentences.
+      c_TxC: their conditions, from the text encoder.
+    """
+
+    file_N: np.ndarray
+    identity_N: np.ndarray
+    embedding_NxD: np.ndarray
+    label_NxA: np.ndarray
+    photo_T: np.ndarray
+    track_T: np.ndarray
+    said_T: np.ndarray
+    text_T: np.ndarray
+    c_TxC: np.ndarray
+
+    def texts(self, track: str, said: float | None = None) -> np.ndarray:
+        """Rows of the texts of a track, and for the grammar of a share said when one is given."""
+        chosen = self.track_T == TRACKS.index(track)
+        return np.flatnonzero(chosen if said is None else chosen & np.isclose(self.said_T, said))
+
+    def tracks(self, said: float) -> dict[str, np.ndarray]:
+        """Text rows to measure by, of each track there is: grammar sentences at one share said."""
+        rows = {'grammar': self.texts('grammar', said), 'human': self.texts('human')}
+        return {track: some for track, some in rows.items() if len(some)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """A prepared data set: its splits by name, the names of its attributes, and its data card."""
+
+    splits: dict[str, Split]
+    attributes: tuple[str, ...]
+    card: dict[str, Any]
+
+    def labels(self, split: str, attributes: Sequence[str]) -> np.ndarray:
+        """Some attributes of a split's photos, 1, 0 or -1 for unknown; [N, len(attributes)]."""
+        columns = [self.attributes.index(name) for name in attributes]
+        return self.splits[split].label_NxA[:, columns]
+
+    def gender(self, split: str) -> np.ndarray | None:
+        """The label 'Male' of a split's photos, 1, 0 or -1; None where nobody labelled it."""
+        return self.labels(split, ['Male'])[:, 0] if 'Male' in self.attributes else None
+
+
+def another_photo(
+    rng: np.random.Generator, identity_N: np.ndarray, photo_P: np.ndarray
+) -> np.ndarray:
+    """For each photo, another one of the same identity, uniformly; -1 where there is none."""
+    order = np.argsort(identity_N, kind='stable')
+    ordered = identity_N[order]
+    place_N = np.empty_like(order)
+    place_N[order] = np.arange(len(order))
+    first = np.searchsorted(ordered, identity_N[photo_P], 'left')
+    count = np.searchsorted(ordered, identity_N[photo_P], 'right') - first
+    # Skip 1 to count - 1 places round the person's own photos.
+    skip = 1 + (rng.random(len(photo_P)) * np.maximum(count - 1, 0)).astype(int)
+    other = order[first + (place_N[photo_P] - first + skip) % np.maximum(count, 1)]
+    return np.where(count > 1, other, -1)
+
+
+def write(folder: pathlib.Path, rows: Iterable[tuple[str, Row]], splits: Sequence[str]) -> None:
+    """Writes rows of (split, row) as a TFDS data set in ArrayRecord files.
+
+    Args:
+      folder: where; rows that are there are replaced once all new ones are written.
+      rows: at least one.
+      splits: those that have rows.
+    """
+    tfds = _tfds()
+    rows = iter(rows)
+    first = next(rows)
+    building = folder / f'{_ROWS}.building'
+    shutil.rmtree(building, ignore_errors=True)
+    building.mkdir(parents=True)
+    info = tfds.core.DatasetInfo(
+        builder=tfds.core.dataset_info.DatasetIdentity(
+            name='faces', version=tfds.core.Version('1.0.0'), data_dir=str(building), module_name=''
+        ),
+        description='Face embeddings, sentences and conditions, one row a photo.',
+        features=_features(tfds, first[1]),
+    )
+    writer = tfds.core.SequentialWriter(info, 20_000, file_format='array_record')
+    writer.initialize_splits(list(splits))
+    # Each call rewrites the metadata, so rows go in by the hundred.
+    for some in _batched(itertools.chain([first], rows), 500):
+        by_split = {
+            name: [row._asdict() for split, row in some if split == name] for name in splits
+        }
+        writer.add_examples(by_split)
+    writer.close_all()
+    shutil.rmtree(folder / _ROWS, ignore_errors=True)
+    building.rename(folder / _ROWS)
+
+
+def _batched(rows: Iterable, size: int) -> Iterable[list]:
+    rows = iter(rows)
+    return iter(lambda: list(itertools.islice(rows, size)), [])
+
+
+def _tfds() -> Any:
+    """TFDS, imported late: it takes a second that `--help` need not wait for."""
+    import tensorflow_datasets
+
+    return tensorflow_datasets
+
+
+def _features(tfds: Any, row: Row) -> Any:
+    # Encoded as bytes they are written three times as fast.
+    tensor = functools.partial(tfds.features.Tensor, encoding='bytes')
+    width = row.conditions.shape[1]
+    return tfds.features.FeaturesDict(
+        {
+            'file': tfds.features.Text(),
+            'identity': np.int32,
+            'embedding': tensor(shape=row.embedding.shape, dtype=np.float32),
+            'labels': tensor(shape=row.labels.shape, dtype=np.int8),
+            'captions': tfds.features.Sequence(tfds.features.Text()),
+            'tracks': tensor(shape=(None,), dtype=np.int8),
+            'said': tensor(shape=(None,), dtype=np.float32),
+            'conditions': tensor(shape=(None, width), dtype=np.float32),
+        }
+    )
+
+
+def load(folder: pathlib.Path) -> Prepared:
+    """Reads what `write` wrote, and its data card.
+
+    Args:
+      folder: with both.
+
+    Returns:
+      All of it, in memory.
+
+    Raises:
+      FileNotFoundError: nothing complete is there; says how to make it.
+    """
+    if not (folder / CARD).is_file():
+        raise FileNotFoundError(f'no prepared data set in {folder}: run --mode=prepare first')
+    card = json.loads((folder / CARD).read_text())
+    source = _tfds().builder_from_directory(folder / _ROWS).as_data_source()
+    splits = {
+        name: _split(source[name].__getitems__(range(len(source[name]))), card)
+        for name in SPLITS
+        if card['splits'][name]['photos']
+    }
+    return Prepared(splits, tuple(card['attributes']), card)
+
+
+def _split(rows: list[dict[str, Any]], card: dict[str, Any]) -> Split:
+    count = [len(row['tracks']) for row in rows]
+    width = card['encoders']['text']['width']
+    return Split(
+        file_N=np.array([row['file'].decode() for row in rows]),
+        identity_N=np.array([row['identity'] for row in rows], np.int32),
+        embedding_NxD=np.stack([row['embedding'] for row in rows]),
+        label_NxA=np.stack([row['labels'] for row in rows]),
+        photo_T=np.repeat(np.arange(len(rows), dtype=np.int32), count),
+        track_T=np.concatenate([row['tracks'] for row in rows]),
+        said_T=np.concatenate([row['said'] for row in rows]),
+        text_T=np.array([text.decode() for row in rows for text in row['captions']], object),
+        c_TxC=np.concatenate([row['conditions'].reshape(-1, width) for row in rows]),
+    )
+
+
+def summary(card: dict[str, Any]) -> str:
+    """The counts of a data card in one line."""
+    splits = '; '.join(
+        f'{name}: ' + ', '.join(f'{count} {what}' for what, count in counts.items())
+        for name, counts in card['splits'].items()
+    )
+    return f'{splits}; {len(card["no_embedding"])} photos without an embedding'

@@ -1,0 +1,60 @@
+"""Which reader reads a data set."""
+
+import pathlib
+
+from diface_jax.data import celeba, lfw
+from diface_jax.data.celeba import read_celeba
+from diface_jax.data.celeba_tfds import find_celeb_a, read_celeb_a_tfds
+from diface_jax.data.folder import read_folder
+from diface_jax.data.lfw import read_lfw
+from diface_jax.data.records import DataSet
+
+LAYOUTS = ('auto', 'celeba', 'celeb_a_tfds', 'lfw', 'folder')
+
+
+def read(
+    root: str | pathlib.Path,
+    layout: str = 'auto',
+    shares: tuple[float, float, float] = (0.8, 0.1, 0.1),
+    seed: int = 0,
+) -> DataSet:
+    """Reads a data set.
+
+    Args:
+      root: its folder.
+      layout: one of LAYOUTS; 'auto' looks at what lies in `root`.
+      shares: of identities for train, validation and test, where a layout brings no split of its
+        own (lfw, folder); (0, 0, 1) makes all of it test.
+      seed: of that draw.
+
+    Returns:
+      Photos, problems, and how to read an image.
+
+    Raises:
+      FileNotFoundError: `root`, or something the layout needs, is not there.
+      ValueError: `layout` or `shares` are none, or the data set contradicts itself.
+    """
+    root = pathlib.Path(root)
+    if not root.is_dir():
+        raise FileNotFoundError(f'no folder {root}: set config.data.root to the data set')
+    match find_layout(root) if layout == 'auto' else layout:
+        case 'celeba':
+            return read_celeba(root)
+        case 'celeb_a_tfds':
+            return read_celeb_a_tfds(root)
+        case 'lfw':
+            return read_lfw(root, shares, seed)
+        case 'folder':
+            return read_folder(root, shares, seed)
+        case unknown:
+            raise ValueError(f'no layout {unknown!r}: choose from {", ".join(LAYOUTS)}')
+
+
+def find_layout(root: pathlib.Path) -> str:
+    """The layout of a folder, by the names in it; 'folder' when nothing tells otherwise."""
+    names = {path.name for path in root.iterdir()}
+    if names & {celeba.IMAGES, celeba.IDENTITIES, celeba.PARTITION, celeba.ATTRIBUTES}:
+        return 'celeba'
+    if find_celeb_a(root):
+        return 'celeb_a_tfds'
+    return 'lfw' if names & {*lfw.IMAGES, *lfw.LABELS} else 'folder'

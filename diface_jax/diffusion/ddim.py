@@ -1,0 +1,95 @@
+"""The DDIM sampler: noise in, an embedding out, in a chosen number of steps T~.
+
+Song, Meng & Ermon 2021, "Denoising diffusion implicit models". A pure function of a denoiser; it
+knows no network. With eta = 0 it is an integrator of the probability-flow ODE, which transports
+N(0, I) onto p(x0 | c): recognition without generation (DiFace, section 3).
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from diface_jax.diffusion.schedule import LogSnr, alpha_sigma
+
+# (x_t_BxD, log_snr_Bx1) -> the estimate of x0_BxD
+Denoiser = Callable[[jax.Array, jax.Array], jax.Array]
+
+
+def ddim(
+    denoise: Denoiser,
+    x_T_BxD: jax.Array,
+    log_snr: LogSnr,
+    num_steps: int,
+    eta: float = 0.0,
+    key: jax.Array | None = None,
+) -> jax.Array:
+    """Carries noise to embeddings along `num_steps` equal steps of time, from t = 1 to t = 0.
+
+    Args:
+      denoise: estimate of x0 from (x_t, log SNR).
+      x_T_BxD: the start, drawn from N(0, I).
+      log_snr: the schedule the denoiser was trained on.
+      num_steps: T~ >= 1. One step is the posterior mean E[x0 | c], with x_T ignored by an ideal
+        denoiser; many steps are a sample of p(x0 | c).
+      eta: 0 is deterministic; 1 is DDPM's ancestral sampling (DDIM, equation 16).
+      key: random key, needed when eta > 0.
+
+    Returns:
+      x0_BxD.
+    """
+    if num_steps < 1:
+        raise ValueError(f'the sampler needs at least one step, got num_steps={num_steps}')
+    if eta and key is None:
+        raise ValueError('eta > 0 adds noise at every step: give the sampler a key')
+    times = jnp.linspace(1.0, 0.0, num_steps + 1)[:-1]
+    keys = jax.random.split(key, num_steps) if eta else jnp.zeros((num_steps, 0))
+
+    def step(x_t: jax.Array, now: tuple) -> tuple[jax.Array, None]:
+        t, t_next, step_key = now
+        return _step(denoise, x_t, log_snr(t), log_snr(t_next), eta, step_key), None
+
+    x_t, _ = jax.lax.scan(step, x_T_BxD, (times[:-1], times[1:], keys[:-1]))
+    # The last step goes to t = 0, where x is the estimate itself.
+    return denoise(x_t, jnp.full((len(x_t), 1), log_snr(times[-1])))
+
+
+def _step(
+    denoise: Denoiser,
+    x_t: jax.Array,
+    log_snr_t: jax.Array,
+    log_snr_s: jax.Array,
+    eta: float,
+    key: jax.Array,
+) -> jax.Array:
+    """From time t to the earlier time s (DDIM, equation 12)."""
+    alpha_t, sigma_t = alpha_sigma(log_snr_t)
+    alpha_s, sigma_s = alpha_sigma(log_snr_s)
+    x0 = denoise(x_t, jnp.full((len(x_t), 1), log_snr_t))
+    eps = (x_t - alpha_t * x0) / sigma_t
+    if not eta:
+        return alpha_s * x0 + sigma_s * eps
+    fresh = eta * (sigma_s / sigma_t) * jnp.sqrt(1.0 - (alpha_t / alpha_s) ** 2)
+    noise = jax.random.normal(key, x_t.shape)
+    return alpha_s * x0 + jnp.sqrt(sigma_s**2 - fresh**2) * eps + fresh * noise
+
+
+def guided(conditional: Denoiser, unconditional: Denoiser, scale: float) -> Denoiser:
+    """Classifier-free guidance (Ho & Salimans 2022): scale 1 is the plain conditional denoiser.
+
+    Args:
+      conditional: denoiser given c.
+      unconditional: denoiser with c dropped.
+      scale: 0 ignores the text, 1 is none, above 1 exaggerates what the text says.
+
+    Returns:
+      A denoiser. With scale 1 it is `conditional` itself, at half the cost.
+    """
+    if scale == 1.0:
+        return conditional
+
+    def denoise(x_t_BxD: jax.Array, log_snr_Bx1: jax.Array) -> jax.Array:
+        without = unconditional(x_t_BxD, log_snr_Bx1)
+        return without + scale * (conditional(x_t_BxD, log_snr_Bx1) - without)
+
+    return denoise

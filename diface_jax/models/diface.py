@@ -1,0 +1,113 @@
+"""DiFace as pure functions of its parameters: denoise, recover, refine.
+
+The modules of D and R are split once into a static part, kept here, and a plain pytree of
+parameters {'score': ..., 'refine': ...}, passed in.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+from flax import nnx
+
+from diface_jax.diffusion import schedule
+from diface_jax.diffusion.ddim import Denoiser, ddim, guided
+from diface_jax.models.refine import RefinementNetwork
+from diface_jax.models.score import ScoreNetwork
+
+Params = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampling:
+    """How a text becomes an embedding.
+
+    Attributes:
+      num_steps: T~, DDIM steps.
+      num_samples: K, samples a text, averaged before refinement; 1 is the literal method.
+      guidance: classifier-free guidance scale; 1 is none.
+      eta: noise added at each step; 0 is the probability-flow ODE.
+    """
+
+    num_steps: int
+    num_samples: int = 1
+    guidance: float = 1.0
+    eta: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class DiFace:
+    """D and R without their parameters, and the noise schedule they share."""
+
+    score: nnx.GraphDef
+    refinement: nnx.GraphDef
+    log_snr: schedule.LogSnr
+    embedding_dim: int
+
+    def denoiser(
+        self,
+        params: Params,
+        c_BxC: jax.Array,
+        keep_c_Bx1: jax.Array | None = None,
+        dropout_key: jax.Array | None = None,
+    ) -> Denoiser:
+        """D given the texts c, as a function (x_t_BxD, log_snr_Bx1) -> x0_BxD."""
+        network = nnx.merge(self.score, params['score'])
+        return lambda x_t, log_snr: network(x_t, log_snr, c_BxC, keep_c_Bx1, dropout_key)
+
+    def refine(
+        self, params: Params, x0_BxD: jax.Array, dropout_key: jax.Array | None = None
+    ) -> jax.Array:
+        """R: embeddings to unit vectors f_BxF."""
+        return nnx.merge(self.refinement, params['refine'])(x0_BxD, dropout_key)
+
+    def recover(
+        self,
+        params: Params,
+        c_BxC: jax.Array,
+        key: jax.Array,
+        sampling: Sampling,
+        dropout_key: jax.Array | None = None,
+    ) -> jax.Array:
+        """Embeddings of texts: the mean of K samples of p(x0 | c) by DDIM; x0_BxD."""
+        start_key, noise_key = jax.random.split(key)
+        K = sampling.num_samples
+        c = jnp.repeat(c_BxC, K, axis=0)
+        nothing = jnp.zeros((len(c), 1), bool)
+        denoise = guided(
+            self.denoiser(params, c, dropout_key=dropout_key),
+            self.denoiser(params, c, nothing, dropout_key),
+            sampling.guidance,
+        )
+        x_T = jax.random.normal(start_key, (len(c), self.embedding_dim))
+        x0 = ddim(denoise, x_T, self.log_snr, sampling.num_steps, sampling.eta, noise_key)
+        return x0.reshape(-1, K, self.embedding_dim).mean(axis=1)
+
+
+def build(
+    config: ml_collections.ConfigDict, embedding_dim: int, condition_dim: int, key: jax.Array
+) -> tuple[DiFace, Params]:
+    """D and R as `config.model` and `config.diffusion` say, freshly initialised.
+
+    Args:
+      config: the whole config.
+      embedding_dim: D.
+      condition_dim: C.
+      key: random key of the initial parameters.
+
+    Returns:
+      The model and its parameters; call it under `jax.jit` to have them born sharded.
+    """
+    score_key, refine_key = jax.random.split(key)
+    score = ScoreNetwork(
+        embedding_dim, condition_dim, rngs=nnx.Rngs(score_key), **config.model.score
+    )
+    refine = RefinementNetwork(embedding_dim, rngs=nnx.Rngs(refine_key), **config.model.refine)
+    score_def, score_params = nnx.split(score, nnx.Param)
+    refine_def, refine_params = nnx.split(refine, nnx.Param)
+    model = DiFace(
+        score_def, refine_def, schedule.by_name(config.diffusion.schedule), embedding_dim
+    )
+    return model, {'score': score_params, 'refine': refine_params}

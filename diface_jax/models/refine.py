@@ -1,0 +1,52 @@
+"""R, the refinement network: embeddings to F, the space made for matching.
+
+It is applied to both sides, what D recovers from a text and what E sees in a photo (DiFace, section
+3; the paper does not describe the network: this one is our choice).
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+
+class RefinementNetwork(nnx.Module):
+    """f = unit(A x + MLP(x)), where the MLP starts at zero.
+
+    Args:
+      embedding_dim: D, the width of x0.
+      feature_dim: F, the width of f.
+      width: hidden units of the MLP.
+      dropout: share of hidden units dropped in training.
+    """
+
+    def __init__(
+        self,
+        embedding_dim: int,
+        feature_dim: int,
+        *,
+        width: int,
+        dropout: float,
+        rngs: nnx.Rngs,
+    ):
+        self.linear = nnx.Linear(
+            embedding_dim, feature_dim, kernel_init=_identity, use_bias=False, rngs=rngs
+        )
+        self.up = nnx.Linear(embedding_dim, width, rngs=rngs)
+        self.dropout = nnx.Dropout(dropout)
+        self.down = nnx.Linear(width, feature_dim, kernel_init=nnx.initializers.zeros, rngs=rngs)
+
+    def __call__(self, x0_BxD: jax.Array, dropout_key: jax.Array | None = None) -> jax.Array:
+        """Unit vectors f_BxF; `dropout_key` is given in training, None means no dropout."""
+        rngs = None if dropout_key is None else nnx.Rngs(dropout=dropout_key)
+        hidden = nnx.silu(self.up(x0_BxD))
+        hidden = self.dropout(hidden, deterministic=rngs is None, rngs=rngs)
+        return unit(self.linear(x0_BxD) + self.down(hidden))
+
+
+def unit(x_BxF: jax.Array) -> jax.Array:
+    """Rows scaled to length 1; a zero row stays zero, and so does its gradient."""
+    return x_BxF * jax.lax.rsqrt(jnp.maximum(jnp.sum(x_BxF**2, axis=-1, keepdims=True), 1e-12))
+
+
+def _identity(key: jax.Array, shape: tuple[int, int], dtype: jnp.dtype) -> jax.Array:
+    return jnp.eye(*shape, dtype=dtype)

@@ -1,0 +1,105 @@
+"""D, the score network: (x_t, t, c) to its estimate of x0.
+
+An MLP-ResNet whose blocks are modulated by time and text through AdaLN-zero (Peebles & Xie 2023,
+"Scalable diffusion models with transformers", section 3.2): every block starts as the identity.
+The DiFace paper does not describe its network; this one is our choice.
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from diface_jax.diffusion.parameterization import to_x0
+
+_zeros = nnx.initializers.zeros_init()
+
+
+def fourier_features(log_snr_Bx1: jax.Array, width: int) -> jax.Array:
+    """Sines and cosines of the log SNR at geometric frequencies; [B, width]."""
+    frequencies = jnp.exp(jnp.linspace(jnp.log(0.1), jnp.log(10.0), width // 2))
+    angles = log_snr_Bx1 * frequencies
+    return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)
+
+
+class Block(nnx.Module):
+    """h + gate * MLP(LayerNorm(h) * (1 + scale) + shift); shift, scale and gate come from y."""
+
+    def __init__(self, width: int, dropout: float, *, rngs: nnx.Rngs):
+        self.norm = nnx.LayerNorm(width, use_bias=False, use_scale=False, rngs=rngs)
+        self.modulation = nnx.Linear(
+            width, 3 * width, kernel_init=_zeros, bias_init=_zeros, rngs=rngs
+        )
+        self.up = nnx.Linear(width, 2 * width, rngs=rngs)
+        self.dropout = nnx.Dropout(dropout)
+        self.down = nnx.Linear(2 * width, width, rngs=rngs)
+
+    def __call__(self, h_BxH: jax.Array, y_BxH: jax.Array, rngs: nnx.Rngs | None) -> jax.Array:
+        shift, scale, gate = jnp.split(self.modulation(y_BxH), 3, axis=-1)
+        h = self.norm(h_BxH) * (1.0 + scale) + shift
+        h = self.dropout(nnx.silu(self.up(h)), deterministic=rngs is None, rngs=rngs)
+        return h_BxH + gate * self.down(h)
+
+
+class ScoreNetwork(nnx.Module):
+    """D: estimates x0 from (x_t, log SNR, c), whatever it predicts inside.
+
+    Args:
+      embedding_dim: D, the width of x0.
+      condition_dim: C, the width of c.
+      width: H, the width of the residual stream.
+      depth: number of blocks.
+      dropout: share of hidden units dropped in training.
+      prediction: 'x0', 'eps' or 'v'.
+    """
+
+    def __init__(
+        self,
+        embedding_dim: int,
+        condition_dim: int,
+        *,
+        width: int,
+        depth: int,
+        dropout: float,
+        prediction: str,
+        rngs: nnx.Rngs,
+    ):
+        self.prediction = prediction
+        self.embed_x = nnx.Linear(embedding_dim, width, rngs=rngs)
+        self.embed_c = nnx.Linear(condition_dim, width, rngs=rngs)
+        self.no_c = nnx.Param(jnp.zeros((condition_dim,)))
+        self.embed_t = nnx.Linear(width, width, rngs=rngs)
+        self.dropout = nnx.Dropout(dropout)
+        self.blocks = nnx.List([Block(width, dropout, rngs=rngs) for _ in range(depth)])
+        self.norm = nnx.LayerNorm(width, rngs=rngs)
+        self.out = nnx.Linear(width, embedding_dim, rngs=rngs)
+
+    def __call__(
+        self,
+        x_t_BxD: jax.Array,
+        log_snr_Bx1: jax.Array,
+        c_BxC: jax.Array,
+        keep_c_Bx1: jax.Array | None = None,
+        dropout_key: jax.Array | None = None,
+    ) -> jax.Array:
+        """The estimate of x0.
+
+        Args:
+          x_t_BxD: noisy embeddings.
+          log_snr_Bx1: their log SNR, which stands for t.
+          c_BxC: text conditions.
+          keep_c_Bx1: False where the text is dropped (classifier-free guidance); None keeps all.
+          dropout_key: random key of dropout in training; None means no dropout.
+
+        Returns:
+          x0_BxD.
+        """
+        if keep_c_Bx1 is not None:
+            c_BxC = jnp.where(keep_c_Bx1, c_BxC, self.no_c[...])
+        rngs = None if dropout_key is None else nnx.Rngs(dropout=dropout_key)
+        time = self.embed_t(fourier_features(log_snr_Bx1, self.embed_t.in_features))
+        y = nnx.silu(time + self.embed_c(c_BxC))
+        y = self.dropout(y, deterministic=rngs is None, rngs=rngs)
+        h = self.embed_x(x_t_BxD)
+        for block in self.blocks:
+            h = block(h, y, rngs)
+        return to_x0(self.out(self.norm(h)), x_t_BxD, log_snr_Bx1, self.prediction)

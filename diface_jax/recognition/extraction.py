@@ -1,0 +1,96 @@
+"""DiFace's features: what the sampler and R make of texts, and R of photos."""
+
+import functools
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from diface_jax import parallel
+from diface_jax.data.prepared import Split
+from diface_jax.models.diface import DiFace, Params, Sampling
+from diface_jax.models.normalise import Normalisation
+from diface_jax.recognition.baselines import Features, unit
+
+
+class Extractor:
+    """Texts and photos to features, in batches of one shape, sharded over the mesh.
+
+    Args:
+      model: D and R.
+      sampling: how texts become embeddings.
+      mesh: the devices.
+      batch_size: rows a batch, rounded up to a multiple of the devices.
+    """
+
+    def __init__(self, model: DiFace, sampling: Sampling, mesh: Mesh, batch_size: int = 512):
+        self._batch_size = -(-batch_size // mesh.size) * mesh.size
+        everywhere, rows = parallel.replicated(mesh), parallel.by_row(mesh)
+        self._recover = jax.jit(
+            functools.partial(model.recover, sampling=sampling),
+            in_shardings=(everywhere, rows, everywhere),
+            out_shardings=rows,
+        )
+        self._refine = jax.jit(
+            model.refine, in_shardings=(everywhere, rows), out_shardings=rows
+        )
+
+    def features(
+        self,
+        params: Params,
+        split: Split,
+        texts: np.ndarray,
+        normalise: Normalisation,
+        key: jax.Array,
+    ) -> Features:
+        """Features in F of a split: R of recovered texts, and R of photos.
+
+        Args:
+          params: of D and R.
+          split: photos and texts.
+          texts: rows of the texts to recover; the others' features stay zero.
+          normalise: from raw embeddings to x0.
+          key: random key of the samples.
+        """
+        x0_TxD = self.recovered(params, split.c_TxC[texts], key)
+        f_photo = self._refined(params, normalise(split.embedding_NxD))
+        return Features(spread(self._refined(params, x0_TxD), texts, len(split.c_TxC)), f_photo)
+
+    def literal(
+        self,
+        params: Params,
+        split: Split,
+        texts: np.ndarray,
+        normalise: Normalisation,
+        key: jax.Array,
+    ) -> Features:
+        """Features in X0, without R; arguments as in `features`."""
+        x0_TxD = unit(self.recovered(params, split.c_TxC[texts], key))
+        return Features(
+            spread(x0_TxD, texts, len(split.c_TxC)), unit(normalise(split.embedding_NxD))
+        )
+
+    def recovered(self, params: Params, c_TxC: np.ndarray, key: jax.Array) -> np.ndarray:
+        """x0_TxD recovered from conditions; each batch draws its noise from its own key."""
+        parts = [
+            self._recover(params, some, jax.random.fold_in(key, i))
+            for i, some in enumerate(self._padded(c_TxC))
+        ]
+        return np.concatenate(parts)[: len(c_TxC)]
+
+    def _refined(self, params: Params, x0_NxD: np.ndarray) -> np.ndarray:
+        parts = [self._refine(params, some) for some in self._padded(x0_NxD)]
+        return np.concatenate(parts)[: len(x0_NxD)]
+
+    def _padded(self, rows_NxW: np.ndarray) -> np.ndarray:
+        """[batches, batch_size, W], filled up with zeros."""
+        missing = -len(rows_NxW) % self._batch_size
+        filled = np.pad(rows_NxW, ((0, missing), (0, 0)))
+        return filled.reshape(-1, self._batch_size, rows_NxW.shape[1])
+
+
+def spread(f_PxF: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
+    """Rows put where they belong among `count`, the others zero."""
+    f_TxF = np.zeros((count, f_PxF.shape[1]), np.float32)
+    f_TxF[rows] = f_PxF
+    return f_TxF

@@ -1,0 +1,111 @@
+"""The two losses of the joint step: denoising for D, identity-aware contrast for R (and D)."""
+
+import jax
+import jax.numpy as jnp
+
+from diface_jax.diffusion.ddim import Denoiser
+from diface_jax.diffusion.parameterization import min_snr_weight
+from diface_jax.diffusion.schedule import LogSnr, alpha_sigma, sample_times
+
+_MINUS_INFINITY = -1e9
+
+
+def denoising_loss(
+    denoise: Denoiser,
+    x0_BxD: jax.Array,
+    key: jax.Array,
+    log_snr: LogSnr,
+    num_levels: int,
+    gamma: float,
+) -> jax.Array:
+    """Min-SNR weighted squared error of the estimate of x0, the mean over rows and dimensions.
+
+    Args:
+      denoise: D given the texts of the rows.
+      x0_BxD: clean embeddings.
+      key: random key of times and noise.
+      log_snr: the schedule.
+      num_levels: T; 0 is continuous time.
+      gamma: where Min-SNR cuts the weight.
+
+    Returns:
+      A scalar, 1 at most for an estimate of zero (x0 has unit variance).
+    """
+    time_key, noise_key = jax.random.split(key)
+    snr_Bx1 = log_snr(sample_times(time_key, len(x0_BxD), num_levels))[:, None]
+    alpha, sigma = alpha_sigma(snr_Bx1)
+    x_t = alpha * x0_BxD + sigma * jax.random.normal(noise_key, x0_BxD.shape)
+    error_Bx1 = jnp.mean((denoise(x_t, snr_Bx1) - x0_BxD) ** 2, axis=-1, keepdims=True)
+    return jnp.mean(min_snr_weight(snr_Bx1, gamma) * error_Bx1)
+
+
+def identity_contrast(
+    logits_AxB: jax.Array, positive_AxB: jax.Array, ignore_AxB: jax.Array
+) -> jax.Array:
+    """Identity-aware InfoNCE in one direction (van den Oord et al. 2018; several positives as in
+    Khosla et al. 2020, "Supervised contrastive learning", equation 2).
+
+    Args:
+      logits_AxB: scaled similarities of anchors (rows) to candidates (columns).
+      positive_AxB: True where the candidate shows the anchor's identity; at least one a row.
+      ignore_AxB: True where a candidate counts neither for nor against, such as a stranger whose
+        caption is the same. Positives win over it.
+
+    Returns:
+      A scalar: the mean over rows of the mean over the row's positives of -log softmax.
+    """
+    logits = jnp.where(ignore_AxB & ~positive_AxB, _MINUS_INFINITY, logits_AxB)
+    log_p = jax.nn.log_softmax(logits, axis=-1)
+    count = jnp.sum(positive_AxB, axis=-1)
+    return -jnp.mean(jnp.sum(jnp.where(positive_AxB, log_p, 0.0), axis=-1) / count)
+
+
+def symmetric_contrast(
+    similarity_AxB: jax.Array,
+    log_scale: jax.Array,
+    positive_AxB: jax.Array,
+    ignore_AxB: jax.Array,
+) -> jax.Array:
+    """`identity_contrast` from texts to photos and back, averaged.
+
+    Args:
+      similarity_AxB: cosines of text features and photo features.
+      log_scale: learned log of the inverse temperature.
+      positive_AxB: same identity.
+      ignore_AxB: pairs left out.
+
+    Returns:
+      A scalar.
+    """
+    logits = similarity_AxB * jnp.exp(jnp.minimum(log_scale, jnp.log(100.0)))
+    there = identity_contrast(logits, positive_AxB, ignore_AxB)
+    back = identity_contrast(logits.T, positive_AxB.T, ignore_AxB.T)
+    return 0.5 * (there + back)
+
+
+def margin_loss(
+    cosine_BxN: jax.Array, identity_B: jax.Array, kind: str, margin: float, scale: float
+) -> jax.Array:
+    """Classification of training identities with a margin on the true one.
+
+    Args:
+      cosine_BxN: cosines of features to the unit prototypes of N training identities.
+      identity_B: true classes.
+      kind: 'cosface' (Wang et al. 2018: cos - m) or 'arcface' (Deng et al. 2019: cos(angle + m)).
+      margin: m, in cosine or in radians.
+      scale: inverse temperature.
+
+    Returns:
+      A scalar, the mean cross-entropy.
+    """
+    true_Bx1 = jnp.take_along_axis(cosine_BxN, identity_B[:, None], axis=1)
+    if kind == 'cosface':
+        harder_Bx1 = true_Bx1 - margin
+    elif kind == 'arcface':
+        inside = jnp.clip(true_Bx1, -1.0 + 1e-6, 1.0 - 1e-6)
+        harder_Bx1 = jnp.cos(jnp.minimum(jnp.arccos(inside) + margin, jnp.pi))
+    else:
+        raise ValueError(f"unknown margin head {kind!r}: choose 'cosface' or 'arcface'")
+    is_true = jax.nn.one_hot(identity_B, cosine_BxN.shape[1], dtype=bool)
+    log_p = jax.nn.log_softmax(scale * jnp.where(is_true, harder_Bx1, cosine_BxN), axis=-1)
+    return -jnp.mean(jnp.take_along_axis(log_p, identity_B[:, None], axis=1))

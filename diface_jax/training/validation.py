@@ -1,0 +1,73 @@
+"""How good the model is on validation, and the thresholds it would use."""
+
+from typing import NamedTuple
+
+import jax
+import ml_collections
+import numpy as np
+from jax.sharding import Mesh
+
+from diface_jax.data.prepared import TRACKS, Prepared
+from diface_jax.models.diface import DiFace, Params, Sampling
+from diface_jax.models.normalise import Normalisation
+from diface_jax.recognition import protocols, verification
+from diface_jax.recognition.baselines import Features
+from diface_jax.recognition.extraction import Extractor
+
+# Fixed, so that every method and every step is judged on the same pairs.
+EFFORT = protocols.Effort(draws=4, resamples=0, seed=20_000)
+
+
+class Validation(NamedTuple):
+    """The outcome: numbers for the log, and a threshold for each condition."""
+
+    metrics: dict[str, float]
+    thresholds: dict[str, float]
+
+
+class ValidationPairs:
+    """The validation split's pairs, the same for every method.
+
+    'validation/auc' of a method is the mean of the two protocols' on grammar sentences (on the
+    human track where there are none): what early stopping and every other choice goes by.
+    """
+
+    def __init__(self, data: Prepared, said: float):
+        if 'validation' not in data.splits:
+            raise ValueError(
+                'no validation photo to choose by: give data.shares a share for validation, or draw '
+                'the split anew with another data.split_seed'
+            )
+        self.split = data.splits['validation']
+        self._texts = self.split.tracks(said)
+        if not self._texts:
+            raise ValueError('no validation photo has a sentence to choose by')
+        gender_N = data.gender('validation')
+        self._draws = {
+            condition: protocols.draws_of(
+                self.split, self._texts[condition.track], condition, gender_N, EFFORT
+            )
+            for condition in protocols.conditions(tuple(self._texts), gender_N is not None)
+        }
+
+    def judge(self, features: Features) -> Validation:
+        """AUCs and thresholds of a method's features of the validation split."""
+        metrics, thresholds = {}, {}
+        for condition, draws in self._draws.items():
+            thresholds[condition.name] = protocols.threshold(features, draws)
+            if condition.impostors == 'random':
+                curves = [
+                    verification.roc(protocols.scores(features, pairs), pairs.genuine_P)
+                    for pairs in draws
+                ]
+                name = f'validation/auc/{condition.track}/{condition.protocol}'
+                metrics[name] = float(np.mean([verification.auc(curve) for curve in curves]))
+        track = next(iter(self._texts))
+        both = [metrics[f'validation/auc/{track}/{p}'] for p in verification.PROTOCOLS]
+        metrics['validation/auc'] = float(np.mean(both))
+        return Validation(metrics, thresholds)
+
+    @property
+    def texts(self) -> np.ndarray:
+        """Rows of all texts that pairs are drawn from."""
+        return np.sort(np.concatenate(list(self._texts.values())))

@@ -1,0 +1,39 @@
+"""Packaging of diface_jax."""
+
+import pathlib
+
+from setuptools import find_packages, setup
+
+setup(
+    name='diface_jax',
+    version='0.1.0',
+    description='Recognise faces from words: DiFace (arXiv 2312.01367) in JAX',
+    long_description=(pathlib.Path(__file__).parent / 'README.md').read_text(encoding='utf-8'),
+    long_description_content_type='text/markdown',
+    license='Apache-2.0',
+    license_files=['LICENSE'],
+    python_requires='>=3.11',
+    packages=find_packages(include=['diface_jax', 'diface_jax.*']),
+    install_requires=[
+        'absl-py>=2.1',
+        'array_record>=0.8',
+        'flax>=0.12',
+        'importlib_resources>=6',
+        'jax>=0.9',
+        'ml-collections>=1.0',
+        'numpy>=2.0',
+        'optax>=0.2.5',
+        'orbax-checkpoint>=0.11.30',
+        'safetensors>=0.5',
+        'scipy>=1.14',
+        'tensorflow-datasets>=4.9.8',
+        'tqdm>=4.66',
+        'transformers>=5.0',
+    ],
+    extras_require={
+        'faces': ['dlib-bin>=20.0', 'face-recognition-models==0.3.0', 'pillow>=11'],
+        'tfds': ['tensorflow>=2.18'],
+        'test': ['pytest>=8', 'ruff==0.17.6'],
+    },
+    entry_points={'console_scripts': ['diface=diface_jax.main:cli']},
+)

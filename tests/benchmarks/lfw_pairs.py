@@ -1,0 +1,84 @@
+"""Face verification by E on LFW's pairs: are these two photos of one person?
+
+    python -m tests.benchmarks.lfw_pairs --root=PATH
+
+PATH holds pairs.txt and lfw-deepfunneled/. Prints the accuracy: the distance threshold is chosen on
+nine tenths of the pairs and used on the last, ten times over, as LFW's view 2 does.
+"""
+
+import argparse
+import concurrent.futures
+import multiprocessing
+import pathlib
+
+import numpy as np
+from tqdm import tqdm
+
+from diface_jax.data.lfw import LANDMARKS_5x2
+from diface_jax.encoders.face import align, dlib_resnet
+
+Pair = tuple[str, str, bool]
+
+
+def read_pairs(path: pathlib.Path) -> list[Pair]:
+    """The two files of each pair, relative to the folder of images, and whether one person's."""
+    pairs = []
+    for line in path.read_text().splitlines()[1:]:
+        fields = line.split('\t')
+        first, second = (fields[0], fields[1]), (fields[-2], fields[-1])
+        if len(fields) == 3:
+            second = (fields[0], fields[2])
+        files = [f'{name}/{name}_{int(number):04d}.jpg' for name, number in (first, second)]
+        pairs.append((*files, len(fields) == 3))
+    return pairs
+
+
+def chip(path: pathlib.Path) -> np.ndarray:
+    """The face chip of a photo that is aligned as LFW's are."""
+    return align.align_photo(path.read_bytes(), LANDMARKS_5x2).chip
+
+
+def distances(chips: dict[str, np.ndarray], pairs: list[Pair]) -> np.ndarray:
+    """The Euclidean distance between the embeddings of each pair."""
+    files = list(chips)
+    x_NxD = dlib_resnet.embed(dlib_resnet.load(), np.stack([chips[file] for file in files]))
+    embedding = dict(zip(files, x_NxD, strict=True))
+    return np.array([np.linalg.norm(embedding[a] - embedding[b]) for a, b, _ in pairs])
+
+
+def best_threshold(distance_N: np.ndarray, same_N: np.ndarray) -> float:
+    """The distance under which calling a pair one person is right most often."""
+    candidates = np.sort(distance_N)
+    right = [np.mean((distance_N < threshold) == same_N) for threshold in candidates]
+    return float(candidates[int(np.argmax(right))])
+
+
+def accuracy(distance_N: np.ndarray, same_N: np.ndarray, folds: int = 10) -> float:
+    """The share of right answers, each with a threshold from the other folds."""
+    right_N = np.empty(len(distance_N), bool)
+    fold_N = np.random.default_rng(0).permutation(len(distance_N)) % folds
+    for fold in range(folds):
+        here_N = fold_N == fold
+        threshold = best_threshold(distance_N[~here_N], same_N[~here_N])
+        right_N[here_N] = (distance_N[here_N] < threshold) == same_N[here_N]
+    return float(right_N.mean())
+
+
+def main() -> None:
+    """Prints the accuracy on all pairs."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--root', type=pathlib.Path, required=True, help='the folder of LFW')
+    root = parser.parse_args().root
+    pairs = read_pairs(root / 'pairs.txt')
+    files = sorted({file for pair in pairs for file in pair[:2]})
+    paths = [root / 'lfw-deepfunneled' / file for file in files]
+    context = multiprocessing.get_context('spawn')
+    with concurrent.futures.ProcessPoolExecutor(mp_context=context) as pool:
+        found = list(tqdm(pool.map(chip, paths, chunksize=32), total=len(paths), desc='faces'))
+    distance_N = distances(dict(zip(files, found, strict=True)), pairs)
+    same_N = np.array([same for _, _, same in pairs])
+    print(f'{100 * accuracy(distance_N, same_N):.2f}% of {len(pairs)} pairs, {len(files)} photos')
+
+
+if __name__ == '__main__':
+    main()
