@@ -1,4 +1,4 @@
-"""Every method of the results table, each fitted on the same training rows and tuned on validation."""
+"""Every method of the results table, fitted on the same rows and tuned on validation."""
 
 import dataclasses
 import functools
@@ -126,7 +126,9 @@ class Comparison:
         def as_method(fitted: towers.Towers) -> Method:
             def method(data: Prepared, name: str) -> Features:
                 some = data.splits[name]
-                found = towers.features(fitted, jnp.asarray(some.c_TxC), jnp.asarray(self._x0(some)))
+                found = towers.features(
+                    fitted, jnp.asarray(some.c_TxC), jnp.asarray(self._x0(some))
+                )
                 return Features(*map(np.asarray, found))
 
             return method

@@ -3,7 +3,6 @@
 import json
 import pathlib
 import subprocess
-from typing import Any
 
 import ml_collections
 from absl import logging
@@ -38,12 +37,14 @@ def evaluate(
       SettingsDifferError: `out` is of other settings, or `data` of other encoders than the model.
       ValueError: `data` has no test split.
     """
-    settings = stages.plain({
-        'evaluate': config.evaluate.to_dict(),
-        'training': trained.settings,
-        'step': trained.step,
-        'data': data.card['settings'],
-    })
+    settings = stages.plain(
+        {
+            'evaluate': config.evaluate.to_dict(),
+            'training': trained.settings,
+            'step': trained.step,
+            'data': data.card['settings'],
+        }
+    )
     if out.is_file():
         made = json.loads(out.read_text())
         stages.require_same(str(out), made['settings'], settings)

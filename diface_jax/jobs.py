@@ -1,10 +1,10 @@
 """The jobs of the main program, and where in a workdir each leaves what it makes.
 
-    WORKDIR/prepared/NAME/          a prepared data set: rows, data card, cache of slow parts
-    WORKDIR/checkpoints/            the latest and the best
-    WORKDIR/metrics.jsonl           a line an evaluation on validation
-    WORKDIR/training.json           written when training is done
-    WORKDIR/evaluation.json         the results; evaluation_NAME.json on another data set
+WORKDIR/prepared/NAME/          a prepared data set: rows, data card, cache of slow parts
+WORKDIR/checkpoints/            the latest and the best
+WORKDIR/metrics.jsonl           a line an evaluation on validation
+WORKDIR/training.json           written when training is done
+WORKDIR/evaluation.json         the results; evaluation_NAME.json on another data set
 """
 
 import pathlib
@@ -44,7 +44,6 @@ def folder_of(workdir: pathlib.Path, data: ml_collections.ConfigDict) -> pathlib
     if not data.root:
         raise ValueError('no data set: give --config.data.root=FOLDER')
     return workdir / 'prepared' / pathlib.Path(data.root).resolve().name
-
 
 
 def _prepare(config: ml_collections.ConfigDict, workdir: pathlib.Path, overwrite: bool) -> None:

@@ -1,5 +1,6 @@
 """The command line: `python -m diface_jax.main --config=... --workdir=...`. No logic here."""
 
+import logging as std_logging
 import pathlib
 import sys
 
@@ -29,6 +30,8 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f'unexpected arguments: {" ".join(argv[1:])}')
     logging.set_verbosity(logging.INFO)
+    # Which back ends JAX did not find is nobody's concern here.
+    std_logging.getLogger('jax').setLevel(std_logging.WARNING)
     modes = jobs.ORDER if _MODE.value == 'all' else (_MODE.value,)
     try:
         for mode in modes:

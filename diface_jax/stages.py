@@ -1,7 +1,7 @@
 """Has this output been made already, and with the same settings?
 
-Every stage (prepare, train, evaluate) leaves a JSON file with the settings it was made with, written
-last and at once, so that its presence means that the rest is whole.
+Every stage (prepare, train, evaluate) leaves a JSON file with the settings it was made with,
+written last and at once, so that its presence means that the rest is whole.
 """
 
 import json
@@ -29,13 +29,13 @@ def differences(made: Any, asked: Any, path: str = '') -> list[str]:
 
 
 def require_same(what: str, made: Any, asked: Any) -> None:
-    """Raises SettingsDifferError that lists the differences and says what to do, if there are any."""
+    """Raises SettingsDifferError, which lists the differences and says what to do, if any."""
     lines = differences(made, plain(asked))
     if lines:
         raise SettingsDifferError(
             f'{what} was made with other settings (made -> asked for):\n  '
             + '\n  '.join(lines)
-            + '\nUse another --workdir, ask for the same settings, or give --overwrite to replace it.'
+            + '\nUse another --workdir or the same settings, or give --overwrite to replace it.'
         )
 
 

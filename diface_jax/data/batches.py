@@ -19,11 +19,11 @@ class Batches:
     """Batches of a training split.
 
     A photo with a text is drawn uniformly, without repeats within a batch; one of its texts
-    uniformly (of the human track with probability `human_share` where it has one); and another photo
-    of that person (itself where there is none).
+    uniformly (of the human track with probability `human_share` where it has one); and another
+    photo of that person (itself where there is none).
     """
 
-    def __init__(self, split: Split, batch_size: int, human_share: float, seed: int):
+    def __init__(self, split: Split, batch_size: int, human_share: float, seed: int) -> None:
         self._identity_N, self._seed = split.identity_N, seed
         self._batch_size, self._human_share = batch_size, human_share
         num_photos = len(split.identity_N)

@@ -8,6 +8,7 @@ claims at once), then where each phrase stands (a style of speaking). The words 
 import collections
 import functools
 import itertools
+import math
 import random
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -221,20 +222,23 @@ def _consistent(labelled: set[Claim]) -> list[Claim]:
 
 
 def _choose(labelled: set[Claim], tellable: list[Claim], draw: random.Random) -> list[_Saying]:
-    """A noun for the person and sayings that between them tell each claim at most once."""
+    """A noun for the person, then sayings; between them they tell each claim at most once."""
     untold = set(tellable)
-    chosen = [_choose_noun(labelled, untold, draw)]
-    untold.difference_update(chosen[0].claims)
+    noun = _choose_noun(labelled, untold, draw)
+    untold.difference_update(noun.claims)
     wanted = [claim for claim in tellable if draw.random() < CHANCES.get(claim, 0)]
     draw.shuffle(wanted)
+    wanted.sort(key=CHANCES.__getitem__, reverse=True)  # what may be left out comes last
+    chosen = []
     for claim in wanted:
-        if claim not in untold or len(chosen) > MAX_SAYINGS:
+        if claim not in untold or len(chosen) == MAX_SAYINGS:
             continue
         fitting = [s for s in SAYINGS_OF.get(claim, ()) if s.fits(labelled, untold)]
         if fitting:
             chosen += draw.choices(fitting, [saying.weight(untold) for saying in fitting])
             untold.difference_update(chosen[-1].claims)
-    return chosen
+    draw.shuffle(chosen)
+    return [noun, *chosen]
 
 
 def _choose_noun(labelled: set[Claim], untold: set[Claim], draw: random.Random) -> _Saying:
@@ -250,7 +254,7 @@ IN_OPENING = ('has', 'is', 'wears')  # forms of a sentence that introduces the p
 IN_REMARK = ('has', 'is', 'wears', 'clause')
 NOTE_CHANCE = 0.3  # of a caption in keywords: "Young woman, wavy blond hair, smiling."
 ARTICLE = re.compile(r'^(?:an?|the|his|her|their) ')
-NEGATION = re.compile(r'(?:no|not|without|little|hardly) ')
+NEGATION = re.compile(r'\b(?:no|not|without) |^(?:little|hardly) ')
 UNLISTED = re.compile(r'^no | on$')  # "you can see no hat", "... a hat on"
 BEFORE_VOWEL = re.compile(r'\b([Aa])(?= [aeiouAEIOU])')
 WORD = re.compile(r"[a-z0-9][a-z0-9'-]*")
@@ -310,7 +314,8 @@ class _Writer:
 
     def _prose(self, person: str, face: list[_Saying], photo: list[_Saying]) -> Iterator[str]:
         most = max(1, min(4, len(face) // 2))
-        count = self.draw.randint(max(1, min(most, len(face) // PER_SENTENCE)), most)
+        least = max(1, math.ceil(len(face) / PER_SENTENCE))
+        count = self.draw.randint(min(least, most), most)
         yield self._opening(person, face[::count], photo)
         for start in range(1, count):
             yield self._remark(face[start::count])
@@ -387,7 +392,7 @@ class _Writer:
     def _fragment(self, saying: _Saying) -> str:
         """A phrase that stands alone: "big nose", "her mouth slightly open", "wearing a hat"."""
         form, phrase = self._phrase(saying, IN_REMARK)
-        phrase = self._fill(phrase, verbless=True).replace('  ', ' ')
+        phrase = self._fill(phrase, verbless=form == 'clause').replace('  ', ' ')
         if form == 'wears' and self.draw.random() < 0.5:
             return f'wearing {phrase}'
         return phrase if self.articles else ARTICLE.sub('', phrase)
@@ -415,8 +420,13 @@ class _Writer:
         return SLOT.sub(word, phrase)
 
     def _list(self, things: list[str]) -> str:
-        """Such as "a, b and no c": a negation goes last, or it would seem to cover the rest."""
-        *others, last = sorted(things, key=lambda thing: NEGATION.match(thing) is not None)
+        """Such as "a, b and no c": what is denied goes last, lest the denial cover the rest."""
+
+        def denial(thing: str) -> int:
+            found = NEGATION.search(thing)
+            return 0 if not found else 1 if found.start() else 2
+
+        *others, last = sorted(things, key=denial)
         if not others:
             return last
         comma = ',' if len(others) > 1 and self.draw.random() < 0.3 else ''

@@ -131,7 +131,7 @@ NOUNS = {
     'Male': 'male',
     'Male, unless Child, unless Baby': (
         'man | man | man | man | man | man | man | man | man | man | guy | guy | gentleman |'
-        'fellow | chap | bloke'
+        'gent | fellow | chap | bloke | fella'
     ),
     'Male, Young, unless Child, unless Baby': 'lad',
     'Male, Youth, unless Child, unless Baby': 'lad',
@@ -169,7 +169,7 @@ WORDS = {
     'Black_Hair': 'black | black | black | black | jet-black | raven-black | dark',
     'Brown_Hair': 'brown | brown | brown | brown | chestnut | chestnut-brown | brownish',
     'Blond_Hair': 'blonde | blonde | blond | blond | fair | golden | flaxen',
-    'Gray_Hair': 'grey | grey | grey | greying | silver | silvery',
+    'Gray_Hair': 'grey | grey | grey | greying | greyish | silver | silvery',
     'Wavy_Hair': 'wavy | wavy | wavy | softly wavy | loosely waved',
     'Curly_Hair': 'curly | curly | curly | curled | curling',
     'Straight_Hair': 'straight | straight | straight | straight | poker-straight',
@@ -189,7 +189,7 @@ WORDS = {
     'Oval_Face': 'oval | oval | oval-shaped | egg-shaped',
     'Square_Face': 'square | square | squarish | square-shaped | boxy',
     'Round_Face': 'round | round | rounded | roundish | moon-shaped',
-    'Pale_Skin': 'pale | pale | pale | fair | fair | light | milky',
+    'Pale_Skin': 'pale | pale | pale | fair | fair | light | milky | porcelain',
     'Shiny_Skin': 'shiny | shiny | glossy | gleaming | oily-looking',
     'Big_Lips': 'full | full | full | thick | big | large | plump | fleshy',
     'Rosy_Cheeks': 'rosy | rosy | pink | pinkish | reddish | blushing',
@@ -267,8 +267,8 @@ _MOUTH_CLOSED = {
 _CLOSED_SMILE = {
     'is': 'smiling with {their} mouth closed | smiling with closed lips',
     'has': (
-        'a closed-lip smile | a closed-mouth smile | a smile with {their} lips together |'
-        'a smile with {their} mouth closed'
+        'a closed-lip smile | a closed-mouth smile | a closed-mouthed smile |'
+        'a smile with closed lips'
     ),
 }
 
@@ -284,7 +284,7 @@ HAIR = {
         'is': 'going grey | greying | grey-haired | turning grey',
         'has': (
             'hair going grey | hair that has gone grey | hair turning grey | grey in {their} hair |'
-            'a head of grey hair'
+            'a head of grey hair | salt-and-pepper hair'
         ),
     },
     'Wavy_Hair': {
@@ -346,7 +346,7 @@ HAIR = {
     },
     'Receding_Hairline': {
         'has': (
-            'a receding hairline | a receding hairline | a hairline that is receding |'
+            'a receding hairline | a receding hairline | a hairline that {is} receding |'
             'hair thinning at the front | hair receding at the temples | receding hair |'
             'a hairline that has moved back'
         ),
@@ -363,7 +363,6 @@ HAIR = {
             'sideburns | sideburns | sideburns | side-whiskers | sideburns down {their} cheeks |'
             'sideburns beside {their} ears | hair down in front of {their} ears'
         ),
-        'wears': 'sideburns',
         'is': 'side-whiskered',
     },
 }
@@ -433,12 +432,10 @@ FACIAL_HAIR = {
             'a goatee | a goatee | a goatee | a goatee on {their} chin | a chin tuft |'
             'a tuft of hair on {their} chin'
         ),
-        'wears': 'a goatee',
     },
     'Goatee, Mustache': {
         'has': 'a moustache and goatee | a goatee and moustache | a goatee with a moustache',
         'is': 'moustached and goateed',
-        'wears': 'a moustache and goatee',
     },
     'Goatee, 5_o_Clock_Shadow': {
         'has': 'a goatee and stubble | stubble and a goatee | a goatee among stubble',
@@ -451,7 +448,6 @@ FACIAL_HAIR = {
             'a moustache | a moustache | a moustache | a moustache on {their} upper lip |'
             'hair on {their} upper lip | a tash'
         ),
-        'wears': 'a moustache',
     },
     'not Mustache': {
         'has': 'no moustache | no moustache | a bare upper lip | no hair on {their} upper lip',
@@ -478,7 +474,7 @@ EYES_AND_NOSE = {
     'Bushy_Eyebrows': {
         'adj': 'bushy-browed',
         'is': 'bushy-browed',
-        'has': 'eyebrows that are bushy | bushes of eyebrows',
+        'has': 'eyebrows that {are} bushy',
     },
     'Arched_Eyebrows': {
         'has': (
@@ -495,10 +491,10 @@ EYES_AND_NOSE = {
     'Brown_Eyes': {
         'adj': 'brown-eyed',
         'is': 'brown-eyed',
-        'has': 'eyes that are brown | brown irises',
+        'has': 'eyes that {are} brown | brown irises',
     },
     'Eyes_Open': {
-        'has': '{their} eyes open | both eyes open | open eyes | {their} eyes not shut',
+        'has': '{their} eyes open | both eyes open | open eyes | {their} eyes both open',
         'is': 'open-eyed',
         'clause': '{their} eyes {are} open',
     },
@@ -570,7 +566,7 @@ MOUTH = {
         ),
         'has': (
             'an open-mouthed smile | a smile with parted lips | an open smile |'
-            'a smile with {their} mouth slightly open | an open-lipped grin'
+            'an open-lipped grin | an open-mouthed grin | a wide smile | a big smile'
         ),
     },
     'Smiling, not Mouth_Slightly_Open, not Mouth_Wide_Open?, Mouth_Closed?': _CLOSED_SMILE,
@@ -580,7 +576,7 @@ MOUTH = {
         'has': 'a toothy smile | a toothy grin | a smile that shows {their} teeth',
     },
     'not Smiling': {
-        'adj': 'unsmiling | serious | serious-looking | straight-faced',
+        'adj': 'unsmiling | serious | serious-looking | straight-faced | solemn',
         'is': 'not smiling | not smiling | unsmiling | serious | straight-faced | without a smile',
         'has': (
             'no smile | no smile | a serious expression | a serious look | a straight face |'
@@ -634,7 +630,7 @@ MOUTH = {
     },
     'Big_Lips, Wearing_Lipstick': {
         'has': (
-            'full painted lips | full lips with lipstick | full, lipsticked lips |'
+            'full painted lips | full lips with lipstick | full lipsticked lips |'
             'thick lips coloured with lipstick | big lips in lipstick'
         ),
         'clause': '{their} lips {are} full and painted',
@@ -755,7 +751,7 @@ FACE = {
     'not Heavy_Makeup, not Wearing_Lipstick': {
         'is': 'not made up to speak of',
         'wears': 'no obvious make-up | no make-up to speak of',
-        'has': 'no obvious make-up | no make-up to speak of | a natural look without lipstick',
+        'has': 'no obvious make-up | no make-up to speak of',
     },
     'Fully_Visible_Forehead': {
         'has': (
@@ -839,7 +835,7 @@ AGE_RACE_LOOKS = {
             'older | no longer young | not young | getting on in years | past {their} youth |'
             'of mature years'
         ),
-        'has': 'an older face | a mature face | a face that is no longer young',
+        'has': 'an older face | a mature face',
     },
     'not Young, Middle_Aged?, not Senior?': {
         'adj': 'middle-aged | middle-aged | middle-aged',
@@ -863,7 +859,7 @@ AGE_RACE_LOOKS = {
     'Black': {
         'adj': 'Black | Black | Black | dark-skinned',
         'is': 'Black | Black | dark-skinned | of African descent',
-        'has': 'dark skin | an African or African American appearance',
+        'has': 'dark skin | an African or African American appearance | African features',
     },
     'Asian': {
         'adj': 'Asian | Asian | Asian | East Asian | Asian-looking',
@@ -891,27 +887,38 @@ PHOTO = {
     },
     'Harsh_Lighting': {
         'photo': 'harshly lit | in harsh light | lit by hard light | taken in harsh lighting',
-        'shot': 'harshly lit',
+        'shot': 'harshly lit | hard-lit',
     },
     'Soft_Lighting': {
         'photo': 'softly lit | in soft light | gently lit | taken in soft lighting',
-        'shot': 'softly lit',
+        'shot': 'softly lit | gently lit',
     },
     'Outdoor': {
-        'photo': 'taken outdoors | taken outdoors | taken outside | shot in the open air',
-        'shot': 'outdoor',
+        'photo': (
+            'taken outdoors | taken outdoors | taken outside | shot in the open air |shot outside'
+        ),
+        'shot': 'outdoor | open-air',
     },
     'not Outdoor': {
         'photo': 'taken indoors | taken indoors | taken inside | not taken outdoors',
         'shot': 'indoor',
     },
-    'Color_Photo': {'photo': 'in colour | in colour | in full colour', 'shot': 'colour'},
+    'Color_Photo': {
+        'photo': 'in colour | in colour | in full colour | taken in colour | shot in colour',
+        'shot': 'colour | full-colour',
+    },
     'not Color_Photo': {
         'photo': 'in black and white | black and white | not in colour | monochrome',
         'shot': 'black-and-white | monochrome',
     },
-    'Posed_Photo': {'photo': 'posed | posed | carefully posed', 'shot': 'posed'},
-    'not Posed_Photo': {'photo': 'candid | unposed | not posed', 'shot': 'candid'},
+    'Posed_Photo': {
+        'photo': 'posed | posed | carefully posed | formally posed | clearly posed',
+        'shot': 'posed | carefully posed',
+    },
+    'not Posed_Photo': {
+        'photo': 'candid | candid | unposed | not posed',
+        'shot': 'candid | unposed',
+    },
 }
 
 SAYINGS = HAIR | FACIAL_HAIR | EYES_AND_NOSE | MOUTH | FACE | WORN | AGE_RACE_LOOKS | PHOTO

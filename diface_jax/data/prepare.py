@@ -24,9 +24,9 @@ from absl import logging
 from tqdm import tqdm
 
 from diface_jax import stages
-from diface_jax.data import captions, prepared, readers, shards
+from diface_jax.data import captions, chips, prepared, readers, shards
 from diface_jax.data.records import DataSet, Photo
-from diface_jax.encoders.face import align, dlib_resnet
+from diface_jax.encoders.face import dlib_resnet
 from diface_jax.encoders.text import bert
 
 _PHOTOS_A_SHARD, _TEXTS_A_SHARD = 512, 4096
@@ -120,7 +120,7 @@ def _make(
 
 
 def _encoders(text_encoder: bert.TextEncoder) -> dict[str, Any]:
-    face = {'name': dlib_resnet.NAME, 'sha256': dlib_resnet.weights_sha256()}
+    face = {'name': dlib_resnet.NAME, 'sha256': dlib_resnet.SHA256}
     text = {'name': text_encoder.name, 'sha256': text_encoder.sha256, 'width': text_encoder.width}
     return {'face': face | {'width': dlib_resnet.WIDTH}, 'text': text}
 
@@ -134,7 +134,7 @@ def _fingerprint(source: DataSet) -> str:
 
 def _embed_faces(source: DataSet, cache: pathlib.Path) -> Faces:
     files = [photo.file for photo in source.photos]
-    align_one = functools.partial(_align, source.read, source.landmarks_5x2)
+    align_one = functools.partial(chips.chip_of, source.read, source.landmarks_5x2)
     encoder = dlib_resnet.load()
     # Spawned, since a fork of a process with JAX's threads may hang.
     context = multiprocessing.get_context('spawn')
@@ -144,7 +144,7 @@ def _embed_faces(source: DataSet, cache: pathlib.Path) -> Faces:
         tqdm(total=len(files), desc='faces', unit='photo') as bar,
     ):
         for rows in shards.cut(len(files), _PHOTOS_A_SHARD):
-            name = shards.key('faces', dlib_resnet.weights_sha256(), source.name, *files[rows])
+            name = shards.key('faces', dlib_resnet.SHA256, source.name, *files[rows])
             make = functools.partial(_faces_shard, files[rows], align_one, encoder, pool)
             parts.append(shards.cached(cache, name, make))
             bar.update(rows.stop - rows.start)
@@ -158,21 +158,12 @@ def _faces_shard(
     pool: concurrent.futures.Executor,
 ) -> shards.Arrays:
     aligned = list(pool.map(align_one, files, chunksize=16))
-    chips = [chip for chip, _ in aligned if chip is not None]
+    found = [chip for chip, _ in aligned if chip is not None]
     found_N = np.array([chip is not None for chip, _ in aligned])
     embedding_NxD = np.zeros((len(files), dlib_resnet.WIDTH), np.float32)
-    if chips:
-        embedding_NxD[found_N] = dlib_resnet.embed(encoder, np.stack(chips))
+    if found:
+        embedding_NxD[found_N] = dlib_resnet.embed(encoder, np.stack(found))
     return Faces(embedding_NxD, found_N, shards.strings([note for _, note in aligned]))._asdict()
-
-
-def _align(read: Any, landmarks_5x2: np.ndarray | None, file: str) -> tuple[np.ndarray | None, str]:
-    """Runs in a worker: the chip of a photo, or None and why not."""
-    try:
-        aligned = align.align_photo(read(file), landmarks_5x2)
-    except (OSError, ValueError) as error:
-        return None, str(error)
-    return aligned.chip, aligned.note
 
 
 def _texts(photo: Photo, config: ml_collections.ConfigDict) -> list[Text]:

@@ -42,5 +42,3 @@ def min_snr_weight(log_snr: jax.Array, gamma: float) -> jax.Array:
     are this one times the change of variables. Divided by gamma, so that it is at most 1.
     """
     return jnp.minimum(jnp.exp(log_snr), gamma) / gamma
-
-

@@ -6,7 +6,7 @@ import numpy as np
 
 
 class Normalisation(NamedTuple):
-    """x0 = sqrt(D) unit(embedding - mean): centred on the training mean, unit variance a dimension."""
+    """x0 = sqrt(D) unit(embedding - mean), where the mean is that of training embeddings."""
 
     mean_D: np.ndarray
 

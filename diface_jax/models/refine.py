@@ -27,7 +27,7 @@ class RefinementNetwork(nnx.Module):
         width: int,
         dropout: float,
         rngs: nnx.Rngs,
-    ):
+    ) -> None:
         self.linear = nnx.Linear(
             embedding_dim, feature_dim, kernel_init=_identity, use_bias=False, rngs=rngs
         )

@@ -24,7 +24,7 @@ def fourier_features(log_snr_Bx1: jax.Array, width: int) -> jax.Array:
 class Block(nnx.Module):
     """h + gate * MLP(LayerNorm(h) * (1 + scale) + shift); shift, scale and gate come from y."""
 
-    def __init__(self, width: int, dropout: float, *, rngs: nnx.Rngs):
+    def __init__(self, width: int, dropout: float, *, rngs: nnx.Rngs) -> None:
         self.norm = nnx.LayerNorm(width, use_bias=False, use_scale=False, rngs=rngs)
         self.modulation = nnx.Linear(
             width, 3 * width, kernel_init=_zeros, bias_init=_zeros, rngs=rngs
@@ -34,6 +34,7 @@ class Block(nnx.Module):
         self.down = nnx.Linear(2 * width, width, rngs=rngs)
 
     def __call__(self, h_BxH: jax.Array, y_BxH: jax.Array, rngs: nnx.Rngs | None) -> jax.Array:
+        """The next h_BxH; `rngs` is dropout's stream, None for no dropout."""
         shift, scale, gate = jnp.split(self.modulation(y_BxH), 3, axis=-1)
         h = self.norm(h_BxH) * (1.0 + scale) + shift
         h = self.dropout(nnx.silu(self.up(h)), deterministic=rngs is None, rngs=rngs)
@@ -62,7 +63,7 @@ class ScoreNetwork(nnx.Module):
         dropout: float,
         prediction: str,
         rngs: nnx.Rngs,
-    ):
+    ) -> None:
         self.prediction = prediction
         self.embed_x = nnx.Linear(embedding_dim, width, rngs=rngs)
         self.embed_c = nnx.Linear(condition_dim, width, rngs=rngs)

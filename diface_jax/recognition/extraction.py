@@ -31,9 +31,7 @@ class Extractor:
             in_shardings=(everywhere, rows, everywhere),
             out_shardings=rows,
         )
-        self._refine = jax.jit(
-            model.refine, in_shardings=(everywhere, rows), out_shardings=rows
-        )
+        self._refine = jax.jit(model.refine, in_shardings=(everywhere, rows), out_shardings=rows)
 
     def features(
         self,

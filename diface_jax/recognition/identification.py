@@ -29,9 +29,7 @@ def rank_k(rank_P: np.ndarray, k: int, weight_P: np.ndarray | None = None) -> fl
     return float(np.average(rank_P <= k, weights=weight_P))
 
 
-def gallery_blocks(
-    rng: np.random.Generator, num_identities: int, size: int
-) -> list[np.ndarray]:
+def gallery_blocks(rng: np.random.Generator, num_identities: int, size: int) -> list[np.ndarray]:
     """Identities shuffled and cut into galleries of `size`, what is left over not used.
 
     Args:

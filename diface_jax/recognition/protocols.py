@@ -188,9 +188,7 @@ class Search(NamedTuple):
     photo_G: np.ndarray
 
 
-def draw_search(
-    rng: np.random.Generator, split: Split, texts: np.ndarray, protocol: str
-) -> Search:
+def draw_search(rng: np.random.Generator, split: Split, texts: np.ndarray, protocol: str) -> Search:
     """One text a person against one photo a person.
 
     Args:

@@ -33,7 +33,10 @@ def table(results: Sequence[Row]) -> str:
     for block in blocks:
         size = people[block[0]]
         heading = [label for _, label in _COLUMNS] + [f'{label}/{size}' for _, label in _RANKS]
-        lines += ['', f'{block[0]} sentences, {block[1]} photo, {block[2].replace("_", " ")} impostors']
+        lines += [
+            '',
+            f'{block[0]} sentences, {block[1]} photo, {block[2].replace("_", " ")} impostors',
+        ]
         lines.append(_line('', heading))
         for method in methods:
             cells = [_cell(values.get((*block, method, name, None))) for name, _ in _COLUMNS]

@@ -15,7 +15,7 @@ IMPOSTORS = ('random', 'same_gender')
 
 
 class Pairs(NamedTuple):
-    """Pairs of a text and a photo, by row: `text_P`, `photo_P`, and whether they are `genuine_P`."""
+    """Pairs of a text and a photo, by row, and whether each is genuine."""
 
     text_P: np.ndarray
     photo_P: np.ndarray
@@ -47,12 +47,16 @@ def draw_pairs(
     """
     if protocol not in PROTOCOLS:
         raise ValueError(f'unknown protocol {protocol!r}: choose from {PROTOCOLS}')
-    mates = photo_of_text_T if protocol == 'same' else another_photo(rng, identity_N, photo_of_text_T)
+    mates = (
+        photo_of_text_T if protocol == 'same' else another_photo(rng, identity_N, photo_of_text_T)
+    )
     group_N = np.zeros_like(identity_N) if gender_N is None else np.asarray(gender_N)
     strangers = _strangers(rng, photo_of_text_T, identity_N, group_N)
     texts = np.flatnonzero((mates >= 0) & (strangers >= 0))
     if not len(texts):
-        raise ValueError(f'no text can be paired in the {protocol} protocol: too few people or photos')
+        raise ValueError(
+            f'no text can be paired in the {protocol} protocol: too few people or photos'
+        )
     return Pairs(
         np.concatenate([texts, texts]),
         np.concatenate([mates[texts], strangers[texts]]),
@@ -78,7 +82,7 @@ def _strangers(
 
 
 class Roc(NamedTuple):
-    """Error rates at each threshold, from the strictest: false and true accept rates, from 0 to 1."""
+    """False and true accept rates, from 0 to 1, at each threshold, the strictest first."""
 
     far: np.ndarray
     tar: np.ndarray

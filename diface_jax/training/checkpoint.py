@@ -3,7 +3,6 @@
 The only file that knows orbax.
 """
 
-import json
 import pathlib
 from typing import Any
 
@@ -23,7 +22,7 @@ class Checkpoints:
     (config, normalisation, encoders, thresholds) and to go on from it.
     """
 
-    def __init__(self, folder: pathlib.Path):
+    def __init__(self, folder: pathlib.Path) -> None:
         options = ocp.CheckpointManagerOptions(
             preservation_policy=policies.AnyPreservationPolicy(
                 [policies.LatestN(1), policies.BestN(get_metric_fn=_metric, n=1)]
@@ -55,14 +54,14 @@ class Checkpoints:
           state: copied before this returns, so that it may be donated afterwards.
           note: JSON; `note['metrics'][METRIC]` tells how good it is.
         """
-        items = ocp.args.Composite(
-            state=ocp.args.StandardSave(state), note=ocp.args.JsonSave(note)
-        )
+        items = ocp.args.Composite(state=ocp.args.StandardSave(state), note=ocp.args.JsonSave(note))
         self._manager.save(step, args=items, metrics=note['metrics'])
 
     def note(self, step: int) -> dict[str, Any]:
         """The note of a checkpoint."""
-        return self._manager.restore(step, args=ocp.args.Composite(note=ocp.args.JsonRestore())).note
+        return self._manager.restore(
+            step, args=ocp.args.Composite(note=ocp.args.JsonRestore())
+        ).note
 
     def restore(self, step: int, like: TrainState) -> TrainState:
         """The state of a checkpoint.

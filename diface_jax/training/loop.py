@@ -77,7 +77,7 @@ class _Run:
         settings: dict[str, Any],
         checkpoints: Checkpoints,
         metrics_file: pathlib.Path,
-    ):
+    ) -> None:
         self._config, self._settings, self._checkpoints = config, settings, checkpoints
         self._encoders = data.card['encoders']
         mesh = parallel.make_mesh()
@@ -195,8 +195,8 @@ def _checked(metrics: Metrics, step: int) -> dict[str, float]:
     values = {name: float(value) for name, value in metrics.items()}
     if not np.isfinite(values['loss']):
         raise FloatingPointError(
-            f'the loss is {values["loss"]} by step {step}: lower optimiser.*.learning_rate or raise '
-            'warmup_steps; the checkpoints before it are whole'
+            f'the loss is {values["loss"]} by step {step}: lower optimiser.*.learning_rate or '
+            'raise warmup_steps; the checkpoints before it are whole'
         )
     return values
 
@@ -204,7 +204,7 @@ def _checked(metrics: Metrics, step: int) -> dict[str, float]:
 class MetricsLog:
     """`metrics.jsonl`, a line an evaluation, and the same as a readable log line."""
 
-    def __init__(self, path: pathlib.Path):
+    def __init__(self, path: pathlib.Path) -> None:
         self._path = path
 
     def keep_until(self, step: int) -> None:

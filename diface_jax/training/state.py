@@ -31,13 +31,11 @@ class TrainState:
     momenta: dict[str, Any]
 
 
-def optimiser(
-    config: ml_collections.ConfigDict, num_steps: int
-) -> optax.GradientTransformation:
+def optimiser(config: ml_collections.ConfigDict, num_steps: int) -> optax.GradientTransformation:
     """An optimiser as a config says: any of optax's by name, with warm-up and cosine decay.
 
     Args:
-      config: `name`, `learning_rate`, `warmup_steps`, `clip_norm`, and `options` for optax's function.
+      config: `name`, `learning_rate`, `warmup_steps`, `clip_norm`, `options` for optax's function.
       num_steps: where the decay ends.
 
     Raises:
@@ -83,8 +81,7 @@ def init(config: ml_collections.ConfigDict, sizes: Sizes, key: jax.Array) -> Tra
         shape = (sizes.num_identities, config.model.refine.feature_dim)
         params['head']['prototypes'] = jax.random.normal(head_key, shape)
     momenta = {
-        name: transform.init(owned(params)[name])
-        for name, transform in optimisers(config).items()
+        name: transform.init(owned(params)[name]) for name, transform in optimisers(config).items()
     }
     # The average starts as a copy: a donated buffer must not appear twice.
     average = jax.tree.map(jnp.copy, params)

@@ -111,7 +111,9 @@ def _refinement(
 ) -> jax.Array:
     recover_key, noise_key, *dropout_keys = jax.random.split(key, 5)
     sampling = Sampling(config.contrast.num_steps)
-    recovered = model.recover(params, table.c_TxC[batch.text_B], recover_key, sampling, dropout_keys[0])
+    recovered = model.recover(
+        params, table.c_TxC[batch.text_B], recover_key, sampling, dropout_keys[0]
+    )
     photos = jnp.concatenate([batch.photo_B, batch.mate_B])
     seen = table.x0_NxD[photos]
     seen += config.contrast.embedding_noise * jax.random.normal(noise_key, seen.shape)
@@ -142,9 +144,7 @@ def relations(batch: Batch, photos: jax.Array, table: Table) -> tuple[jax.Array,
     return positive, jnp.concatenate([same_text, same_text], axis=1)
 
 
-def _update(
-    state: TrainState, grads: Params, config: ml_collections.ConfigDict
-) -> TrainState:
+def _update(state: TrainState, grads: Params, config: ml_collections.ConfigDict) -> TrainState:
     params, momenta = dict(state.params), dict(state.momenta)
     for name, transform in optimisers(config).items():
         mine = owned(params)[name]
@@ -163,8 +163,8 @@ def make_steps(
     """Several joint steps in one dispatch.
 
     Returns:
-      A jitted function (state, batches, table, key) to (state, metrics): `batches` holds the rows of
-      S steps, each field [S, B]; metrics are means over them. The state's buffers are donated.
+      A jitted function (state, batches, table, key) to (state, metrics): `batches` holds the rows
+      of S steps, each field [S, B]; metrics are means over them. The state is donated.
     """
     everywhere, rows = parallel.replicated(mesh), parallel.by_row(mesh, axis=1)
 

@@ -25,12 +25,13 @@ from diface_jax.training.step import Table, relations
 class Tower(nnx.Module):
     """An MLP with one hidden layer, from either side to unit vectors f_BxF."""
 
-    def __init__(self, in_dim: int, config: ml_collections.ConfigDict, *, rngs: nnx.Rngs):
+    def __init__(self, in_dim: int, config: ml_collections.ConfigDict, *, rngs: nnx.Rngs) -> None:
         self.up = nnx.Linear(in_dim, config.width, rngs=rngs)
         self.dropout = nnx.Dropout(config.dropout)
         self.down = nnx.Linear(config.width, config.feature_dim, rngs=rngs)
 
     def __call__(self, x_BxI: jax.Array, dropout_key: jax.Array | None = None) -> jax.Array:
+        """Unit vectors f_BxF; `dropout_key` is given in training."""
         rngs = None if dropout_key is None else nnx.Rngs(dropout=dropout_key)
         h = self.dropout(nnx.gelu(self.up(x_BxI)), deterministic=rngs is None, rngs=rngs)
         return unit(self.down(h))
@@ -46,7 +47,7 @@ class Towers(nnx.Module):
         config: ml_collections.ConfigDict,
         *,
         rngs: nnx.Rngs,
-    ):
+    ) -> None:
         self.text = Tower(condition_dim, config, rngs=rngs)
         self.photo = Tower(embedding_dim, config, rngs=rngs)
         self.log_scale = nnx.Param(-jnp.log(jnp.float32(config.temperature)))

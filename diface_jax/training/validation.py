@@ -2,17 +2,11 @@
 
 from typing import NamedTuple
 
-import jax
-import ml_collections
 import numpy as np
-from jax.sharding import Mesh
 
-from diface_jax.data.prepared import TRACKS, Prepared
-from diface_jax.models.diface import DiFace, Params, Sampling
-from diface_jax.models.normalise import Normalisation
+from diface_jax.data.prepared import Prepared
 from diface_jax.recognition import protocols, verification
 from diface_jax.recognition.baselines import Features
-from diface_jax.recognition.extraction import Extractor
 
 # Fixed, so that every method and every step is judged on the same pairs.
 EFFORT = protocols.Effort(draws=4, resamples=0, seed=20_000)
@@ -32,11 +26,11 @@ class ValidationPairs:
     human track where there are none): what early stopping and every other choice goes by.
     """
 
-    def __init__(self, data: Prepared, said: float):
+    def __init__(self, data: Prepared, said: float) -> None:
         if 'validation' not in data.splits:
             raise ValueError(
-                'no validation photo to choose by: give data.shares a share for validation, or draw '
-                'the split anew with another data.split_seed'
+                'no validation photo to choose by: give data.shares a share for validation, or '
+                'draw the split anew with another data.split_seed'
             )
         self.split = data.splits['validation']
         self._texts = self.split.tracks(said)

@@ -5,11 +5,13 @@ import pytest
 
 from diface_jax.recognition import identification
 
-SCORES = np.array([
-    [0.9, 0.1, 0.2, 0.3],  # mate 0: first
-    [0.9, 0.5, 0.8, 0.1],  # mate 1: third
-    [0.2, 0.2, 0.2, 0.9],  # mate 2: behind one, level with two
-])
+SCORES = np.array(
+    [
+        [0.9, 0.1, 0.2, 0.3],  # mate 0: first
+        [0.9, 0.5, 0.8, 0.1],  # mate 1: third
+        [0.2, 0.2, 0.2, 0.9],  # mate 2: behind one, level with two
+    ]
+)
 MATES = np.array([0, 1, 2])
 
 

@@ -59,7 +59,7 @@ def test_roc_of_a_hand_made_list():
     curve = v.roc(SCORE, GENUINE)
     np.testing.assert_allclose(curve.tar, [0, 0.25, 0.5, 0.5, 0.75, 0.75, 1, 1, 1])
     np.testing.assert_allclose(curve.far, [0, 0, 0, 0.25, 0.25, 0.5, 0.5, 0.75, 1])
-    # 12 of the 16 (genuine, impostor) pairs and one more: 0.3 beats two, 0.6 three, the rest four.
+    # 0.9 and 0.8 beat all four impostors, 0.6 three of them, 0.3 two.
     assert v.auc(curve) == pytest.approx(13 / 16)
     assert v.equal_error_rate(curve) == pytest.approx(0.25)
     assert v.tar_at_far(curve, 0.1) == pytest.approx(0.5)

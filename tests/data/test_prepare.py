@@ -1,0 +1,137 @@
+"""The prepare job on a drawn data set: complete, resumable, honest about what failed."""
+
+import json
+
+import numpy as np
+import pytest
+
+from diface_jax import stages
+from diface_jax.data import prepare, prepared
+from diface_jax.encoders.face import dlib_resnet
+from tests import celeba_tree, tiny
+
+
+@pytest.fixture(scope='module')
+def root(tmp_path_factory):
+    root = tmp_path_factory.mktemp('faces') / 'drawn'
+    celeba_tree.make(root, people=(6, 3, 3))
+    photos = root / 'img_align_celeba'
+    (photos / '000001.jpg').write_bytes((photos / '000001.jpg').read_bytes()[:900])
+    (photos / '000002.jpg').write_bytes(b'')
+    (photos / '000003.jpg').unlink()
+    return root
+
+
+def settings(root):
+    config = tiny.config()
+    config.data.root = str(root)
+    return config
+
+
+@pytest.fixture(scope='module')
+def folder(root, tmp_path_factory):
+    folder = tmp_path_factory.mktemp('work') / 'prepared'
+    config = settings(root)
+    prepare.prepare(config, config.data, folder)
+    return folder
+
+
+def test_every_photo_is_in_a_row_or_in_the_card(folder):
+    data = prepared.load(folder)
+    rows = {file for split in data.splits.values() for file in split.file_N}
+    failed = {entry['file'] for entry in data.card['no_embedding'] + data.card['problems']}
+    names = {f'img_align_celeba/{i:06d}.jpg' for i in range(1, 37)}
+    assert rows | failed == names
+    assert not rows & failed
+    assert {name[-10:-4] for name in failed} == {'000001', '000002', '000003'}
+    why = ' '.join(e['why'] for e in data.card['no_embedding'] + data.card['problems'])
+    assert 'empty' in why
+    # Nothing drawn looks like a face to the detector; all were cut by the canonical landmarks.
+    assert len(data.card['notes']) == len(rows)
+
+
+def test_rows_hold_what_they_should(folder):
+    data = prepared.load(folder)
+    train, test = data.splits['train'], data.splits['test']
+    assert train.embedding_NxD.shape[1] == 128
+    assert np.isfinite(train.embedding_NxD).all()
+    np.testing.assert_allclose(np.linalg.norm(train.c_TxC, axis=1), 1.0, rtol=1e-5)
+    grammar = train.texts('grammar')
+    np.testing.assert_array_equal(np.bincount(train.photo_T[grammar]), 4)
+    assert np.isclose(train.said_T[grammar], 1.0).sum() >= len(train.identity_N)
+    assert np.ptp(train.said_T[grammar]) > 0.5
+    np.testing.assert_array_equal(test.said_T[test.texts('grammar')], 1.0)
+    described = test.texts('human')
+    for text, owner in zip(test.text_T[described], test.photo_T[described], strict=True):
+        assert text == f'Somebody drawn, number {test.file_N[owner][-10:-4]}.'
+    identities = [set(split.identity_N.tolist()) for split in data.splits.values()]
+    assert sum(map(len, identities)) == len(set.union(*identities))
+    card = data.card
+    assert card['splits']['train']['photos'] == len(train.identity_N) == 15
+    assert card['encoders']['face']['sha256'] == dlib_resnet.SHA256
+    assert card['words']['grammar can say'] > 300
+
+
+def test_nothing_is_done_twice(root, folder, monkeypatch):
+    before = (folder / prepared.CARD).stat().st_mtime_ns
+    monkeypatch.setattr(prepare, '_make', None)
+    config = settings(root)
+    prepare.prepare(config, config.data, folder)
+    assert (folder / prepared.CARD).stat().st_mtime_ns == before
+
+
+def test_other_settings_are_named(root, folder):
+    config = settings(root)
+    config.captions.seed = 7
+    with pytest.raises(stages.SettingsDifferError, match='captions.seed: 0 -> 7'):
+        prepare.prepare(config, config.data, folder)
+
+
+class Killed(Exception):
+    """Stands for the machine being taken away."""
+
+
+def test_an_interrupted_job_goes_on_and_makes_the_same(root, folder, tmp_path, monkeypatch):
+    def die(*args):
+        raise Killed
+
+    config = settings(root)
+    monkeypatch.setattr(prepare, '_embed_texts', die)
+    with pytest.raises(Killed):
+        prepare.prepare(config, config.data, tmp_path)
+    with pytest.raises(FileNotFoundError, match='--mode=prepare'):
+        prepared.load(tmp_path)
+    monkeypatch.undo()
+    # The faces are there already: E is not asked again.
+    monkeypatch.setattr(dlib_resnet, 'embed', die)
+    prepare.prepare(config, config.data, tmp_path)
+    for name, whole in prepared.load(folder).splits.items():
+        resumed = prepared.load(tmp_path).splits[name]
+        np.testing.assert_array_equal(resumed.embedding_NxD, whole.embedding_NxD)
+        np.testing.assert_array_equal(resumed.c_TxC, whole.c_TxC)
+        np.testing.assert_array_equal(resumed.text_T, whole.text_T)
+
+
+def test_a_person_in_two_splits_is_an_error(tmp_path):
+    root = tmp_path / 'torn'
+    celeba_tree.make(root, people=(2, 1, 1))
+    lines = (root / 'list_eval_partition.txt').read_text().replace('000001.jpg 0', '000001.jpg 2')
+    (root / 'list_eval_partition.txt').write_text(lines)
+    config = settings(root)
+    with pytest.raises(ValueError, match='more than one split'):
+        prepare.prepare(config, config.data, tmp_path / 'out')
+
+
+def test_no_face_anywhere(tmp_path):
+    root = tmp_path / 'nobody'
+    (root / 'somebody').mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for i in range(2):
+        (root / 'somebody' / f'{i}.jpg').write_bytes(celeba_tree.photo(rng))
+    config = settings(root)
+    with pytest.raises(ValueError, match='no face'):
+        prepare.prepare(config, config.data, tmp_path / 'out')
+
+
+def test_the_card_is_json_to_read(folder):
+    assert json.loads((folder / prepared.CARD).read_text())['name'] == 'celeba'

@@ -1,0 +1,264 @@
+import io
+import random
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from diface_jax.encoders.face import align
+from tests import drawn_face
+
+dlib = pytest.importorskip('dlib', reason="needs pip install 'diface_jax[faces]'")
+
+
+def encode(image, format='PNG', **options):
+    if isinstance(image, np.ndarray):
+        image = Image.fromarray(image)
+    data = io.BytesIO()
+    image.save(data, format, **options)
+    return data.getvalue()
+
+
+def quadrants():
+    image = np.zeros((40, 60, 3), np.uint8)
+    image[:20, :30], image[:20, 30:], image[20:, :30] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+    return image
+
+
+def scene(*faces, size=(400, 800)):
+    """A grey photo with drawn faces of these (side, left, top)."""
+    image = np.full((*size, 3), 120, np.uint8)
+    for side, left, top in faces:
+        image[top : top + side, left : left + side] = drawn_face.draw(side)
+    return image
+
+
+# How a camera stores an upright image under each orientation: EXIF 2.32, table 6.
+@pytest.mark.parametrize(
+    ('orientation', 'stored'),
+    [
+        (1, lambda x: x),
+        (2, lambda x: x[:, ::-1]),
+        (3, lambda x: x[::-1, ::-1]),
+        (4, lambda x: x[::-1]),
+        (5, lambda x: x.swapaxes(0, 1)),
+        (6, lambda x: np.rot90(x, 1)),
+        (7, lambda x: x[::-1, ::-1].swapaxes(0, 1)),
+        (8, lambda x: np.rot90(x, -1)),
+    ],
+)
+def test_exif_orientation_is_undone(orientation, stored):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encode(np.ascontiguousarray(stored(quadrants())), exif=exif)
+    np.testing.assert_array_equal(align.decode(data), quadrants())
+
+
+def test_damaged_exif_does_not_lose_the_photo():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    exif[0x011A] = 72.5  # a resolution, stored as a fraction
+    data = encode(quadrants(), 'JPEG', exif=exif, quality=100, subsampling=0)
+    as_text = data.replace(b'\x01\x1a\x00\x05\x00\x00\x00\x01', b'\x01\x1a\x00\x02\x00\x00\x00\x04')
+    assert as_text != data
+    assert align.decode(as_text).shape == (60, 40, 3)
+
+
+@pytest.mark.parametrize(
+    ('mode', 'format'),
+    [('L', 'PNG'), ('1', 'PNG'), ('P', 'GIF'), ('CMYK', 'JPEG'), ('LA', 'PNG'), ('RGBA', 'WEBP')],
+)
+def test_every_mode_becomes_rgb(mode, format):
+    grey = Image.fromarray(np.repeat(np.uint8([[0, 255]]), 8, axis=1).repeat(16, axis=0))
+    image = align.decode(encode(grey.convert(mode), format))
+    assert image.dtype == np.uint8
+    assert image.shape == (16, 16, 3)
+    assert image[:, :6].max() < 12
+    assert image[:, 10:].min() > 243
+
+
+def test_transparency_is_laid_on_white():
+    image = np.zeros((4, 4, 4), np.uint8)
+    image[:2] = (10, 20, 30, 255)
+    decoded = align.decode(encode(image))
+    assert (decoded[:2] == (10, 20, 30)).all()
+    assert (decoded[2:] == 255).all()
+
+
+def test_16_bits_of_grey_are_scaled_not_clipped():
+    ramp = np.linspace(0, 65535, 256).astype(np.uint16)[None].repeat(4, axis=0)
+    decoded = align.decode(encode(ramp))
+    np.testing.assert_array_equal(decoded[0, :, 1], np.arange(256))
+
+
+@pytest.mark.parametrize(
+    ('data', 'why'),
+    [
+        (b'', 'an empty file'),
+        (b'no image at all', 'not an image of JPEG'),
+        (encode(quadrants(), 'JPEG')[:400], 'cannot be decoded'),
+        (encode(quadrants())[:60], 'cannot be decoded'),
+        (encode(quadrants())[:20], 'cannot be decoded'),
+        (b'P6 2 2 255 ' + bytes(12), 'not an image of JPEG'),
+    ],
+)
+def test_what_cannot_be_decoded_says_why(data, why):
+    with pytest.raises(ValueError, match=why):
+        align.decode(data)
+
+
+@pytest.mark.parametrize('side', [9_000, 30_000])
+@pytest.mark.filterwarnings('ignore::PIL.Image.DecompressionBombWarning')
+def test_too_large_an_image_is_refused_before_its_pixels_are_read(side):
+    header = bytearray(encode(Image.new('1', (8, 8)), 'BMP'))
+    header[18:26] = side.to_bytes(4, 'little') * 2
+    with pytest.raises(ValueError, match='too large'):
+        align.decode(bytes(header))
+
+
+@pytest.mark.filterwarnings('ignore:.*EXIF.*:UserWarning', 'ignore:Tag data:UserWarning')
+def test_wrong_bytes_raise_nothing_but_value_error():
+    rng = random.Random(0)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    files = [encode(quadrants(), format, exif=exif) for format in ('JPEG', 'PNG', 'WEBP')]
+    refused = 0
+    for _ in range(400):
+        data = bytearray(rng.choice(files))
+        for _ in range(rng.choice((1, 5, 20))):
+            data[rng.randrange(len(data))] = rng.randrange(256)
+        try:
+            assert align.decode(bytes(data)).shape[2] == 3
+        except ValueError:
+            refused += 1
+    assert 50 < refused < 400
+
+
+@pytest.mark.parametrize('side', [60, 150, 400, 3000])
+def test_face_is_found_at_any_size_in_the_photos_own_pixels(side):
+    (face,) = align.detect(drawn_face.draw(side))
+    np.testing.assert_allclose(face.landmarks_5x2 / side, drawn_face.LANDMARKS_5x2, atol=0.02)
+    left, top, right, bottom = np.array(face.box) / side
+    assert 0.1 < left < 0.35 < 0.65 < right < 0.9
+    assert 0.1 < top < 0.4 < 0.7 < bottom < 1
+
+
+def test_faces_come_largest_first():
+    photo = scene((150, 20, 100), (300, 180, 50), (200, 550, 100))
+    lefts = [face.landmarks_5x2[:, 0].min() for face in align.detect(photo)]
+    assert [180 < left < 480 for left in lefts] == [True, False, False]
+    assert lefts[1] > 550
+    assert lefts[2] < 180
+
+
+@pytest.mark.parametrize('size', [(1, 1), (3, 2000), (64, 64), (2100, 30)])
+def test_odd_sizes_without_a_face_find_nothing(size):
+    assert align.detect(np.full((*size, 3), 128, np.uint8)) == []
+
+
+def test_detector_never_sees_more_than_a_bounded_image(monkeypatch):
+    seen = []
+
+    class Spy:
+        def run(self, image, upsampling, threshold):
+            seen.append(image.shape)
+            return [], [], []
+
+    monkeypatch.setattr(align, '_detector', Spy)
+    for size in ((3000, 9000), (1500, 1500), (89, 109), (20, 4000)):
+        align.detect(np.zeros((*size, 3), np.uint8))
+    assert max(max(shape) for shape in seen) == 2000
+    assert (160, 196, 3) in seen
+
+
+def test_half_size_photos_have_their_faces_found(shared):
+    folder = shared / 'data/celeba/img_align_celeba'
+    files = [folder / f'{number:06d}.jpg' for number in range(1, 4000, 50)]
+    photos = [align.decode(file.read_bytes()) for file in files if file.exists()]
+    photos = [photo for photo in photos if photo.shape == (109, 89, 3)]
+    assert len(photos) > 40
+    assert np.mean([len(align.detect(photo)) > 0 for photo in photos]) > 0.9
+
+
+@pytest.mark.parametrize('side', [60, 150, 400, 1500])
+def test_chip_is_dlibs_own_at_whole_pixels(side):
+    rng = np.random.default_rng(side)
+    photo = rng.integers(0, 256, (side, side, 3), np.uint8)
+    points = np.rint(drawn_face.LANDMARKS_5x2 * side + rng.normal(0, side / 50, (5, 2)))
+    parts = [dlib.point(*point) for point in points.astype(int).tolist()]
+    face = dlib.full_object_detection(dlib.rectangle(0, 0, side, side), parts)
+    expected = dlib.get_face_chip(photo, face, size=150, padding=0.25)
+    np.testing.assert_array_equal(align.face_chip(photo, points), expected)
+
+
+def test_chip_follows_landmarks_between_pixels():
+    ramp = np.arange(200, dtype=np.uint8)[None, :, None].repeat(200, 0).repeat(3, 2)
+    points = drawn_face.LANDMARKS_5x2 * 100 + 50
+    chips = [
+        align.face_chip(ramp, points + np.array((shift, 0))).astype(float) for shift in (0, 0.5)
+    ]
+    assert np.mean(chips[1] - chips[0]) == pytest.approx(0.5, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    'points', [np.zeros((4, 2)), np.full((5, 2), np.nan), np.full((5, 2), 7.0)]
+)
+def test_what_are_no_landmarks_is_refused(points):
+    with pytest.raises(ValueError, match=r'not five points|within one pixel'):
+        align.face_chip(drawn_face.draw(150), points)
+
+
+def test_largest_face_is_taken_and_the_others_noted():
+    photo = scene((150, 20, 100), (300, 180, 50))
+    aligned = align.align_photo(encode(photo))
+    assert aligned.note == '2 faces: took the largest'
+    expected = align.face_chip(photo, align.detect(photo)[0].landmarks_5x2)
+    np.testing.assert_array_equal(aligned.chip, expected)
+    assert align.align_photo(encode(drawn_face.draw(200))).note == ''
+
+
+def test_no_face_is_an_error_without_canonical_landmarks():
+    with pytest.raises(ValueError, match='no face found'):
+        align.align_photo(encode(scene()))
+
+
+def in_place(side, left, top, size=(400, 800)):
+    """Canonical landmarks, as fractions, that a drawn face would have there."""
+    return (drawn_face.LANDMARKS_5x2 * side + (left, top)) / size[::-1]
+
+
+def test_face_in_its_place_beats_a_larger_one():
+    photo = scene((150, 20, 100), (300, 180, 50))
+    aligned = align.align_photo(encode(photo), in_place(150, 20, 100))
+    assert aligned.note == '2 faces: took the one in its place'
+    smaller = align.detect(photo)[1]
+    np.testing.assert_array_equal(aligned.chip, align.face_chip(photo, smaller.landmarks_5x2))
+
+
+@pytest.mark.parametrize('faces', [(), ((300, 450, 50),)])
+def test_canonical_landmarks_serve_where_no_face_is_in_its_place(faces):
+    photo = scene(*faces)
+    canonical = in_place(300, 20, 50)
+    aligned = align.align_photo(encode(photo), canonical)
+    assert aligned.note == 'no face in its place: canonical landmarks'
+    expected = align.face_chip(photo, canonical * (800, 400) - 0.5)
+    np.testing.assert_array_equal(aligned.chip, expected)
+
+
+def test_faint_face_serves_only_in_its_place():
+    faint = (drawn_face.draw(300) // 24 + 120).astype(np.uint8)
+    photo = scene()
+    photo[50:350, 20:320] = faint
+    assert align.detect(photo) == []
+    assert align.align_photo(encode(photo), in_place(300, 20, 50)).note.startswith('a faint face')
+    elsewhere = align.align_photo(encode(photo), in_place(300, 450, 50))
+    assert elsewhere.note == 'no face in its place: canonical landmarks'
+
+
+def test_without_dlib_the_error_names_the_install(monkeypatch):
+    def refuse(name):
+        raise ImportError(name)
+
+    monkeypatch.setattr(align.importlib, 'import_module', refuse)
+    with pytest.raises(ImportError, match=r"pip install 'diface_jax\[faces\]'"):
+        align.face_chip(drawn_face.draw(150), drawn_face.LANDMARKS_5x2 * 150)

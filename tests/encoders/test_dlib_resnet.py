@@ -1,0 +1,122 @@
+import numpy as np
+import pytest
+
+from diface_jax.encoders import weights
+from diface_jax.encoders.face import dlib_format, dlib_resnet
+from tests.benchmarks import lfw_pairs
+
+dlib = pytest.importorskip('dlib', reason="needs pip install 'diface_jax[faces]'")
+
+
+def packaged():
+    return weights.find_in_package('face_recognition_models', f'models/{dlib_resnet.NAME}.dat')
+
+
+@pytest.fixture(scope='module')
+def model():
+    return dlib_resnet.load()
+
+
+@pytest.fixture(scope='module')
+def layers():
+    return dlib_format.read(packaged())
+
+
+@pytest.fixture(scope='module')
+def pairs(shared):
+    """100 pairs of one person and 100 of two, from all over LFW's list."""
+    every = lfw_pairs.read_pairs(shared / 'data/lfw/pairs.txt')
+    same, different = ([pair for pair in every if pair[2] == is_same] for is_same in (True, False))
+    return same[::21][:100] + different[::5][:100]
+
+
+@pytest.fixture(scope='module')
+def chips(shared, pairs):
+    folder = shared / 'data/lfw/lfw-deepfunneled'
+    files = sorted({file for pair in pairs for file in pair[:2]})
+    return {file: lfw_pairs.chip(folder / file) for file in files}
+
+
+def smooth_chips(count):
+    """Random chips as smooth as photographs are."""
+    rng = np.random.default_rng(0)
+    coarse = rng.uniform(0, 255, (count, 8, 8, 3))
+    at = np.linspace(0, 7, 150)
+    weight = np.maximum(0, 1 - np.abs(at[:, None] - np.arange(8)))
+    return np.einsum('hi,wj,nijc->nhwc', weight, weight, coarse).astype(np.uint8)
+
+
+def largest_difference(model, chips_NxHxWx3):
+    theirs = dlib.face_recognition_model_v1(str(packaged()))
+    expected = np.array([theirs.compute_face_descriptor(chip) for chip in chips_NxHxWx3])
+    return np.abs(dlib_resnet.embed(model, chips_NxHxWx3) - expected).max()
+
+
+def test_descriptors_are_dlibs_own_on_synthetic_chips(model):
+    assert largest_difference(model, smooth_chips(24)) < 1e-5
+
+
+def test_descriptors_are_dlibs_own_on_200_photographs(model, chips):
+    assert largest_difference(model, np.stack(list(chips.values())[:200])) < 1e-5
+
+
+def test_pairs_of_lfw_are_told_apart_at_dlibs_published_threshold(chips, pairs):
+    distance_N = lfw_pairs.distances(chips, pairs)
+    same_N = np.array([same for _, _, same in pairs])
+    assert len(pairs) == 200
+    assert np.mean((distance_N < 0.6) == same_N) >= 0.98
+
+
+def test_batches_and_their_filling_change_nothing(model):
+    chips_NxHxWx3 = smooth_chips(5)
+    together = dlib_resnet.embed(model, chips_NxHxWx3, batch_size=8)
+    for same in (chips_NxHxWx3, chips_NxHxWx3.astype(np.float32)):
+        apart = dlib_resnet.embed(model, same, batch_size=3)
+        np.testing.assert_allclose(apart, together, atol=1e-6)
+    assert together.shape == (5, dlib_resnet.WIDTH)
+    assert dlib_resnet.embed(model, chips_NxHxWx3[:0]).shape == (0, dlib_resnet.WIDTH)
+
+
+def test_any_number_of_chips_compiles_once(model):
+    counts = []
+    for count in (3, 1, 4, 7):
+        dlib_resnet.embed(model, smooth_chips(count), batch_size=3)
+        counts.append(dlib_resnet._apply._cache_size())
+    assert len(set(counts)) == 1
+
+
+def test_chips_of_another_size_are_refused(model):
+    with pytest.raises(ValueError, match=r'\(150, 150, 3\)'):
+        dlib_resnet.embed(model, np.zeros((2, 112, 112, 3), np.uint8))
+
+
+def test_network_has_29_convolutions_in_14_blocks_and_a_stem(layers):
+    assert sum(layer.name == 'con_4' for layer in layers) == 29
+    assert len(dlib_resnet.DlibResNet(layers).blocks) == 14
+
+
+@pytest.mark.parametrize('at', [0, 3, 5, 11, 12, 40, -2, -1])
+def test_layer_that_is_missing_is_refused(layers, at):
+    left = list(layers)
+    del left[at]
+    with pytest.raises(ValueError, match='belong'):
+        dlib_resnet.DlibResNet(left)
+
+
+def test_layer_too_many_is_refused(layers):
+    with pytest.raises(ValueError, match='1 layers left over'):
+        dlib_resnet.DlibResNet([*layers, dlib_format.Layer('relu_')])
+
+
+@pytest.mark.parametrize('sizes', [(3, 3, 2, 2, 1, 1), (3, 3, 2, 2, 0, 1)])
+def test_padded_pooling_is_refused(layers, sizes):
+    changed = list(layers)
+    changed[4] = changed[4]._replace(sizes=sizes)
+    with pytest.raises(ValueError, match='padded pooling'):
+        dlib_resnet.DlibResNet(changed)
+
+
+def test_packaged_weights_are_checked(monkeypatch):
+    monkeypatch.setattr(dlib_resnet, 'SHA256', '0' * 64)
+    with pytest.raises(ValueError, match='not the expected file'):
+        dlib_resnet.load()

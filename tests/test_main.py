@@ -1,0 +1,105 @@
+"""The main job, as a user runs it."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from diface_jax import jobs, stages
+from tests import celeba_tree, tiny
+
+HERE = pathlib.Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope='module')
+def config(tmp_path_factory):
+    root = tmp_path_factory.mktemp('data') / 'drawn'
+    celeba_tree.make(root)
+    config = tiny.config()
+    config.data.root = str(root)
+    config.train.update(num_steps=4, eval_every=2)
+    return config
+
+
+@pytest.fixture(scope='module')
+def workdir(config, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp('work')
+    for mode in jobs.ORDER:
+        jobs.run(mode, config, workdir, overwrite=False)
+    return workdir
+
+
+def test_results_are_whole(workdir):
+    made = json.loads((workdir / 'evaluation.json').read_text())
+    keys = ['method', 'track', 'protocol', 'impostors', 'metric', 'gallery', 'value', 'sd', 'ci95']
+    assert all(list(row) == keys for row in made['results'])
+    methods = {'diface', 'literal', 'towers', 'cca', 'ridge', 'oracle', 'gender'}
+    for track in ('grammar', 'human'):
+        for protocol in ('cross', 'same'):
+            found = {
+                row['method']
+                for row in made['results']
+                if (row['track'], row['protocol']) == (track, protocol)
+            }
+            assert found == methods
+    # The labels are random, so no two photos share them: the oracle knows the described one.
+    oracle = [
+        row['value']
+        for row in made['results']
+        if (row['method'], row['protocol'], row['metric']) == ('oracle', 'same', 'auc')
+    ]
+    assert oracle == [1.0] * 4
+    assert made['data_card']['name'] == 'celeba'
+    assert made['config']['train']['num_steps'] == 4
+
+
+def test_again_does_nothing(config, workdir, capsys):
+    files = [path for path in workdir.rglob('*') if path.is_file()]
+    before = {path: path.stat().st_mtime_ns for path in files}
+    for mode in jobs.ORDER:
+        jobs.run(mode, config, workdir, overwrite=False)
+    after = {path: path.stat().st_mtime_ns for path in workdir.rglob('*') if path.is_file()}
+    assert after == before
+    assert 'diface' in capsys.readouterr().out
+
+
+def test_evaluates_on_another_data_set(config, workdir, tmp_path):
+    other = tmp_path / 'others'
+    celeba_tree.make(other, people=(1, 1, 12), seed=5)
+    config = config.copy_and_resolve_references()
+    config.evaluate.root = str(other)
+    jobs.run('evaluate', config, workdir, overwrite=False)
+    made = json.loads((workdir / 'evaluation_others.json').read_text())
+    assert made['data_card']['splits']['test']['identities'] == 12
+    assert made['settings']['data']['data']['root'] == str(other)
+
+
+def test_overwrite_replaces_and_nothing_else_does(config, workdir, tmp_path):
+    config = config.copy_and_resolve_references()
+    config.evaluate.seed = 3
+    before = (workdir / 'evaluation.json').read_text()
+    with pytest.raises(stages.SettingsDifferError, match='evaluate.seed: 0 -> 3'):
+        jobs.run('evaluate', config, workdir, overwrite=False)
+    assert (workdir / 'evaluation.json').read_text() == before
+    jobs.run('evaluate', config, workdir, overwrite=True)
+    assert json.loads((workdir / 'evaluation.json').read_text())['settings']['evaluate']['seed'] == 3
+
+
+def command(*flags):
+    run = [sys.executable, '-m', 'diface_jax.main', '--config=configs/celeba.py', *flags]
+    return subprocess.run(run, cwd=HERE, capture_output=True, text=True, check=False)
+
+
+def test_a_missing_folder_is_a_clear_error(tmp_path):
+    done = command(f'--workdir={tmp_path}', '--config.data.root=nowhere')
+    assert done.returncode == 1
+    assert 'nowhere' in done.stderr
+    assert 'Traceback' not in done.stderr
+
+
+def test_a_wrong_config_key_is_a_clear_error(tmp_path):
+    done = command(f'--workdir={tmp_path}', '--config.train.bach_size=7')
+    assert done.returncode != 0
+    assert 'bach_size' in done.stderr

@@ -1,0 +1,16 @@
+"""The main config, made small."""
+
+from configs import celeba
+
+
+def config():
+    config = celeba.get_config()
+    config.model.score.update(width=16, depth=1)
+    config.model.refine.update(feature_dim=16, width=16)
+    config.train.update(
+        batch_size=16, num_steps=20, eval_every=5, steps_per_dispatch=2, patience=1000
+    )
+    config.captions.said = (1.0,)
+    config.evaluate.update(draws=2, resamples=20, galleries=(10, 0), literal_steps=3)
+    config.evaluate.towers.update(width=16, feature_dim=16, num_steps=20, eval_every=10)
+    return config

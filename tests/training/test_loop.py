@@ -1,0 +1,161 @@
+"""Training end to end on a small population: it learns, resumes bit for bit, and keeps its word."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from diface_jax import stages
+from diface_jax.training import loop, trained
+from diface_jax.training.checkpoint import METRIC, Checkpoints
+from tests import population, tiny
+
+
+@pytest.fixture(scope='module')
+def data():
+    return population.prepared()
+
+
+@pytest.fixture(scope='module')
+def finished(data, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp('finished')
+    loop.train(tiny.config(), data, workdir)
+    return workdir
+
+
+def leaves(workdir):
+    model = trained.load(workdir)
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(model.params)]
+
+
+def lines(workdir):
+    return [json.loads(line) for line in (workdir / 'metrics.jsonl').read_text().splitlines()]
+
+
+def test_it_learns(data, tmp_path):
+    config = tiny.config()
+    config.train.update(num_steps=150, eval_every=50)
+    loop.train(config, data, tmp_path)
+    values = [line[METRIC] for line in lines(tmp_path)]
+    # Linear least squares gets about 0.9 here; chance is 0.5.
+    assert values[-1] > 0.75
+    assert lines(tmp_path)[-1]['loss/refine'] < lines(tmp_path)[0]['loss/refine']
+
+
+def test_losses_and_gradients_are_logged_apart(finished):
+    last = lines(finished)[-1]
+    assert {'loss/denoise', 'loss/refine', 'weight/denoise', 'weight/refine'} <= last.keys()
+    assert last['loss'] == pytest.approx(last['loss/denoise'] + last['loss/refine'], rel=1e-5)
+    assert all(last[name] > 0 for name in last if name.startswith('grad_norm/'))
+
+
+class Killed(Exception):
+    """Stands for the machine being taken away."""
+
+
+def test_killed_and_resumed_equals_uninterrupted(data, tmp_path, finished, monkeypatch):
+    """Bit for bit: parameters, and every line of the metrics."""
+    real, calls = loop.MetricsLog.write, []
+
+    def write_then_die(self, step, metrics):
+        real(self, step, metrics)
+        calls.append(step)
+        if len(calls) == 3:
+            raise Killed
+
+    monkeypatch.setattr(loop.MetricsLog, 'write', write_then_die)
+    with pytest.raises(Killed):
+        loop.train(tiny.config(), data, tmp_path)
+    monkeypatch.undo()
+    # Step 15 was logged, but its checkpoint is not there: it is done again.
+    assert [line['step'] for line in lines(tmp_path)] == [5, 10, 15]
+    loop.train(tiny.config(), data, tmp_path)
+    assert lines(tmp_path) == lines(finished)
+    for resumed, whole in zip(leaves(tmp_path), leaves(finished), strict=True):
+        np.testing.assert_array_equal(resumed, whole)
+
+
+def test_done_is_done(data, finished, caplog):
+    before = (finished / 'metrics.jsonl').read_text()
+    loop.train(tiny.config(), data, finished)
+    assert (finished / 'metrics.jsonl').read_text() == before
+
+
+def test_other_settings_are_named(data, finished):
+    config = tiny.config()
+    config.optimiser.score.learning_rate = 0.5
+    with pytest.raises(
+        stages.SettingsDifferError, match=r'optimiser.score.learning_rate: 0.001 -> 0.5'
+    ):
+        loop.train(config, data, finished)
+
+
+def test_a_checkpoint_carries_what_is_needed(data, finished):
+    model = trained.load(finished)
+    assert set(model.thresholds) == {
+        f'{t}/{p}/{i}'
+        for t in ('grammar', 'human')
+        for p in ('cross', 'same')
+        for i in ('random', 'same_gender')
+    }
+    assert model.encoders == data.card['encoders']
+    assert model.config.model.score.width == 16
+    mean = data.splits['train'].embedding_NxD.mean(axis=0)
+    np.testing.assert_allclose(model.normalise.mean_D, mean, rtol=1e-6)
+
+
+def test_latest_and_best_are_kept(data, finished):
+    with Checkpoints(finished / 'checkpoints') as checkpoints:
+        best, latest = checkpoints.best(), checkpoints.latest()
+    values = {line['step']: line[METRIC] for line in lines(finished)}
+    assert latest == max(values)
+    assert values[best] == max(values.values())
+
+
+def test_stops_when_validation_stops_rising(data, tmp_path):
+    config = tiny.config()
+    config.train.update(patience=5, num_steps=1000)
+    config.optimiser.score.learning_rate = config.optimiser.refine.learning_rate = 0.0
+    loop.train(config, data, tmp_path)
+    assert json.loads((tmp_path / 'training.json').read_text())['steps'] == 10
+
+
+def test_a_loss_that_is_not_a_number(data, tmp_path):
+    config = tiny.config()
+    config.loss_weight.denoise = float('nan')
+    with pytest.raises(FloatingPointError, match='learning_rate'):
+        loop.train(config, data, tmp_path)
+
+
+def test_too_few_texts_for_a_batch(data, tmp_path):
+    config = tiny.config()
+    config.train.batch_size = 4096
+    with pytest.raises(ValueError, match='smaller batch'):
+        loop.train(config, data, tmp_path)
+
+
+def test_no_model():
+    with pytest.raises(FileNotFoundError, match='--mode=train'):
+        trained.load(loop.pathlib.Path('nowhere'))
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        {'model.score.prediction': 'eps'},
+        {'model.score.prediction': 'v'},
+        {'diffusion.schedule': 'linear'},
+        {'diffusion.num_levels': 0},
+        {'contrast.num_steps': 2},
+        {'margin.kind': 'cosface'},
+        {'margin.kind': 'arcface'},
+        {'optimiser.score.name': 'lion'},
+    ],
+)
+def test_every_variant_trains(data, tmp_path, change):
+    config = tiny.config()
+    config.update_from_flattened_dict(change)
+    config.train.update(num_steps=4, eval_every=4)
+    loop.train(config, data, tmp_path)
+    assert np.isfinite(lines(tmp_path)[-1]['loss'])

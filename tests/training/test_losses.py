@@ -1,0 +1,73 @@
+"""Losses with known values."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from diface_jax.diffusion import schedule
+from diface_jax.training import losses
+
+LOGITS = jnp.log(jnp.array([[4.0, 2.0, 1.0, 1.0], [1.0, 1.0, 3.0, 3.0]]))
+
+
+def test_infonce_of_a_hand_made_table():
+    """Row 0: one positive of odds 4 of 8; row 1: two positives of odds 3 of 8 each."""
+    positive = jnp.array([[True, False, False, False], [False, False, True, True]])
+    loss = losses.identity_contrast(LOGITS, positive, jnp.zeros_like(positive))
+    assert loss == pytest.approx(0.5 * (np.log(2) + np.log(8 / 3)))
+
+
+def test_equal_captions_are_not_negatives():
+    """With a stranger left out row 0's odds are 4 of 6."""
+    positive = jnp.array([[True, False, False, False], [False, False, True, True]])
+    ignore = jnp.array([[True, True, False, False], [False, False, False, False]])
+    loss = losses.identity_contrast(LOGITS, positive, ignore)
+    assert loss == pytest.approx(0.5 * (np.log(1.5) + np.log(8 / 3)))
+
+
+def test_contrast_is_symmetric():
+    similarity = jax.random.uniform(jax.random.key(0), (5, 5))
+    positive, ignore = jnp.eye(5, dtype=bool), jnp.zeros((5, 5), bool)
+    there, back = (
+        losses.symmetric_contrast(s, jnp.log(10.0), positive, ignore)
+        for s in (similarity, similarity.T)
+    )
+    assert there == pytest.approx(back, rel=1e-6)
+
+
+@pytest.mark.parametrize('kind', ['cosface', 'arcface'])
+def test_a_margin_only_touches_the_true_class(kind):
+    cosine = jnp.array([[0.5, 0.2, -0.1]])
+    identity = jnp.array([0])
+    plain = losses.margin_loss(cosine, identity, kind, 0.0, 10.0)
+    odds = np.exp(10.0 * np.array([0.5, 0.2, -0.1]))
+    assert plain == pytest.approx(-np.log(odds[0] / odds.sum()), rel=1e-4)
+    harder = {'cosface': 0.5 - 0.3, 'arcface': np.cos(np.arccos(0.5) + 0.3)}[kind]
+    odds[0] = np.exp(10.0 * harder)
+    margin = losses.margin_loss(cosine, identity, kind, 0.3, 10.0)
+    assert margin == pytest.approx(-np.log(odds[0] / odds.sum()), rel=1e-4)
+
+
+def test_unknown_margin_head():
+    with pytest.raises(ValueError, match='cosface'):
+        losses.margin_loss(jnp.ones((1, 2)), jnp.array([0]), 'sphere', 0.1, 1.0)
+
+
+def test_denoising_loss_of_the_ideal_denoiser():
+    """For x0 ~ N(0, I) the best estimate errs by sigma^2 a dimension; any other by more."""
+    x0 = jax.random.normal(jax.random.key(1), (4096, 8))
+
+    def loss(factor):
+        def denoise(x_t, log_snr):
+            alpha, _ = schedule.alpha_sigma(log_snr)
+            return factor * alpha * x_t
+
+        return losses.denoising_loss(denoise, x0, jax.random.key(2), schedule.cosine, 1000, 5.0)
+
+    log_snr = schedule.cosine(jnp.arange(1, 1001) / 1000)
+    weight = jnp.minimum(jnp.exp(log_snr), 5.0) / 5.0
+    expected = jnp.mean(weight * jax.nn.sigmoid(-log_snr))
+    assert loss(1.0) == pytest.approx(expected, rel=0.03)
+    assert loss(1.0) < loss(0.9)
+    assert loss(1.0) < loss(1.1)
