@@ -27,7 +27,7 @@ def get_config() -> ml_collections.ConfigDict:
     # Sentences a training photo: one may say everything, the others a random share of it.
     config.captions.train_count = 4
     # Shares said, a sentence each, of a validation or test photo; the first is measured by.
-    config.captions.said = (1.0, 0.5, 0.25)
+    config.captions.said = (1.0,)
 
     config.model = ml_collections.ConfigDict()
     config.model.score = {'width': 256, 'depth': 3, 'dropout': 0.2, 'prediction': 'x0'}

@@ -84,7 +84,9 @@ def test_overwrite_replaces_and_nothing_else_does(config, workdir, tmp_path):
         jobs.run('evaluate', config, workdir, overwrite=False)
     assert (workdir / 'evaluation.json').read_text() == before
     jobs.run('evaluate', config, workdir, overwrite=True)
-    assert json.loads((workdir / 'evaluation.json').read_text())['settings']['evaluate']['seed'] == 3
+    assert (
+        json.loads((workdir / 'evaluation.json').read_text())['settings']['evaluate']['seed'] == 3
+    )
 
 
 def command(*flags):

@@ -91,19 +91,19 @@ YIELDS = {
 
 # How often a claim is made where nothing is left out on purpose: a true label nearly always, a
 # false one never, and these.
-TRUE_CHANCE = 0.97
+TRUE_CHANCE = 1.0
 CHANCES = {
     'Male': 1.0,
     'not Male': 1.0,
-    'not Young': 0.97,
-    'not No_Beard': 0.97,
-    'not Eyes_Open': 0.97,
-    'not Color_Photo': 0.97,
-    'not Eyeglasses': 0.3,
-    'not Smiling': 0.3,
-    'not Heavy_Makeup': 0.3,
-    'not Wearing_Lipstick': 0.3,
-    'not Mouth_Slightly_Open': 0.3,
+    'not Young': 1.0,
+    'not No_Beard': 1.0,
+    'not Eyes_Open': 1.0,
+    'not Color_Photo': 1.0,
+    'not Eyeglasses': 0.4,
+    'not Smiling': 0.5,
+    'not Heavy_Makeup': 0.5,
+    'not Wearing_Lipstick': 0.4,
+    'not Mouth_Slightly_Open': 0.5,
     'not Teeth_Not_Visible': 0.3,
     'not Posed_Photo': 0.3,
     'not Wearing_Hat': 0.2,

@@ -26,7 +26,7 @@ from tqdm import tqdm
 from diface_jax import stages
 from diface_jax.data import captions, chips, prepared, readers, shards
 from diface_jax.data.records import DataSet, Photo
-from diface_jax.encoders.face import dlib_resnet
+from diface_jax.encoders.face import align, dlib_resnet
 from diface_jax.encoders.text import bert
 
 _PHOTOS_A_SHARD, _TEXTS_A_SHARD = 512, 4096
@@ -82,7 +82,7 @@ def prepare(
         'prepare: reads %d photos of %s in %s; writes %s',
         *(len(source.photos), source.name, data.root, folder),
     )
-    card = _make(config, source, text_encoder, folder)
+    card = _make(config, source, settings['data']['root'], text_encoder, folder)
     stages.write_json(card_file, card | {'settings': settings})
     logging.info('prepare: wrote %s; %s', folder, prepared.summary(card))
 
@@ -90,11 +90,12 @@ def prepare(
 def _make(
     config: ml_collections.ConfigDict,
     source: DataSet,
+    root: str,
     text_encoder: bert.TextEncoder,
     folder: pathlib.Path,
 ) -> dict[str, Any]:
     """Writes the rows; returns the data card."""
-    faces = _embed_faces(source, folder / 'cache')
+    faces = _embed_faces(source, root, folder / 'cache')
     if not faces.found_N.any():
         raise ValueError(f'no face was found in any photo of {source.name}: {set(faces.note_N)}')
     kept = [p for p, found in zip(source.photos, faces.found_N, strict=True) if found]
@@ -120,7 +121,7 @@ def _make(
 
 
 def _encoders(text_encoder: bert.TextEncoder) -> dict[str, Any]:
-    face = {'name': dlib_resnet.NAME, 'sha256': dlib_resnet.SHA256}
+    face = {'name': dlib_resnet.NAME, 'sha256': dlib_resnet.SHA256, 'alignment': align.VERSION}
     text = {'name': text_encoder.name, 'sha256': text_encoder.sha256, 'width': text_encoder.width}
     return {'face': face | {'width': dlib_resnet.WIDTH}, 'text': text}
 
@@ -132,19 +133,20 @@ def _fingerprint(source: DataSet) -> str:
     )
 
 
-def _embed_faces(source: DataSet, cache: pathlib.Path) -> Faces:
+def _embed_faces(source: DataSet, root: str, cache: pathlib.Path) -> Faces:
     files = [photo.file for photo in source.photos]
     align_one = functools.partial(chips.chip_of, source.read, source.landmarks_5x2)
     encoder = dlib_resnet.load()
     # Spawned, since a fork of a process with JAX's threads may hang.
     context = multiprocessing.get_context('spawn')
+    made_by = ('faces', dlib_resnet.SHA256, str(align.VERSION), root)
     parts = []
     with (
         concurrent.futures.ProcessPoolExecutor(mp_context=context) as pool,
         tqdm(total=len(files), desc='faces', unit='photo') as bar,
     ):
         for rows in shards.cut(len(files), _PHOTOS_A_SHARD):
-            name = shards.key('faces', dlib_resnet.SHA256, source.name, *files[rows])
+            name = shards.key(*made_by, *files[rows])
             make = functools.partial(_faces_shard, files[rows], align_one, encoder, pool)
             parts.append(shards.cached(cache, name, make))
             bar.update(rows.stop - rows.start)

@@ -14,6 +14,9 @@ import numpy as np
 
 from diface_jax.encoders import weights
 
+# Raise it when chips change: what was made from other chips is not used again.
+VERSION = 1
+
 CHIP_SIZE = 150
 PADDING = 0.25  # around the mean face, as a share of its side; what E was trained with
 MAX_PIXELS = 80_000_000
