@@ -24,8 +24,9 @@ def get_config() -> ml_collections.ConfigDict:
 
     config.captions = ml_collections.ConfigDict()
     config.captions.seed = 0
-    # Sentences a training photo: one may say everything, the others a random share of it.
-    config.captions.train_count = 4
+    # Sentences a training photo: `whole` ones may say everything, `partial` ones a random share.
+    config.captions.whole = 3
+    config.captions.partial = 2
     # Shares said, a sentence each, of a validation or test photo; the first is measured by.
     config.captions.said = (1.0,)
 
@@ -42,6 +43,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.contrast = ml_collections.ConfigDict()
     config.contrast.num_steps = 1  # DDIM steps by which the refinement loss recovers x0
     config.contrast.temperature = 0.07  # at the start; it is learned
+    config.contrast.own_weight = 4.0  # of the described photo; another of the person counts 1
     config.contrast.embedding_noise = 0.3  # on photos, in standard deviations of x0
 
     # A margin head beside the contrast: none, cosface or arcface.
@@ -51,7 +53,7 @@ def get_config() -> ml_collections.ConfigDict:
 
     config.train = ml_collections.ConfigDict()
     config.train.batch_size = 512
-    config.train.num_steps = 3000
+    config.train.num_steps = 4000
     config.train.steps_per_dispatch = 10
     config.train.eval_every = 100
     config.train.patience = 1000  # steps without a better validation before stopping
@@ -78,6 +80,7 @@ def get_config() -> ml_collections.ConfigDict:
         'dropout': 0.3,
         'embedding_noise': 0.3,
         'temperature': 0.07,
+        'own_weight': 4.0,
         'learning_rate': 1e-3,
         'weight_decay': 0.01,
         'num_steps': 2000,

@@ -80,7 +80,7 @@ def test_overwrite_replaces_and_nothing_else_does(config, workdir, tmp_path):
     config = config.copy_and_resolve_references()
     config.evaluate.seed = 3
     before = (workdir / 'evaluation.json').read_text()
-    with pytest.raises(stages.SettingsDifferError, match='evaluate.seed: 0 -> 3'):
+    with pytest.raises(stages.SettingsDifferError, match=r'evaluate\.seed: 0 -> 3'):
         jobs.run('evaluate', config, workdir, overwrite=False)
     assert (workdir / 'evaluation.json').read_text() == before
     jobs.run('evaluate', config, workdir, overwrite=True)

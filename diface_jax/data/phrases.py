@@ -89,8 +89,9 @@ YIELDS = {
     'not Young': 'Middle_Aged, Senior',
 }
 
-# How often a claim is made where nothing is left out on purpose: a true label nearly always, a
-# false one never, and these.
+# How often a claim is made where nothing is left out on purpose: a true label always, a false one
+# never, and these: people seldom tell what is not there, and negations are hard on the text encoder
+# (the AUC of a linear read-out of 'Bangs' was 0.97 in silence, 0.88 with "no bangs").
 TRUE_CHANCE = 1.0
 CHANCES = {
     'Male': 1.0,
@@ -99,19 +100,19 @@ CHANCES = {
     'not No_Beard': 1.0,
     'not Eyes_Open': 1.0,
     'not Color_Photo': 1.0,
-    'not Eyeglasses': 0.4,
-    'not Smiling': 0.5,
-    'not Heavy_Makeup': 0.5,
-    'not Wearing_Lipstick': 0.4,
-    'not Mouth_Slightly_Open': 0.5,
-    'not Teeth_Not_Visible': 0.3,
-    'not Posed_Photo': 0.3,
-    'not Wearing_Hat': 0.2,
-    'not Bangs': 0.2,
-    'not Wearing_Earrings': 0.2,
-    'not Mustache': 0.15,
-    'not Receding_Hairline': 0.15,
-    'not Wearing_Necktie': 0.15,
+    'not Eyeglasses': 0.15,
+    'not Smiling': 0.15,
+    'not Heavy_Makeup': 0.15,
+    'not Wearing_Lipstick': 0.15,
+    'not Mouth_Slightly_Open': 0.2,
+    'not Teeth_Not_Visible': 0.2,
+    'not Posed_Photo': 0.2,
+    'not Wearing_Hat': 0.1,
+    'not Bangs': 0.1,
+    'not Wearing_Earrings': 0.1,
+    'not Mustache': 0.1,
+    'not Receding_Hairline': 0.1,
+    'not Wearing_Necktie': 0.1,
     'not Outdoor': 0.15,
     # True of most faces or photographs, so seldom worth a word.
     'No_Eyewear': 0.3,

@@ -173,7 +173,7 @@ def _texts(photo: Photo, config: ml_collections.ConfigDict) -> list[Text]:
     rng = np.random.default_rng((config.seed, zlib.crc32(photo.file.encode())))
     said = list(config.said)
     if photo.split == 'train':
-        said = [1.0, *rng.random(config.train_count - 1)]
+        said = [1.0] * config.whole + list(rng.random(config.partial))
     made = [
         Text('grammar', share, captions.caption(photo.labels, rng, share))
         for share in (said if photo.labels else ())

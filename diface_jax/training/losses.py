@@ -47,17 +47,18 @@ def identity_contrast(
 
     Args:
       logits_AxB: scaled similarities of anchors (rows) to candidates (columns).
-      positive_AxB: True where the candidate shows the anchor's identity; at least one a row.
+      positive_AxB: how much a candidate counts as right: above 0 where it shows the anchor's
+        identity, at least once a row, and 0 elsewhere.
       ignore_AxB: True where a candidate counts neither for nor against, such as a stranger whose
         caption is the same. Positives win over it.
 
     Returns:
-      A scalar: the mean over rows of the mean over the row's positives of -log softmax.
+      A scalar: the mean over rows of the weighted mean over the row's positives of -log softmax.
     """
-    logits = jnp.where(ignore_AxB & ~positive_AxB, _MINUS_INFINITY, logits_AxB)
+    logits = jnp.where(ignore_AxB & (positive_AxB == 0), _MINUS_INFINITY, logits_AxB)
     log_p = jax.nn.log_softmax(logits, axis=-1)
-    count = jnp.sum(positive_AxB, axis=-1)
-    return -jnp.mean(jnp.sum(jnp.where(positive_AxB, log_p, 0.0), axis=-1) / count)
+    weight = positive_AxB / jnp.sum(positive_AxB, axis=-1, keepdims=True)
+    return -jnp.mean(jnp.sum(weight * log_p, axis=-1))
 
 
 def symmetric_contrast(
@@ -71,7 +72,7 @@ def symmetric_contrast(
     Args:
       similarity_AxB: cosines of text features and photo features.
       log_scale: learned log of the inverse temperature.
-      positive_AxB: same identity.
+      positive_AxB: weight of pairs of the same identity, 0 for strangers.
       ignore_AxB: pairs left out.
 
     Returns:

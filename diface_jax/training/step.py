@@ -120,7 +120,9 @@ def _refinement(
     f_text = model.refine(params, recovered, dropout_keys[1])
     f_photo = model.refine(params, seen, dropout_keys[2])
     loss = losses.symmetric_contrast(
-        f_text @ f_photo.T, params['head']['log_scale'], *relations(batch, photos, table)
+        f_text @ f_photo.T,
+        params['head']['log_scale'],
+        *relations(batch, photos, table, config.contrast.own_weight),
     )
     if config.margin.kind != 'none':
         identity = table.identity_N[jnp.concatenate([batch.photo_B, photos])]
@@ -135,10 +137,24 @@ def _refinement(
     return loss
 
 
-def relations(batch: Batch, photos: jax.Array, table: Table) -> tuple[jax.Array, jax.Array]:
-    """Which (text, photo) pairs share an identity, and which strangers share the caption."""
+def relations(
+    batch: Batch, photos: jax.Array, table: Table, own_weight: float
+) -> tuple[jax.Array, jax.Array]:
+    """Which (text, photo) pairs are right, and which are neither right nor wrong.
+
+    Args:
+      batch: the step's rows.
+      photos: the candidates: the described photos, then their mates.
+      table: the training data.
+      own_weight: how much the described photo counts, where another of the person counts 1.
+
+    Returns:
+      Weights of the pairs of one identity, 0 elsewhere; and whether a pair shares its caption.
+    """
     who = table.identity_N
     positive = who[batch.photo_B][:, None] == who[photos][None, :]
+    own = batch.photo_B[:, None] == photos[None, :]
+    positive = positive + (own_weight - 1.0) * own
     text = table.same_text_T[batch.text_B]
     same_text = text[:, None] == text[None, :]
     return positive, jnp.concatenate([same_text, same_text], axis=1)

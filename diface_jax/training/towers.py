@@ -63,8 +63,8 @@ def fit_towers(
     """Trains towers and returns them as they were when validation was best.
 
     Args:
-      config: `width`, `feature_dim`, `dropout`, `temperature`, `embedding_noise`, `learning_rate`,
-        `weight_decay`, `num_steps`, `eval_every`.
+      config: `width`, `feature_dim`, `dropout`, `temperature`, `own_weight`, `embedding_noise`,
+        `learning_rate`, `weight_decay`, `num_steps`, `eval_every`.
       table: the training data.
       batches: rows by step, as DiFace's.
       judge: how good towers are on validation, higher is better.
@@ -100,7 +100,9 @@ def _make_step(
         f_text = towers.text(table.c_TxC[batch.text_B], text_key)
         f_photo = towers.photo(seen, photo_key)
         return losses.symmetric_contrast(
-            f_text @ f_photo.T, towers.log_scale[...], *relations(batch, photos, table)
+            f_text @ f_photo.T,
+            towers.log_scale[...],
+            *relations(batch, photos, table, config.own_weight),
         )
 
     @jax.jit

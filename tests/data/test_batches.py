@@ -1,0 +1,60 @@
+"""Batches are a function of seed and step, and pair what belongs together."""
+
+import numpy as np
+import pytest
+
+from diface_jax.data.batches import Batches, steps_of
+from tests import population
+
+
+@pytest.fixture(scope='module')
+def split():
+    return population.split(0, 60)
+
+
+def test_same_seed_and_step_same_batch(split):
+    one, other = (Batches(split, 32, 0.5, seed=3) for _ in range(2))
+    for field, again in zip(one(7), other(7), strict=True):
+        np.testing.assert_array_equal(field, again)
+    assert not np.array_equal(one(7).photo_B, one(8).photo_B)
+    assert not np.array_equal(one(7).photo_B, Batches(split, 32, 0.5, seed=4)(7).photo_B)
+
+
+def test_texts_describe_the_photos_and_mates_are_the_same_person(split):
+    batches, alone = Batches(split, 32, 0.5, seed=0), 0
+    count = np.bincount(split.identity_N)
+    for step in range(20):
+        photo, mate, text = batches(step)
+        np.testing.assert_array_equal(split.photo_T[text], photo)
+        np.testing.assert_array_equal(split.identity_N[mate], split.identity_N[photo])
+        np.testing.assert_array_equal(mate == photo, count[split.identity_N[photo]] == 1)
+        assert len(set(photo)) == 32
+        alone += np.sum(mate == photo)
+    assert alone > 0
+
+
+@pytest.mark.parametrize(
+    ('human_share', 'low', 'high'), [(0.0, 0, 0), (0.5, 0.4, 0.6), (1.0, 1, 1)]
+)
+def test_the_share_of_human_sentences(split, human_share, low, high):
+    batches = Batches(split, 64, human_share, seed=0)
+    share = np.mean([split.track_T[batches(step).text_B] for step in range(50)])
+    assert low <= share <= high
+
+
+def test_every_text_is_drawn_in_time(split):
+    batches = Batches(split, 64, 0.3, seed=0)
+    drawn = np.concatenate([batches(step).text_B for step in range(200)])
+    assert set(drawn) == set(range(len(split.photo_T)))
+
+
+def test_steps_are_stacked(split):
+    batches = Batches(split, 16, 0.0, seed=0)
+    stacked = steps_of(batches, 5, 3)
+    assert stacked.photo_B.shape == (3, 16)
+    np.testing.assert_array_equal(stacked.photo_B[2], batches(7).photo_B)
+
+
+def test_more_than_there_is(split):
+    with pytest.raises(ValueError, match='smaller batch'):
+        Batches(split, 100_000, 0.0, seed=0)

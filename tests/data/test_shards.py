@@ -1,0 +1,52 @@
+"""Shards: made once, whole or not at all."""
+
+import os
+
+import numpy as np
+import pytest
+
+from diface_jax.data import shards
+
+
+def test_made_once(tmp_path):
+    calls = []
+
+    def make():
+        calls.append(1)
+        return {'x': np.arange(3), 'words': shards.strings(['a', 'ümlaut'])}
+
+    first, second = (shards.cached(tmp_path, 'one', make) for _ in range(2))
+    assert len(calls) == 1
+    assert second.keys() == first.keys()
+    np.testing.assert_array_equal(second['x'], first['x'])
+    assert second['words'].tolist() == ['a', 'ümlaut']
+
+
+@pytest.mark.parametrize('length', [0, 10, 200])
+def test_a_damaged_shard_is_made_again(tmp_path, length):
+    def make():
+        return {'x': np.arange(1000)}
+
+    shards.cached(tmp_path, 'one', make)
+    os.truncate(tmp_path / 'one.npz', length)
+    np.testing.assert_array_equal(shards.cached(tmp_path, 'one', make)['x'], np.arange(1000))
+
+
+def test_nothing_is_left_of_a_failed_write(tmp_path, monkeypatch):
+    def full_disk(*args, **kwargs):
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(np, 'savez', full_disk)
+    with pytest.raises(OSError, match='No space'):
+        shards.cached(tmp_path, 'one', lambda: {'x': np.zeros(1)})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_key_tells_parts_apart():
+    keys = {shards.key('ab', 'c'), shards.key('a', 'bc'), shards.key('abc'), shards.key('c', 'ab')}
+    assert len(keys) == 4
+
+
+def test_slices_cover_everything():
+    rows = [i for some in shards.cut(10, 4) for i in range(10)[some]]
+    assert rows == list(range(10))
