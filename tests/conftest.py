@@ -2,6 +2,7 @@
 
 import pathlib
 
+import jax
 import pytest
 
 SHARED = pathlib.Path(__file__).resolve().parents[1] / '../shared'
@@ -13,3 +14,10 @@ def shared() -> pathlib.Path:
     if not (SHARED / 'data').is_dir():
         pytest.skip('needs the real photographs in ../shared/data, which are not here')
     return SHARED
+
+
+@pytest.fixture(scope='session', autouse=True)
+def _compile_once(tmp_path_factory) -> None:
+    """Tests train the same small model many times: compile it once."""
+    jax.config.update('jax_compilation_cache_dir', str(tmp_path_factory.mktemp('compiled')))
+    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)

@@ -75,9 +75,9 @@ def joint_step(
         'loss/refine': refine,
         'weight/denoise': jnp.asarray(weight.denoise),
         'weight/refine': jnp.asarray(weight.refine),
-        'grad_norm/denoise_score': optax.global_norm(denoise_grads['score']),
-        'grad_norm/refine_score': optax.global_norm(refine_grads['score']),
-        'grad_norm/refine_refine': optax.global_norm(refine_grads['refine']),
+        'grad_norm/denoise_score': optax.tree.norm(denoise_grads['score']),
+        'grad_norm/refine_score': optax.tree.norm(refine_grads['score']),
+        'grad_norm/refine_refine': optax.tree.norm(refine_grads['refine']),
         'temperature': jnp.exp(-state.params['head']['log_scale']),
     }
     return _update(state, grads, config), metrics

@@ -35,11 +35,13 @@ def lines(workdir):
 
 def test_it_learns(data, tmp_path):
     config = tiny.config()
-    config.train.update(num_steps=150, eval_every=50)
+    config.train.update(num_steps=200, eval_every=50)
+    for name in ('score', 'refine'):
+        config.optimiser[name].update(learning_rate=0.01, warmup_steps=10)
     loop.train(config, data, tmp_path)
     values = [line[METRIC] for line in lines(tmp_path)]
-    # Linear least squares gets about 0.9 here; chance is 0.5.
-    assert values[-1] > 0.75
+    # Chance is 0.5.
+    assert values[-1] > 0.8
     assert lines(tmp_path)[-1]['loss/refine'] < lines(tmp_path)[0]['loss/refine']
 
 
@@ -140,19 +142,21 @@ def test_no_model():
         trained.load(loop.pathlib.Path('nowhere'))
 
 
-@pytest.mark.parametrize(
-    'change',
-    [
-        {'model.score.prediction': 'eps'},
-        {'model.score.prediction': 'v'},
-        {'diffusion.schedule': 'linear'},
-        {'diffusion.num_levels': 0},
-        {'contrast.num_steps': 2},
-        {'margin.kind': 'cosface'},
-        {'margin.kind': 'arcface'},
-        {'optimiser.score.name': 'lion'},
-    ],
-)
+LINEAR_EPS_COSFACE = {
+    'model.score.prediction': 'eps',
+    'diffusion.schedule': 'linear',
+    'diffusion.num_levels': 0,
+    'margin.kind': 'cosface',
+}
+V_FEW_STEPS_ARCFACE_LION = {
+    'model.score.prediction': 'v',
+    'contrast.num_steps': 2,
+    'margin.kind': 'arcface',
+    'optimiser.score.name': 'lion',
+}
+
+
+@pytest.mark.parametrize('change', [LINEAR_EPS_COSFACE, V_FEW_STEPS_ARCFACE_LION])
 def test_every_variant_trains(data, tmp_path, change):
     config = tiny.config()
     config.update_from_flattened_dict(change)
