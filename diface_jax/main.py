@@ -30,8 +30,11 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f'unexpected arguments: {" ".join(argv[1:])}')
     logging.set_verbosity(logging.INFO)
-    # Which back ends JAX did not find is nobody's concern here.
+    # What libraries do inside (a checkpoint's threads, back ends JAX did not find) stays inside.
     std_logging.getLogger('jax').setLevel(std_logging.WARNING)
+    logging.get_absl_logger().addFilter(
+        lambda record: record.levelno > std_logging.INFO or 'diface_jax' in record.pathname
+    )
     modes = jobs.ORDER if _MODE.value == 'all' else (_MODE.value,)
     try:
         for mode in modes:
