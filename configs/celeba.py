@@ -43,7 +43,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.contrast = ml_collections.ConfigDict()
     config.contrast.num_steps = 1  # DDIM steps by which the refinement loss recovers x0
     config.contrast.temperature = 0.07  # at the start; it is learned
-    config.contrast.own_weight = 4.0  # of the described photo; another of the person counts 1
+    config.contrast.own_weight = 8.0  # of the described photo; another of the person counts 1
     config.contrast.embedding_noise = 0.3  # on photos, in standard deviations of x0
 
     # A margin head beside the contrast: none, cosface or arcface.
@@ -62,7 +62,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.train.human_share = 0.25
 
     # T~ steps and K samples a text, as chosen on validation.
-    config.sample = {'num_steps': 1, 'num_samples': 1, 'guidance': 1.0, 'eta': 0.0}
+    config.sample = {'num_steps': 1, 'num_samples': 8, 'guidance': 1.0, 'eta': 0.0}
 
     config.evaluate = ml_collections.ConfigDict()
     config.evaluate.root = ''  # another data set to test on; empty: the one trained on
@@ -80,7 +80,7 @@ def get_config() -> ml_collections.ConfigDict:
         'dropout': 0.3,
         'embedding_noise': 0.3,
         'temperature': 0.07,
-        'own_weight': 4.0,
+        'own_weight': 8.0,
         'learning_rate': 1e-3,
         'weight_decay': 0.01,
         'num_steps': 2000,

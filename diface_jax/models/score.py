@@ -65,7 +65,7 @@ class ScoreNetwork(nnx.Module):
         rngs: nnx.Rngs,
     ) -> None:
         self.prediction = prediction
-        self.embed_x = nnx.Linear(embedding_dim, width, rngs=rngs)
+        self.embed_x = nnx.Linear(embedding_dim + width, width, rngs=rngs)
         self.embed_c = nnx.Linear(condition_dim, width, rngs=rngs)
         self.no_c = nnx.Param(jnp.zeros((condition_dim,)))
         self.embed_t = nnx.Linear(width, width, rngs=rngs)
@@ -100,7 +100,8 @@ class ScoreNetwork(nnx.Module):
         time = self.embed_t(fourier_features(log_snr_Bx1, self.embed_t.in_features))
         y = nnx.silu(time + self.embed_c(c_BxC))
         y = self.dropout(y, deterministic=rngs is None, rngs=rngs)
-        h = self.embed_x(x_t_BxD)
+        # The text enters the stream too: through modulation alone it is hard to read.
+        h = self.embed_x(jnp.concatenate([x_t_BxD, y], axis=-1))
         for block in self.blocks:
             h = block(h, y, rngs)
         return to_x0(self.out(self.norm(h)), x_t_BxD, log_snr_Bx1, self.prediction)
