@@ -1,0 +1,93 @@
+"""D and R: what each starts as, what each depends on, and recovery by the sampler."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from diface_jax.models.diface import Sampling, build
+from diface_jax.models.normalise import Normalisation
+from diface_jax.models.refine import RefinementNetwork, unit
+from diface_jax.models.score import Block
+from tests import tiny
+
+
+@pytest.fixture(scope='module')
+def built():
+    return build(tiny.config(), 8, 12, jax.random.key(0))
+
+
+def normal(seed, *shape):
+    return jax.random.normal(jax.random.key(seed), shape)
+
+
+def test_r_starts_as_the_identity():
+    network = RefinementNetwork(8, 8, width=16, dropout=0.5, rngs=nnx.Rngs(0))
+    x = normal(1, 5, 8)
+    np.testing.assert_allclose(network(x), x / jnp.linalg.norm(x, axis=1, keepdims=True), rtol=1e-5)
+
+
+def test_a_block_starts_as_the_identity():
+    block = Block(16, 0.5, rngs=nnx.Rngs(0))
+    h = normal(1, 5, 16)
+    np.testing.assert_array_equal(block(h, normal(2, 5, 16), None), h)
+
+
+def test_unit_of_zero_is_finite_and_so_is_its_gradient():
+    zero = jnp.zeros((1, 4))
+    np.testing.assert_array_equal(unit(zero), zero)
+    assert np.isfinite(jax.grad(lambda x: unit(x).sum())(zero)).all()
+
+
+def test_a_dropped_text_has_no_effect(built):
+    model, params = built
+    x_t, log_snr, keep = (
+        normal(1, 4, 8),
+        jnp.zeros((4, 1)),
+        jnp.array([[True], [True], [False], [False]]),
+    )
+    one, other = (model.denoiser(params, normal(s, 4, 12), keep)(x_t, log_snr) for s in (2, 3))
+    np.testing.assert_array_equal(one[2:], other[2:])
+    assert np.all(np.any(one[:2] != other[:2], axis=1))
+
+
+def test_dropout_only_with_a_key(built):
+    model, params = built
+    x_t, c, log_snr = normal(1, 4, 8), normal(2, 4, 12), jnp.zeros((4, 1))
+    plain, again = (model.denoiser(params, c)(x_t, log_snr) for _ in range(2))
+    dropped = model.denoiser(params, c, dropout_key=jax.random.key(0))(x_t, log_snr)
+    np.testing.assert_array_equal(plain, again)
+    assert np.any(plain != dropped)
+
+
+def test_k_samples_are_averaged(built):
+    """The mean of many samples hardly depends on the key; one sample does."""
+    model, params = built
+    c = normal(1, 2, 12)
+
+    def spread(K):
+        found = [model.recover(params, c, jax.random.key(s), Sampling(3, K)) for s in range(4)]
+        return np.std(np.stack(found), axis=0).mean()
+
+    assert model.recover(params, c, jax.random.key(0), Sampling(3, 5)).shape == (2, 8)
+    assert spread(256) < 0.25 * spread(1)
+
+
+def test_guidance_of_one_is_none(built):
+    model, params = built
+    c, key = normal(1, 3, 12), jax.random.key(0)
+    plain = model.recover(params, c, key, Sampling(4))
+    for scale, same in ((1.0, True), (1.5, False)):
+        guided = model.recover(params, c, key, Sampling(4, guidance=scale))
+        assert np.allclose(guided, plain) == same
+
+
+def test_normalisation():
+    embedding = np.random.default_rng(0).normal(3.0, 2.0, (100, 16)).astype(np.float32)
+    normalise = Normalisation.fit(embedding)
+    x0 = normalise(embedding)
+    np.testing.assert_allclose(np.linalg.norm(x0, axis=1), 4.0, rtol=1e-5)
+    np.testing.assert_allclose(normalise.mean_D, embedding.mean(axis=0))
+    with pytest.raises(ValueError, match=r'rows \[1\]'):
+        normalise(np.stack([embedding[0], np.full(16, np.nan)]))
