@@ -39,7 +39,7 @@ def optimiser(config: ml_collections.ConfigDict, num_steps: int) -> optax.Gradie
       num_steps: where the decay ends.
 
     Raises:
-      ValueError: optax has no such optimiser.
+      ValueError: optax has no such optimiser, or it takes no such options.
     """
     make = getattr(optax, config.name, None)
     if make is None:
@@ -47,7 +47,11 @@ def optimiser(config: ml_collections.ConfigDict, num_steps: int) -> optax.Gradie
     rate = optax.warmup_cosine_decay_schedule(
         0.0, config.learning_rate, config.warmup_steps, max(num_steps, config.warmup_steps + 1)
     )
-    return optax.chain(optax.clip_by_global_norm(config.clip_norm), make(rate, **config.options))
+    try:
+        moves = make(rate, **config.options)
+    except TypeError as error:
+        raise ValueError(f'optimiser.*.options do not fit optax.{config.name}: {error}') from error
+    return optax.chain(optax.clip_by_global_norm(config.clip_norm), moves)
 
 
 def optimisers(config: ml_collections.ConfigDict) -> dict[str, optax.GradientTransformation]:

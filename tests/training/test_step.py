@@ -44,7 +44,8 @@ def test_the_denoising_loss_moves_d_alone_and_the_refinement_loss_both(which):
     config = tiny.config()
     config.loss_weight.update({'denoise': 0.0, 'refine': 0.0} | {which: 1.0})
     for name in ('score', 'refine'):
-        config.optimiser[name].update(name='sgd', options={}, warmup_steps=1)
+        config.optimiser[name].update(name='sgd', warmup_steps=1)
+        del config.optimiser[name].options.weight_decay
     before, after, metrics = run(config, 3)
     assert moved(before, after, 'score')
     assert moved(before, after, 'refine') == (which == 'refine')
@@ -81,6 +82,14 @@ def test_one_device_equals_eight(tmp_path):
     assert metrics['loss'] == pytest.approx(eight['loss'], rel=1e-5)
     flat = np.concatenate([leaf.ravel() for leaf in jax.tree.leaves(params)])
     np.testing.assert_allclose(flat, np.load(tmp_path / 'params.npy'), atol=1e-5)
+
+
+@pytest.mark.parametrize('name', ['sgd', 'adamwx'])
+def test_an_optimiser_that_does_not_fit(name):
+    config = tiny.config()
+    config.optimiser.score.name = name
+    with pytest.raises(ValueError, match='optax'):
+        state.optimisers(config)
 
 
 def test_a_batch_that_does_not_divide():
