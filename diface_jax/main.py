@@ -39,7 +39,7 @@ def main(argv: list[str]) -> None:
     try:
         for mode in modes:
             jobs.run(mode, _CONFIG.value, pathlib.Path(_WORKDIR.value), _OVERWRITE.value)
-    except (OSError, ValueError, FloatingPointError) as error:
+    except (ImportError, OSError, ValueError, FloatingPointError) as error:
         logging.debug('what happened', exc_info=True)
         sys.exit(f'{_MODE.value}: {error}')
     except KeyboardInterrupt:
