@@ -19,7 +19,7 @@ from diface_jax.recognition.verification import Pairs
 Row = dict[str, Any]
 FARS = (0.1, 0.01, 0.001)
 RANKS = (1, 5, 10)
-# More would narrow no interval: identities are resampled, not pairs.
+# More hardly narrow an interval, since identities are resampled, not pairs, and cost minutes.
 RESAMPLED_PAIRS = 40_000
 
 
