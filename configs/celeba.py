@@ -27,12 +27,14 @@ def get_config() -> ml_collections.ConfigDict:
     # Sentences a training photo: `whole` ones may say everything, `partial` ones a random share.
     config.captions.whole = 3
     config.captions.partial = 2
-    # Shares said, a sentence each, of a validation or test photo; the first is measured by.
-    config.captions.said = (1.0,)
+    # Shares said, a sentence each, of a validation or test photo: a track each. Choices go by the
+    # first.
+    config.captions.said = (1.0, 0.5, 0.25)
 
     config.model = ml_collections.ConfigDict()
     config.model.score = {'width': 256, 'depth': 3, 'dropout': 0.2, 'prediction': 'x0'}
     config.model.refine = {'feature_dim': 128, 'width': 256, 'dropout': 0.3}
+    config.model.refine_photos = True  # R on both sides; False matches R of the text with x0 itself
 
     config.diffusion = ml_collections.ConfigDict()
     config.diffusion.schedule = 'cosine'  # or linear

@@ -89,7 +89,7 @@ class Comparison:
 
         def method(data: Prepared, name: str) -> Features:
             split = data.splits[name]
-            texts = np.concatenate(list(split.tracks(self.config.captions.said[0]).values()))
+            texts = np.concatenate(list(split.tracks(self.config.captions.said).values()))
             key = jax.random.key(self.config.evaluate.seed)
             return extract(self.trained.params, split, np.sort(texts), self.trained.normalise, key)
 

@@ -72,7 +72,7 @@ def _measure(
 ) -> list[protocols.Row]:
     """The rows of every method under every condition."""
     settings = config.evaluate
-    pairs = ValidationPairs(home, config.captions.said[0])
+    pairs = ValidationPairs(home, config.captions.said)
     methods = Comparison(config, trained, home, pairs).methods(data.attributes)
     thresholds = {
         name: pairs.judge(method(home, 'validation')).thresholds for name, method in methods.items()
@@ -81,7 +81,7 @@ def _measure(
     thresholds['diface'] = trained.thresholds
     features = {name: method(data, 'test') for name, method in methods.items()}
     split, gender_N = data.splits['test'], data.gender('test')
-    texts = split.tracks(config.captions.said[0])
+    texts = split.tracks(config.captions.said)
     effort = protocols.Effort(settings.draws, settings.resamples, settings.seed)
     draws = {
         condition: protocols.draws_of(split, texts[condition.track], condition, gender_N, effort)

@@ -65,9 +65,17 @@ class Split:
         chosen = self.track_T == TRACKS.index(track)
         return np.flatnonzero(chosen if said is None else chosen & np.isclose(self.said_T, said))
 
-    def tracks(self, said: float) -> dict[str, np.ndarray]:
-        """Text rows to measure by, of each track there is: grammar sentences at one share said."""
-        rows = {'grammar': self.texts('grammar', said), 'human': self.texts('human')}
+    def tracks(self, said: Sequence[float]) -> dict[str, np.ndarray]:
+        """Text rows to measure by, of each track there is.
+
+        Args:
+          said: shares of the attributes said; grammar sentences at each are a track of their own.
+
+        Returns:
+          Rows by name: 'grammar-100' (all attributes may be said), 'grammar-50', ..., 'human'.
+        """
+        rows = {f'grammar-{100 * share:g}': self.texts('grammar', share) for share in said}
+        rows['human'] = self.texts('human')
         return {track: some for track, some in rows.items() if len(some)}
 
 

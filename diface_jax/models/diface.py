@@ -14,7 +14,7 @@ from flax import nnx
 
 from diface_jax.diffusion import schedule
 from diface_jax.diffusion.ddim import Denoiser, ddim, guided
-from diface_jax.models.refine import RefinementNetwork
+from diface_jax.models.refine import RefinementNetwork, unit
 from diface_jax.models.score import ScoreNetwork
 
 Params = dict[str, Any]
@@ -45,6 +45,7 @@ class DiFace:
     refinement: nnx.GraphDef
     log_snr: schedule.LogSnr
     embedding_dim: int
+    refine_photos: bool
 
     def denoiser(
         self,
@@ -60,8 +61,14 @@ class DiFace:
     def refine(
         self, params: Params, x0_BxD: jax.Array, dropout_key: jax.Array | None = None
     ) -> jax.Array:
-        """R: embeddings to unit vectors f_BxF."""
+        """R: embeddings recovered from texts to unit vectors f_BxF."""
         return nnx.merge(self.refinement, params['refine'])(x0_BxD, dropout_key)
+
+    def refine_photo(
+        self, params: Params, x0_BxD: jax.Array, dropout_key: jax.Array | None = None
+    ) -> jax.Array:
+        """What photos are matched by: R of their embeddings, or with R on one side x0 itself."""
+        return self.refine(params, x0_BxD, dropout_key) if self.refine_photos else unit(x0_BxD)
 
     def recover(
         self,
@@ -99,7 +106,15 @@ def build(
 
     Returns:
       The model and its parameters; call it under `jax.jit` to have them born sharded.
+
+    Raises:
+      ValueError: R is on one side alone, and does not keep the width of x0.
     """
+    if not config.model.refine_photos and config.model.refine.feature_dim != embedding_dim:
+        raise ValueError(
+            f'model.refine_photos=False matches features with x0: set model.refine.feature_dim to '
+            f'{embedding_dim}'
+        )
     score_key, refine_key = jax.random.split(key)
     score = ScoreNetwork(
         embedding_dim, condition_dim, rngs=nnx.Rngs(score_key), **config.model.score
@@ -108,6 +123,10 @@ def build(
     score_def, score_params = nnx.split(score, nnx.Param)
     refine_def, refine_params = nnx.split(refine, nnx.Param)
     model = DiFace(
-        score_def, refine_def, schedule.by_name(config.diffusion.schedule), embedding_dim
+        score=score_def,
+        refinement=refine_def,
+        log_snr=schedule.by_name(config.diffusion.schedule),
+        embedding_dim=embedding_dim,
+        refine_photos=config.model.refine_photos,
     )
     return model, {'score': score_params, 'refine': refine_params}

@@ -1,6 +1,7 @@
 """DiFace's features: what the sampler and R make of texts, and R of photos."""
 
 import functools
+from collections.abc import Callable
 
 import jax
 import numpy as np
@@ -31,7 +32,9 @@ class Extractor:
             in_shardings=(everywhere, rows, everywhere),
             out_shardings=rows,
         )
-        self._refine = jax.jit(model.refine, in_shardings=(everywhere, rows), out_shardings=rows)
+        shardings = {'in_shardings': (everywhere, rows), 'out_shardings': rows}
+        self._refine = jax.jit(model.refine, **shardings)
+        self._refine_photo = jax.jit(model.refine_photo, **shardings)
 
     def features(
         self,
@@ -51,8 +54,9 @@ class Extractor:
           key: random key of the samples.
         """
         x0_TxD = self.recovered(params, split.c_TxC[texts], key)
-        f_photo = self._refined(params, normalise(split.embedding_NxD))
-        return Features(spread(self._refined(params, x0_TxD), texts, len(split.c_TxC)), f_photo)
+        f_text = self._batched(self._refine, params, x0_TxD)
+        f_photo = self._batched(self._refine_photo, params, normalise(split.embedding_NxD))
+        return Features(spread(f_text, texts, len(split.c_TxC)), f_photo)
 
     def literal(
         self,
@@ -76,8 +80,10 @@ class Extractor:
         ]
         return np.concatenate(parts)[: len(c_TxC)]
 
-    def _refined(self, params: Params, x0_NxD: np.ndarray) -> np.ndarray:
-        parts = [self._refine(params, some) for some in self._padded(x0_NxD)]
+    def _batched(
+        self, refine: Callable[..., jax.Array], params: Params, x0_NxD: np.ndarray
+    ) -> np.ndarray:
+        parts = [refine(params, some) for some in self._padded(x0_NxD)]
         return np.concatenate(parts)[: len(x0_NxD)]
 
     def _padded(self, rows_NxW: np.ndarray) -> np.ndarray:

@@ -86,7 +86,7 @@ class _Run:
         self._normalise = Normalisation.fit(split.embedding_NxD)
         self._table = jax.device_put(table_of(split, self._normalise), parallel.replicated(mesh))
         self._batches = batches_of(split, config)
-        self._pairs = ValidationPairs(data, config.captions.said[0])
+        self._pairs = ValidationPairs(data, config.captions.said)
         self._sizes = sizes_of(split)
         model = states.model_of(config, self._sizes)
         self._steps = make_steps(model, config, mesh)

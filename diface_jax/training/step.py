@@ -118,7 +118,7 @@ def _refinement(
     seen = table.x0_NxD[photos]
     seen += config.contrast.embedding_noise * jax.random.normal(noise_key, seen.shape)
     f_text = model.refine(params, recovered, dropout_keys[1])
-    f_photo = model.refine(params, seen, dropout_keys[2])
+    f_photo = model.refine_photo(params, seen, dropout_keys[2])
     loss = losses.symmetric_contrast(
         f_text @ f_photo.T,
         params['head']['log_scale'],

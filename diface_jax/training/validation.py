@@ -1,5 +1,6 @@
 """How good the model is on validation, and the thresholds it would use."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,11 +23,12 @@ class Validation(NamedTuple):
 class ValidationPairs:
     """The validation split's pairs, the same for every method.
 
-    'validation/auc' of a method is the mean of the two protocols' on grammar sentences (on the
-    human track where there are none): what early stopping and every other choice goes by.
+    'validation/auc' of a method is the mean of the two protocols' on the first track, the grammar's
+    sentences at the first share said (the human track where there are none): what early stopping
+    and every other choice goes by.
     """
 
-    def __init__(self, data: Prepared, said: float) -> None:
+    def __init__(self, data: Prepared, said: Sequence[float]) -> None:
         if 'validation' not in data.splits:
             raise ValueError(
                 'no validation photo to choose by: give data.shares a share for validation, or '

@@ -28,7 +28,7 @@ def methods_of(split):
 
 
 def rows_of(split):
-    methods, texts = methods_of(split), split.tracks(1.0)
+    methods, texts = methods_of(split), split.tracks((1.0,))
     gender = split.label_NxA[:, 1]
     draws = {
         c: protocols.draws_of(split, texts[c.track], c, gender, EFFORT)

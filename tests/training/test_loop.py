@@ -97,7 +97,7 @@ def test_a_checkpoint_carries_what_is_needed(data, finished):
     model = trained.load(finished)
     assert set(model.thresholds) == {
         f'{t}/{p}/{i}'
-        for t in ('grammar', 'human')
+        for t in ('grammar-100', 'human')
         for p in ('cross', 'same')
         for i in ('random', 'same_gender')
     }
