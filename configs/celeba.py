@@ -88,6 +88,31 @@ def get_config() -> ml_collections.ConfigDict:
         'num_steps': 2000,
         'eval_every': 100,
     }
+    config.evaluate.path_steps = 25  # T~ of the path along which clusters are measured
+    config.evaluate.photos_an_attribute = 48  # to measure what leaving it unsaid costs
+    config.evaluate.mistakes = 6  # shown, of each kind
+    config.evaluate.panels = 6  # searches shown, of each track and protocol
+
+    # The grid of --mode=sweep, on validation texts.
+    config.sweep = ml_collections.ConfigDict()
+    config.sweep.texts = 512
+    config.sweep.num_steps = (1, 2, 5, 10, 25, 50, 100, 250)
+    config.sweep.num_samples = (1, 4, 16)
+    config.sweep.guidance = (1.0, 2.0)
+    config.sweep.eta = (0.0, 1.0)
+
+    config.ablate = ml_collections.ConfigDict()
+    config.ablate.num_steps = 1500  # of every row's training
+    # The autoencoder that stands in for E in one row; width is of its first convolution.
+    config.ablate.vae = {
+        'latent_dim': 128,
+        'width': 16,
+        'beta': 0.05,
+        'num_steps': 2500,
+        'batch_size': 64,
+        'learning_rate': 2e-3,
+        'seed': 0,
+    }
     return config
 
 

@@ -3,17 +3,23 @@
 import json
 import pathlib
 import subprocess
+from collections.abc import Mapping
+from typing import Any
 
 import ml_collections
 from absl import logging
 
-from diface_jax import stages
+from diface_jax import parallel, stages
 from diface_jax.comparison import Comparison
 from diface_jax.data.prepared import Prepared
-from diface_jax.recognition import protocols
-from diface_jax.recognition.report import table
+from diface_jax.explanation import Explanation
+from diface_jax.recognition import identification, protocols
+from diface_jax.report.table import table
 from diface_jax.training.trained import Trained
 from diface_jax.training.validation import ValidationPairs
+
+# Measured by jobs of their own, and kept in the same file.
+EXTRAS = ('sweep', 'ablation')
 
 
 def evaluate(
@@ -55,24 +61,44 @@ def evaluate(
     if 'test' not in data.splits:
         raise ValueError('no photo to test on: give data.shares a share for test')
     logging.info('evaluate: step %d on %s; writes %s', trained.step, data.card['name'], out)
-    results = _measure(config, trained, home, data)
+    measured = _measure(config, trained, home, data)
     content = {
-        'results': results,
+        **measured,
+        **dict.fromkeys(EXTRAS),
         'data_card': data.card,
         'config': config.to_dict(),
         'commit': _commit(),
         'settings': settings,
     }
     stages.write_json(out, content)
-    print(table(results))
+    print(table(measured['results']))
+
+
+def attach(out: pathlib.Path, extras: Mapping[str, pathlib.Path]) -> None:
+    """Puts what was measured beside an evaluation, of the same model, into its file.
+
+    Args:
+      out: the file of `evaluate`.
+      extras: files by section (one of EXTRAS); one that is not there, or of another model, is left
+        out, the latter with a warning.
+    """
+    content = json.loads(out.read_text())
+    model = content['settings']['training']
+    for section, path in extras.items():
+        found = json.loads(path.read_text()) if path.is_file() else None
+        if found and (lines := stages.differences(found['settings']['training'], model)):
+            logging.warning('%s is of another model (%s): left out', path, '; '.join(lines[:3]))
+            found = None
+        content[section] = found and {k: v for k, v in found.items() if k != 'settings'}
+    stages.write_json(out, content)
 
 
 def _measure(
     config: ml_collections.ConfigDict, trained: Trained, home: Prepared, data: Prepared
-) -> list[protocols.Row]:
-    """The rows of every method under every condition."""
-    settings = config.evaluate
-    pairs = ValidationPairs(home, config.captions.said)
+) -> dict[str, Any]:
+    """Rows and curves of every method under every condition, and what explains DiFace's."""
+    settings, said = config.evaluate, config.captions.said
+    pairs = ValidationPairs(home, said)
     methods = Comparison(config, trained, home, pairs).methods(data.attributes)
     thresholds = {
         name: pairs.judge(method(home, 'validation')).thresholds for name, method in methods.items()
@@ -81,7 +107,7 @@ def _measure(
     thresholds['diface'] = trained.thresholds
     features = {name: method(data, 'test') for name, method in methods.items()}
     split, gender_N = data.splits['test'], data.gender('test')
-    texts = split.tracks(config.captions.said)
+    texts = split.tracks(said)
     effort = protocols.Effort(settings.draws, settings.resamples, settings.seed)
     draws = {
         condition: protocols.draws_of(split, texts[condition.track], condition, gender_N, effort)
@@ -89,10 +115,15 @@ def _measure(
         if condition.name in trained.thresholds
     }
     rows = list(protocols.verification_rows(features, thresholds, split, draws, effort))
+    curves = list(protocols.roc_curves(features, split, draws, effort))
     for track, some in texts.items():
-        sizes = settings.galleries
-        rows += protocols.identification_rows(features, split, track, some, sizes, effort)
-    return rows
+        found = identification.measure(
+            features, split, track, some, settings.galleries, effort, parallel.make_mesh()
+        )
+        rows += found.rows
+        curves += found.curves
+    explanation = Explanation(config, trained, data, features['diface'], texts, draws, effort)
+    return {'results': rows, 'curves': curves, **explanation.sections()}
 
 
 def _commit() -> str | None:

@@ -5,38 +5,52 @@ WORKDIR/checkpoints/            the latest and the best
 WORKDIR/metrics.jsonl           a line an evaluation on validation
 WORKDIR/training.json           written when training is done
 WORKDIR/evaluation.json         the results; evaluation_NAME.json on another data set
+WORKDIR/report.html             the results to read; report/ holds figures and their data
+WORKDIR/sweep.json              samplings measured on validation
+WORKDIR/ablation.json           the ablation table; ablation/ holds its training runs
 """
 
+import json
 import pathlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import ml_collections
 from absl import logging
 
-from diface_jax import evaluation, stages
+from diface_jax import ablation, evaluation, stages, sweep
 from diface_jax.data import prepared
 from diface_jax.data.prepare import prepare
+from diface_jax.report.page import write_report
 from diface_jax.training import trained
 from diface_jax.training.loop import train
 
-ORDER = ('prepare', 'train', 'evaluate')
+ORDER = ('prepare', 'train', 'evaluate', 'report')
+MODES = ('all', *ORDER, 'sweep', 'ablate')
 
 
 def run(
     mode: str, config: ml_collections.ConfigDict, workdir: pathlib.Path, overwrite: bool
 ) -> None:
-    """Runs one job.
+    """Runs one job, or with mode 'all' those of ORDER.
 
     Args:
-      mode: one of ORDER.
+      mode: one of MODES.
       config: the whole config.
       workdir: where outputs go.
       overwrite: what was made with other settings is deleted and made again.
     """
     workdir.mkdir(parents=True, exist_ok=True)
-    jobs = {'prepare': _prepare, 'train': _train, 'evaluate': _evaluate}
-    jobs[mode](config, workdir, overwrite)
+    jobs = {
+        'prepare': _prepare,
+        'train': _train,
+        'evaluate': _evaluate,
+        'report': _report,
+        'sweep': _sweep,
+        'ablate': _ablate,
+    }
+    for name in ORDER if mode == 'all' else (mode,):
+        jobs[name](config, workdir, overwrite)
 
 
 def folder_of(workdir: pathlib.Path, data: ml_collections.ConfigDict) -> pathlib.Path:
@@ -57,50 +71,69 @@ def _prepare_one(
     overwrite: bool,
 ) -> None:
     folder = folder_of(workdir, data)
-    try:
-        prepare(config, data, folder)
-    except stages.SettingsDifferError as error:
-        # The cache stays: its shards are named after what they were made from.
-        _remove_if(overwrite, error, [folder / prepared.CARD])
-        prepare(config, data, folder)
+    # The cache stays: its shards are named after what they were made from.
+    _make(lambda: prepare(config, data, folder), overwrite, [folder / prepared.CARD])
 
 
 def _train(config: ml_collections.ConfigDict, workdir: pathlib.Path, overwrite: bool) -> None:
     data = prepared.load(folder_of(workdir, config.data))
-    try:
-        train(config, data, workdir)
-    except stages.SettingsDifferError as error:
-        made = ('training.json', 'checkpoints', 'metrics.jsonl')
-        _remove_if(overwrite, error, [workdir / name for name in made])
-        train(config, data, workdir)
+    made = [workdir / name for name in ('training.json', 'checkpoints', 'metrics.jsonl')]
+    _make(lambda: train(config, data, workdir), overwrite, made)
 
 
 def _evaluate(config: ml_collections.ConfigDict, workdir: pathlib.Path, overwrite: bool) -> None:
     model = trained.load(workdir)
     home = data = prepared.load(folder_of(workdir, config.data))
-    out = workdir / 'evaluation.json'
+    out = _results_file(config, workdir)
     if config.evaluate.root:
-        other = ml_collections.ConfigDict({name: config.evaluate[name] for name in config.data})
+        other = _other(config)
         _prepare_one(config, other, workdir, overwrite)
-        folder = folder_of(workdir, other)
-        data, out = prepared.load(folder), workdir / f'evaluation_{folder.name}.json'
+        data = prepared.load(folder_of(workdir, other))
+    _make(lambda: evaluation.evaluate(config, model, home, data, out), overwrite, [out])
+
+
+def _report(config: ml_collections.ConfigDict, workdir: pathlib.Path, overwrite: bool) -> None:
+    results = _results_file(config, workdir)
+    if not results.is_file():
+        raise FileNotFoundError(f'no results in {results}: run --mode=evaluate first')
+    if not config.evaluate.root:
+        evaluation.attach(results, {name: workdir / f'{name}.json' for name in evaluation.EXTRAS})
+    page = workdir / f'{results.stem.replace("evaluation", "report")}.html'
+    write_report(json.loads(results.read_text()), page)
+
+
+def _sweep(config: ml_collections.ConfigDict, workdir: pathlib.Path, overwrite: bool) -> None:
+    home, out = prepared.load(folder_of(workdir, config.data)), workdir / 'sweep.json'
+    model = trained.load(workdir)
+    _make(lambda: sweep.sweep(config, model, home, out), overwrite, [out])
+
+
+def _ablate(config: ml_collections.ConfigDict, workdir: pathlib.Path, overwrite: bool) -> None:
+    home, out = prepared.load(folder_of(workdir, config.data)), workdir / 'ablation.json'
+    runs = workdir / 'ablation'
+    _make(lambda: ablation.ablate(config, home, runs, out), overwrite, [out, runs])
+
+
+def _other(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+    """Another data set to test on, told as `config.data` is."""
+    return ml_collections.ConfigDict({name: config.evaluate[name] for name in config.data})
+
+
+def _results_file(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> pathlib.Path:
+    if not config.evaluate.root:
+        return workdir / 'evaluation.json'
+    return workdir / f'evaluation_{folder_of(workdir, _other(config)).name}.json'
+
+
+def _make(make: Callable[[], None], overwrite: bool, paths: Sequence[pathlib.Path]) -> None:
+    """Makes an output; if one of other settings is there, in its place where that was asked for."""
     try:
-        evaluation.evaluate(config, model, home, data, out)
+        make()
     except stages.SettingsDifferError as error:
-        _remove_if(overwrite, error, [out])
-        evaluation.evaluate(config, model, home, data, out)
-
-
-def _remove_if(
-    overwrite: bool, error: stages.SettingsDifferError, paths: Sequence[pathlib.Path]
-) -> None:
-    """Makes room for new outputs if that was asked for; otherwise passes the error on."""
-    if not overwrite:
-        raise error
-    logging.warning('%s', error)
-    for path in paths:
-        logging.warning('removes %s (--overwrite)', path)
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+        if not overwrite:
+            raise
+        logging.warning('%s', error)
+        for path in paths:
+            logging.warning('removes %s (--overwrite)', path)
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        make()

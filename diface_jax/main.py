@@ -16,9 +16,11 @@ _WORKDIR = flags.DEFINE_string('workdir', None, 'Where everything this run makes
 _MODE = flags.DEFINE_enum(
     'mode',
     'all',
-    ['all', 'prepare', 'train', 'evaluate'],
-    'What to do: prepare (photos and labels to embeddings and sentences), train, evaluate, or all '
-    'three in order. What is there already is not done again; what was interrupted goes on.',
+    jobs.MODES,
+    'What to do: prepare (photos and labels to embeddings and sentences), train, evaluate, report '
+    '(a page of the results), or all four in order; sweep (what T~, K, guidance and eta cost and '
+    'bring, on validation); ablate (what each part of DiFace brings: trains a model a row). What '
+    'is there already is not done again; what was interrupted goes on.',
 )
 _OVERWRITE = flags.DEFINE_bool(
     'overwrite', False, 'Replace what was made with other settings, instead of stopping.'
@@ -35,10 +37,8 @@ def main(argv: list[str]) -> None:
     logging.get_absl_logger().addFilter(
         lambda record: record.levelno > std_logging.INFO or 'diface_jax' in record.pathname
     )
-    modes = jobs.ORDER if _MODE.value == 'all' else (_MODE.value,)
     try:
-        for mode in modes:
-            jobs.run(mode, _CONFIG.value, pathlib.Path(_WORKDIR.value), _OVERWRITE.value)
+        jobs.run(_MODE.value, _CONFIG.value, pathlib.Path(_WORKDIR.value), _OVERWRITE.value)
     except (ImportError, OSError, ValueError, FloatingPointError) as error:
         logging.debug('what happened', exc_info=True)
         sys.exit(f'{_MODE.value}: {error}')

@@ -1,15 +1,28 @@
-"""A photo's face chip, or why there is none. Runs in worker processes, so it imports little."""
+"""Photos' face chips, cut in worker processes, or why there is none.
 
-from collections.abc import Callable
+Worker processes import this module, so it imports little.
+"""
+
+import concurrent.futures
+import functools
+import multiprocessing
+import pathlib
+from collections.abc import Callable, Sequence
 
 import numpy as np
+from tqdm import tqdm
 
+from diface_jax.data import shards
+from diface_jax.data.records import DataSet
 from diface_jax.encoders.face import align
 
+_PHOTOS_A_SHARD = 512
 
-def chip_of(
-    read: Callable[[str], bytes], landmarks_5x2: np.ndarray | None, file: str
-) -> tuple[np.ndarray | None, str]:
+# A photo's chip_150x150x3 and a note for the data card, or None and why there is none.
+Chip = tuple[np.ndarray | None, str]
+
+
+def chip_of(read: Callable[[str], bytes], landmarks_5x2: np.ndarray | None, file: str) -> Chip:
     """The chip of a photo's face.
 
     Args:
@@ -24,3 +37,47 @@ def chip_of(
         return align.align_photo(read(file), landmarks_5x2)
     except (OSError, ValueError) as error:
         return None, str(error)
+
+
+def in_shards(
+    source: DataSet,
+    files: Sequence[str],
+    cache: pathlib.Path,
+    made_by: Sequence[str],
+    make: Callable[[Sequence[str], Sequence[Chip]], shards.Arrays],
+) -> shards.Arrays:
+    """What is made of photos' chips, kept in shards, so that an interrupted job goes on.
+
+    Args:
+      source: where the photos are.
+      files: which of them, at least one.
+      cache: the shards' folder.
+      made_by: what is made, and all it depends on besides the files.
+      make: makes the arrays, a row a photo, of some files and their chips.
+
+    Returns:
+      The arrays of all files.
+    """
+    align_one = functools.partial(chip_of, source.read, source.landmarks_5x2)
+    # Spawned, since a fork of a process with JAX's threads may hang.
+    context = multiprocessing.get_context('spawn')
+    parts = []
+    with (
+        concurrent.futures.ProcessPoolExecutor(mp_context=context) as pool,
+        tqdm(total=len(files), desc=made_by[0], unit='photo') as bar,
+    ):
+        for rows in shards.cut(len(files), _PHOTOS_A_SHARD):
+            name = shards.key(*made_by, *files[rows])
+            make_shard = functools.partial(_make_shard, files[rows], align_one, make, pool)
+            parts.append(shards.cached(cache, name, make_shard))
+            bar.update(rows.stop - rows.start)
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _make_shard(
+    files: Sequence[str],
+    align_one: Callable[[str], Chip],
+    make: Callable[[Sequence[str], Sequence[Chip]], shards.Arrays],
+    pool: concurrent.futures.Executor,
+) -> shards.Arrays:
+    return make(files, list(pool.map(align_one, files, chunksize=16)))

@@ -7,12 +7,10 @@ captions does not cost the faces again.
 """
 
 import collections
-import concurrent.futures
 import dataclasses
 import functools
 import itertools
 import json
-import multiprocessing
 import pathlib
 import zlib
 from collections.abc import Iterator, Sequence
@@ -29,7 +27,7 @@ from diface_jax.data.records import DataSet, Photo
 from diface_jax.encoders.face import align, dlib_resnet
 from diface_jax.encoders.text import bert
 
-_PHOTOS_A_SHARD, _TEXTS_A_SHARD = 512, 4096
+_TEXTS_A_SHARD = 4096
 
 
 class Text(NamedTuple):
@@ -135,31 +133,14 @@ def _fingerprint(source: DataSet) -> str:
 
 def _embed_faces(source: DataSet, root: str, cache: pathlib.Path) -> Faces:
     files = [photo.file for photo in source.photos]
-    align_one = functools.partial(chips.chip_of, source.read, source.landmarks_5x2)
-    encoder = dlib_resnet.load()
-    # Spawned, since a fork of a process with JAX's threads may hang.
-    context = multiprocessing.get_context('spawn')
     made_by = ('faces', dlib_resnet.SHA256, str(align.VERSION), root)
-    parts = []
-    with (
-        concurrent.futures.ProcessPoolExecutor(mp_context=context) as pool,
-        tqdm(total=len(files), desc='faces', unit='photo') as bar,
-    ):
-        for rows in shards.cut(len(files), _PHOTOS_A_SHARD):
-            name = shards.key(*made_by, *files[rows])
-            make = functools.partial(_faces_shard, files[rows], align_one, encoder, pool)
-            parts.append(shards.cached(cache, name, make))
-            bar.update(rows.stop - rows.start)
-    return Faces(*(np.concatenate([part[f] for part in parts]) for f in Faces._fields))
+    make = functools.partial(_faces_of, dlib_resnet.load())
+    return Faces(**chips.in_shards(source, files, cache, made_by, make))
 
 
-def _faces_shard(
-    files: Sequence[str],
-    align_one: Any,
-    encoder: dlib_resnet.DlibResNet,
-    pool: concurrent.futures.Executor,
+def _faces_of(
+    encoder: dlib_resnet.DlibResNet, files: Sequence[str], aligned: Sequence[chips.Chip]
 ) -> shards.Arrays:
-    aligned = list(pool.map(align_one, files, chunksize=16))
     found = [chip for chip, _ in aligned if chip is not None]
     found_N = np.array([chip is not None for chip, _ in aligned])
     embedding_NxD = np.zeros((len(files), dlib_resnet.WIDTH), np.float32)

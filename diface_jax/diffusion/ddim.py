@@ -6,6 +6,7 @@ N(0, I) onto p(x0 | c): recognition without generation (DiFace, section 3).
 """
 
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,22 @@ from diface_jax.diffusion.schedule import LogSnr, alpha_sigma
 
 # (x_t_BxD, log_snr_Bx1) -> the estimate of x0_BxD
 Denoiser = Callable[[jax.Array, jax.Array], jax.Array]
+
+
+class Path(NamedTuple):
+    """The way of the sampler, seen at S times from t = 1 to t = 0.
+
+    Attributes:
+      t_S: the times.
+      log_snr_S: their log SNR.
+      x_SxBxD: x_t, from noise to embeddings.
+      x0_SxBxD: the estimate of x0 made of it; x_t itself at t = 0.
+    """
+
+    t_S: jax.Array
+    log_snr_S: jax.Array
+    x_SxBxD: jax.Array
+    x0_SxBxD: jax.Array
 
 
 def ddim(
@@ -38,6 +55,40 @@ def ddim(
     Returns:
       x0_BxD.
     """
+    _, x0, _ = _walk(denoise, x_T_BxD, log_snr, num_steps, eta, key, lambda x_t, x0: None)
+    return x0
+
+
+def ddim_path(
+    denoise: Denoiser,
+    x_T_BxD: jax.Array,
+    log_snr: LogSnr,
+    num_steps: int,
+    eta: float = 0.0,
+    key: jax.Array | None = None,
+) -> Path:
+    """The way that `ddim` goes, whose arguments these are, at all its num_steps + 1 times."""
+    x_t, x0, before = _walk(
+        denoise, x_T_BxD, log_snr, num_steps, eta, key, lambda x_t, x0: (x_t, x0)
+    )
+    t_S = jnp.linspace(1.0, 0.0, num_steps + 1)
+    x_SxBxD, x0_SxBxD = (
+        jnp.concatenate([some, jnp.stack(last)])
+        for some, last in zip(before, ((x_t, x0), (x0, x0)), strict=True)
+    )
+    return Path(t_S, log_snr(t_S), x_SxBxD, x0_SxBxD)
+
+
+def _walk(
+    denoise: Denoiser,
+    x_T_BxD: jax.Array,
+    log_snr: LogSnr,
+    num_steps: int,
+    eta: float,
+    key: jax.Array | None,
+    keep: Callable[[jax.Array, jax.Array], Any],
+) -> tuple[jax.Array, jax.Array, Any]:
+    """The last noisy x_t and the estimate made of it, and what `keep` made of each before them."""
     if num_steps < 1:
         raise ValueError(f'the sampler needs at least one step, got num_steps={num_steps}')
     if eta and key is None:
@@ -45,13 +96,14 @@ def ddim(
     times = jnp.linspace(1.0, 0.0, num_steps + 1)[:-1]
     keys = jax.random.split(key, num_steps) if eta else jnp.zeros((num_steps, 0))
 
-    def step(x_t: jax.Array, now: tuple) -> tuple[jax.Array, None]:
+    def step(x_t: jax.Array, now: tuple) -> tuple[jax.Array, Any]:
         t, t_next, step_key = now
-        return _step(denoise, x_t, log_snr(t), log_snr(t_next), eta, step_key), None
+        x_next, x0 = _step(denoise, x_t, log_snr(t), log_snr(t_next), eta, step_key)
+        return x_next, keep(x_t, x0)
 
-    x_t, _ = jax.lax.scan(step, x_T_BxD, (times[:-1], times[1:], keys[:-1]))
+    x_t, kept = jax.lax.scan(step, x_T_BxD, (times[:-1], times[1:], keys[:-1]))
     # The last step goes to t = 0, where x is the estimate itself.
-    return denoise(x_t, jnp.full((len(x_t), 1), log_snr(times[-1])))
+    return x_t, denoise(x_t, jnp.full((len(x_t), 1), log_snr(times[-1]))), kept
 
 
 def _step(
@@ -61,17 +113,17 @@ def _step(
     log_snr_s: jax.Array,
     eta: float,
     key: jax.Array,
-) -> jax.Array:
-    """From time t to the earlier time s (DDIM, equation 12)."""
+) -> tuple[jax.Array, jax.Array]:
+    """From time t to x at the earlier time s (DDIM, equation 12), by way of the estimate of x0."""
     alpha_t, sigma_t = alpha_sigma(log_snr_t)
     alpha_s, sigma_s = alpha_sigma(log_snr_s)
     x0 = denoise(x_t, jnp.full((len(x_t), 1), log_snr_t))
     eps = (x_t - alpha_t * x0) / sigma_t
     if not eta:
-        return alpha_s * x0 + sigma_s * eps
+        return alpha_s * x0 + sigma_s * eps, x0
     fresh = eta * (sigma_s / sigma_t) * jnp.sqrt(1.0 - (alpha_t / alpha_s) ** 2)
     noise = jax.random.normal(key, x_t.shape)
-    return alpha_s * x0 + jnp.sqrt(sigma_s**2 - fresh**2) * eps + fresh * noise
+    return alpha_s * x0 + jnp.sqrt(sigma_s**2 - fresh**2) * eps + fresh * noise, x0
 
 
 def guided(conditional: Denoiser, unconditional: Denoiser, scale: float) -> Denoiser:

@@ -13,7 +13,7 @@ import ml_collections
 from flax import nnx
 
 from diface_jax.diffusion import schedule
-from diface_jax.diffusion.ddim import Denoiser, ddim, guided
+from diface_jax.diffusion.ddim import Denoiser, Path, ddim, ddim_path, guided
 from diface_jax.models.refine import RefinementNetwork, unit
 from diface_jax.models.score import ScoreNetwork
 
@@ -79,18 +79,33 @@ class DiFace:
         dropout_key: jax.Array | None = None,
     ) -> jax.Array:
         """Embeddings of texts: the mean of K samples of p(x0 | c) by DDIM; x0_BxD."""
+        denoise, x_T, noise_key = self._start(params, c_BxC, key, sampling, dropout_key)
+        x0 = ddim(denoise, x_T, self.log_snr, sampling.num_steps, sampling.eta, noise_key)
+        return x0.reshape(-1, sampling.num_samples, self.embedding_dim).mean(axis=1)
+
+    def path(self, params: Params, c_BxC: jax.Array, key: jax.Array, sampling: Sampling) -> Path:
+        """The DDIM path of every sample that `recover` averages: K rows a text, one by another."""
+        denoise, x_T, noise_key = self._start(params, c_BxC, key, sampling)
+        return ddim_path(denoise, x_T, self.log_snr, sampling.num_steps, sampling.eta, noise_key)
+
+    def _start(
+        self,
+        params: Params,
+        c_BxC: jax.Array,
+        key: jax.Array,
+        sampling: Sampling,
+        dropout_key: jax.Array | None = None,
+    ) -> tuple[Denoiser, jax.Array, jax.Array]:
+        """The guided denoiser of K rows a text, their x_T, and a key for the steps' noise."""
         start_key, noise_key = jax.random.split(key)
-        K = sampling.num_samples
-        c = jnp.repeat(c_BxC, K, axis=0)
+        c = jnp.repeat(c_BxC, sampling.num_samples, axis=0)
         nothing = jnp.zeros((len(c), 1), bool)
         denoise = guided(
             self.denoiser(params, c, dropout_key=dropout_key),
             self.denoiser(params, c, nothing, dropout_key),
             sampling.guidance,
         )
-        x_T = jax.random.normal(start_key, (len(c), self.embedding_dim))
-        x0 = ddim(denoise, x_T, self.log_snr, sampling.num_steps, sampling.eta, noise_key)
-        return x0.reshape(-1, K, self.embedding_dim).mean(axis=1)
+        return denoise, jax.random.normal(start_key, (len(c), self.embedding_dim)), noise_key
 
 
 def build(

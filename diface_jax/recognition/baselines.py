@@ -16,6 +16,10 @@ class Features(NamedTuple):
     text_TxF: np.ndarray
     photo_NxF: np.ndarray
 
+    def scores(self, text_P: np.ndarray, photo_P: np.ndarray) -> np.ndarray:
+        """The score of each pair of a text and a photo, by row; [P]."""
+        return np.einsum('pf,pf->p', self.text_TxF[text_P], self.photo_NxF[photo_P])
+
 
 def unit(x_NxF: np.ndarray) -> np.ndarray:
     """Rows scaled to length 1; a zero row stays zero."""

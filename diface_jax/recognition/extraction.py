@@ -1,5 +1,6 @@
 """DiFace's features: what the sampler and R make of texts, and R of photos."""
 
+import dataclasses
 import functools
 from collections.abc import Callable
 
@@ -9,6 +10,7 @@ from jax.sharding import Mesh
 
 from diface_jax import parallel
 from diface_jax.data.prepared import Split
+from diface_jax.diffusion.ddim import Path
 from diface_jax.models.diface import DiFace, Params, Sampling
 from diface_jax.models.normalise import Normalisation
 from diface_jax.recognition.baselines import Features, unit
@@ -35,6 +37,13 @@ class Extractor:
         shardings = {'in_shardings': (everywhere, rows), 'out_shardings': rows}
         self._refine = jax.jit(model.refine, **shardings)
         self._refine_photo = jax.jit(model.refine_photo, **shardings)
+        one_sample = dataclasses.replace(sampling, num_samples=1)
+        stacked = parallel.by_row(mesh, axis=1)
+        self._path = jax.jit(
+            functools.partial(model.path, sampling=one_sample),
+            in_shardings=(everywhere, rows, everywhere),
+            out_shardings=Path(everywhere, everywhere, stacked, stacked),
+        )
 
     def features(
         self,
@@ -53,10 +62,17 @@ class Extractor:
           normalise: from raw embeddings to x0.
           key: random key of the samples.
         """
-        x0_TxD = self.recovered(params, split.c_TxC[texts], key)
-        f_text = self._batched(self._refine, params, x0_TxD)
-        f_photo = self._batched(self._refine_photo, params, normalise(split.embedding_NxD))
+        f_text = self.of_texts(params, split.c_TxC[texts], key)
+        f_photo = self.of_photos(params, normalise(split.embedding_NxD))
         return Features(spread(f_text, texts, len(split.c_TxC)), f_photo)
+
+    def of_texts(self, params: Params, c_TxC: np.ndarray, key: jax.Array) -> np.ndarray:
+        """Features f_TxF of conditions: recovered by the sampler, refined by R."""
+        return self._batched(self._refine, params, self.recovered(params, c_TxC, key))
+
+    def of_photos(self, params: Params, x0_NxD: np.ndarray) -> np.ndarray:
+        """Features f_NxF of photos, from their embeddings."""
+        return self._batched(self._refine_photo, params, x0_NxD)
 
     def literal(
         self,
@@ -80,6 +96,32 @@ class Extractor:
         ]
         return np.concatenate(parts)[: len(c_TxC)]
 
+    def refined(self, params: Params, x0_TxD: np.ndarray) -> np.ndarray:
+        """R of embeddings recovered from texts; f_TxF."""
+        return self._batched(self._refine, params, x0_TxD)
+
+    def path(self, params: Params, c_TxC: np.ndarray, key: jax.Array, count: int) -> Path:
+        """The DDIM path of one sample a text, whatever K is.
+
+        Args:
+          params: of D and R.
+          c_TxC: conditions.
+          key: random key of the noise, by batch as in `recovered`.
+          count: times to see it at, spread over the steps' from t = 1 to t = 0; all of them, when
+            the sampler has fewer.
+
+        Returns:
+          The path in host memory, S <= count times.
+        """
+        parts = [
+            _seen(self._path(params, some, jax.random.fold_in(key, i)), count)
+            for i, some in enumerate(self._padded(c_TxC))
+        ]
+        x_SxTxD = np.concatenate([part.x_SxBxD for part in parts], axis=1)
+        x0_SxTxD = np.concatenate([part.x0_SxBxD for part in parts], axis=1)
+        of_texts = np.s_[:, : len(c_TxC)]
+        return parts[0]._replace(x_SxBxD=x_SxTxD[of_texts], x0_SxBxD=x0_SxTxD[of_texts])
+
     def _batched(
         self, refine: Callable[..., jax.Array], params: Params, x0_NxD: np.ndarray
     ) -> np.ndarray:
@@ -98,3 +140,9 @@ def spread(f_PxF: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
     f_TxF = np.zeros((count, f_PxF.shape[1]), np.float32)
     f_TxF[rows] = f_PxF
     return f_TxF
+
+
+def _seen(path: Path, count: int) -> Path:
+    """At most `count` times of a path, evenly spread from the first to the last, on the host."""
+    seen = np.unique(np.linspace(0, len(path.t_S) - 1, count).round().astype(int))
+    return Path(*(np.asarray(values)[seen] for values in path))

@@ -1,26 +1,26 @@
-"""The protocols: every method on the same pairs and galleries, with spread and intervals.
+"""The protocols: every method on the same pairs, with spread and intervals.
 
-One row a number: method, track, protocol, impostors, metric, gallery, value, sd, ci95. `value` and
-`sd` are the mean and standard deviation over draws of pairs (or galleries); `ci95` is a percentile
-bootstrap over identities (Efron & Tibshirani 1993, chapter 13) with the draws pooled, as many of
-them as make RESAMPLED_PAIRS.
+One row a number: method, track, protocol, impostors, gallery, photos, level, metric, value, sd,
+ci95. `value` and `sd` are the mean and standard deviation over draws of pairs (or of galleries,
+which `identification` measures); `ci95` is a bootstrap over identities with the draws pooled.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from diface_jax.data.prepared import Split, another_photo
-from diface_jax.recognition import identification, verification
-from diface_jax.recognition.baselines import Features
+from diface_jax.data.prepared import Split
+from diface_jax.recognition import bootstrap, verification
 from diface_jax.recognition.verification import Pairs
 
 Row = dict[str, Any]
 FARS = (0.1, 0.01, 0.001)
-RANKS = (1, 5, 10)
 # More hardly narrow an interval, since identities are resampled, not pairs, and cost minutes.
 RESAMPLED_PAIRS = 40_000
+_NO_GALLERY = {'gallery': None, 'photos': None, 'level': None}
+# Where a ROC curve is written down: twenty points a decade.
+CURVE_FARS = np.round(np.logspace(-3, 0, 61), 5)
 
 
 class Condition(NamedTuple):
@@ -68,21 +68,27 @@ def draws_of(
     return [pairs._replace(text_P=texts[pairs.text_P]) for pairs in drawn]
 
 
-def scores(features: Features, pairs: Pairs) -> np.ndarray:
+class Scorer(Protocol):
+    """Whatever scores pairs: `Features`, or a likelihood ratio."""
+
+    def scores(self, text_P: np.ndarray, photo_P: np.ndarray) -> np.ndarray:
+        """The score of each pair of a text and a photo, by row; [P]."""
+
+
+def scores(scorer: Scorer, pairs: Pairs) -> np.ndarray:
     """The score of each pair; [P]."""
-    f_text, f_photo = features.text_TxF[pairs.text_P], features.photo_NxF[pairs.photo_P]
-    return np.einsum('pf,pf->p', f_text, f_photo)
+    return scorer.scores(pairs.text_P, pairs.photo_P)
 
 
-def threshold(features: Features, draws: Sequence[Pairs]) -> float:
+def threshold(scorer: Scorer, draws: Sequence[Pairs]) -> float:
     """The threshold s of a method, from draws of *validation* pairs."""
-    pooled = _pooled(draws)
-    curve = verification.roc(scores(features, pooled), pooled.genuine_P)
+    pooled = bootstrap.pooled(draws)
+    curve = verification.roc(scores(scorer, pooled), pooled.genuine_P)
     return verification.best_threshold(curve)
 
 
 def verification_rows(
-    methods: Mapping[str, Features],
+    methods: Mapping[str, Scorer],
     thresholds: Mapping[str, Mapping[str, float]],
     split: Split,
     draws: Mapping[Condition, Sequence[Pairs]],
@@ -91,7 +97,7 @@ def verification_rows(
     """Verification rows of all methods under all conditions.
 
     Args:
-      methods: features of the split by method.
+      methods: what scores pairs of the split, by method.
       thresholds: by method, then by `Condition.name`, from validation.
       split: the split measured on.
       draws: pairs by condition.
@@ -101,12 +107,12 @@ def verification_rows(
       One row a number.
     """
     for condition, some in draws.items():
-        pooled = _pooled(some[: max(1, RESAMPLED_PAIRS // len(some[0].text_P))])
-        weights_RxP = _pair_weights(split, pooled, effort)
-        for method, features in methods.items():
+        pooled = bootstrap.enough(some, RESAMPLED_PAIRS)
+        weights_RxP = pair_weights(split, pooled, effort)
+        for method, scorer in methods.items():
             measure = _verification_measure(thresholds[method][condition.name])
-            about = {'method': method, **condition._asdict()}
-            yield from _pair_rows(about, measure, features, some, pooled, weights_RxP)
+            about = {'method': method, **condition._asdict(), **_NO_GALLERY}
+            yield from _pair_rows(about, measure, scorer, some, pooled, weights_RxP)
 
 
 Measure = Callable[[np.ndarray, np.ndarray, np.ndarray | None], dict[str, float]]
@@ -130,13 +136,13 @@ def _verification_measure(threshold: float) -> Measure:
 def _pair_rows(
     about: Row,
     measure: Measure,
-    features: Features,
+    scorer: Scorer,
     draws: Sequence[Pairs],
     pooled: Pairs,
     weights_RxP: np.ndarray,
 ) -> Iterator[Row]:
-    of_draws = [measure(scores(features, pairs), pairs.genuine_P, None) for pairs in draws]
-    score_P = scores(features, pooled)
+    of_draws = [measure(scores(scorer, pairs), pairs.genuine_P, None) for pairs in draws]
+    score_P = scores(scorer, pooled)
     # Sorted once, so that sorting in every resample is a single pass.
     order = np.argsort(-score_P, kind='stable')
     score_P, genuine_P = score_P[order], pooled.genuine_P[order]
@@ -144,143 +150,64 @@ def _pair_rows(
     for metric in of_draws[0]:
         values = [found[metric] for found in of_draws]
         spread = [found[metric] for found in resampled]
-        yield _row(about, metric, None, values, spread)
+        yield row(about, metric, values, spread)
 
 
-def _row(
-    about: Row, metric: str, gallery: int | None, draws: Sequence[float], spread: Sequence[float]
-) -> Row:
-    low, high = np.percentile(spread, (2.5, 97.5))
+def row(about: Row, metric: str, draws: Sequence[float], spread: Sequence[float]) -> Row:
+    """A row of the results: a number in each draw and in each bootstrap resample."""
     return about | {
         'metric': metric,
-        'gallery': gallery,
         'value': float(np.mean(draws)),
         'sd': float(np.std(draws, ddof=1)) if len(draws) > 1 else 0.0,
-        'ci95': [float(low), float(high)],
+        'ci95': bootstrap.interval(np.asarray(spread)).tolist(),
     }
 
 
-def _pooled(draws: Sequence[Pairs]) -> Pairs:
-    return Pairs(*map(np.concatenate, zip(*draws, strict=True)))
-
-
-def _resampled_identities(split: Split, effort: Effort) -> np.ndarray:
-    """How often each identity is in each bootstrap resample; [R, identities]."""
-    rng = np.random.default_rng((effort.seed, effort.resamples))
-    count = len(np.unique(split.identity_N))
-    return rng.multinomial(count, np.full(count, 1.0 / count), size=effort.resamples)
-
-
-def _pair_weights(split: Split, pairs: Pairs, effort: Effort) -> np.ndarray:
+def pair_weights(split: Split, pairs: Pairs, effort: Effort) -> np.ndarray:
     """Weight of each pair in each resample: how often its one or two people were drawn; [R, P]."""
     index_N = np.unique(split.identity_N, return_inverse=True)[1]
-    times_RxI = _resampled_identities(split, effort).astype(np.float32)
+    times_RxI = bootstrap.resampled(index_N.max() + 1, effort.resamples, effort.seed)
+    times_RxI = times_RxI.astype(np.float32)
     described = index_N[split.photo_T[pairs.text_P]]
     shown = index_N[pairs.photo_P]
     return times_RxI[:, described] * np.where(pairs.genuine_P, 1.0, times_RxI[:, shown])
 
 
-class Search(NamedTuple):
-    """One draw of identification: texts, one photo a person, and each text's person.
-
-    `person_P` and `photo_G` are in the order of the split's identities: person i's photo is
-    `photo_G[i]`.
-    """
-
-    text_P: np.ndarray
-    person_P: np.ndarray
-    photo_G: np.ndarray
-
-
-def draw_search(rng: np.random.Generator, split: Split, texts: np.ndarray, protocol: str) -> Search:
-    """One text a person against one photo a person.
-
-    Args:
-      rng: source of the draw.
-      split: the split measured on.
-      texts: rows of the texts that may be asked.
-      protocol: 'same': the gallery holds the described photo; 'cross': another photo of the person.
-
-    Returns:
-      The draw; people who cannot be asked (no text, or in cross one photo) are in the gallery only.
-    """
-    people, index_N = np.unique(split.identity_N, return_inverse=True)
-    shuffled = rng.permutation(len(index_N))
-    photo_G = np.empty(len(people), int)
-    photo_G[index_N[shuffled]] = shuffled
-    asked = rng.permutation(texts)
-    text_of = np.full(len(people), -1)
-    text_of[index_N[split.photo_T[asked]]] = asked
-    person_P = np.flatnonzero(text_of >= 0)
-    text_P = text_of[person_P]
-    described = split.photo_T[text_P]
-    mate = described if protocol == 'same' else another_photo(rng, split.identity_N, described)
-    photo_G[person_P[mate >= 0]] = mate[mate >= 0]
-    return Search(text_P[mate >= 0], person_P[mate >= 0], photo_G)
-
-
-def identification_rows(
-    methods: Mapping[str, Features],
+def roc_curves(
+    methods: Mapping[str, Scorer],
     split: Split,
-    track: str,
-    texts: np.ndarray,
-    galleries: Sequence[int],
+    draws: Mapping[Condition, Sequence[Pairs]],
     effort: Effort,
 ) -> Iterator[Row]:
-    """Rank-k rows of all methods in both protocols and all gallery sizes.
-
-    Args:
-      methods: features of the split by method.
-      split: the split measured on.
-      track: which track the texts are of.
-      texts: their rows.
-      galleries: people a gallery; 0 stands for all. A size larger than that is left out.
-      effort: draws and resamples.
+    """ROC curves of all methods under all conditions, from pooled draws; as `verification_rows`.
 
     Yields:
-      One row a number; impostors are random ones.
+      One record a curve: true accept rates at CURVE_FARS, with their intervals.
     """
-    num_people = len(np.unique(split.identity_N))
-    sizes = sorted({size or num_people for size in galleries if size <= num_people})
-    times_RxI = _resampled_identities(split, effort)
-    for protocol in verification.PROTOCOLS:
-        rng = np.random.default_rng(effort.seed)
-        searches = [draw_search(rng, split, texts, protocol) for _ in range(effort.draws)]
-        for size in sizes:
-            blocks = [identification.gallery_blocks(rng, num_people, size) for _ in searches]
-            for method, features in methods.items():
-                about = {'method': method, **Condition(track, protocol, 'random')._asdict()}
-                found = [
-                    _ranks_in_blocks(features, search, some)
-                    for search, some in zip(searches, blocks, strict=True)
-                ]
-                yield from _rank_rows(about, size, found, times_RxI)
+    for condition, some in draws.items():
+        pooled = bootstrap.enough(some, RESAMPLED_PAIRS)
+        weights_RxP = pair_weights(split, pooled, effort)
+        for method, scorer in methods.items():
+            score_P = scores(scorer, pooled)
+            tar_F = _true_accepts(score_P, pooled.genuine_P, np.ones((1, len(score_P))))[0]
+            spread_RxF = _true_accepts(score_P, pooled.genuine_P, weights_RxP)
+            yield {'kind': 'roc', 'method': method, **condition._asdict()} | {
+                'far': CURVE_FARS.tolist(),
+                'tar': rounded(tar_F),
+                'ci95': rounded(bootstrap.interval(spread_RxF)),
+            }
 
 
-def _ranks_in_blocks(
-    features: Features, search: Search, blocks: Sequence[np.ndarray]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Ranks of the mates, and whose they are, in galleries of some people each."""
-    rank, who = [], []
-    for people in blocks:
-        asked = np.flatnonzero(np.isin(search.person_P, people))
-        column_of = np.empty(len(search.photo_G), int)
-        column_of[people] = np.arange(len(people))
-        score_PxG = (
-            features.text_TxF[search.text_P[asked]] @ features.photo_NxF[search.photo_G[people]].T
-        )
-        rank.append(identification.ranks(score_PxG, column_of[search.person_P[asked]]))
-        who.append(search.person_P[asked])
-    return np.concatenate(rank), np.concatenate(who)
+def _true_accepts(score_P: np.ndarray, genuine_P: np.ndarray, weight_RxP: np.ndarray) -> np.ndarray:
+    """True accept rates at CURVE_FARS in each resample; [R, F]."""
+    weights = ((weight_P[~genuine_P], weight_P[genuine_P]) for weight_P in weight_RxP)
+    hit_1xQ = np.ones((1, genuine_P.sum()), bool)
+    found_Rx1xF = bootstrap.accepted(
+        score_P[~genuine_P], score_P[genuine_P], weights, CURVE_FARS, hit_1xQ
+    )
+    return found_Rx1xF[:, 0]
 
 
-def _rank_rows(
-    about: Row, size: int, found: Sequence[tuple[np.ndarray, np.ndarray]], times_RxI: np.ndarray
-) -> Iterator[Row]:
-    rank_P, who_P = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    for k in RANKS:
-        draws = [identification.rank_k(rank, k) for rank, _ in found]
-        hit_P = (rank_P <= k).astype(float)
-        weight_RxP = times_RxI[:, who_P]
-        spread = weight_RxP @ hit_P / np.maximum(weight_RxP.sum(axis=1), 1)
-        yield _row(about, f'rank@{k}', size, draws, spread)
+def rounded(values: np.ndarray) -> list:
+    """Five decimals, for a curve: a file that is not large, and finer than any figure."""
+    return np.round(values, 5).tolist()

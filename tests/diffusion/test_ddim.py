@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from diface_jax.diffusion import schedule
-from diface_jax.diffusion.ddim import ddim, guided
+from diface_jax.diffusion.ddim import ddim, ddim_path, guided
 
 MEAN = jnp.array([1.0, -2.0, 0.5])
 ROOT = jnp.array([[1.0, 0.0, 0.0], [0.8, 0.6, 0.0], [-0.3, 0.2, 0.4]])
@@ -54,6 +54,36 @@ def test_follows_the_probability_flow_of_one_dimension():
 
     x_T = jnp.linspace(-3, 3, 7)[:, None]
     np.testing.assert_allclose(ddim(denoise, x_T, schedule.cosine, 2000), s * x_T, atol=2e-3)
+
+
+def test_the_path_is_the_known_one_at_every_time():
+    """For N(0, s^2) x_t is root(alpha^2 s^2 + sigma^2) x_T, and the estimate E[x0 | x_t]."""
+    s = 0.3
+
+    def denoise(x_t, log_snr):
+        alpha, sigma = schedule.alpha_sigma(log_snr)
+        return alpha * s**2 / (alpha**2 * s**2 + sigma**2) * x_t
+
+    x_T = jnp.linspace(-3, 3, 7)[:, None]
+    path = ddim_path(denoise, x_T, schedule.cosine, 2000)
+    np.testing.assert_allclose(path.t_S, np.linspace(1.0, 0.0, 2001), atol=1e-6)
+    np.testing.assert_allclose(path.log_snr_S, schedule.cosine(path.t_S))
+    log_snr = path.log_snr_S[:, None, None]
+    alpha, sigma = schedule.alpha_sigma(log_snr)
+    known = jnp.sqrt(alpha**2 * s**2 + sigma**2) * x_T
+    np.testing.assert_allclose(path.x_SxBxD, known, atol=5e-3)
+    np.testing.assert_allclose(path.x0_SxBxD[:-1], denoise(known, log_snr)[:-1], atol=5e-3)
+
+
+@pytest.mark.parametrize(('num_steps', 'eta'), [(1, 0.0), (4, 1.0)])
+def test_the_path_goes_from_the_start_to_where_the_sampler_ends(num_steps, eta):
+    x_T, key = jax.random.normal(jax.random.key(1), (4, 3)), jax.random.key(2)
+    walk = (lambda x_t, log_snr: jnp.tanh(x_t), x_T, schedule.cosine, num_steps, eta, key)
+    path = ddim_path(*walk)
+    assert path.x_SxBxD.shape == path.x0_SxBxD.shape == (num_steps + 1, 4, 3)
+    np.testing.assert_array_equal(path.x_SxBxD[0], x_T)
+    np.testing.assert_allclose(path.x_SxBxD[-1], ddim(*walk), rtol=1e-5)
+    np.testing.assert_array_equal(path.x0_SxBxD[-1], path.x_SxBxD[-1])
 
 
 def test_eta_zero_needs_no_key_and_is_deterministic():

@@ -1,9 +1,9 @@
-"""The results table: oracle and constant scorers, intervals, who is asked in which gallery."""
+"""Verification's rows and curves: oracle and constant scorers, and intervals."""
 
 import numpy as np
 import pytest
 
-from diface_jax.recognition import protocols
+from diface_jax.recognition import protocols, verification
 from diface_jax.recognition.baselines import Features
 from tests import population
 
@@ -38,10 +38,7 @@ def rows_of(split):
         name: {c.name: protocols.threshold(features, some) for c, some in draws.items()}
         for name, features in methods.items()
     }
-    rows = list(protocols.verification_rows(methods, thresholds, split, draws, EFFORT))
-    for track, some in texts.items():
-        rows += protocols.identification_rows(methods, split, track, some, (10, 0, 500), EFFORT)
-    return rows
+    return list(protocols.verification_rows(methods, thresholds, split, draws, EFFORT))
 
 
 @pytest.fixture(scope='module')
@@ -54,16 +51,14 @@ def values(rows, method, metric):
 
 
 def test_every_condition_has_every_number(rows):
-    keys = ('method', 'track', 'protocol', 'impostors', 'metric', 'gallery')
+    keys = ('method', 'track', 'protocol', 'impostors', 'metric')
     seen = {tuple(r[k] for k in keys) for r in rows}
-    verification = 3 * 2 * 2 * 2 * 6
-    identification = 3 * 2 * 2 * 2 * 3
-    assert len(seen) == len(rows) == verification + identification
-    assert {r['gallery'] for r in rows} == {None, 10, 50}
+    assert len(seen) == len(rows) == 3 * 2 * 2 * 2 * 6
+    assert {(r['gallery'], r['photos'], r['level']) for r in rows} == {(None, None, None)}
 
 
 def test_an_oracle_is_perfect_everywhere(rows):
-    for metric in ('accuracy', 'auc', 'tar@far=0.01', 'rank@1', 'rank@10'):
+    for metric in ('accuracy', 'auc', 'tar@far=0.01'):
         assert set(values(rows, 'oracle', metric)) == {1.0}
     assert set(values(rows, 'oracle', 'eer')) == {0.0}
 
@@ -71,14 +66,11 @@ def test_an_oracle_is_perfect_everywhere(rows):
 def test_a_constant_scorer_is_no_better_than_chance(rows):
     for metric in ('accuracy', 'auc', 'eer'):
         np.testing.assert_allclose(values(rows, 'constant', metric), 0.5)
-    # All tie: every rank is (G + 1) / 2, which is beyond 10 only in the gallery of 50.
-    assert set(values(rows, 'constant', 'rank@1')) == {0.0}
-    assert set(values(rows, 'constant', 'rank@10')) == {0.0, 1.0}
 
 
 def test_intervals_hold_the_value_and_have_a_width(rows):
     for row in rows:
-        if row['method'] == 'some' and row['metric'] in ('accuracy', 'auc', 'rank@1'):
+        if row['method'] == 'some' and row['metric'] in ('accuracy', 'auc'):
             low, high = row['ci95']
             assert low < high
             assert low - 0.02 <= row['value'] <= high + 0.02
@@ -107,15 +99,21 @@ def test_same_seed_same_rows(split, rows):
     assert rows_of(split) == rows
 
 
-@pytest.mark.parametrize('protocol', ['same', 'cross'])
-def test_a_search_asks_for_people_who_are_there(split, protocol):
-    search = protocols.draw_search(np.random.default_rng(0), split, split.texts('human'), protocol)
-    people = np.unique(split.identity_N)
-    np.testing.assert_array_equal(split.identity_N[search.photo_G], people)
-    described = split.photo_T[search.text_P]
-    shown = search.photo_G[search.person_P]
-    np.testing.assert_array_equal(split.identity_N[described], people[search.person_P])
-    np.testing.assert_array_equal(split.identity_N[shown], people[search.person_P])
-    assert np.all((described == shown) == (protocol == 'same'))
-    single = np.bincount(np.unique(split.identity_N, return_inverse=True)[1]) == 1
-    assert len(search.person_P) == len(people) - (single.sum() if protocol == 'cross' else 0)
+def test_a_roc_curve_goes_through_the_points_of_its_pairs(split):
+    """Each point is the step of the curve of all drawn pairs, within an interval."""
+    condition = protocols.Condition('human', 'cross', 'random')
+    draws = {condition: protocols.draws_of(split, split.texts('human'), condition, None, EFFORT)}
+    methods = methods_of(split)
+    curves = {c['method']: c for c in protocols.roc_curves(methods, split, draws, EFFORT)}
+    some = [np.concatenate(part) for part in zip(*draws[condition], strict=True)]
+    pairs = verification.Pairs(*some)
+    roc = verification.roc(protocols.scores(methods['some'], pairs), pairs.genuine_P)
+    expected = [verification.tar_at_far(roc, far) for far in curves['some']['far']]
+    np.testing.assert_allclose(curves['some']['tar'], expected, atol=1e-5)
+    low, high = np.transpose(curves['some']['ci95'])
+    assert np.all(low <= high)
+    assert np.any(low < high)
+    assert set(curves['oracle']['tar']) == {1.0}
+    assert set(curves['constant']['tar'][:-1]) == {0.0}
+    assert curves['some']['far'][0] == 0.001
+    assert {0.01, 0.1, 1.0} <= set(curves['some']['far'])

@@ -1,0 +1,214 @@
+"""Ablate: what each part of DiFace brings, one row for each part taken out or changed.
+
+Every trained row is a training run of its own, in WORKDIR/ablation/, with the same data, the same
+seed and `ablate.num_steps` steps; the others score the first row's model in another way.
+"""
+
+import dataclasses
+import functools
+import json
+import pathlib
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import ml_collections
+import numpy as np
+from absl import logging
+
+from diface_jax import parallel, stages
+from diface_jax.data.prepared import Prepared, Split
+from diface_jax.data.vae_latents import vae_latents
+from diface_jax.diffusion.likelihood import Levels
+from diface_jax.models.diface import Sampling
+from diface_jax.recognition import identification, protocols
+from diface_jax.recognition.extraction import Extractor
+from diface_jax.recognition.likelihood_ratio import RatioScorer
+from diface_jax.recognition.protocols import Condition
+from diface_jax.recognition.verification import Pairs
+from diface_jax.training import trained
+from diface_jax.training.loop import settings_of, train
+from diface_jax.training.trained import Trained
+
+# Chosen on validation: above, the text no longer helps D; below, it weighs nothing.
+LEVELS = Levels(-6.0, 0.0, 8)
+
+
+class Variant(NamedTuple):
+    """A row of the table.
+
+    Attributes:
+      name: of the row.
+      what: in a line, for the reader.
+      training: settings of the training that differ from the config's.
+      sampling: fields of Sampling that differ from `config.sample`.
+      space: what is compared: 'F' by cosine, or 'likelihood' by log p(x0 | c) - log p(x0).
+      embedding: 'E', or 'VAE' for a variational autoencoder's latents in its place.
+    """
+
+    name: str
+    what: str
+    training: Mapping[str, Any] = {}
+    sampling: Mapping[str, Any] = {}
+    space: str = 'F'
+    embedding: str = 'E'
+
+
+# With one noise level, at t = 1, the input is noise alone: D regresses x0 on c. There the SNR is
+# e^-12, and so must gamma be for the loss to weigh 1.
+_REGRESSION = {'diffusion.num_levels': 1, 'diffusion.min_snr_gamma': 1e-6}
+_NO_R = {'loss_weight.refine': 0.0}
+
+VARIANTS = (
+    Variant('diface', 'as configured'),
+    Variant('K = 1', 'one sample a text', sampling={'num_samples': 1}),
+    Variant('guidance 1.5', 'classifier-free guidance', sampling={'guidance': 1.5}),
+    Variant('guidance 3', 'more of it', sampling={'guidance': 3.0}),
+    Variant('T~ = 25', 'more DDIM steps', sampling={'num_steps': 25}),
+    Variant('likelihood ratio', 'log p(x0|c) - log p(x0), not the cosine in F', space='likelihood'),
+    Variant('no diffusion', 'the same network regresses x0 on c', _REGRESSION),
+    Variant('no R', 'D denoises, R stays the identity: cosine in X0', _NO_R),
+    Variant(
+        'no R, literal',
+        'the same, one sample of T~ = 25 steps',
+        _NO_R,
+        {'num_steps': 25, 'num_samples': 1},
+    ),
+    Variant('R on one side', 'R(text) against x0 itself', {'model.refine_photos': False}),
+    Variant('eps prediction', 'D predicts the noise', {'model.score.prediction': 'eps'}),
+    Variant('v prediction', 'D predicts the velocity', {'model.score.prediction': 'v'}),
+    Variant('linear schedule', 'noise by a linear beta', {'diffusion.schedule': 'linear'}),
+    Variant('VAE latents', 'a VAE of the same photos in place of E', embedding='VAE'),
+)
+
+
+def ablate(
+    config: ml_collections.ConfigDict, home: Prepared, runs: pathlib.Path, out: pathlib.Path
+) -> None:
+    """Trains and measures every row on the test split, thresholds from validation.
+
+    Goes on where it was: rows that are in `out` are kept, a training run goes on from its
+    checkpoint. A row whose training fails says so in the table.
+
+    Args:
+      config: the whole config.
+      home: the data set.
+      runs: folder of the training runs.
+      out: the file to write, after every row.
+
+    Raises:
+      SettingsDifferError: `out` is of other settings.
+    """
+    settings = stages.plain(
+        {
+            'training': settings_of(config, home),
+            'ablate': config.ablate.to_dict(),
+            'evaluate': config.evaluate.to_dict(),
+            'variants': VARIANTS,
+        }
+    )
+    rows = []
+    if out.is_file():
+        made = json.loads(out.read_text())
+        stages.require_same(str(out), made['settings'], settings)
+        rows = made['rows']
+    table = _Table(config, home, runs)
+    about = {'settings': settings, 'split': 'test', 'num_steps': config.ablate.num_steps}
+    for i, variant in enumerate(VARIANTS[len(rows) :], len(rows) + 1):
+        logging.info('ablate: row %d of %d: %s', i, len(VARIANTS), variant.name)
+        rows.append(table.row(variant))
+        stages.write_json(out, {**about, 'rows': rows})
+    logging.info('ablate: %s holds all %d rows', out, len(VARIANTS))
+
+
+def training_config(
+    config: ml_collections.ConfigDict, variant: Variant
+) -> ml_collections.ConfigDict:
+    """The config of a variant's training; KeyError if it changes what is not there."""
+    changed = config.copy_and_resolve_references()
+    changed.train.num_steps = config.ablate.num_steps
+    changed.update_from_flattened_dict(dict(variant.training))
+    return changed
+
+
+class _Table:
+    """Rows, and what they share: training runs, the VAE's latents, the pairs of a draw."""
+
+    def __init__(
+        self, config: ml_collections.ConfigDict, home: Prepared, runs: pathlib.Path
+    ) -> None:
+        self._config, self._home, self._runs = config, home, runs
+        settings = config.evaluate
+        self._effort = protocols.Effort(settings.draws, settings.resamples, settings.seed)
+
+    def row(self, variant: Variant) -> dict[str, Any]:
+        """The row of a variant, measured now; `failed` tells why when training broke down."""
+        sampling = {f'sample.{name}': value for name, value in variant.sampling.items()}
+        row = {
+            'name': variant.name,
+            'what': variant.what,
+            'changes': {**variant.training, **sampling},
+            'failed': None,
+            'results': [],
+        }
+        try:
+            row['results'] = list(self._results(variant))
+        except FloatingPointError as error:
+            logging.warning('ablate: %s: %s', variant.name, error)
+            row['failed'] = str(error)
+        return row
+
+    def _data(self, variant: Variant) -> Prepared:
+        return self._latents if variant.embedding == 'VAE' else self._home
+
+    @functools.cached_property
+    def _latents(self) -> Prepared:
+        return vae_latents(self._home, self._config.ablate.vae, self._runs / 'vae')
+
+    def _trained(self, variant: Variant) -> Trained:
+        """The model of a variant; those that differ in sampling or scoring alone share one."""
+        same = (variant.training, variant.embedding)
+        first = next(v for v in VARIANTS if (v.training, v.embedding) == same)
+        folder = self._runs / re.sub(r'\W+', '_', first.name)
+        train(training_config(self._config, variant), self._data(variant), folder)
+        return trained.load(folder)
+
+    def _results(self, variant: Variant) -> Iterator[protocols.Row]:
+        """Verification of the first track, and identification where there are features."""
+        model, data = self._trained(variant), self._data(variant)
+        scorers, draws = {}, {}
+        for name in ('validation', 'test'):
+            split = data.splits[name]
+            track, texts = next(iter(split.tracks(self._config.captions.said).items()))
+            draws[name] = self._draws(split, track, texts)
+            scorers[name] = self._scorer(variant, model, split, texts)
+        thresholds = {
+            condition.name: protocols.threshold(scorers['validation'], some)
+            for condition, some in draws['validation'].items()
+        }
+        method, effort = {variant.name: scorers['test']}, self._effort
+        yield from protocols.verification_rows(
+            method, {variant.name: thresholds}, split, draws['test'], effort
+        )
+        if variant.space == 'F':
+            mesh = parallel.make_mesh()
+            found = identification.measure(method, split, track, texts, (0,), effort, mesh)
+            yield from found.rows
+
+    def _scorer(
+        self, variant: Variant, model: Trained, split: Split, texts: np.ndarray
+    ) -> protocols.Scorer:
+        key, mesh = jax.random.key(self._effort.seed), parallel.make_mesh()
+        if variant.space == 'likelihood':
+            x0_NxD = model.normalise(split.embedding_NxD)
+            return RatioScorer(model.model, model.params, split.c_TxC, x0_NxD, LEVELS, key, mesh)
+        sampling = dataclasses.replace(Sampling(**self._config.sample), **variant.sampling)
+        extractor = Extractor(model.model, sampling, mesh)
+        return extractor.features(model.params, split, texts, model.normalise, key)
+
+    def _draws(self, split: Split, track: str, texts: np.ndarray) -> dict[Condition, list[Pairs]]:
+        return {
+            condition: protocols.draws_of(split, texts, condition, None, self._effort)
+            for condition in protocols.conditions([track], has_gender=False)
+        }

@@ -1,0 +1,110 @@
+"""A prepared data set seen through a VAE: the recogniser's embeddings replaced by latents."""
+
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import ml_collections
+import numpy as np
+from absl import logging
+
+from diface_jax import stages
+from diface_jax.data import chips, readers, shards
+from diface_jax.data.prepared import Prepared
+from diface_jax.encoders.face import align, vae
+
+# A latent with a smaller KL divergence, in nats, says next to nothing of the photo.
+_ACTIVE = 0.01
+
+
+def vae_latents(
+    data: Prepared, settings: ml_collections.ConfigDict, folder: pathlib.Path
+) -> Prepared:
+    """Trains a VAE on the training photos, and embeds all photos by it.
+
+    Args:
+      data: prepared, with its photos still where they were.
+      settings: as `vae.fit` takes them.
+      folder: of the cache: small chips and the VAE's weights, so that nothing is made twice.
+
+    Returns:
+      The same rows with `embedding_NxD` the posterior means [N, latent_dim]. The card's `encoders`
+      and `settings` name the VAE, and its `vae` says how well it does on validation.
+
+    Raises:
+      FileNotFoundError: the data set's folder is gone.
+      ValueError: there are no training photos, or a photo has no face any more.
+    """
+    if 'train' not in data.splits:
+        raise ValueError(f'{data.card["name"]} has no training photos to train a VAE on')
+    chips_of = _chips(data, folder)
+    weights = _weights(data, chips_of['train'], settings, folder)
+    model = vae.from_weights(weights, settings)
+    splits = {
+        name: dataclasses.replace(split, embedding_NxD=vae.embed(model, chips_of[name]))
+        for name, split in data.splits.items()
+    }
+    card = _card(data.card, settings, vae.sha256(weights))
+    if 'validation' in chips_of:
+        card['vae'] = _measured(model, settings.beta, chips_of['train'], chips_of['validation'])
+        logging.info('vae: on validation %s', card['vae'])
+    return Prepared(splits, data.attributes, card)
+
+
+def _chips(data: Prepared, folder: pathlib.Path) -> dict[str, np.ndarray]:
+    """64x64 chips of every split's photos."""
+    where = data.card['settings']['data']
+    source = readers.read(
+        where['root'], where['layout'], tuple(where['shares']), where['split_seed']
+    )
+    files = np.concatenate([split.file_N for split in data.splits.values()]).tolist()
+    made_by = ('small chips', str(vae.SIZE), str(align.VERSION), where['root'])
+    found = chips.in_shards(source, files, folder, made_by, _small)['chips']
+    ends = np.cumsum([len(split.file_N) for split in data.splits.values()])
+    return dict(zip(data.splits, np.split(found, ends[:-1]), strict=True))
+
+
+def _small(files: Sequence[str], aligned: Sequence[chips.Chip]) -> shards.Arrays:
+    for file, (chip, why) in zip(files, aligned, strict=True):
+        if chip is None:
+            raise ValueError(
+                f'{file} had a face when it was prepared, and now: {why}. Put the photo back, or '
+                'run --mode=prepare --overwrite'
+            )
+    return {'chips': vae.shrink(np.stack([chip for chip, _ in aligned]))}
+
+
+def _weights(
+    data: Prepared,
+    chips_NxHxWx3: np.ndarray,
+    settings: ml_collections.ConfigDict,
+    folder: pathlib.Path,
+) -> shards.Arrays:
+    name = shards.key(
+        *('vae', str(vae.VERSION), settings.to_json(sort_keys=True), str(align.VERSION)),
+        *(data.card['settings']['data']['root'], *data.splits['train'].file_N.tolist()),
+    )
+    return shards.cached(folder, name, lambda: vae.weights_of(vae.fit(chips_NxHxWx3, settings)))
+
+
+def _card(card: dict[str, Any], settings: ml_collections.ConfigDict, sha256: str) -> dict[str, Any]:
+    """The data card with the VAE in the recogniser's place."""
+    face = {'name': vae.NAME, 'sha256': sha256, 'version': vae.VERSION, 'alignment': align.VERSION}
+    face |= {'width': settings.latent_dim, 'settings': stages.plain(settings.to_dict())}
+    encoders = card['encoders'] | {'face': face}
+    return card | {'encoders': encoders, 'settings': card['settings'] | {'encoders': encoders}}
+
+
+def _measured(
+    model: vae.Vae, beta: float, train_NxHxWx3: np.ndarray, held_out_NxHxWx3: np.ndarray
+) -> dict[str, float]:
+    """The ELBO's terms on photos held out, and what they say in plain numbers."""
+    terms = vae.measure(model, held_out_NxHxWx3)
+    return {
+        'loss': float(terms.loss(beta)),
+        'squared_error': float(terms.squared_error),
+        'squared_error_of_mean_image': vae.mean_image_error(train_NxHxWx3, held_out_NxHxWx3),
+        'kl': float(terms.kl_L.sum()),
+        'active_latents': int((terms.kl_L > _ACTIVE).sum()),
+    }

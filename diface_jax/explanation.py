@@ -1,0 +1,148 @@
+"""Why DiFace's numbers are what they are: words, people, mistakes, clusters, searches to see."""
+
+import dataclasses
+import functools
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import jax
+import ml_collections
+import numpy as np
+
+from diface_jax import parallel
+from diface_jax.data.prepared import Prepared, Split
+from diface_jax.encoders.text import bert
+from diface_jax.models.diface import Sampling
+from diface_jax.recognition import (
+    attributes,
+    bootstrap,
+    clusters,
+    groups,
+    mistakes,
+    panels,
+    protocols,
+)
+from diface_jax.recognition.baselines import Features
+from diface_jax.recognition.extraction import Extractor
+from diface_jax.recognition.protocols import Condition, Effort
+from diface_jax.recognition.verification import PROTOCOLS, Pairs
+from diface_jax.training.trained import Trained
+
+# Times at which the DDIM path is looked at.
+_TIMES = 11
+
+
+@dataclasses.dataclass(frozen=True)
+class Explanation:
+    """What explanations are made from.
+
+    Attributes:
+      config: for its `evaluate` and `encoders`.
+      trained: the checkpoint.
+      data: measured on its test split.
+      features: DiFace's, of that split.
+      texts: rows of the texts measured by, of each track.
+      draws: the pairs measured, by condition.
+      effort: of draws and bootstrap.
+    """
+
+    config: ml_collections.ConfigDict
+    trained: Trained
+    data: Prepared
+    features: Features
+    texts: Mapping[str, np.ndarray]
+    draws: Mapping[Condition, Sequence[Pairs]]
+    effort: Effort
+
+    def sections(self) -> dict[str, Any]:
+        """The sections of `evaluation.json`."""
+        of_groups = list(self._groups())
+        return {
+            'attributes': self._attributes(),
+            'mistakes': list(self._mistakes()),
+            'groups': {'rows': of_groups, 'largest_gap': groups.largest_gap(of_groups)},
+            **self._clusters(),
+            'panels': list(self._panels()),
+        }
+
+    def _randomly(self) -> Iterator[tuple[Condition, Sequence[Pairs], float]]:
+        """Pairs and threshold of every condition with random impostors."""
+        for condition, draws in self.draws.items():
+            if condition.impostors == 'random':
+                yield condition, draws, self.trained.thresholds[condition.name]
+
+    def _groups(self) -> Iterator[protocols.Row]:
+        names = self.data.attributes
+        for condition, draws, s in self._randomly():
+            yield from groups.rows(
+                self.features, self._split, names, draws, condition, s, self.effort
+            )
+
+    def _mistakes(self) -> Iterator[protocols.Row]:
+        count = self.config.evaluate.mistakes
+        for condition, draws, s in self._randomly():
+            if condition.track in self._main_tracks:
+                yield from mistakes.most_confident(
+                    self.features, self._split, self.data.attributes, draws, condition, s, count
+                )
+
+    def _panels(self) -> Iterator[protocols.Row]:
+        count = self.config.evaluate.panels
+        for track, protocol in itertools.product(self._main_tracks, PROTOCOLS):
+            texts = self.texts[track]
+            yield from panels.drawn(
+                self.features, self._split, track, protocol, texts, count, self.effort.seed
+            )
+
+    def _attributes(self) -> list[protocols.Row]:
+        """Drops of the score; none where there are no labels to say."""
+        draws = self.draws.get(Condition(self._main_tracks[0], 'same', 'random'))
+        if draws is None or not self.data.attributes:
+            return []
+        pairs = bootstrap.pooled(draws)
+        impostor_P = protocols.scores(self.features, pairs)[~pairs.genuine_P]
+        most = self.config.evaluate.photos_an_attribute
+        encoder = bert.load(self.config.encoders.text or None)
+        extractor = self._extractor(Sampling(**self.trained.config.sample))
+
+        def score(sentences: Sequence[str], photo_P: np.ndarray) -> np.ndarray:
+            f_text = extractor.of_texts(self.trained.params, encoder.encode(sentences), self._key)
+            return np.einsum('pf,pf->p', f_text, self.features.photo_NxF[photo_P])
+
+        return attributes.score_drops(
+            self._split, self.data.attributes, score, impostor_P.std(), most, self.effort
+        )
+
+    def _clusters(self) -> dict[str, list[protocols.Row]]:
+        """Of the texts of the first track and the photos; and along the DDIM path."""
+        texts, split = self.texts[self._main_tracks[0]], self._split
+        params, c_TxC = self.trained.params, split.c_TxC[texts]
+        identity_T = split.identity_N[split.photo_T[texts]]
+        extractor = self._extractor(Sampling(**self.trained.config.sample))
+        x0_NxD = self.trained.normalise(split.embedding_NxD)
+        x0 = Features(extractor.recovered(params, c_TxC, self._key), x0_NxD)
+        f = Features(self.features.text_TxF[texts], self.features.photo_NxF)
+        steps = self._extractor(Sampling(self.config.evaluate.path_steps))
+        path = steps.path(params, c_TxC, self._key, _TIMES)
+        refine = functools.partial(steps.refined, params)
+        return {
+            'clusters': clusters.of_spaces(x0, f, identity_T, split.identity_N),
+            'path': clusters.along_path(path, refine, identity_T),
+        }
+
+    def _extractor(self, sampling: Sampling) -> Extractor:
+        return Extractor(self.trained.model, sampling, parallel.make_mesh())
+
+    @property
+    def _key(self) -> jax.Array:
+        return jax.random.key(self.effort.seed)
+
+    @property
+    def _split(self) -> Split:
+        return self.data.splits['test']
+
+    @property
+    def _main_tracks(self) -> list[str]:
+        """What is shown example by example: the first track, and people's own words."""
+        return list(dict.fromkeys([next(iter(self.texts)), *({'human'} & set(self.texts))]))

@@ -1,0 +1,48 @@
+"""The tables of what was measured: the data card and the settings."""
+
+import collections
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from diface_jax.report.tables import Cell, Group, Table
+
+
+def splits(card: Mapping[str, Any]) -> Table:
+    """The counts of the data card."""
+    columns = list(dict.fromkeys(name for counts in card['splits'].values() for name in counts))
+    lines = [
+        (split, [Cell(f'{counts[name]:,}' if name in counts else '–') for name in columns])
+        for split, counts in card['splits'].items()
+    ]
+    return Table('Photos, people and sentences', 'split', columns, [Group('', lines)])
+
+
+def left_out(card: Mapping[str, Any]) -> Table:
+    """How many photos were left out or handled otherwise, by reason."""
+    kinds = {
+        'no_embedding': 'left out: no embedding',
+        'problems': 'found by the reader',
+        'notes': 'used, with a note',
+    }
+    groups = [Group(heading, _reasons(card.get(kind, ()))) for kind, heading in kinds.items()]
+    return Table('Photos left out, and notes', 'why', ['photos'], groups)
+
+
+def _reasons(notes: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[Cell]]]:
+    counts = collections.Counter(note['why'] for note in notes).most_common()
+    return [(why, [Cell(f'{count:,}')]) for why, count in counts] or [('none', [Cell('0')])]
+
+
+def settings(config: Mapping[str, Any]) -> Table:
+    """Every setting by its dotted name."""
+    lines = [(name, [Cell(value, kind='words')]) for name, value in _flat(config)]
+    return Table('Settings', 'setting', ['value'], [Group('', lines)])
+
+
+def _flat(config: Mapping[str, Any], path: str = '') -> Iterator[tuple[str, str]]:
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f'{path}{name}.')
+        else:
+            yield f'{path}{name}', json.dumps(value)

@@ -1,0 +1,70 @@
+"""Small pictures of the photographs a page shows, inside the page."""
+
+import base64
+import io
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from diface_jax.data import readers
+
+SIDE = 96  # pixels
+
+
+class Faces(NamedTuple):
+    """Data URIs of photos by file, and why there are none of others ('' when there are)."""
+
+    pictures: Mapping[str, str]
+    why_not: str
+
+
+def faces(content: Mapping[str, Any]) -> Faces:
+    """A small picture of each photo that mistakes and panels show.
+
+    Args:
+      content: of `evaluation.json`; says where the photographs lie.
+
+    Returns:
+      Those that can be read here; a report can be written without any.
+    """
+    files = dict.fromkeys(_files(content))
+    if not files:
+        return Faces({}, '')
+    try:
+        read = _reader(content['settings'])
+        pictures = {file: picture for file in files if (picture := _picture(read, file))}
+    except (ImportError, OSError, ValueError) as error:
+        return Faces({}, f'The photographs cannot be shown: {error}.')
+    missing = len(files) - len(pictures)
+    return Faces(pictures, f'Photographs that could not be read: {missing}.' if missing else '')
+
+
+def _files(content: Mapping[str, Any]) -> Iterable[str]:
+    for mistake in content['mistakes'] or ():
+        yield from (mistake['described'], mistake['shown'])
+    for panel in content['panels'] or ():
+        yield panel['described']
+        yield panel['mate']['file']
+        yield from (face['file'] for face in panel['best'])
+
+
+def _reader(settings: Mapping[str, Any]) -> Callable[[str], bytes]:
+    data = settings.get('data', {}).get('data')
+    if data is None:
+        raise FileNotFoundError('the settings do not say where they lie')
+    shares = tuple(data['shares'])
+    return readers.read(data['root'], data['layout'], shares, data['split_seed']).read
+
+
+def _picture(read: Callable[[str], bytes], file: str) -> str | None:
+    """A photo as a data URI, the square in its middle; None when it cannot be read."""
+    # Pillow is needed to prepare photographs, not to look at numbers.
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(io.BytesIO(read(file))) as image:
+            small = ImageOps.fit(ImageOps.exif_transpose(image).convert('RGB'), (SIDE, SIDE))
+    except OSError:
+        return None
+    data = io.BytesIO()
+    small.save(data, 'JPEG', quality=80, optimize=True)
+    return 'data:image/jpeg;base64,' + base64.b64encode(data.getvalue()).decode()

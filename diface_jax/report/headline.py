@@ -1,0 +1,146 @@
+"""The results in a few sentences, said honestly when DiFace loses."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from diface_jax.report import words
+
+Row = Mapping[str, Any]
+# It knows the true labels of both photos: a bound, not a rival.
+_BOUND = 'oracle'
+
+
+class Duel(NamedTuple):
+    """AUC of DiFace and of the best baseline, and whether their intervals are apart."""
+
+    ours: Row
+    best: Row
+
+    @property
+    def is_won(self) -> bool:
+        """DiFace is ahead."""
+        return self.ours['value'] > self.best['value']
+
+    @property
+    def is_clear(self) -> bool:
+        """The intervals are apart."""
+        low, high = sorted((self.ours, self.best), key=lambda row: row['value'])
+        return low['ci95'][1] < high['ci95'][0]
+
+
+class Headline(NamedTuple):
+    """What was measured, how DiFace did on the whole, and each finding under what it is about."""
+
+    data: str
+    verdict: str
+    findings: list[tuple[str, str]]
+
+
+def headline(content: Mapping[str, Any]) -> Headline:
+    """What was measured and how DiFace did against the best baseline.
+
+    Args:
+      content: of `evaluation.json`.
+
+    Returns:
+      Sentences; every number in them is in `content`, or counts comparisons.
+    """
+    results = content['results']
+    tracks = list(dict.fromkeys(row['track'] for row in results))
+    shown = [track for track in tracks if track in (tracks[0], 'human')]
+    found = {
+        (track, protocol): _by_method(results, track, protocol)
+        for track in shown
+        for protocol in ('cross', 'same')
+    }
+    duels = [duel for by_metric in found.values() if (duel := _duel(by_metric['auc']))]
+    findings = [
+        (f'{_sentences(track)}, {words.protocol(protocol)}', _finding(by_metric))
+        for (track, protocol), by_metric in found.items()
+        if 'diface' in by_metric['auc']
+    ]
+    findings += _identification(results, tracks[0])
+    return Headline(_data(content['data_card']), _verdict(duels), findings)
+
+
+def _data(card: Mapping[str, Any]) -> str:
+    test = card['splits']['test']
+    return (
+        f'Measured on {test["photos"]:,} photographs of {test["identities"]:,} people, the test '
+        f'split of {card["name"]}; none of these photographs was trained on.'
+    )
+
+
+def _by_method(results: Sequence[Row], track: str, protocol: str) -> dict[str, dict[str, Row]]:
+    """Verification rows with random impostors by metric, then by method."""
+    return {
+        metric: {
+            row['method']: row
+            for row in results
+            if (row['track'], row['protocol'], row['metric']) == (track, protocol, metric)
+            and row['impostors'] == 'random'
+        }
+        for metric in ('accuracy', 'auc')
+    }
+
+
+def _duel(auc: Mapping[str, Row]) -> Duel | None:
+    rivals = [row for name, row in auc.items() if name not in ('diface', _BOUND)]
+    if 'diface' not in auc or not rivals:
+        return None
+    return Duel(auc['diface'], max(rivals, key=lambda row: row['value']))
+
+
+def _verdict(duels: Sequence[Duel]) -> str:
+    if not duels:
+        return 'No baseline was measured beside it.'
+    won, clear = (sum(kind) for kind in ([d.is_won for d in duels], [d.is_clear for d in duels]))
+    return (
+        f'By AUC DiFace is ahead of the best baseline in {_of(won, len(duels))} comparisons with '
+        f'random impostors; the 95% intervals are apart in {_of(clear, len(duels))}.'
+    )
+
+
+def _of(some: int, all_of_them: int) -> str:
+    return f'{some or "none"} of {all_of_them}'
+
+
+def _finding(by_metric: Mapping[str, Mapping[str, Row]]) -> str:
+    auc = by_metric['auc']
+    text = (
+        f'DiFace is right about {_share(by_metric["accuracy"]["diface"])} of the pairs; AUC '
+        f'{_share(auc["diface"])}.'
+    )
+    if duel := _duel(auc):
+        text += (
+            f' The best baseline is {words.method(duel.best["method"])}, AUC {_share(duel.best)}: '
+            f'DiFace is {"ahead" if duel.is_won else "behind"}, '
+            + ('and the intervals are apart.' if duel.is_clear else 'but the intervals overlap.')
+        )
+    if _BOUND in auc:
+        text += f' With the true labels on both sides (oracle): {_share(auc[_BOUND])}.'
+    return text
+
+
+def _sentences(track: str) -> str:
+    return 'Free-hand sentences' if track == 'human' else f'Sentences of the {words.track(track)}'
+
+
+def _share(row: Row) -> str:
+    return f'{words.percent(row["value"])}% ({words.percent_interval(row["ci95"])})'
+
+
+def _identification(results: Sequence[Row], track: str) -> Iterator[tuple[str, str]]:
+    found = [
+        row
+        for row in results
+        if (row['method'], row['track'], row['protocol']) == ('diface', track, 'cross')
+        and (row['metric'], row['photos'], row['level']) == ('rank@10', 'one', 'identity')
+    ]
+    if found:
+        row = max(found, key=lambda row: row['gallery'])
+        yield (
+            f'Looking for one among {row["gallery"]:,} people, another photo of the person',
+            f'The person described is one of the first ten for {_share(row)} of the sentences. '
+            'For all others, every one of the ten is somebody else.',
+        )

@@ -1,0 +1,74 @@
+"""How lines and points look: each by its colour, dash and marker, none by colour alone."""
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from matplotlib.axes import Axes
+
+from diface_jax.report import words
+
+
+class Look(NamedTuple):
+    """The look of one line or kind of point."""
+
+    colour: str
+    dash: Any
+    marker: str
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """As matplotlib's arguments."""
+        return {'color': self.colour, 'linestyle': self.dash, 'marker': self.marker}
+
+
+# After Okabe and Ito's colours for the colour-blind, made as bright as stands out from a white page
+# and from a dark one.
+LOOKS = (
+    Look('#2a7fd4', '-', 'o'),
+    Look('#d55e00', (0, (5, 2)), 's'),
+    Look('#12906a', (0, (1, 1.2)), '^'),
+    Look('#b9579b', (0, (6, 2, 1, 2)), 'D'),
+    Look('#a67c00', (0, (3, 1.5, 1, 1.5, 1, 1.5)), 'v'),
+    Look('#7f8388', (0, (2, 2)), 'X'),
+    Look('#2693a6', (0, (8, 3)), 'P'),
+)
+
+
+def looks(names: Iterable[str]) -> dict[str, Look]:
+    """A look for each name, in order; the eighth looks like the first."""
+    return dict(zip(names, itertools.cycle(LOOKS), strict=False))
+
+
+def of_methods(content: Mapping[str, Any]) -> dict[str, Look]:
+    """The look of each method, the same in all figures; DiFace's is the first."""
+    return looks(dict.fromkeys(row['method'] for row in content['results']))
+
+
+def draw_lines(
+    ax: Axes,
+    rows: Sequence[Mapping[str, Any]],
+    key: str,
+    x: str,
+    y: str,
+    looks: Mapping[str, Look],
+) -> None:
+    """A line for each value of a key, about six markers on it."""
+    for name, look in looks.items():
+        some = [row for row in rows if row[key] == name]
+        if some:
+            ax.plot(
+                [row[x] for row in some],
+                [row[y] for row in some],
+                **look.line,
+                markersize=4.5,
+                markevery=max(1, len(some) // 6),
+                linewidth=2 if look is next(iter(looks.values())) else 1.4,
+                label=words.short(name),
+            )
+    ax.figure.legend(loc='outside lower center', ncols=4, handlelength=2.6, columnspacing=1.2)
+
+
+def percent(share: float, _: int) -> str:
+    """Says a share at an axis."""
+    return f'{100 * share:g}%'

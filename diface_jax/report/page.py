@@ -1,0 +1,85 @@
+"""The report: what `evaluation.json` says, on one page that needs nothing else to be read."""
+
+import pathlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import jinja2
+
+from diface_jax.report import card, curves, dots, figures, tables, trends, words
+from diface_jax.report.faces import faces
+from diface_jax.report.headline import headline
+
+
+def write_report(content: Mapping[str, Any], out: pathlib.Path) -> None:
+    """Writes the page, and beside it a folder of the same name with figures and their data.
+
+    Sections without data say so. Photographs that are not on this disk become placeholders.
+
+    Args:
+      content: of `evaluation.json`.
+      out: the page, such as WORKDIR/report.html; figures are WORKDIR/report/NAME.png and NAME.csv.
+    """
+    content = {**dict.fromkeys(_OPTIONAL), **content}
+    folder = out.with_suffix('')
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn = {
+        section: [figures.draw(plot, folder) for plot in plots(content)]
+        for section, plots in _PLOTS.items()
+    }
+    shown = faces(content)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    page = environment.get_template('page.html.jinja').render(
+        content=content,
+        headline=headline(content),
+        tracks=list(dict.fromkeys(row['track'] for row in content['results'])),
+        figures=drawn,
+        folder=folder.name,
+        faces=shown,
+        face_ids={file: f'face-{i}' for i, file in enumerate(shown.pictures)},
+        panels=_by_condition(content['panels'] or ()),
+        mistakes=_by_condition(content['mistakes'] or ()),
+        tables=tables,
+        card=card,
+        words=words,
+    )
+    out.write_text(page, encoding='utf-8')
+
+
+def _by_condition(some: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    """Searches or mistakes under the kind of sentence and the protocol."""
+    found = {}
+    for one in some:
+        about = f'{words.track(one["track"])}; {words.protocol(one["protocol"])}'
+        found.setdefault(about, []).append(one)
+    return found
+
+
+_OPTIONAL = (
+    'curves',
+    'attributes',
+    'mistakes',
+    'groups',
+    'clusters',
+    'path',
+    'panels',
+    'sweep',
+    'ablation',
+)
+_PLOTS = {
+    'roc': curves.rocs,
+    'det': curves.dets,
+    'cmc': curves.cmcs,
+    'said': trends.shares_said,
+    'sweep': trends.trade_off,
+    'path': trends.path,
+    'attributes': dots.attributes,
+    'people': dots.people,
+    'ablation': dots.ablation,
+}

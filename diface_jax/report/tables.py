@@ -1,0 +1,276 @@
+"""The tables of the page, as text to be laid out."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from diface_jax.report import words
+
+Row = Mapping[str, Any]
+Content = Mapping[str, Any]
+_KINDS = {
+    ('one', 'identity'): 'one photo a person',
+    ('all', 'identity'): 'all photos, rank of the person',
+    ('all', 'image'): 'all photos, rank of the photo',
+}
+
+
+class Cell(NamedTuple):
+    """What stands in a cell, and small below it; `kind` is 'share' (in %), 'words' or neither."""
+
+    text: str
+    below: str = ''
+    kind: str = ''
+
+
+class Group(NamedTuple):
+    """Lines under a heading of their own: a name and its cells each."""
+
+    heading: str
+    lines: Sequence[tuple[str, Sequence[Cell]]]
+
+
+class Table(NamedTuple):
+    """A table; `corner` is the heading of the lines' names."""
+
+    caption: str
+    corner: str
+    columns: Sequence[str]
+    groups: Sequence[Group]
+
+    @property
+    def first(self) -> 'Table':
+        """Its first group only."""
+        return self._replace(groups=self.groups[:1])
+
+    @property
+    def rest(self) -> 'Table':
+        """Its other groups."""
+        return self._replace(groups=self.groups[1:])
+
+
+def verification(results: Sequence[Row], track: str) -> list[Table]:
+    """A table a protocol, with a group a kind of impostor."""
+    rows = [row for row in results if row['track'] == track and row['gallery'] is None]
+    return _by_protocol('Verification', rows, ['impostors'])
+
+
+def identification(results: Sequence[Row], track: str) -> list[Table]:
+    """A table a protocol, with a group a gallery, the largest first."""
+    rows = [row for row in _searches(results, track) if not _is_open_set(row)]
+    return _by_protocol('Identification', rows, _GALLERY)
+
+
+def open_set(results: Sequence[Row], track: str) -> list[Table]:
+    """A table a protocol, with a group a gallery, the largest first."""
+    rows = [row for row in _searches(results, track) if _is_open_set(row)]
+    return _by_protocol('Open set', rows, _GALLERY)
+
+
+_GALLERY = ['gallery', 'photos', 'level']
+
+
+def _is_open_set(row: Row) -> bool:
+    return row['metric'].startswith('dir@')
+
+
+def _searches(results: Sequence[Row], track: str) -> list[Row]:
+    rows = [row for row in results if row['track'] == track and row['gallery'] is not None]
+    return sorted(rows, key=lambda row: -row['gallery'])
+
+
+def _by_protocol(title: str, rows: Sequence[Row], group_by: Sequence[str]) -> list[Table]:
+    return [
+        _by_method(
+            f'{title}, {words.protocol(protocol)}',
+            [row for row in rows if row['protocol'] == protocol],
+            group_by,
+        )
+        for protocol in dict.fromkeys(row['protocol'] for row in rows)
+    ]
+
+
+def _by_method(caption: str, rows: Sequence[Row], group_by: Sequence[str]) -> Table:
+    """A line a method and a column a metric, in groups."""
+    metrics, methods, groups = (
+        dict.fromkeys(tuple(row[key] for key in keys) for row in rows)
+        for keys in (['metric'], ['method'], group_by)
+    )
+    found = {(*(row[key] for key in group_by), row['method'], row['metric']): row for row in rows}
+    return Table(
+        caption,
+        'method',
+        [words.metric(metric) for (metric,) in metrics],
+        [
+            Group(
+                _group_name(dict(zip(group_by, group, strict=True))),
+                [
+                    (words.method(name), [_share(found.get((*group, name, m))) for (m,) in metrics])
+                    for (name,) in methods
+                ],
+            )
+            for group in groups
+        ],
+    )
+
+
+def _group_name(group: Row) -> str:
+    if 'impostors' in group:
+        return words.impostors(group['impostors'])
+    return f'{group["gallery"]:,} people, {_KINDS[group["photos"], group["level"]]}'
+
+
+def _share(row: Row | None) -> Cell:
+    """A share in %, its standard deviation over draws if it has one, its interval below."""
+    if row is None:
+        return Cell('–')
+    spread = f' ± {words.percent(row["sd"])}' if 'sd' in row else ''
+    return Cell(words.percent(row['value']) + spread, words.percent_interval(row['ci95']), 'share')
+
+
+def clusters(rows: Sequence[Row]) -> Table:
+    """How tight and far apart the identities are, a line a space."""
+    metrics = {
+        'fisher': 'Fisher ratio',
+        'silhouette': 'silhouette',
+        'cos_within': 'mean cosine within',
+        'cos_between': 'mean cosine between',
+    }
+    lines = [
+        (
+            row['space'],
+            [
+                *(Cell(words.number(row[name])) for name in metrics),
+                Cell(f'{row["rows"]:,}'),
+                Cell(f'{row["identities"]:,}'),
+            ],
+        )
+        for row in rows
+    ]
+    columns = [*metrics.values(), 'rows', 'people']
+    return Table('Identities as clusters', 'space', columns, [Group('', lines)])
+
+
+def differing(mistake: Row) -> Table:
+    """The labels that differ between the two photographs of a mistake."""
+    lines = [
+        (name.replace('_', ' '), [Cell(_ANSWERS[described]), Cell(_ANSWERS[shown])])
+        for name, (described, shown) in mistake['labels'].items()
+        if described != shown
+    ]
+    columns = ['described', 'shown']
+    return Table('Labels that differ', 'label', columns, [Group('', lines)])
+
+
+_ANSWERS = {1: 'yes', 0: 'no', -1: 'unknown'}
+
+
+def attributes(rows: Sequence[Row]) -> Table:
+    """How the score falls, a group a kind of change and a line an attribute."""
+    groups = [
+        Group(
+            {'unsaid': 'left unsaid', 'wrong': 'said wrongly'}[change],
+            [
+                (
+                    row['attribute'].replace('_', ' '),
+                    [
+                        Cell(words.number(row['drop_in_sd']), words.interval(row['ci95'])),
+                        Cell(words.number(row['drop'])),
+                        Cell(f'{row["photos"]:,}'),
+                    ],
+                )
+                for row in sorted(rows, key=lambda row: -row['drop_in_sd'])
+                if row['change'] == change
+            ],
+        )
+        for change in dict.fromkeys(row['change'] for row in rows)
+    ]
+    columns = ['fall in standard deviations', 'fall of the score', 'photos']
+    return Table('Fall of the score, attribute by attribute', 'attribute', columns, groups)
+
+
+def people(rows: Sequence[Row]) -> Table:
+    """Accuracy and error rates by group of people, in a group of lines a track and protocol."""
+    metrics = list(dict.fromkeys(row['metric'] for row in rows))
+    by_condition: dict[tuple, dict[str, dict[str, Row]]] = {}
+    for row in rows:
+        of_track = by_condition.setdefault((row['track'], row['protocol']), {})
+        of_track.setdefault(row['group'], {})[row['metric']] = row
+    groups = [
+        Group(
+            f'{words.track(track)}, {words.protocol(protocol)}',
+            [
+                (
+                    name.replace('_', ' '),
+                    [
+                        *(_share(found.get(metric)) for metric in metrics),
+                        Cell(f'{next(iter(found.values()))["texts"]:,}'),
+                    ],
+                )
+                for name, found in some.items()
+            ],
+        )
+        for (track, protocol), some in by_condition.items()
+    ]
+    columns = [*map(words.metric, metrics), 'sentences']
+    return Table('Accuracy and errors by group of people, in %', 'group', columns, groups)
+
+
+_SETTINGS = {'num_steps': 'T~', 'num_samples': 'K', 'guidance': 'guidance', 'eta': 'eta'}
+
+
+def sweep(found: Content) -> Table:
+    """Accuracy and time of each setting of the sampler."""
+    shares = ['accuracy', 'auc_cross', 'auc_same', 'accuracy_cross', 'accuracy_same']
+    lines = [
+        (
+            f'{row["num_steps"]}',
+            [
+                *(Cell(f'{row[name]:g}') for name in list(_SETTINGS)[1:]),
+                _share({'value': row['auc'], 'ci95': row['ci95']}),
+                *(Cell(words.percent(row[name]), kind='share') for name in shares),
+                Cell(words.number(row['ms_per_text'], 2)),
+            ],
+        )
+        for row in found['rows']
+    ]
+    columns = [*list(_SETTINGS.values())[1:], 'AUC', 'accuracy', 'AUC cross', 'AUC same']
+    columns += ['accuracy cross', 'accuracy same', 'ms a text']
+    caption = f'Settings of the sampler on {found["split"]}, {found["texts"]:,} sentences'
+    return Table(caption, 'T~', columns, [Group('', lines)])
+
+
+def ablation(found: Content) -> Table:
+    """What each change costs; a row that failed says why."""
+    columns = ['what', 'settings changed', 'accuracy cross', 'AUC cross', 'accuracy same']
+    columns += ['AUC same', 'seconds to train']
+    lines = [(row['name'], _ablation_cells(row)) for row in found['rows']]
+    caption = f'Ablation on {found["split"]}, {found["num_steps"]:,} training steps a row'
+    return Table(caption, 'row', columns, [Group('', lines)])
+
+
+def _ablation_cells(row: Row) -> list[Cell]:
+    changes = ', '.join(f'{name} = {value}' for name, value in row['changes'].items())
+    numbers = {(r['protocol'], r['metric']): r for r in ablation_results(row)}
+    shares = [
+        _share(numbers.get((protocol, metric)))
+        for protocol in ('cross', 'same')
+        for metric in ('accuracy', 'auc')
+    ]
+    if row['failed']:
+        shares = [Cell('failed', row['failed'], 'words'), *[Cell('–')] * 3]
+    return [
+        Cell(row['what'], kind='words'),
+        Cell(changes or '–', kind='words'),
+        *shares,
+        Cell(words.number(row.get('seconds'), 0)),
+    ]
+
+
+def ablation_results(row: Row) -> list[Row]:
+    """An ablation row's verification results: of its first track, with random impostors."""
+    track = row['results'][0]['track'] if row['results'] else None
+    return [
+        found
+        for found in row['results']
+        if (found['track'], found['impostors'], found['gallery']) == (track, 'random', None)
+    ]

@@ -1,0 +1,145 @@
+"""Sweep: what sampling costs and what it brings, on validation, and which setting that speaks for.
+
+The paper trades time for accuracy by T~; this measures that trade, over K, guidance and eta too.
+"""
+
+import itertools
+import json
+import pathlib
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+import ml_collections
+import numpy as np
+from absl import logging
+from tqdm import tqdm
+
+from diface_jax import parallel, stages
+from diface_jax.data.prepared import Prepared
+from diface_jax.models.diface import Sampling
+from diface_jax.recognition import protocols, verification
+from diface_jax.recognition.baselines import Features
+from diface_jax.recognition.extraction import Extractor, spread
+from diface_jax.training.trained import Trained
+
+Row = dict[str, Any]
+# Small, so that compiling by a first batch costs little beside the rest.
+_BATCH = 128
+
+
+def sweep(
+    config: ml_collections.ConfigDict, trained: Trained, home: Prepared, out: pathlib.Path
+) -> None:
+    """Measures every sampling of `config.sweep` on validation texts; goes on where it was.
+
+    Args:
+      config: for its `sweep`, `captions` and `evaluate`.
+      trained: the checkpoint.
+      home: the data set it was trained on.
+      out: the file to write, after every row.
+
+    Raises:
+      SettingsDifferError: `out` is of another model or other settings.
+    """
+    settings = stages.plain(
+        {'sweep': config.sweep.to_dict(), 'training': trained.settings, 'step': trained.step}
+    )
+    rows = []
+    if out.is_file():
+        made = json.loads(out.read_text())
+        stages.require_same(str(out), made['settings'], settings)
+        rows = made['rows']
+        if 'chosen' in made:
+            logging.info('sweep: %s is there already: %s', out, made['why'])
+            return
+    grid = list(samplings(config.sweep))
+    bench = _Bench(config, trained, home)
+    for sampling in tqdm(grid[len(rows) :], initial=len(rows), total=len(grid), desc='sweep'):
+        rows.append(vars(sampling) | bench.measure(sampling))
+        stages.write_json(out, {'settings': settings, 'split': 'validation', 'rows': rows})
+    chosen, why = choose(rows)
+    content = {'settings': settings, 'split': 'validation', 'texts': bench.size, 'rows': rows}
+    stages.write_json(out, content | {'chosen': chosen, 'why': why})
+    logging.info('sweep: %s', why)
+
+
+def samplings(grid: ml_collections.ConfigDict) -> Iterator[Sampling]:
+    """Every setting of a grid, the cheap ones first; eta means nothing where there is one step."""
+    every = itertools.product(grid.num_steps, grid.num_samples, grid.guidance, grid.eta)
+    for T, K, guidance, eta in sorted(every, key=lambda one: one[0] * one[1]):
+        if T > 1 or eta == grid.eta[0]:
+            yield Sampling(T, K, guidance, eta)
+
+
+def choose(rows: Sequence[Row]) -> tuple[Row, str]:
+    """The cheapest setting within one standard error of the best, and the reason in words.
+
+    The one-standard-error rule (Breiman et al. 1984, section 3.4.3): a difference that the data
+    cannot show is not worth its time.
+    """
+    best = max(rows, key=lambda row: row['auc'])
+    error = (best['ci95'][1] - best['ci95'][0]) / (2 * 1.96)
+    near = [row for row in rows if row['auc'] >= best['auc'] - error]
+    chosen = min(near, key=lambda row: row['ms_per_text'])
+    why = (
+        f'T~ = {chosen["num_steps"]} with K = {chosen["num_samples"]}, guidance '
+        f'{chosen["guidance"]:g} and eta {chosen["eta"]:g}: AUC {100 * chosen["auc"]:.1f}% at '
+        f'{chosen["ms_per_text"]:.3g} ms a text, the cheapest setting within one standard error '
+        f'({100 * error:.1f}) of the best, {100 * best["auc"]:.1f}% at T~ = {best["num_steps"]}, '
+        f'K = {best["num_samples"]}, guidance {best["guidance"]:g}, eta {best["eta"]:g} '
+        f'({best["ms_per_text"]:.3g} ms).'
+    )
+    return {name: chosen[name] for name in vars(Sampling(1))}, why
+
+
+class _Bench:
+    """The texts, pairs and photos that every setting is measured on."""
+
+    def __init__(self, config: ml_collections.ConfigDict, trained: Trained, home: Prepared):
+        self._trained, self._split = trained, home.splits['validation']
+        self._seed = config.evaluate.seed
+        self._effort = protocols.Effort(4, config.evaluate.resamples, self._seed)
+        track, texts = next(iter(self._split.tracks(config.captions.said).items()))
+        some = np.random.default_rng(self._seed).permutation(texts)[: config.sweep.texts]
+        self._texts, self.size = np.sort(some), len(some)
+        self._x0_NxD = trained.normalise(self._split.embedding_NxD)
+        self._draws = {
+            condition: protocols.draws_of(self._split, self._texts, condition, None, self._effort)
+            for condition in protocols.conditions([track], has_gender=False)
+        }
+
+    def measure(self, sampling: Sampling) -> Row:
+        """AUC and accuracy by protocol, their means, and the time from condition to feature."""
+        mesh = parallel.make_mesh()
+        extractor = Extractor(self._trained.model, sampling, mesh, batch_size=_BATCH)
+        params, key = self._trained.params, jax.random.key(self._seed)
+        c_TxC = self._split.c_TxC[self._texts]
+        extractor.of_texts(params, c_TxC[:1], key)  # compiles
+        start = time.perf_counter()
+        f_text = extractor.of_texts(params, c_TxC, key)
+        seconds = time.perf_counter() - start
+        f_photo = extractor.of_photos(params, self._x0_NxD)
+        found = self._judge(Features(spread(f_text, self._texts, len(self._split.c_TxC)), f_photo))
+        return found | {'ms_per_text': 1000 * seconds / self.size}
+
+    def _judge(self, features: Features) -> Row:
+        """Both protocols' numbers; the interval is the mean of theirs, wide rather than narrow."""
+        thresholds = {c.name: protocols.threshold(features, d) for c, d in self._draws.items()}
+        rows = protocols.verification_rows(
+            {'diface': features}, {'diface': thresholds}, self._split, self._draws, self._effort
+        )
+        by = {(row['metric'], row['protocol']): row for row in rows}
+        auc = [by['auc', protocol] for protocol in verification.PROTOCOLS]
+        found = {
+            f'{metric}_{protocol}': by[metric, protocol]['value']
+            for metric in ('auc', 'accuracy')
+            for protocol in verification.PROTOCOLS
+        }
+        return {
+            'auc': float(np.mean([row['value'] for row in auc])),
+            'ci95': np.mean([row['ci95'] for row in auc], axis=0).tolist(),
+            'accuracy': 0.5 * (found['accuracy_cross'] + found['accuracy_same']),
+            **found,
+        }

@@ -1,0 +1,117 @@
+"""A prepared data set with a VAE's latents: the same rows, and nobody takes it for dlib's."""
+
+import dataclasses
+import shutil
+
+import ml_collections
+import numpy as np
+import pytest
+
+from diface_jax.data import prepare, prepared, vae_latents
+from diface_jax.encoders.face import vae
+from diface_jax.training import loop
+from tests import celeba_tree, tiny
+
+
+@pytest.fixture(scope='module')
+def root(tmp_path_factory):
+    root = tmp_path_factory.mktemp('faces') / 'drawn'
+    celeba_tree.make(root, people=(5, 2, 2), photos=2)
+    return root
+
+
+@pytest.fixture(scope='module')
+def data(root, tmp_path_factory):
+    config = tiny.config()
+    config.data.root = str(root)
+    folder = tmp_path_factory.mktemp('work') / 'prepared'
+    prepare.prepare(config, config.data, folder)
+    return prepared.load(folder)
+
+
+def settings(**changes):
+    small = {'latent_dim': 8, 'width': 4, 'beta': 0.05, 'num_steps': 4, 'batch_size': 4}
+    return ml_collections.ConfigDict(small | {'learning_rate': 1e-3, 'seed': 0} | changes)
+
+
+@pytest.fixture(scope='module')
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp('cache')
+
+
+@pytest.fixture(scope='module')
+def latents(data, cache):
+    return vae_latents.vae_latents(data, settings(), cache)
+
+
+def test_the_same_rows_with_other_embeddings(data, latents):
+    assert latents.splits.keys() == data.splits.keys()
+    for name, split in data.splits.items():
+        mine = latents.splits[name]
+        assert mine.embedding_NxD.shape == (len(split.file_N), 8)
+        assert np.isfinite(mine.embedding_NxD).all()
+        for field in dataclasses.fields(split):
+            if field.name != 'embedding_NxD':
+                value = getattr(split, field.name)
+                np.testing.assert_array_equal(getattr(mine, field.name), value)
+
+
+def moved(data, root, to):
+    """A copy of the data set in another folder, and the same preparation pointing there."""
+    shutil.copytree(root, to)
+    made = data.card['settings']
+    where = made['data'] | {'root': str(to)}
+    return dataclasses.replace(data, card=data.card | {'settings': made | {'data': where}})
+
+
+def test_a_row_is_of_its_photo_and_weights_are_of_training_photos(data, latents, root, tmp_path):
+    to = tmp_path / 'moved'
+    copy = moved(data, root, to)
+    for name in ('validation', 'test'):
+        first, second = (to / file for file in data.splits[name].file_N[:2])
+        first_bytes = first.read_bytes()
+        first.write_bytes(second.read_bytes())
+        second.write_bytes(first_bytes)
+    swapped = vae_latents.vae_latents(copy, settings(), tmp_path / 'cache')
+    assert swapped.card['encoders'] == latents.card['encoders']
+    for name, split in latents.splits.items():
+        rows = np.arange(len(split.file_N))
+        rows[:2] = rows[:2] if name == 'train' else rows[1::-1]
+        np.testing.assert_array_equal(swapped.splits[name].embedding_NxD, split.embedding_NxD[rows])
+        assert (split.embedding_NxD[0] != split.embedding_NxD[1]).any()
+
+
+def test_a_photo_that_is_gone(data, root, tmp_path):
+    copy = moved(data, root, tmp_path / 'moved')
+    file = data.splits['test'].file_N[0]
+    (tmp_path / 'moved' / file).unlink()
+    with pytest.raises(ValueError, match=f'{file} had a face.*Put the photo back'):
+        vae_latents.vae_latents(copy, settings(), tmp_path / 'cache')
+
+
+def test_no_training_photos(data, tmp_path):
+    only_test = dataclasses.replace(data, splits={'test': data.splits['test']})
+    with pytest.raises(ValueError, match='no training photos'):
+        vae_latents.vae_latents(only_test, settings(), tmp_path)
+
+
+def test_the_card_names_the_vae(data, latents):
+    face = latents.card['encoders']['face']
+    assert face['name'] == vae.NAME
+    assert face['width'] == 8
+    assert len(face['sha256']) == 64
+    assert face['settings']['beta'] == 0.05
+    assert latents.card['encoders']['text'] == data.card['encoders']['text']
+    made_from, made = (loop.settings_of(tiny.config(), some) for some in (data, latents))
+    assert made != made_from
+    assert latents.card['vae']['squared_error'] > 0
+    assert data.card['encoders']['face']['name'] != vae.NAME
+
+
+def test_nothing_is_made_twice_and_interrupted_runs_go_on(data, latents, cache, monkeypatch):
+    monkeypatch.setattr(vae, 'fit', None)
+    monkeypatch.setattr(vae, 'shrink', None)
+    again = vae_latents.vae_latents(data, settings(), cache)
+    assert again.card == latents.card
+    for name, split in latents.splits.items():
+        np.testing.assert_array_equal(again.splits[name].embedding_NxD, split.embedding_NxD)

@@ -1,0 +1,98 @@
+"""The VAE: its divergence, that it learns, and that the same seed gives the same."""
+
+import ml_collections
+import numpy as np
+import pytest
+import scipy.integrate
+import scipy.stats
+
+from diface_jax.encoders.face import vae
+
+
+def settings(**changes):
+    small = {'latent_dim': 8, 'width': 4, 'beta': 0.05, 'num_steps': 120, 'batch_size': 16}
+    return ml_collections.ConfigDict(small | {'learning_rate': 5e-3, 'seed': 0} | changes)
+
+
+def drawn(seed, count):
+    """Chips of one colour that grow lighter or darker downwards: four numbers tell them apart."""
+    rng = np.random.default_rng(seed)
+    colour = rng.uniform(60, 195, (count, 1, 1, 3))
+    slope = rng.uniform(-60, 60, (count, 1, 1, 1))
+    height = np.linspace(-1, 1, vae.SIZE)[None, :, None, None]
+    chips = np.broadcast_to(colour + slope * height, (count, vae.SIZE, vae.SIZE, 3))
+    return chips.astype(np.uint8)
+
+
+@pytest.fixture(scope='module')
+def model():
+    return vae.fit(drawn(0, 200), settings())
+
+
+@pytest.mark.parametrize(('mean', 'sd'), [(0.0, 1.0), (1.0, 1.0), (-0.5, 0.3), (2.0, 1.7)])
+def test_divergence_of_known_gaussians(mean, sd):
+    q, p = scipy.stats.norm(mean, sd), scipy.stats.norm()
+    expected, _ = scipy.integrate.quad(
+        lambda z: q.pdf(z) * (q.logpdf(z) - p.logpdf(z)), mean - 12 * sd, mean + 12 * sd
+    )
+    got = vae.kl_divergence(np.float32(mean), np.float32(2 * np.log(sd)))
+    np.testing.assert_allclose(got, expected, atol=1e-5)
+
+
+def test_it_learns_what_it_has_not_seen(model):
+    train, others = drawn(0, 200), drawn(1, 50)
+    terms = vae.measure(model, others)
+    assert terms.squared_error < 0.3 * vae.mean_image_error(train, others)
+    assert terms.kl_L.shape == (8,)
+    assert (terms.kl_L > 0.5).sum() >= 4
+    assert terms.loss(2.0) == pytest.approx(terms.squared_error + 2 * terms.kl_L.sum())
+
+
+def test_the_mean_image_has_the_error_of_a_variance():
+    chips = drawn(0, 20)
+    expected = (chips / 127.5).var(axis=0).sum()
+    assert vae.mean_image_error(chips, chips) == pytest.approx(expected)
+
+
+def test_batches_make_no_difference(model):
+    chips = drawn(1, 7)
+    latents = vae.embed(model, chips)
+    assert latents.shape == (7, 8)
+    assert latents.dtype == np.float32
+    np.testing.assert_allclose(vae.embed(model, chips, batch_size=3), latents, atol=1e-5)
+    whole, parts = vae.measure(model, chips), vae.measure(model, chips, batch_size=3)
+    np.testing.assert_allclose(parts.kl_L, whole.kl_L, rtol=1e-4, atol=1e-6)
+
+
+def test_the_same_seed_gives_the_same_bit_for_bit():
+    chips = drawn(0, 40)
+    first, again, other = (
+        vae.embed(vae.fit(chips, settings(num_steps=5, seed=seed)), chips) for seed in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(again, first)
+    assert np.abs(other - first).max() > 0.01
+
+
+def test_weights_can_be_kept(model):
+    weights = vae.weights_of(model)
+    chips = drawn(1, 5)
+    again = vae.from_weights(weights, settings())
+    np.testing.assert_array_equal(vae.embed(again, chips), vae.embed(model, chips))
+    assert vae.sha256(vae.weights_of(again)) == vae.sha256(weights)
+    name = min(weights)
+    assert vae.sha256(weights | {name: weights[name] + 1}) != vae.sha256(weights)
+
+
+def test_small_chips_look_the_same():
+    ramp = np.broadcast_to(np.arange(150, dtype=np.uint8)[:, None, None], (150, 150, 3))
+    small = vae.shrink(np.stack([ramp, 255 - ramp]))
+    assert small.shape == (2, vae.SIZE, vae.SIZE, 3)
+    assert small.dtype == np.uint8
+    middle = (np.arange(64) + 0.5) * 150 / 64 - 0.5
+    np.testing.assert_allclose(small[0, 2:-2, 5, 1], middle[2:-2], atol=0.51)
+    np.testing.assert_array_equal(small[1], 255 - small[0])
+
+
+def test_a_loss_that_is_not_a_number():
+    with pytest.raises(FloatingPointError, match='learning_rate'):
+        vae.fit(drawn(0, 20), settings(learning_rate=1e6, num_steps=30))

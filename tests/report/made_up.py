@@ -1,0 +1,235 @@
+"""A made-up `evaluation.json`: random numbers in the right places."""
+
+import numpy as np
+
+METHODS = ('diface', 'literal', 'towers', 'cca', 'ridge', 'oracle', 'gender')
+ATTRIBUTES = ('Black_Hair', 'Eyeglasses', 'Male', 'Smiling', 'Young')
+VERIFICATION = ('accuracy', 'auc', 'eer', 'tar@far=0.1', 'tar@far=0.01', 'tar@far=0.001')
+RANKS = tuple(f'rank@{k}' for k in (1, 5, 10, 20, 50, 100))
+SEARCH = (*RANKS, 'rank_percentile_mean', 'rank_percentile_median', 'penetration@0.9')
+OPEN_SET = tuple(f'dir@fpir={rate},rank={k}' for k in (1, 10) for rate in ('0.01', '0.1'))
+KINDS = (('one', 'identity'), ('all', 'identity'), ('all', 'image'))
+
+
+def around(rng, value, sd=True):
+    """A value of a row with its spread."""
+    value = float(np.clip(value + 0.05 * rng.standard_normal(), 0.01, 0.99))
+    spread = {'value': value, 'ci95': [value - 0.9 * min(value, 0.02), min(1, value + 0.021)]}
+    return spread | ({'sd': float(rng.uniform(0.001, 0.01))} if sd else {})
+
+
+def rows(rng, methods, tracks, galleries=(100, 550), impostors=('random', 'same_gender')):
+    """The `results`."""
+    found = []
+    for track in tracks:
+        for protocol in ('cross', 'same'):
+            about = {'track': track, 'protocol': protocol}
+            nowhere = dict.fromkeys(('gallery', 'photos', 'level'))
+            for kind in impostors:
+                for method in methods:
+                    for metric in VERIFICATION:
+                        what = {'method': method, 'impostors': kind, 'metric': metric}
+                        found.append({**about, **what, **nowhere, **around(rng, 0.7)})
+            for gallery in galleries:
+                for photos, level in KINDS:
+                    where = {'gallery': gallery, 'photos': photos, 'level': level}
+                    for method in methods:
+                        for metric in SEARCH + OPEN_SET:
+                            what = {'method': method, 'impostors': 'random', 'metric': metric}
+                            found.append({**about, **what, **where, **around(rng, 0.3)})
+    return found
+
+
+def band(values):
+    return [[max(0.0, v - 0.03), min(1.0, v + 0.03)] for v in values]
+
+
+def curves(rng, methods, conditions):
+    """The `curves`, for some (track, protocol, impostors)."""
+    found = []
+    far = np.geomspace(0.001, 1, 31)
+    k = np.arange(1, 101)
+    for track, protocol, impostors in conditions:
+        for i, method in enumerate(methods):
+            about = {'method': method, 'track': track, 'protocol': protocol}
+            tar = (far ** (0.2 + 0.1 * i + 0.02 * rng.random())).tolist()
+            line = {'far': far.tolist(), 'tar': tar, 'ci95': band(tar)}
+            found.append({'kind': 'roc', **about, 'impostors': impostors, **line})
+            if impostors == 'random':
+                rate = np.minimum(1, (k / 550) ** (0.4 + 0.08 * i)).tolist()
+                where = {'gallery': 550, 'photos': 'one', 'level': 'identity'}
+                line = {'k': k.tolist(), 'rate': rate, 'ci95': band(rate)}
+                found.append({'kind': 'cmc', **about, **where, **line})
+    return found
+
+
+def face(rng, person, **more):
+    return {'file': f'{person:06d}.jpg', 'person': person, 'score': float(rng.random()), **more}
+
+
+def panel(rng, track, rank):
+    """A search; with a rank above ten the mate is not among the best."""
+    best = [face(rng, int(rng.integers(100)), mate=place == rank) for place in range(1, 11)]
+    return {
+        'track': track,
+        'protocol': 'cross',
+        'text': 'A woman with black hair who smiles, and wears no glasses.',
+        'described': '000007.jpg',
+        'person': 7,
+        'gallery': 550,
+        'rank': rank,
+        'mate': {'file': '000008.jpg', 'score': float(rng.random())},
+        'best': best,
+    }
+
+
+def mistake(rng, kind, track):
+    return {
+        'kind': kind,
+        'track': track,
+        'protocol': 'same',
+        'text': 'A young man with black hair.',
+        'described': '000001.jpg',
+        'shown': '000002.jpg',
+        'described_person': 1,
+        'shown_person': 2 if kind == 'false match' else 1,
+        'score': float(rng.random()),
+        'threshold': float(rng.random()),
+        'labels': {'Black_Hair': [1, 0], 'Male': [1, 1], 'Young': [1, -1]},
+    }
+
+
+def groups(rng, track):
+    found = [
+        {
+            'attribute': attribute,
+            'group': group,
+            'track': track,
+            'protocol': 'cross',
+            'metric': metric,
+            **around(rng, 0.2, sd=False),
+            'texts': int(rng.integers(100, 2000)),
+        }
+        for attribute in ('Male', 'Young', 'Pale_Skin')
+        for group in (attribute, f'not {attribute}')
+        for metric in ('accuracy', 'far', 'frr')
+    ]
+    return {'rows': found, 'largest_gap': {'sentence': 'The largest gap is a made-up one.'}}
+
+
+def attributes(rng, names):
+    found = []
+    for name in names:
+        for change in ('unsaid', 'wrong'):
+            drop = float(rng.exponential(0.3))
+            found.append(
+                {
+                    'attribute': name,
+                    'change': change,
+                    'photos': int(rng.integers(20, 1000)),
+                    'drop': drop / 4,
+                    'drop_in_sd': drop,
+                    'ci95': [drop - 0.1, drop + 0.1],
+                }
+            )
+    return found
+
+
+def spread(rng):
+    names = ('fisher', 'silhouette', 'cos_within', 'cos_between')
+    return {name: float(rng.random()) for name in names}
+
+
+def path(rng):
+    return [
+        {'t': float(t), 'log_snr': float(8 - 16 * t), 'space': space, **spread(rng)}
+        for t in np.linspace(1, 0, 6)
+        for space in ('x_t', 'estimate', 'F of the estimate')
+    ]
+
+
+def sweep(rng):
+    found = []
+    for steps in (1, 2, 5, 10, 25, 50, 100, 250):
+        for samples in (1, 4, 16):
+            for guidance, eta in ((1.0, 0.0), (2.0, 0.0), (1.0, 1.0)):
+                auc = 0.9 - 0.02 * np.log(steps) + 0.003 * samples - 0.01 * guidance
+                shares = {
+                    f'{m}_{p}': rng.random() for m in ('auc', 'accuracy') for p in ('cross', 'same')
+                }
+                found.append(
+                    {
+                        'num_steps': steps,
+                        'num_samples': samples,
+                        'guidance': guidance,
+                        'eta': eta,
+                        'auc': float(auc),
+                        'ci95': [float(auc - 0.01), float(auc + 0.01)],
+                        'accuracy': float(rng.random()),
+                        'ms_per_text': float(0.05 * steps * samples * guidance),
+                        **{name: float(value) for name, value in shares.items()},
+                    }
+                )
+    names = ('num_steps', 'num_samples', 'guidance', 'eta')
+    chosen = {name: found[1][name] for name in names} | {'guidance': 1.0}
+    why = 'A made-up reason.'
+    return {'split': 'validation', 'texts': 300, 'rows': found, 'chosen': chosen, 'why': why}
+
+
+def ablation(rng, names=('full', 'no R', 'v prediction')):
+    found = [
+        {
+            'name': name,
+            'what': f'About {name}.',
+            'changes': {'model.score.prediction': 'v'},
+            'seconds': 12.5,
+            'failed': None,
+            'results': rows(rng, [name], ['grammar-100'], galleries=(100,)),
+        }
+        for name in names
+    ]
+    broken = {'name': 'likelihood', 'what': 'A score.', 'changes': {}, 'seconds': None}
+    found.append({**broken, 'failed': 'a loss that is not finite', 'results': []})
+    return {'split': 'test', 'num_steps': 1000, 'rows': found}
+
+
+def card():
+    count = {'photos': 1635, 'identities': 550, 'grammar sentences': 1635, 'human sentences': 301}
+    data = {'root': 'nowhere', 'layout': 'auto', 'shares': [0.8, 0.1, 0.1], 'split_seed': 0}
+    return {
+        'name': 'made up',
+        'encoders': {'face': {'name': 'face net', 'sha256': 'ab' * 32, 'width': 128}},
+        'splits': {'train': count, 'validation': count, 'test': count},
+        'no_embedding': [{'file': '1.jpg', 'why': 'no face'}],
+        'problems': [],
+        'notes': [
+            {'file': '2.jpg', 'why': 'a faint face'},
+            {'file': '3.jpg', 'why': 'a faint face'},
+        ],
+        'settings': {'data': data},
+    }
+
+
+def content(methods=METHODS, tracks=('grammar-100', 'human'), conditions=None, seed=0):
+    """Everything there can be; curves of some conditions, by default one."""
+    rng = np.random.default_rng(seed)
+    conditions = conditions or [(tracks[0], 'cross', 'random')]
+    return {
+        'results': rows(rng, methods, tracks),
+        'curves': curves(rng, methods, conditions),
+        'attributes': attributes(rng, ATTRIBUTES),
+        'mistakes': [mistake(rng, kind, tracks[0]) for kind in ('false match', 'false non-match')],
+        'groups': groups(rng, tracks[0]),
+        'clusters': [
+            {'space': space, **spread(rng), 'rows': 1635, 'identities': 550}
+            for space in ('X0, photos', 'recovered, texts', 'F, photos', 'F, texts')
+        ],
+        'path': path(rng),
+        'panels': [panel(rng, tracks[0], 3), panel(rng, tracks[-1], 57.5)],
+        'sweep': sweep(rng),
+        'ablation': ablation(rng),
+        'data_card': card(),
+        'config': {'seed': 0, 'sample': {'num_steps': 1, 'guidance': 1.0}},
+        'commit': 'c0ffee',
+        'settings': {'step': 3400, 'data': card()['settings']},
+    }

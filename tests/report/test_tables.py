@@ -1,0 +1,56 @@
+"""Tables say what failed, what differs and what was left out."""
+
+import math
+
+import numpy as np
+import pytest
+
+from diface_jax.report import card, tables, words
+from tests.report import made_up
+
+
+def test_an_ablation_row_that_failed_says_why():
+    table = tables.ablation(made_up.ablation(np.random.default_rng(0), ['full']))
+    (_, full), (name, failed) = table.groups[0].lines
+    assert name == 'likelihood'
+    assert ('failed', 'a loss that is not finite') in [cell[:2] for cell in failed]
+    assert not any(cell.kind == 'share' for cell in failed)
+    assert sum(cell.kind == 'share' for cell in full) == 4
+
+
+def test_only_labels_that_differ_are_listed():
+    table = tables.differing({'labels': {'Male': [1, 1], 'Big_Nose': [1, 0], 'Bald': [0, -1]}})
+    lines = [(name, *(cell.text for cell in cells)) for name, cells in table.groups[0].lines]
+    assert lines == [('Big Nose', 'yes', 'no'), ('Bald', 'no', 'unknown')]
+
+
+def test_the_largest_gallery_is_first():
+    rows = made_up.rows(np.random.default_rng(0), ['diface'], ['human'], galleries=(100, 1000, 550))
+    table = tables.identification(rows, 'human')[0]
+    assert [group.heading.split(' ')[0] for group in table.groups[::3]] == ['1,000', '550', '100']
+    assert (table.first.groups, table.rest.groups) == (table.groups[:1], table.groups[1:])
+
+
+def test_photos_left_out_are_counted_by_reason():
+    left_out, problems, notes = card.left_out(made_up.card()).groups
+    assert [(why, cell.text) for why, (cell,) in left_out.lines] == [('no face', '1')]
+    assert [why for why, _ in problems.lines] == ['none']
+    assert [(why, cell.text) for why, (cell,) in notes.lines] == [('a faint face', '2')]
+
+
+@pytest.mark.parametrize(
+    ('name', 'text'),
+    [
+        ('auc', 'AUC'),
+        ('tar@far=0.001', 'TAR at FAR 0.1%'),
+        ('rank@10', 'rank 10'),
+        ('penetration@0.9', 'penetration for 90%'),
+        ('dir@fpir=0.01,rank=10', 'DIR at FPIR 1%, rank 10'),
+    ],
+)
+def test_metrics_have_names_to_read(name, text):
+    assert words.metric(name) == text
+
+
+def test_what_is_no_number_is_a_dash():
+    assert words.percent(math.nan) == words.number(None) == '–'
