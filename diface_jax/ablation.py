@@ -118,7 +118,8 @@ def ablate(
     for i, variant in enumerate(VARIANTS[len(rows) :], len(rows) + 1):
         logging.info('ablate: row %d of %d: %s', i, len(VARIANTS), variant.name)
         rows.append(table.row(variant))
-        stages.write_json(out, {**about, 'rows': rows})
+        complete = len(rows) == len(VARIANTS)
+        stages.write_json(out, {**about, 'complete': complete, 'rows': rows})
     logging.info('ablate: %s holds all %d rows', out, len(VARIANTS))
 
 

@@ -79,18 +79,26 @@ def attach(out: pathlib.Path, extras: Mapping[str, pathlib.Path]) -> None:
 
     Args:
       out: the file of `evaluate`.
-      extras: files by section (one of EXTRAS); one that is not there, or of another model, is left
-        out, the latter with a warning.
+      extras: files by section (one of EXTRAS); one that is not there is left out, and with a
+        warning one that is not complete yet, or of another model.
     """
     content = json.loads(out.read_text())
     model = content['settings']['training']
-    for section, path in extras.items():
-        found = json.loads(path.read_text()) if path.is_file() else None
-        if found and (lines := stages.differences(found['settings']['training'], model)):
-            logging.warning('%s is of another model (%s): left out', path, '; '.join(lines[:3]))
-            found = None
-        content[section] = found and {k: v for k, v in found.items() if k != 'settings'}
-    stages.write_json(out, content)
+    found = {name: _extra(path, model) for name, path in extras.items() if path.is_file()}
+    if found != {name: content[name] for name in found}:
+        stages.write_json(out, content | found)
+
+
+def _extra(path: pathlib.Path, model: dict[str, Any]) -> dict[str, Any] | None:
+    """A section as the report wants it, if it is whole and of this model."""
+    found = json.loads(path.read_text())
+    if not found['complete']:
+        logging.warning('%s is not complete yet: left out', path)
+        return None
+    if lines := stages.differences(found['settings']['training'], model):
+        logging.warning('%s is of another model (%s): left out', path, '; '.join(lines[:3]))
+        return None
+    return {name: value for name, value in found.items() if name not in ('settings', 'complete')}
 
 
 def _measure(

@@ -44,24 +44,30 @@ def sweep(
       SettingsDifferError: `out` is of another model or other settings.
     """
     settings = stages.plain(
-        {'sweep': config.sweep.to_dict(), 'training': trained.settings, 'step': trained.step}
+        {
+            'sweep': config.sweep.to_dict(),
+            'evaluate': {name: config.evaluate[name] for name in ('resamples', 'seed')},
+            'training': trained.settings,
+            'step': trained.step,
+        }
     )
     rows = []
     if out.is_file():
         made = json.loads(out.read_text())
         stages.require_same(str(out), made['settings'], settings)
         rows = made['rows']
-        if 'chosen' in made:
+        if made['complete']:
             logging.info('sweep: %s is there already: %s', out, made['why'])
             return
     grid = list(samplings(config.sweep))
     bench = _Bench(config, trained, home)
+    about = {'settings': settings, 'split': 'validation', 'texts': bench.size}
     for sampling in tqdm(grid[len(rows) :], initial=len(rows), total=len(grid), desc='sweep'):
         rows.append(vars(sampling) | bench.measure(sampling))
-        stages.write_json(out, {'settings': settings, 'split': 'validation', 'rows': rows})
+        stages.write_json(out, about | {'complete': False, 'rows': rows})
     chosen, why = choose(rows)
-    content = {'settings': settings, 'split': 'validation', 'texts': bench.size, 'rows': rows}
-    stages.write_json(out, content | {'chosen': chosen, 'why': why})
+    content = about | {'complete': True, 'rows': rows, 'chosen': chosen, 'why': why}
+    stages.write_json(out, content)
     logging.info('sweep: %s', why)
 
 

@@ -5,9 +5,17 @@ import pathlib
 import subprocess
 import sys
 
+import jax
+import numpy as np
 import pytest
+from sklearn import metrics
 
-from diface_jax import jobs, stages
+from diface_jax import jobs, parallel, stages
+from diface_jax.data import prepared
+from diface_jax.models.diface import Sampling
+from diface_jax.recognition import identification, protocols
+from diface_jax.recognition.extraction import Extractor
+from diface_jax.training import trained
 from tests import celeba_tree, tiny
 
 HERE = pathlib.Path(__file__).resolve().parents[1]
@@ -33,8 +41,8 @@ def workdir(config, tmp_path_factory):
 
 def test_results_are_whole(workdir):
     made = json.loads((workdir / 'evaluation.json').read_text())
-    keys = ['method', 'track', 'protocol', 'impostors', 'metric', 'gallery', 'value', 'sd', 'ci95']
-    assert all(list(row) == keys for row in made['results'])
+    about = {'method', 'track', 'protocol', 'impostors', 'gallery', 'photos', 'level', 'metric'}
+    assert all(set(row) == about | {'value', 'sd', 'ci95'} for row in made['results'])
     methods = {'diface', 'literal', 'towers', 'cca', 'ridge', 'oracle', 'gender'}
     for track in ('grammar-100', 'human'):
         for protocol in ('cross', 'same'):
@@ -53,12 +61,54 @@ def test_results_are_whole(workdir):
     assert oracle == [1.0] * 4
     assert made['data_card']['name'] == 'celeba'
     assert made['config']['train']['num_steps'] == 4
+    assert all(made[section] for section in ('curves', 'groups', 'clusters', 'path', 'panels'))
+
+
+def test_an_independent_path_finds_the_same_numbers(config, workdir):
+    """Three kinds of numbers, from raw scores by scikit-learn."""
+    model = trained.load(workdir)
+    data = prepared.load(workdir / 'prepared' / 'drawn')
+    split, texts = data.splits['test'], data.splits['test'].tracks((1.0,))
+    every = np.sort(np.concatenate(list(texts.values())))
+    extractor = Extractor(model.model, Sampling(**config.sample), parallel.make_mesh())
+    found = extractor.features(model.params, split, every, model.normalise, jax.random.key(0))
+    score_TxN = found.text_TxF @ found.photo_NxF.T
+    effort = protocols.Effort(config.evaluate.draws, 0, 0)
+    condition = protocols.Condition('human', 'same', 'random')
+    aucs, tars, firsts = [], [], []
+    for pairs in protocols.draws_of(split, texts['human'], condition, None, effort):
+        score_P = score_TxN[pairs.text_P, pairs.photo_P]
+        aucs.append(metrics.roc_auc_score(pairs.genuine_P, score_P))
+        far, tar, _ = metrics.roc_curve(pairs.genuine_P, score_P, drop_intermediate=False)
+        tars.append(tar[far <= 0.1].max())
+    rng = np.random.default_rng(0)
+    for _ in range(effort.draws):
+        search = identification.draw_search(rng, split, texts['human'], 'same')
+        score_PxI = score_TxN[np.ix_(search.text_P, search.photo_I)]
+        people = np.arange(len(search.photo_I))
+        firsts.append(metrics.top_k_accuracy_score(search.person_P, score_PxI, k=1, labels=people))
+    rows = json.loads((workdir / 'evaluation.json').read_text())['results']
+    about = {'method': 'diface', **condition._asdict()}
+    for metric, gallery, draws in (
+        ('auc', None, aucs),
+        ('tar@far=0.1', None, tars),
+        ('rank@1', len(people), firsts),
+    ):
+        about |= {'metric': metric, 'gallery': gallery}
+        values = [row['value'] for row in rows if row.items() >= about.items()]
+        assert values[0] == pytest.approx(np.mean(draws), abs=1e-9)
+
+
+def test_the_report_is_there(workdir):
+    page = (workdir / 'report.html').read_text()
+    assert page.count('data:image/jpeg') > 0
+    assert {path.suffix for path in (workdir / 'report').iterdir()} == {'.png', '.csv'}
 
 
 def test_again_does_nothing(config, workdir, capsys):
     files = [path for path in workdir.rglob('*') if path.is_file()]
     before = {path: path.stat().st_mtime_ns for path in files}
-    for mode in jobs.ORDER:
+    for mode in ('prepare', 'train', 'evaluate'):
         jobs.run(mode, config, workdir, overwrite=False)
     after = {path: path.stat().st_mtime_ns for path in workdir.rglob('*') if path.is_file()}
     assert after == before
@@ -74,6 +124,7 @@ def test_evaluates_on_another_data_set(config, workdir, tmp_path):
     made = json.loads((workdir / 'evaluation_others.json').read_text())
     assert made['data_card']['splits']['test']['identities'] == 12
     assert made['settings']['data']['data']['root'] == str(other)
+    assert {row['change'] for row in made['attributes']} == {'unsaid', 'wrong'}
 
 
 def test_overwrite_replaces_and_nothing_else_does(config, workdir, tmp_path):

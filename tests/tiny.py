@@ -12,5 +12,8 @@ def config():
     )
     config.captions.said = (1.0,)
     config.evaluate.update(draws=2, resamples=20, galleries=(10, 0), literal_steps=3)
+    config.evaluate.update(path_steps=3, photos_an_attribute=10, mistakes=2, panels=1)
+    config.sweep.update(texts=20, num_steps=(1, 2), num_samples=(1, 2), guidance=(1.0,))
+    config.ablate.num_steps = 4
     config.evaluate.towers.update(width=16, feature_dim=16, num_steps=20, eval_every=10)
     return config

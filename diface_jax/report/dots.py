@@ -60,7 +60,7 @@ def people(content: Content) -> list[Plot]:
                 f'groups_{track}_{protocol}',
                 f'Errors by group: {words.track(track)}, {protocol}',
                 'Rates of both errors at the one threshold from validation, 95% intervals; lower '
-                'is better, and the same for all groups is fair.',
+                'is better, and they should be the same for all groups.',
                 [
                     {
                         'group': row['group'].replace('_', ' '),

@@ -1,17 +1,12 @@
 """The VAE: its divergence, that it learns, and that the same seed gives the same."""
 
-import ml_collections
 import numpy as np
 import pytest
 import scipy.integrate
 import scipy.stats
 
 from diface_jax.encoders.face import vae
-
-
-def settings(**changes):
-    small = {'latent_dim': 8, 'width': 4, 'beta': 0.05, 'num_steps': 120, 'batch_size': 16}
-    return ml_collections.ConfigDict(small | {'learning_rate': 5e-3, 'seed': 0} | changes)
+from tests.tiny_vae import settings
 
 
 def drawn(seed, count):
@@ -55,27 +50,26 @@ def test_the_mean_image_has_the_error_of_a_variance():
 
 
 def test_batches_make_no_difference(model):
-    chips = drawn(1, 7)
+    chips = drawn(1, 50)
     latents = vae.embed(model, chips)
-    assert latents.shape == (7, 8)
+    assert latents.shape == (50, 8)
     assert latents.dtype == np.float32
-    np.testing.assert_allclose(vae.embed(model, chips, batch_size=3), latents, atol=1e-5)
-    whole, parts = vae.measure(model, chips), vae.measure(model, chips, batch_size=3)
+    np.testing.assert_allclose(vae.embed(model, chips, batch_size=25), latents, atol=1e-5)
+    whole, parts = vae.measure(model, chips), vae.measure(model, chips, batch_size=40)
     np.testing.assert_allclose(parts.kl_L, whole.kl_L, rtol=1e-4, atol=1e-6)
 
 
-def test_the_same_seed_gives_the_same_bit_for_bit():
-    chips = drawn(0, 40)
-    first, again, other = (
-        vae.embed(vae.fit(chips, settings(num_steps=5, seed=seed)), chips) for seed in (0, 0, 1)
-    )
+def test_the_same_seed_gives_the_same_bit_for_bit(model):
+    chips = drawn(0, 200)
+    first = vae.embed(model, chips)
+    again, other = (vae.embed(vae.fit(chips, settings(seed)), chips) for seed in (0, 1))
     np.testing.assert_array_equal(again, first)
     assert np.abs(other - first).max() > 0.01
 
 
 def test_weights_can_be_kept(model):
     weights = vae.weights_of(model)
-    chips = drawn(1, 5)
+    chips = drawn(1, 50)
     again = vae.from_weights(weights, settings())
     np.testing.assert_array_equal(vae.embed(again, chips), vae.embed(model, chips))
     assert vae.sha256(vae.weights_of(again)) == vae.sha256(weights)
@@ -93,6 +87,7 @@ def test_small_chips_look_the_same():
     np.testing.assert_array_equal(small[1], 255 - small[0])
 
 
-def test_a_loss_that_is_not_a_number():
+def test_a_loss_that_is_not_a_number(monkeypatch):
+    monkeypatch.setattr(vae, '_make_step', lambda *_: lambda state, *_: (state, np.float32('nan')))
     with pytest.raises(FloatingPointError, match='learning_rate'):
-        vae.fit(drawn(0, 20), settings(learning_rate=1e6, num_steps=30))
+        vae.fit(drawn(0, 20), settings())
