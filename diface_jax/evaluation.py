@@ -41,7 +41,7 @@ def evaluate(
 
     Raises:
       SettingsDifferError: `out` is of other settings, or `data` of other encoders than the model.
-      ValueError: `data` has no test split.
+      ValueError: `data` has no test split, or no text in it.
     """
     settings = stages.plain(
         {
@@ -60,6 +60,10 @@ def evaluate(
     stages.require_same('The model', trained.encoders, data.card['encoders'])
     if 'test' not in data.splits:
         raise ValueError('no photo to test on: give data.shares a share for test')
+    if not data.splits['test'].tracks(config.captions.said):
+        raise ValueError(
+            'no sentence about a test photo: give it labels, or descriptions (see README.md, Data)'
+        )
     logging.info('evaluate: step %d on %s; writes %s', trained.step, data.card['name'], out)
     measured = _measure(config, trained, home, data)
     content = {

@@ -38,7 +38,7 @@ def measure(x_NxW: np.ndarray, identity_N: np.ndarray) -> Record:
     if len(bad):
         raise ValueError(f'rows {bad[:10].tolist()} of {len(x_NxW)} are not finite')
     _, index_N, count_I = np.unique(identity_N, return_inverse=True, return_counts=True)
-    if np.sum(count_I > 1) < 2:
+    if not are_there(identity_N):
         raise ValueError('clusters need two identities with two rows or more each')
     x = unit(np.asarray(x_NxW, np.float64))
     several = count_I[index_N] > 1
@@ -53,6 +53,11 @@ def measure(x_NxW: np.ndarray, identity_N: np.ndarray) -> Record:
     }
 
 
+def are_there(identity_N: np.ndarray) -> bool:
+    """Whether two identities have two rows or more: without, there are no clusters to measure."""
+    return bool(np.sum(np.unique(identity_N, return_counts=True)[1] > 1) >= 2)
+
+
 def of_spaces(
     x0: Features, f: Features, identity_T: np.ndarray, identity_N: np.ndarray
 ) -> list[Record]:
@@ -65,7 +70,7 @@ def of_spaces(
       identity_N: who is in each photo.
 
     Returns:
-      What `measure` says of each, with its `space`.
+      What `measure` says of each, with its `space`; a side without clusters is left out.
     """
     spaces = {
         'X0, photos': (x0.photo_NxF, identity_N),
@@ -73,7 +78,9 @@ def of_spaces(
         'F, photos': (f.photo_NxF, identity_N),
         'F, texts': (f.text_TxF, identity_T),
     }
-    return [{'space': space, **measure(*some)} for space, some in spaces.items()]
+    return [
+        {'space': space, **measure(x, who)} for space, (x, who) in spaces.items() if are_there(who)
+    ]
 
 
 def along_path(
@@ -88,9 +95,11 @@ def along_path(
 
     Returns:
       At each time, from t = 1 to t = 0, what `measure` says of x_t, of the estimate of x0 and of R
-      of the estimate, with `t`, `log_snr` and `space`.
+      of the estimate, with `t`, `log_snr` and `space`; nothing if the texts make no clusters.
     """
     records = []
+    if not are_there(identity_T):
+        return records
     for t, log_snr, x_TxD, x0_TxD in zip(*path, strict=True):
         spaces = {'x_t': x_TxD, 'estimate': x0_TxD, 'F of the estimate': refine(x0_TxD)}
         when = {'t': float(t), 'log_snr': float(log_snr)}

@@ -115,3 +115,13 @@ def test_clusters_form_along_the_path():
     assert fisher['estimate', 1.0] > 1000
     assert fisher['F of the estimate', 0.5] == pytest.approx(fisher['estimate', 0.5])
     assert records[-1]['log_snr'] == pytest.approx(schedule.LOG_SNR_MAX)
+
+
+def test_one_text_a_person_makes_no_clusters_of_texts():
+    x, identity = people(0.3, count=5)
+    first = np.unique(identity, return_index=True)[1]
+    sides = Features(x[first], x)
+    records = clusters.of_spaces(sides, sides, identity[first], identity)
+    assert [record['space'] for record in records] == ['X0, photos', 'F, photos']
+    path = Path(np.ones(1), np.ones(1), x[None, first], x[None, first])
+    assert clusters.along_path(path, unit, identity[first]) == []
