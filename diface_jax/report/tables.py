@@ -241,8 +241,8 @@ def sweep(found: Content) -> Table:
 
 def ablation(found: Content) -> Table:
     """What each change costs; a row that failed says why."""
-    columns = ['what', 'settings changed', 'accuracy cross', 'AUC cross', 'accuracy same']
-    columns += ['AUC same', 'seconds to train']
+    columns = ['what', 'settings changed', 'accuracy cross', 'AUC cross']
+    columns += ['accuracy same', 'AUC same']
     lines = [(row['name'], _ablation_cells(row)) for row in found['rows']]
     caption = f'Ablation on {found["split"]}, {found["num_steps"]:,} training steps a row'
     return Table(caption, 'row', columns, [Group('', lines)])
@@ -262,7 +262,6 @@ def _ablation_cells(row: Row) -> list[Cell]:
         Cell(row['what'], kind='words'),
         Cell(changes or '–', kind='words'),
         *shares,
-        Cell(words.number(row.get('seconds'), 0)),
     ]
 
 

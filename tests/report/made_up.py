@@ -182,13 +182,12 @@ def ablation(rng, names=('full', 'no R', 'v prediction')):
             'name': name,
             'what': f'About {name}.',
             'changes': {'model.score.prediction': 'v'},
-            'seconds': 12.5,
             'failed': None,
             'results': rows(rng, [name], ['grammar-100'], galleries=(100,)),
         }
         for name in names
     ]
-    broken = {'name': 'likelihood', 'what': 'A score.', 'changes': {}, 'seconds': None}
+    broken = {'name': 'likelihood', 'what': 'A score.', 'changes': {}}
     found.append({**broken, 'failed': 'a loss that is not finite', 'results': []})
     return {'split': 'test', 'num_steps': 1000, 'rows': found}
 
