@@ -14,7 +14,10 @@ setup(
     license_files=['LICENSE'],
     python_requires='>=3.11',
     packages=find_packages(include=['diface_jax', 'diface_jax.*']),
-    package_data={'diface_jax.report': ['page.css', 'page.html.jinja']},
+    package_data={
+        'diface_jax.data': ['free_hand/celeba.jsonl', 'free_hand/DATA_CARD.md'],
+        'diface_jax.report': ['page.css', 'page.html.jinja'],
+    },
     install_requires=[
         'absl-py>=2.1',
         'array_record>=0.8',
