@@ -21,6 +21,10 @@ def get_config() -> ml_collections.ConfigDict:
 
     config.encoders = ml_collections.ConfigDict()
     config.encoders.text = ''  # MiniLM's folder or hub name; empty: the installed package
+    # Read the text encoder at several depths, where words are told apart; False: its end alone.
+    config.encoders.words = True
+    # Components of what dlib's network saw on its way, beside its embedding; 0 leaves them out.
+    config.encoders.appearance = 256
 
     config.captions = ml_collections.ConfigDict()
     config.captions.seed = 0
@@ -39,7 +43,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.diffusion = ml_collections.ConfigDict()
     config.diffusion.schedule = 'cosine'  # or linear
     config.diffusion.num_levels = 1000  # T; 0 is continuous time
-    config.diffusion.min_snr_gamma = 5.0
+    config.diffusion.snr_clip = (1.0, 5.0)  # weight of a noise level: its SNR, cut to this range
     config.diffusion.drop_text = 0.1
 
     config.contrast = ml_collections.ConfigDict()

@@ -57,7 +57,7 @@ class Variant(NamedTuple):
 
 # With one noise level, at t = 1, the input is noise alone: D regresses x0 on c. There the SNR is
 # e^-12, and so must gamma be for the loss to weigh 1.
-_REGRESSION = {'diffusion.num_levels': 1, 'diffusion.min_snr_gamma': 1e-6}
+_REGRESSION = {'diffusion.num_levels': 1, 'diffusion.snr_clip': (1.0, 1.0)}
 _NO_R = {'loss_weight.refine': 0.0}
 
 VARIANTS = (

@@ -3,10 +3,11 @@
 import json
 import pathlib
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ml_collections
+import numpy as np
 from absl import logging
 
 from diface_jax import parallel, stages
@@ -22,12 +23,15 @@ from diface_jax.training.validation import ValidationPairs
 # Measured by jobs of their own, and kept in the same file.
 EXTRAS = ('sweep', 'ablation')
 
+Encode = Callable[[Sequence[str]], np.ndarray]
+
 
 def evaluate(
     config: ml_collections.ConfigDict,
     trained: Trained,
     home: Prepared,
     data: Prepared,
+    encode: Encode,
     out: pathlib.Path,
 ) -> None:
     """Measures every method on the test split of a data set and writes the rows, or does nothing.
@@ -38,6 +42,7 @@ def evaluate(
       home: the data set it was trained on: baselines are fitted on its training split, and every
         threshold is from its validation split.
       data: the data set to measure on; `home` itself, or another.
+      encode: from sentences to conditions, for sentences made while evaluating.
       out: the file to write.
 
     Raises:
@@ -66,7 +71,7 @@ def evaluate(
             'no sentence about a test photo: give it labels, or descriptions (see README.md, Data)'
         )
     logging.info('evaluate: step %d on %s; writes %s', trained.step, data.card['name'], out)
-    measured = _measure(config, trained, home, data)
+    measured = _measure(config, trained, home, data, encode)
     content = {
         **measured,
         **dict.fromkeys(EXTRAS),
@@ -107,7 +112,11 @@ def _extra(path: pathlib.Path, model: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _measure(
-    config: ml_collections.ConfigDict, trained: Trained, home: Prepared, data: Prepared
+    config: ml_collections.ConfigDict,
+    trained: Trained,
+    home: Prepared,
+    data: Prepared,
+    encode: Encode,
 ) -> dict[str, Any]:
     """Numbers and curves of every method under every condition, and what explains DiFace's."""
     settings, said = config.evaluate, config.captions.said
@@ -135,7 +144,9 @@ def _measure(
         )
         estimates += found.estimates
         curves += found.curves
-    explanation = Explanation(config, trained, data, features['diface'], texts, draws, effort)
+    explanation = Explanation(
+        config, trained, data, features['diface'], encode, texts, draws, effort
+    )
     return {
         'results': [estimate.row for estimate in estimates],
         'differences': list(differences(estimates)),

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -12,7 +12,6 @@ import numpy as np
 
 from diface_jax import parallel
 from diface_jax.data.prepared import Prepared, Split
-from diface_jax.encoders.text import bert
 from diface_jax.models.diface import Sampling
 from diface_jax.recognition import (
     attributes,
@@ -38,10 +37,11 @@ class Explanation:
     """What explanations are made from.
 
     Attributes:
-      config: for its `evaluate` and `encoders`.
+      config: for its `evaluate`.
       trained: the checkpoint.
       data: measured on its test split.
       features: DiFace's, of that split.
+      encode: from sentences to conditions.
       texts: rows of the texts measured by, of each track.
       draws: the pairs measured, by condition.
       effort: of draws and bootstrap.
@@ -51,6 +51,7 @@ class Explanation:
     trained: Trained
     data: Prepared
     features: Features
+    encode: Callable[[Sequence[str]], np.ndarray]
     texts: Mapping[str, np.ndarray]
     draws: Mapping[Condition, Sequence[Pairs]]
     effort: Effort
@@ -103,11 +104,10 @@ class Explanation:
         pairs = bootstrap.pooled(draws)
         impostor_P = protocols.scores(self.features, pairs)[~pairs.genuine_P]
         most = self.config.evaluate.photos_an_attribute
-        encoder = bert.load(self.config.encoders.text or None)
         extractor = self._extractor(Sampling(**self.trained.config.sample))
 
         def score(sentences: Sequence[str], photo_P: np.ndarray) -> np.ndarray:
-            f_text = extractor.of_texts(self.trained.params, encoder.encode(sentences), self._key)
+            f_text = extractor.of_texts(self.trained.params, self.encode(sentences), self._key)
             return np.einsum('pf,pf->p', f_text, self.features.photo_NxF[photo_P])
 
         return attributes.score_drops(

@@ -20,7 +20,8 @@ from absl import logging
 
 from diface_jax import ablation, evaluation, stages, sweep
 from diface_jax.data import prepared
-from diface_jax.data.prepare import prepare
+from diface_jax.data.prepare import Encoders, prepare
+from diface_jax.encoders.text import bert
 from diface_jax.report.page import write_report
 from diface_jax.training import trained
 from diface_jax.training.loop import train
@@ -72,7 +73,8 @@ def _prepare_one(
 ) -> None:
     folder = folder_of(workdir, data)
     # The cache stays: its shards are named after what they were made from.
-    _make(lambda: prepare(config, data, folder), overwrite, [folder / prepared.CARD])
+    home = folder_of(workdir, config.data)
+    _make(lambda: prepare(config, data, folder, home), overwrite, [folder / prepared.CARD])
 
 
 def _train(config: ml_collections.ConfigDict, workdir: pathlib.Path, overwrite: bool) -> None:
@@ -89,7 +91,9 @@ def _evaluate(config: ml_collections.ConfigDict, workdir: pathlib.Path, overwrit
         other = _other(config)
         _prepare_one(config, other, workdir, overwrite)
         data = prepared.load(folder_of(workdir, other))
-    _make(lambda: evaluation.evaluate(config, model, home, data, out), overwrite, [out])
+    text_encoder = bert.load(config.encoders.text or None)
+    encode = Encoders.load(text_encoder, folder_of(workdir, config.data)).text.encode
+    _make(lambda: evaluation.evaluate(config, model, home, data, encode, out), overwrite, [out])
 
 
 def _report(config: ml_collections.ConfigDict, workdir: pathlib.Path, overwrite: bool) -> None:

@@ -40,6 +40,9 @@ def prepared(people=(60, 40, 40)):
         name: split(i, people[i], first[i])
         for i, name in enumerate(('train', 'validation', 'test'))
     }
-    encoders = {'face': {'name': 'made up', 'width': 16}, 'text': {'name': 'made up', 'width': 24}}
+    encoders = {
+        'face': [{'name': 'made up', 'width': 16}],
+        'text': {'name': 'made up', 'width': 24},
+    }
     card = {'name': 'population', 'settings': {'made': 'up'}, 'encoders': encoders}
     return Prepared(splits, ATTRIBUTES, card)

@@ -18,12 +18,15 @@ from diface_jax.encoders.face import align
 
 _PHOTOS_A_SHARD = 512
 
-# A photo's chip_150x150x3 and a note for the data card, or None and why there is none.
-Chip = tuple[np.ndarray | None, str]
+# A photo's chips_2x150x150x3 (see `align`) and a note for the data card, or None and why not.
+Chips = tuple[np.ndarray | None, str]
+
+# From some files and their chips to arrays with a row a photo.
+Make = Callable[[Sequence[str], Sequence[Chips]], shards.Arrays]
 
 
-def chip_of(read: Callable[[str], bytes], landmarks_5x2: np.ndarray | None, file: str) -> Chip:
-    """The chip of a photo's face.
+def chips_of(read: Callable[[str], bytes], landmarks_5x2: np.ndarray | None, file: str) -> Chips:
+    """The chips of a photo's face.
 
     Args:
       read: from the file's name to its bytes.
@@ -31,7 +34,7 @@ def chip_of(read: Callable[[str], bytes], landmarks_5x2: np.ndarray | None, file
       file: the photo.
 
     Returns:
-      chip_150x150x3 and a note for the data card, or None and why there is none.
+      chips_2x150x150x3 and a note for the data card, or None and why there is none.
     """
     try:
         return align.align_photo(read(file), landmarks_5x2)
@@ -44,7 +47,7 @@ def in_shards(
     files: Sequence[str],
     cache: pathlib.Path,
     made_by: Sequence[str],
-    make: Callable[[Sequence[str], Sequence[Chip]], shards.Arrays],
+    make: Make,
 ) -> shards.Arrays:
     """What is made of photos' chips, kept in shards, so that an interrupted job goes on.
 
@@ -58,7 +61,7 @@ def in_shards(
     Returns:
       The arrays of all files.
     """
-    align_one = functools.partial(chip_of, source.read, source.landmarks_5x2)
+    align_one = functools.partial(chips_of, source.read, source.landmarks_5x2)
     # Spawned, since a fork of a process with JAX's threads may hang.
     context = multiprocessing.get_context('spawn')
     parts = []
@@ -76,8 +79,8 @@ def in_shards(
 
 def _make_shard(
     files: Sequence[str],
-    align_one: Callable[[str], Chip],
-    make: Callable[[Sequence[str], Sequence[Chip]], shards.Arrays],
+    align_one: Callable[[str], Chips],
+    make: Make,
     pool: concurrent.futures.Executor,
 ) -> shards.Arrays:
     return make(files, list(pool.map(align_one, files, chunksize=16)))

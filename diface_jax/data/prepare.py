@@ -10,11 +10,10 @@ import collections
 import dataclasses
 import functools
 import itertools
-import json
 import pathlib
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import ml_collections
 import numpy as np
@@ -24,8 +23,18 @@ from tqdm import tqdm
 from diface_jax import stages
 from diface_jax.data import captions, chips, prepared, readers, shards
 from diface_jax.data.records import DataSet, Photo
-from diface_jax.encoders.face import align, dlib_resnet
+from diface_jax.encoders.face import align, appearance, dlib_resnet
+from diface_jax.encoders.face.appearance import MAX_PHOTOS, Appearance
+from diface_jax.encoders.face.encoder import FaceEncoder
 from diface_jax.encoders.text import bert
+from diface_jax.encoders.text.condition import (
+    ConditionEncoder,
+    Standardisation,
+    sentence_vectors,
+)
+
+# Beside the rows of the data set they were fitted on.
+APPEARANCE, STANDARDISATION = 'appearance.safetensors', 'standardisation.safetensors'
 
 _TEXTS_A_SHARD = 4096
 
@@ -46,8 +55,35 @@ class Faces(NamedTuple):
     note_N: np.ndarray
 
 
+class Encoders(NamedTuple):
+    """The frozen encoders of both sides, with what was fitted to training photos and sentences."""
+
+    face: FaceEncoder
+    text: ConditionEncoder
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What they are, for data cards and checkpoints."""
+        return {'face': self.face.about, 'text': self.text.about}
+
+    @classmethod
+    def load(cls, text: bert.TextEncoder, folder: pathlib.Path) -> Self:
+        """As they were fitted when the data set in `folder` was prepared.
+
+        Raises:
+          FileNotFoundError: nothing is prepared there.
+        """
+        about = prepared.card(folder)['encoders']['face']
+        looks = Appearance.load(folder / APPEARANCE) if len(about) > 1 else None
+        standard = Standardisation.load(folder / STANDARDISATION)
+        return cls(FaceEncoder(looks), ConditionEncoder(text, standard))
+
+
 def prepare(
-    config: ml_collections.ConfigDict, data: ml_collections.ConfigDict, folder: pathlib.Path
+    config: ml_collections.ConfigDict,
+    data: ml_collections.ConfigDict,
+    folder: pathlib.Path,
+    home: pathlib.Path,
 ) -> None:
     """Makes the prepared data set of one root, or does nothing when it is there already.
 
@@ -55,24 +91,28 @@ def prepare(
       config: for its `captions` and `encoders`.
       data: `root`, `layout`, `shares` and `split_seed`, as the readers take them.
       folder: where it goes.
+      home: the prepared data set that encoders are fitted on; `folder` itself fits them now.
 
     Raises:
+      FileNotFoundError: `home` is another folder, and not prepared yet.
       SettingsDifferError: one is there, made with other settings.
-      ValueError: an identity is in two splits, or no photo has a face.
+      ValueError: an identity is in two splits, no photo has a face, or there are too few training
+        photos to fit encoders on.
     """
     source = readers.read(data.root, data.layout, tuple(data.shares), data.split_seed)
     text_encoder = bert.load(config.encoders.text or None)
+    fitted = None if home == folder else Encoders.load(text_encoder, home)
     settings = stages.plain(
         {
             'data': data.to_dict() | {'root': pathlib.Path(data.root).resolve()},
             'captions': config.captions.to_dict(),
-            'encoders': _encoders(text_encoder),
+            'encoders': config.encoders.to_dict() | _frozen(text_encoder),
+            'fitted': fitted.about if fitted else None,
             'records': _fingerprint(source),
         }
     )
-    card_file = folder / prepared.CARD
-    if card_file.is_file():
-        made = json.loads(card_file.read_text())['settings']
+    if (folder / prepared.CARD).is_file():
+        made = prepared.card(folder)['settings']
         stages.require_same(f'The prepared data set in {folder}', made, settings)
         logging.info('prepare: %s is there already, with the same settings', folder)
         return
@@ -80,48 +120,15 @@ def prepare(
         'prepare: reads %d photos of %s in %s; writes %s',
         *(len(source.photos), source.name, data.root, folder),
     )
-    card = _make(config, source, settings['data']['root'], text_encoder, folder)
-    stages.write_json(card_file, card | {'settings': settings})
+    card = _Job(config, source, settings['data']['root'], text_encoder, folder).run(fitted)
+    stages.write_json(folder / prepared.CARD, card | {'settings': settings})
     logging.info('prepare: wrote %s; %s', folder, prepared.summary(card))
 
 
-def _make(
-    config: ml_collections.ConfigDict,
-    source: DataSet,
-    root: str,
-    text_encoder: bert.TextEncoder,
-    folder: pathlib.Path,
-) -> dict[str, Any]:
-    """Writes the rows; returns the data card."""
-    faces = _embed_faces(source, root, folder / 'cache')
-    if not faces.found_N.any():
-        raise ValueError(f'no face was found in any photo of {source.name}: {set(faces.note_N)}')
-    kept = [p for p, found in zip(source.photos, faces.found_N, strict=True) if found]
-    texts = [_texts(photo, config.captions) for photo in kept]
-    sentences = [text.sentence for text in itertools.chain(*texts)]
-    c_TxC = _embed_texts(sentences, text_encoder, folder / 'cache')
-    attributes = sorted({name for photo in kept for name in photo.labels or ()})
-    rows = _rows(kept, faces.embedding_NxD[faces.found_N], texts, c_TxC, attributes)
-    prepared.write(folder, rows, sorted({photo.split for photo in kept}))
-    return {
-        'name': source.name,
-        'encoders': _encoders(text_encoder),
-        'attributes': attributes,
-        'splits': {name: _count(name, kept, texts) for name in prepared.SPLITS},
-        'words': {
-            'grammar can say': len(captions.vocabulary()),
-            'sentences use': len({word for text in sentences for word in text.lower().split()}),
-        },
-        'no_embedding': _listed(source, faces, found=False),
-        'notes': _listed(source, faces, found=True),
-        'problems': [dataclasses.asdict(problem) for problem in source.problems],
-    }
-
-
-def _encoders(text_encoder: bert.TextEncoder) -> dict[str, Any]:
-    face = {'name': dlib_resnet.NAME, 'sha256': dlib_resnet.SHA256, 'alignment': align.VERSION}
-    text = {'name': text_encoder.name, 'sha256': text_encoder.sha256, 'width': text_encoder.width}
-    return {'face': face | {'width': dlib_resnet.WIDTH}, 'text': text}
+def _frozen(text_encoder: bert.TextEncoder) -> dict[str, Any]:
+    """What is fitted to nothing: dlib's network, the cut of its chips, the text encoder."""
+    hashes = {'dlib_sha256': dlib_resnet.SHA256, 'text_sha256': text_encoder.sha256}
+    return hashes | {'alignment': align.VERSION}
 
 
 def _fingerprint(source: DataSet) -> str:
@@ -131,22 +138,150 @@ def _fingerprint(source: DataSet) -> str:
     )
 
 
-def _embed_faces(source: DataSet, root: str, cache: pathlib.Path) -> Faces:
-    files = [photo.file for photo in source.photos]
-    made_by = ('faces', dlib_resnet.SHA256, str(align.VERSION), root)
-    make = functools.partial(_faces_of, dlib_resnet.load())
-    return Faces(**chips.in_shards(source, files, cache, made_by, make))
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    """What a data set is made from, and where it goes."""
+
+    config: ml_collections.ConfigDict
+    source: DataSet
+    root: str
+    text_encoder: bert.TextEncoder
+    folder: pathlib.Path
+
+    def run(self, fitted: Encoders | None) -> dict[str, Any]:
+        """Writes the rows, and with no `fitted` encoders those too; returns the data card."""
+        face = fitted.face if fitted else FaceEncoder(self._fit_appearance())
+        faces = self._embed_faces(face)
+        if not faces.found_N.any():
+            raise ValueError(
+                f'no face was found in any photo of {self.source.name}: {set(faces.note_N)}'
+            )
+        kept = [p for p, found in zip(self.source.photos, faces.found_N, strict=True) if found]
+        texts = [_texts(photo, self.config.captions) for photo in kept]
+        pool_TxP = self._pools([text.sentence for text in itertools.chain(*texts)])
+        text = fitted.text if fitted else self._fit_conditions(kept, texts, pool_TxP)
+        attributes = sorted({name for photo in kept for name in photo.labels or ()})
+        rows = _rows(kept, faces.embedding_NxD[faces.found_N], texts, pool_TxP, text, attributes)
+        prepared.write(self.folder, rows, sorted({photo.split for photo in kept}))
+        if not fitted:
+            text.standard.save(self.folder / STANDARDISATION)
+            if face.appearance:
+                face.appearance.save(self.folder / APPEARANCE)
+        encoders = Encoders(face, text).about
+        return _card(self.source, faces, kept, texts, attributes) | {'encoders': encoders}
+
+    def _fit_appearance(self) -> Appearance | None:
+        """The appearance encoder, from training photos drawn by a fixed seed; None if left out."""
+        width = self.config.encoders.appearance
+        if not width:
+            return None
+        files = [photo.file for photo in self.source.photos if photo.split == 'train']
+        drawn = np.random.default_rng(0).permutation(len(files))[:MAX_PHOTOS]
+        files = [files[i] for i in np.sort(drawn)]
+        base = FaceEncoder(None)
+        found = self._in_shards('maps', files, functools.partial(_maps_of, base))
+        blocks = dlib_resnet.block_widths(dlib_resnet.load(), len(align.PADDINGS))
+        name = shards.key('appearance', str(width), *self._made_by, *files)
+
+        def make() -> shards.Arrays:
+            return appearance.fit(found['maps'][found['found']], blocks, width)._asdict()
+
+        return Appearance(**shards.cached(self._cache, name, make))
+
+    def _embed_faces(self, face: FaceEncoder) -> Faces:
+        files = [photo.file for photo in self.source.photos]
+        looks = face.appearance.sha256 if face.appearance else ''
+        make = functools.partial(_faces_of, face)
+        return Faces(**self._in_shards('faces', files, make, looks))
+
+    def _in_shards(
+        self, what: str, files: Sequence[str], make: chips.Make, *made_by: str
+    ) -> shards.Arrays:
+        made_by = (what, *self._made_by, *made_by)
+        return chips.in_shards(self.source, files, self._cache, made_by, make)
+
+    @property
+    def _made_by(self) -> tuple[str, ...]:
+        return dlib_resnet.SHA256, str(align.VERSION), self.root
+
+    @property
+    def _cache(self) -> pathlib.Path:
+        return self.folder / 'cache'
+
+    def _pools(self, sentences: Sequence[str]) -> np.ndarray:
+        """What the text encoder makes of sentences; float16, for there are many."""
+        encoder = self.text_encoder
+        parts = [np.zeros((0, bert.POOLS * encoder.width), np.float16)]
+
+        def make(some: Sequence[str]) -> shards.Arrays:
+            return {'pool': encoder.encode(some).astype(np.float16)}
+
+        with tqdm(total=len(sentences), desc='texts', unit='text') as bar:
+            for rows in shards.cut(len(sentences), _TEXTS_A_SHARD):
+                name = shards.key('pools', encoder.sha256, *sentences[rows])
+                made = shards.cached(self._cache, name, functools.partial(make, sentences[rows]))
+                parts.append(made['pool'])
+                bar.update(rows.stop - rows.start)
+        return np.concatenate(parts)
+
+    def _fit_conditions(
+        self, photos: Sequence[Photo], texts: Sequence[Sequence[Text]], pool_TxP: np.ndarray
+    ) -> ConditionEncoder:
+        """Standardises by the sentences of training photos, or by all where none is to train on."""
+        of_train = [p.split == 'train' for p, some in zip(photos, texts, strict=True) for _ in some]
+        mine = pool_TxP[np.array(of_train, bool)] if any(of_train) else pool_TxP
+        if not len(mine):
+            raise ValueError(
+                f'no photo of {self.source.name} has a sentence: give it labels, or descriptions '
+                '(see README.md, Data)'
+            )
+        words = self.config.encoders.words
+        mine = mine if words else sentence_vectors(mine)
+        standard = Standardisation.fit(mine, bert.POOLS if words else 1)
+        return ConditionEncoder(self.text_encoder, standard)
 
 
-def _faces_of(
-    encoder: dlib_resnet.DlibResNet, files: Sequence[str], aligned: Sequence[chips.Chip]
+def _maps_of(
+    encoder: FaceEncoder, files: Sequence[str], aligned: Sequence[chips.Chips]
 ) -> shards.Arrays:
     found = [chip for chip, _ in aligned if chip is not None]
     found_N = np.array([chip is not None for chip, _ in aligned])
-    embedding_NxD = np.zeros((len(files), dlib_resnet.WIDTH), np.float32)
+    width = sum(dlib_resnet.block_widths(dlib_resnet.load(), len(align.PADDINGS)))
+    maps_NxP = np.zeros((len(files), width), np.float16)
     if found:
-        embedding_NxD[found_N] = dlib_resnet.embed(encoder, np.stack(found))
+        maps_NxP[found_N] = encoder.maps(np.stack(found))
+    return {'maps': maps_NxP, 'found': found_N}
+
+
+def _faces_of(
+    encoder: FaceEncoder, files: Sequence[str], aligned: Sequence[chips.Chips]
+) -> shards.Arrays:
+    found = [chip for chip, _ in aligned if chip is not None]
+    found_N = np.array([chip is not None for chip, _ in aligned])
+    embedding_NxD = np.zeros((len(files), encoder.width), np.float32)
+    if found:
+        embedding_NxD[found_N] = encoder.embed(np.stack(found))
     return Faces(embedding_NxD, found_N, shards.strings([note for _, note in aligned]))._asdict()
+
+
+def _card(
+    source: DataSet,
+    faces: Faces,
+    kept: Sequence[Photo],
+    texts: Sequence[Sequence[Text]],
+    attributes: Sequence[str],
+) -> dict[str, Any]:
+    """The data card, without encoders and settings."""
+    words = {word for some in texts for text in some for word in text.sentence.lower().split()}
+    return {
+        'name': source.name,
+        'attributes': attributes,
+        'splits': {name: _count(name, kept, texts) for name in prepared.SPLITS},
+        'words': {'grammar can say': len(captions.vocabulary()), 'sentences use': len(words)},
+        'no_embedding': _listed(source, faces, found=False),
+        'notes': _listed(source, faces, found=True),
+        'problems': [dataclasses.asdict(problem) for problem in source.problems],
+    }
 
 
 def _texts(photo: Photo, config: ml_collections.ConfigDict) -> list[Text]:
@@ -162,24 +297,12 @@ def _texts(photo: Photo, config: ml_collections.ConfigDict) -> list[Text]:
     return made + [Text('human', float('nan'), text) for text in photo.descriptions]
 
 
-def _embed_texts(
-    sentences: Sequence[str], encoder: bert.TextEncoder, cache: pathlib.Path
-) -> np.ndarray:
-    parts = [np.zeros((0, encoder.width), np.float32)]
-    with tqdm(total=len(sentences), desc='texts', unit='text') as bar:
-        for rows in shards.cut(len(sentences), _TEXTS_A_SHARD):
-            name = shards.key('texts', encoder.sha256, *sentences[rows])
-            make = functools.partial(lambda some: {'c': encoder.encode(some)}, sentences[rows])
-            parts.append(shards.cached(cache, name, make)['c'])
-            bar.update(rows.stop - rows.start)
-    return np.concatenate(parts)
-
-
 def _rows(
     photos: Sequence[Photo],
     embedding_NxD: np.ndarray,
     texts: Sequence[Sequence[Text]],
-    c_TxC: np.ndarray,
+    pool_TxP: np.ndarray,
+    conditions: ConditionEncoder,
     attributes: Sequence[str],
 ) -> Iterator[tuple[str, prepared.Row]]:
     """(split, row) of each photo."""
@@ -197,7 +320,9 @@ def _rows(
                 captions=[text.sentence for text in mine],
                 tracks=np.array([prepared.TRACKS.index(text.track) for text in mine], np.int8),
                 said=np.array([text.said for text in mine], np.float32),
-                conditions=c_TxC[end - len(mine) : end],
+                conditions=conditions.of_vectors(pool_TxP[end - len(mine) : end]).astype(
+                    np.float16
+                ),
             ),
         )
 

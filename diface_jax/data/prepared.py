@@ -92,6 +92,11 @@ class Prepared:
         columns = [self.attributes.index(name) for name in attributes]
         return self.splits[split].label_NxA[:, columns]
 
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The widths of the parts of an embedding, one for each face encoder."""
+        return tuple(one['width'] for one in self.card['encoders']['face'])
+
     def gender(self, split: str) -> np.ndarray | None:
         """The label 'Male' of a split's photos, 1, 0 or -1; None where nobody labelled it."""
         return self.labels(split, ['Male'])[:, 0] if 'Male' in self.attributes else None
@@ -172,7 +177,8 @@ def _features(tfds: Any, row: Row) -> Any:
             'captions': tfds.features.Sequence(tfds.features.Text()),
             'tracks': tensor(shape=(None,), dtype=np.int8),
             'said': tensor(shape=(None,), dtype=np.float32),
-            'conditions': tensor(shape=(None, width), dtype=np.float32),
+            # Half of the bytes; the text encoder's own noise is larger than the rounding.
+            'conditions': tensor(shape=(None, width), dtype=np.float16),
         }
     )
 
@@ -189,16 +195,21 @@ def load(folder: pathlib.Path) -> Prepared:
     Raises:
       FileNotFoundError: nothing complete is there; says how to make it.
     """
-    if not (folder / CARD).is_file():
-        raise FileNotFoundError(f'no prepared data set in {folder}: run --mode=prepare first')
-    card = json.loads((folder / CARD).read_text())
+    about = card(folder)
     source = _tfds().builder_from_directory(folder / _ROWS).as_data_source()
     splits = {
-        name: _split(source[name].__getitems__(range(len(source[name]))), card)
+        name: _split(source[name].__getitems__(range(len(source[name]))), about)
         for name in SPLITS
-        if card['splits'][name]['photos']
+        if about['splits'][name]['photos']
     }
-    return Prepared(splits, tuple(card['attributes']), card)
+    return Prepared(splits, tuple(about['attributes']), about)
+
+
+def card(folder: pathlib.Path) -> dict[str, Any]:
+    """The data card of a prepared data set; FileNotFoundError says how to make one."""
+    if not (folder / CARD).is_file():
+        raise FileNotFoundError(f'no prepared data set in {folder}: run --mode=prepare first')
+    return json.loads((folder / CARD).read_text())
 
 
 def _split(rows: list[dict[str, Any]], card: dict[str, Any]) -> Split:
@@ -213,7 +224,9 @@ def _split(rows: list[dict[str, Any]], card: dict[str, Any]) -> Split:
         track_T=np.concatenate([row['tracks'] for row in rows]),
         said_T=np.concatenate([row['said'] for row in rows]),
         text_T=np.array([text.decode() for row in rows for text in row['captions']], object),
-        c_TxC=np.concatenate([row['conditions'].reshape(-1, width) for row in rows]),
+        c_TxC=np.concatenate(
+            [row['conditions'].reshape(-1, width) for row in rows], dtype=np.float32
+        ),
     )
 
 

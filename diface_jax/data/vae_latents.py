@@ -65,14 +65,14 @@ def _chips(data: Prepared, folder: pathlib.Path) -> dict[str, np.ndarray]:
     return dict(zip(data.splits, np.split(found, ends[:-1]), strict=True))
 
 
-def _small(files: Sequence[str], aligned: Sequence[chips.Chip]) -> shards.Arrays:
-    for file, (chip, why) in zip(files, aligned, strict=True):
-        if chip is None:
+def _small(files: Sequence[str], aligned: Sequence[chips.Chips]) -> shards.Arrays:
+    for file, (found, why) in zip(files, aligned, strict=True):
+        if found is None:
             raise ValueError(
                 f'{file} had a face when it was prepared, and now: {why}. Put the photo back, or '
                 'run --mode=prepare --overwrite'
             )
-    return {'chips': vae.shrink(np.stack([chip for chip, _ in aligned]))}
+    return {'chips': vae.shrink(np.stack([found[0] for found, _ in aligned]))}
 
 
 def _weights(
@@ -92,7 +92,7 @@ def _card(card: dict[str, Any], settings: ml_collections.ConfigDict, sha256: str
     """The data card with the VAE in the recogniser's place."""
     face = {'name': vae.NAME, 'sha256': sha256, 'version': vae.VERSION, 'alignment': align.VERSION}
     face |= {'width': settings.latent_dim, 'settings': stages.plain(settings.to_dict())}
-    encoders = card['encoders'] | {'face': face}
+    encoders = card['encoders'] | {'face': [face]}
     return card | {'encoders': encoders, 'settings': card['settings'] | {'encoders': encoders}}
 
 

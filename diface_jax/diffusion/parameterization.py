@@ -35,10 +35,12 @@ def to_x0(
     raise ValueError(f'unknown prediction {prediction!r}: choose from {PREDICTIONS}')
 
 
-def min_snr_weight(log_snr: jax.Array, gamma: float) -> jax.Array:
-    """Weight of |x0 - estimate|^2: min(SNR, gamma) / gamma (Hang et al. 2023, "Min-SNR").
+def snr_weight(log_snr: jax.Array, low: float, high: float) -> jax.Array:
+    """Weight of |x0 - estimate|^2: the SNR, cut to [low, high], over high.
 
-    Stated on the error in x0, one weight serves all predictions: eps's and v's own Min-SNR weights
-    are this one times the change of variables. Divided by gamma, so that it is at most 1.
+    The upper cut is Min-SNR (Hang et al. 2023), the lower one truncated SNR (Salimans & Ho 2022,
+    section 4): without it nothing asks for the estimate at t = 1, which is the posterior mean that
+    one step of the sampler returns. Stated on the error in x0, one weight serves all predictions:
+    eps's and v's own weights are this one times the change of variables.
     """
-    return jnp.minimum(jnp.exp(log_snr), gamma) / gamma
+    return jnp.clip(jnp.exp(log_snr), low, high) / high

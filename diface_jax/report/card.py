@@ -18,6 +18,13 @@ def splits(card: Mapping[str, Any]) -> Table:
     return Table('Photos, people and sentences', 'split', columns, [Group('', lines)])
 
 
+def encoders(card: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """What each frozen encoder is for ('face' or 'text'), and what the card says of it."""
+    yield from (('face', one) for one in card['encoders']['face'])
+    if 'text' in card['encoders']:
+        yield 'text', card['encoders']['text']
+
+
 def left_out(card: Mapping[str, Any]) -> Table:
     """How many photos were left out or handled otherwise, by reason."""
     kinds = {

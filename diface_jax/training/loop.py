@@ -83,7 +83,7 @@ class _Run:
         mesh = parallel.make_mesh()
         parallel.check_batch(config.train.batch_size, mesh)
         split = data.splits['train']
-        self._normalise = Normalisation.fit(split.embedding_NxD)
+        self._normalise = Normalisation.fit(split.embedding_NxD, data.widths)
         self._table = jax.device_put(table_of(split, self._normalise), parallel.replicated(mesh))
         self._batches = batches_of(split, config)
         self._pairs = ValidationPairs(data, config.captions.said)
@@ -158,7 +158,10 @@ class _Run:
             'settings': self._settings,
             'encoders': self._encoders,
             'sizes': list(self._sizes),
-            'normalisation': self._normalise.mean_D.tolist(),
+            'normalisation': {
+                'mean': self._normalise.mean_D.tolist(),
+                'widths': self._normalise.widths,
+            },
             'thresholds': found.thresholds,
             'metrics': found.metrics,
             'best': list(self.best),

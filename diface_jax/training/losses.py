@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from diface_jax.diffusion.ddim import Denoiser
-from diface_jax.diffusion.parameterization import min_snr_weight
+from diface_jax.diffusion.parameterization import snr_weight
 from diface_jax.diffusion.schedule import LogSnr, alpha_sigma, sample_times
 
 _MINUS_INFINITY = -1e9
@@ -16,9 +16,9 @@ def denoising_loss(
     key: jax.Array,
     log_snr: LogSnr,
     num_levels: int,
-    gamma: float,
+    snr_clip: tuple[float, float],
 ) -> jax.Array:
-    """Min-SNR weighted squared error of the estimate of x0, the mean over rows and dimensions.
+    """SNR-weighted squared error of the estimate of x0, the mean over rows and dimensions.
 
     Args:
       denoise: D given the texts of the rows.
@@ -26,7 +26,7 @@ def denoising_loss(
       key: random key of times and noise.
       log_snr: the schedule.
       num_levels: T; 0 is continuous time.
-      gamma: where Min-SNR cuts the weight.
+      snr_clip: where the weight is cut, low and high (see `snr_weight`).
 
     Returns:
       A scalar, 1 at most for an estimate of zero (x0 has unit variance).
@@ -36,7 +36,7 @@ def denoising_loss(
     alpha, sigma = alpha_sigma(snr_Bx1)
     x_t = alpha * x0_BxD + sigma * jax.random.normal(noise_key, x0_BxD.shape)
     error_Bx1 = jnp.mean((denoise(x_t, snr_Bx1) - x0_BxD) ** 2, axis=-1, keepdims=True)
-    return jnp.mean(min_snr_weight(snr_Bx1, gamma) * error_Bx1)
+    return jnp.mean(snr_weight(snr_Bx1, *snr_clip) * error_Bx1)
 
 
 def identity_contrast(

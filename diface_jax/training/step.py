@@ -97,7 +97,7 @@ def _denoising(
     denoise = model.denoiser(params, c, keep_c, dropout_key)
     diffusion = config.diffusion
     return losses.denoising_loss(
-        denoise, x0, loss_key, model.log_snr, diffusion.num_levels, diffusion.min_snr_gamma
+        denoise, x0, loss_key, model.log_snr, diffusion.num_levels, diffusion.snr_clip
     )
 
 

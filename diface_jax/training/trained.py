@@ -59,11 +59,12 @@ def load(workdir: pathlib.Path) -> Trained:
         config, sizes = ml_collections.ConfigDict(note['settings']), states.Sizes(*note['sizes'])
         everywhere = parallel.replicated(parallel.make_mesh())
         state = checkpoints.restore(step, states.shapes(config, sizes, everywhere))
+    mean, widths = note['normalisation']['mean'], note['normalisation']['widths']
     return Trained(
         step=step,
         model=states.model_of(config, sizes),
         params=state.average,
-        normalise=Normalisation(np.array(note['normalisation'], np.float32)),
+        normalise=Normalisation(np.array(mean, np.float32), tuple(widths)),
         thresholds=note['thresholds'],
         encoders=note['encoders'],
         settings=note['settings'],

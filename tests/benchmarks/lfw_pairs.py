@@ -35,7 +35,7 @@ def read_pairs(path: pathlib.Path) -> list[Pair]:
 
 def chip(path: pathlib.Path) -> np.ndarray:
     """The face chip of a photo that is aligned as LFW's are."""
-    return align.align_photo(path.read_bytes(), LANDMARKS_5x2).chip
+    return align.align_photo(path.read_bytes(), LANDMARKS_5x2).chips[0]
 
 
 def distances(chips: dict[str, np.ndarray], pairs: list[Pair]) -> np.ndarray:

@@ -9,6 +9,7 @@ from PIL import Image
 from diface_jax import stages
 from diface_jax.data import prepare, prepared
 from diface_jax.encoders.face import dlib_resnet
+from diface_jax.encoders.text import bert
 from tests import celeba_tree, tiny
 
 
@@ -33,7 +34,7 @@ def settings(root):
 def folder(root, tmp_path_factory):
     folder = tmp_path_factory.mktemp('work') / 'prepared'
     config = settings(root)
-    prepare.prepare(config, config.data, folder)
+    prepare.prepare(config, config.data, folder, folder)
     return folder
 
 
@@ -53,9 +54,12 @@ def test_every_photo_is_in_a_row_or_in_the_card(folder):
 def test_rows_hold_what_they_should(folder):
     data = prepared.load(folder)
     train, test = data.splits['train'], data.splits['test']
-    assert train.embedding_NxD.shape[1] == 128
+    assert train.embedding_NxD.shape[1] == 128 + 4
+    assert data.widths == (128, 4)
     assert np.isfinite(train.embedding_NxD).all()
-    np.testing.assert_allclose(np.linalg.norm(train.c_TxC, axis=1), 1.0, rtol=1e-5)
+    assert train.c_TxC.shape[1] == 6 * 384
+    np.testing.assert_allclose(train.c_TxC.mean(axis=0), 0, atol=1e-3)
+    np.testing.assert_allclose((train.c_TxC**2).sum(axis=1).mean(), 6, rtol=0.05)
     grammar = train.texts('grammar')
     np.testing.assert_array_equal(np.bincount(train.photo_T[grammar]), 5)
     assert np.isclose(train.said_T[grammar], 1.0).sum() == 3 * len(train.identity_N)
@@ -68,15 +72,15 @@ def test_rows_hold_what_they_should(folder):
     assert sum(map(len, identities)) == len(set.union(*identities))
     card = data.card
     assert card['splits']['train']['photos'] == len(train.identity_N) == 15
-    assert card['encoders']['face']['sha256'] == dlib_resnet.SHA256
+    assert card['encoders']['face'][0]['sha256'] == dlib_resnet.SHA256
     assert card['words']['grammar can say'] > 300
 
 
 def test_nothing_is_done_twice(root, folder, monkeypatch):
     before = (folder / prepared.CARD).stat().st_mtime_ns
-    monkeypatch.setattr(prepare, '_make', None)
+    monkeypatch.setattr(prepare, '_Job', None)
     config = settings(root)
-    prepare.prepare(config, config.data, folder)
+    prepare.prepare(config, config.data, folder, folder)
     assert (folder / prepared.CARD).stat().st_mtime_ns == before
 
 
@@ -84,7 +88,7 @@ def test_other_settings_are_named(root, folder):
     config = settings(root)
     config.captions.seed = 7
     with pytest.raises(stages.SettingsDifferError, match=r'captions\.seed: 0 -> 7'):
-        prepare.prepare(config, config.data, folder)
+        prepare.prepare(config, config.data, folder, folder)
 
 
 class Killed(Exception):
@@ -96,15 +100,15 @@ def test_an_interrupted_job_goes_on_and_makes_the_same(root, folder, tmp_path, m
         raise Killed
 
     config = settings(root)
-    monkeypatch.setattr(prepare, '_embed_texts', die)
+    monkeypatch.setattr(bert.TextEncoder, 'encode', die)
     with pytest.raises(Killed):
-        prepare.prepare(config, config.data, tmp_path)
+        prepare.prepare(config, config.data, tmp_path, tmp_path)
     with pytest.raises(FileNotFoundError, match='--mode=prepare'):
         prepared.load(tmp_path)
     monkeypatch.undo()
     # The faces are there already: E is not asked again.
-    monkeypatch.setattr(dlib_resnet, 'embed', die)
-    prepare.prepare(config, config.data, tmp_path)
+    monkeypatch.setattr(dlib_resnet, 'look', die)
+    prepare.prepare(config, config.data, tmp_path, tmp_path)
     for name, whole in prepared.load(folder).splits.items():
         resumed = prepared.load(tmp_path).splits[name]
         np.testing.assert_array_equal(resumed.embedding_NxD, whole.embedding_NxD)
@@ -117,9 +121,9 @@ def test_a_person_in_two_splits_is_an_error(tmp_path):
     celeba_tree.make(root, people=(2, 1, 1))
     lines = (root / 'list_eval_partition.txt').read_text().replace('000001.jpg 0', '000001.jpg 2')
     (root / 'list_eval_partition.txt').write_text(lines)
-    config = settings(root)
+    config, out = settings(root), tmp_path / 'out'
     with pytest.raises(ValueError, match='more than one split'):
-        prepare.prepare(config, config.data, tmp_path / 'out')
+        prepare.prepare(config, config.data, out, out)
 
 
 def test_no_face_anywhere(tmp_path):
@@ -127,9 +131,10 @@ def test_no_face_anywhere(tmp_path):
     (root / 'somebody').mkdir(parents=True)
     for i in range(2):
         Image.new('RGB', (178, 218), 'grey').save(root / 'somebody' / f'{i}.jpg')
-    config = settings(root)
+    config, out = settings(root), tmp_path / 'out'
+    config.encoders.appearance = 0
     with pytest.raises(ValueError, match='no face'):
-        prepare.prepare(config, config.data, tmp_path / 'out')
+        prepare.prepare(config, config.data, out, out)
 
 
 def test_the_card_is_json_to_read(folder):

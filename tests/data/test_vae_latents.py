@@ -30,7 +30,7 @@ def data(root):
     splits = {
         name: split([photo for photo in source.photos if photo.split == name]) for name in SPLITS
     }
-    encoders = {'face': {'name': 'none', 'width': 128}, 'text': {'name': 'none', 'width': 24}}
+    encoders = {'face': [{'name': 'none', 'width': 128}], 'text': {'name': 'none', 'width': 24}}
     made = {'settings': {'data': where, 'encoders': encoders}}
     return Prepared(splits, (), {'name': source.name, 'encoders': encoders, **made})
 
@@ -112,7 +112,8 @@ def test_no_training_photos(data, tmp_path):
 
 
 def test_the_card_names_the_vae(data, latents):
-    face = latents.card['encoders']['face']
+    (face,) = latents.card['encoders']['face']
+    assert latents.widths == (8,)
     assert face['name'] == vae.NAME
     assert face['width'] == 8
     assert len(face['sha256']) == 64
@@ -121,7 +122,7 @@ def test_the_card_names_the_vae(data, latents):
     made_from, made = (loop.settings_of(tiny.config(), some) for some in (data, latents))
     assert made != made_from
     assert latents.card['vae']['squared_error'] > 0
-    assert data.card['encoders']['face']['name'] != vae.NAME
+    assert data.card['encoders']['face'][0]['name'] != vae.NAME
 
 
 def test_nothing_is_made_twice_and_interrupted_runs_go_on(data, latents, cache, monkeypatch):

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from diface_jax.diffusion.parameterization import min_snr_weight, to_x0
+from diface_jax.diffusion.parameterization import snr_weight, to_x0
 from diface_jax.diffusion.schedule import alpha_sigma
 
 
@@ -25,7 +25,8 @@ def test_unknown_prediction():
         to_x0(jnp.ones((1, 1)), jnp.ones((1, 1)), jnp.zeros((1, 1)), 'score')
 
 
-def test_min_snr_weight():
+def test_snr_weight():
+    snr = jnp.array([0.01, 0.5, 2.0, 5.0, 50.0])
     np.testing.assert_allclose(
-        min_snr_weight(jnp.log(jnp.array([0.5, 5.0, 50.0])), 5.0), [0.1, 1.0, 1.0], rtol=1e-6
+        snr_weight(jnp.log(snr), 0.5, 5.0), [0.1, 0.1, 0.4, 1.0, 1.0], rtol=1e-6
     )

@@ -187,15 +187,15 @@ def test_chip_is_dlibs_own_at_whole_pixels(side):
     points = np.rint(drawn_face.LANDMARKS_5x2 * side + rng.normal(0, side / 50, (5, 2)))
     parts = [dlib.point(*point) for point in points.astype(int).tolist()]
     face = dlib.full_object_detection(dlib.rectangle(0, 0, side, side), parts)
-    expected = dlib.get_face_chip(photo, face, size=150, padding=0.25)
-    np.testing.assert_array_equal(align.face_chip(photo, points), expected)
+    expected = [dlib.get_face_chip(photo, face, size=150, padding=p) for p in align.PADDINGS]
+    np.testing.assert_array_equal(align.face_chips(photo, points), expected)
 
 
 def test_chip_follows_landmarks_between_pixels():
     ramp = np.arange(200, dtype=np.uint8)[None, :, None].repeat(200, 0).repeat(3, 2)
     points = drawn_face.LANDMARKS_5x2 * 100 + 50
     chips = [
-        align.face_chip(ramp, points + np.array((shift, 0))).astype(float) for shift in (0, 0.5)
+        align.face_chips(ramp, points + np.array((shift, 0)))[0].astype(float) for shift in (0, 0.5)
     ]
     assert np.mean(chips[1] - chips[0]) == pytest.approx(0.5, abs=0.02)
 
@@ -205,15 +205,15 @@ def test_chip_follows_landmarks_between_pixels():
 )
 def test_what_are_no_landmarks_is_refused(points):
     with pytest.raises(ValueError, match=r'not five points|within one pixel'):
-        align.face_chip(drawn_face.draw(150), points)
+        align.face_chips(drawn_face.draw(150), points)
 
 
 def test_largest_face_is_taken_and_the_others_noted():
     photo = scene((150, 20, 100), (300, 180, 50))
     aligned = align.align_photo(encode(photo))
     assert aligned.note == '2 faces: took the largest'
-    expected = align.face_chip(photo, align.detect(photo)[0].landmarks_5x2)
-    np.testing.assert_array_equal(aligned.chip, expected)
+    expected = align.face_chips(photo, align.detect(photo)[0].landmarks_5x2)
+    np.testing.assert_array_equal(aligned.chips, expected)
     assert align.align_photo(encode(drawn_face.draw(200))).note == ''
 
 
@@ -232,7 +232,7 @@ def test_face_in_its_place_beats_a_larger_one():
     aligned = align.align_photo(encode(photo), in_place(150, 20, 100))
     assert aligned.note == '2 faces: took the one in its place'
     smaller = align.detect(photo)[1]
-    np.testing.assert_array_equal(aligned.chip, align.face_chip(photo, smaller.landmarks_5x2))
+    np.testing.assert_array_equal(aligned.chips, align.face_chips(photo, smaller.landmarks_5x2))
 
 
 @pytest.mark.parametrize('faces', [(), ((300, 450, 50),)])
@@ -241,8 +241,8 @@ def test_canonical_landmarks_serve_where_no_face_is_in_its_place(faces):
     canonical = in_place(300, 20, 50)
     aligned = align.align_photo(encode(photo), canonical)
     assert aligned.note == 'no face in its place: canonical landmarks'
-    expected = align.face_chip(photo, canonical * (800, 400) - 0.5)
-    np.testing.assert_array_equal(aligned.chip, expected)
+    expected = align.face_chips(photo, canonical * (800, 400) - 0.5)
+    np.testing.assert_array_equal(aligned.chips, expected)
 
 
 def test_faint_face_serves_only_in_its_place():
@@ -261,4 +261,4 @@ def test_without_dlib_the_error_names_the_install(monkeypatch):
 
     monkeypatch.setattr(align.importlib, 'import_module', refuse)
     with pytest.raises(ImportError, match=r"pip install 'diface_jax\[faces\]'"):
-        align.face_chip(drawn_face.draw(150), drawn_face.LANDMARKS_5x2 * 150)
+        align.face_chips(drawn_face.draw(150), drawn_face.LANDMARKS_5x2 * 150)

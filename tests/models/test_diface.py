@@ -84,10 +84,15 @@ def test_guidance_of_one_is_none(built):
 
 
 def test_normalisation():
-    embedding = np.random.default_rng(0).normal(3.0, 2.0, (100, 16)).astype(np.float32)
-    normalise = Normalisation.fit(embedding)
+    rng = np.random.default_rng(0)
+    scale = np.repeat([2.0, 50.0], [12, 4])  # two encoders of very different size
+    embedding = rng.normal(3.0, scale, (100, 16)).astype(np.float32)
+    normalise = Normalisation.fit(embedding, (12, 4))
     x0 = normalise(embedding)
-    np.testing.assert_allclose(np.linalg.norm(x0, axis=1), 4.0, rtol=1e-5)
+    np.testing.assert_allclose((x0[:, :12] ** 2).sum(axis=1), 12, rtol=1e-5)
+    np.testing.assert_allclose((x0[:, 12:] ** 2).sum(axis=1), 4, rtol=1e-5)
     np.testing.assert_allclose(normalise.mean_D, embedding.mean(axis=0))
     with pytest.raises(ValueError, match=r'rows \[1\]'):
         normalise(np.stack([embedding[0], np.full(16, np.nan)]))
+    with pytest.raises(ValueError, match='width 16 in parts'):
+        Normalisation.fit(embedding, (12, 3))

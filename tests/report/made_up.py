@@ -215,7 +215,7 @@ def card():
     data = {'root': 'nowhere', 'layout': 'auto', 'shares': [0.8, 0.1, 0.1], 'split_seed': 0}
     return {
         'name': 'made up',
-        'encoders': {'face': {'name': 'face net', 'sha256': 'ab' * 32, 'width': 128}},
+        'encoders': {'face': [{'name': 'face net', 'sha256': 'ab' * 32, 'width': 128}]},
         'splits': {'train': count, 'validation': count, 'test': count},
         'no_embedding': [{'file': '1.jpg', 'why': 'no face'}],
         'problems': [],

@@ -24,7 +24,9 @@ def run(config, num_steps):
     split = population.prepared().splits['train']
     mesh = parallel.make_mesh()
     everywhere = parallel.replicated(mesh)
-    table = jax.device_put(loop.table_of(split, Normalisation.fit(split.embedding_NxD)), everywhere)
+    table = jax.device_put(
+        loop.table_of(split, Normalisation.fit(split.embedding_NxD, (16,))), everywhere
+    )
     sizes = loop.sizes_of(split)
     now = state.born(config, sizes, everywhere)
     steps = make_steps(state.model_of(config, sizes), config, mesh)

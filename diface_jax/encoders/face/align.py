@@ -1,7 +1,7 @@
-"""From an encoded photograph to the 150x150 face chip that E was trained on.
+"""From an encoded photograph to 150x150 chips of its face: as E was trained on, and a wide one.
 
 dlib finds the faces (a detector on histograms of gradients), five landmarks a face, and cuts the
-chip upright. dlib holds the interpreter's lock while it searches: for speed, use processes.
+chips upright. dlib holds the interpreter's lock while it searches: for speed, use processes.
 """
 
 import functools
@@ -15,10 +15,12 @@ import numpy as np
 from diface_jax.encoders import weights
 
 # Raise it when chips change: what was made from other chips is not used again.
-VERSION = 1
+VERSION = 2
 
 CHIP_SIZE = 150
-PADDING = 0.25  # around the mean face, as a share of its side; what E was trained with
+# Around the mean face, as shares of its side: what E was trained with, and one that shows hair,
+# hats, ears and neck too.
+PADDINGS = (0.25, 0.75)
 MAX_PIXELS = 80_000_000
 _FORMATS = ('JPEG', 'PNG', 'WEBP', 'AVIF', 'TIFF', 'BMP', 'GIF')
 _ORIENTATION = 0x0112  # EXIF's tag, and what undoes each of its values
@@ -70,16 +72,16 @@ class Face(NamedTuple):
 
 
 class Aligned(NamedTuple):
-    """The chip of a photo's face."""
+    """The chips of a photo's face."""
 
-    chip: np.ndarray
-    """chip_150x150x3: RGB, uint8."""
+    chips: np.ndarray
+    """chips_2x150x150x3: RGB, uint8; one for each of PADDINGS."""
     note: str
     """What the data card should say of this photo, such as '3 faces: took the largest', or ''."""
 
 
 def align_photo(data: bytes, canonical_5x2: np.ndarray | None = None) -> Aligned:
-    """Finds the face that a photo is about and cuts its chip.
+    """Finds the face that a photo is about and cuts its chips.
 
     Args:
       data: the encoded photo.
@@ -99,7 +101,7 @@ def align_photo(data: bytes, canonical_5x2: np.ndarray | None = None) -> Aligned
         note = f'{len(faces)} faces: took the largest' if len(faces) > 1 else ''
     else:
         raise ValueError('no face found')
-    return Aligned(face_chip(image_HxWx3, landmarks_5x2), note)
+    return Aligned(face_chips(image_HxWx3, landmarks_5x2), note)
 
 
 def _landmarks_in_place(
@@ -203,10 +205,10 @@ def _face(found: Any, ratio: np.ndarray) -> Face:
     return Face(box, unscale(found.parts()))
 
 
-def face_chip(image_HxWx3: np.ndarray, landmarks_5x2: np.ndarray) -> np.ndarray:
-    """Cuts the upright face out of a uint8 RGB image, as chip_150x150x3.
+def face_chips(image_HxWx3: np.ndarray, landmarks_5x2: np.ndarray) -> np.ndarray:
+    """Cuts the upright face out of a uint8 RGB image, as chips_2x150x150x3, a chip a padding.
 
-    The same pixels as `dlib.get_face_chip(image, face, size=150, padding=0.25)`, which takes whole
+    The same pixels as `dlib.get_face_chip(image, face, size=150, padding=...)`, which takes whole
     pixels only: landmarks found in an enlarged photo lie between them. Outside of the photo, black.
 
     Args:
@@ -221,8 +223,12 @@ def face_chip(image_HxWx3: np.ndarray, landmarks_5x2: np.ndarray) -> np.ndarray:
         raise ValueError(f'not five points: {landmarks_5x2.tolist()}')
     if np.ptp(landmarks_5x2, axis=0).max() < 1:
         raise ValueError('the landmarks lie within one pixel')
+    return np.stack([_chip(image_HxWx3, landmarks_5x2, padding) for padding in PADDINGS])
+
+
+def _chip(image_HxWx3: np.ndarray, landmarks_5x2: np.ndarray, padding: float) -> np.ndarray:
     dlib = _extra('dlib')
-    target_5x2 = (PADDING + _MEAN_FACE_5x2) / (2 * PADDING + 1) * CHIP_SIZE
+    target_5x2 = (padding + _MEAN_FACE_5x2) / (2 * padding + 1) * CHIP_SIZE
     source, target = (
         dlib.dpoints([dlib.dpoint(x, y) for x, y in points_5x2])
         for points_5x2 in (landmarks_5x2, target_5x2)

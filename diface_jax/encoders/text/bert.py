@@ -1,9 +1,10 @@
-"""The frozen text encoder: a sentence to the condition c, by MiniLM-L6.
+"""The frozen text encoder: a sentence to vectors, by MiniLM-L6.
 
 BERT (Devlin et al., 2018) with 6 layers of width 384, distilled (MiniLM, Wang et al., 2020) and
-tuned on sentence pairs (sentence-transformers/all-MiniLM-L6-v2): the mean over the tokens' hidden
-states, scaled to length 1. `transformers` gives the tokenizer and the config, safetensors the
-weights; the network is here.
+tuned on sentence pairs (sentence-transformers/all-MiniLM-L6-v2). Its own sentence vector, the mean
+over the tokens' last hidden states, has lost half of what a face's description says; the words are
+still there at the first depth and half way, so those are pooled too (`embed`). `transformers` gives
+the tokenizer and the config, safetensors the weights; the network is here.
 """
 
 import dataclasses
@@ -27,6 +28,9 @@ from diface_jax.encoders import weights
 
 MODEL = 'sentence-transformers/all-MiniLM-L6-v2'
 MODEL_SHA256 = '53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db'
+
+POOLS = 6
+SENTENCE_POOL = 2  # the mean of the last depth
 
 _WEIGHTS = 'model.safetensors'
 _INSTALL = (
@@ -82,15 +86,19 @@ class Bert(nnx.Module):
         self.layers = stack(rngs)
 
     def __call__(self, tokens_BxL: jax.Array, mask_BxL: jax.Array) -> jax.Array:
-        """Hidden states [B, L, C], float32; where the mask is False nothing attends to."""
+        """Hidden states [S, B, L, C], float32: the input's and each layer's. Nothing attends to
+        tokens where the mask is False.
+        """
         position_L = jnp.arange(tokens_BxL.shape[1])
         x_BxLxC = self.words(tokens_BxL) + self.positions(position_L) + self.types.embedding[0]
 
-        @nnx.scan(in_axes=(0, nnx.Carry), out_axes=nnx.Carry)
-        def run(layer: _Layer, x_BxLxC: jax.Array) -> jax.Array:
-            return layer(x_BxLxC, mask_BxL)
+        @nnx.scan(in_axes=(0, nnx.Carry), out_axes=(nnx.Carry, 0))
+        def run(layer: _Layer, x_BxLxC: jax.Array) -> tuple[jax.Array, jax.Array]:
+            x_BxLxC = layer(x_BxLxC, mask_BxL)
+            return x_BxLxC, x_BxLxC
 
-        return run(self.layers, self.norm(x_BxLxC))
+        x_BxLxC = self.norm(x_BxLxC)
+        return jnp.concatenate([x_BxLxC[None], run(self.layers, x_BxLxC)[1]])
 
 
 class _Layer(nnx.Module):
@@ -183,22 +191,31 @@ def _join(
 def embed(
     graphdef: nnx.GraphDef, state: nnx.State, tokens_BxL: jax.Array, mask_BxL: jax.Array
 ) -> jax.Array:
-    """Unit vectors c_BxC: the mean of a Bert's hidden states where the mask is True."""
-    # An accelerator would multiply in bfloat16 and the same text would get another c there.
+    """A Bert's hidden states, pooled over the tokens where the mask is True.
+
+    Returns:
+      [B, POOLS * width]: the mean over tokens at the input, half way up and at the end, then the
+      maximum at each of these. The third is what MiniLM was tuned for, before its scaling.
+    """
+    # An accelerator would multiply in bfloat16 and the same text would get other vectors there.
     with jax.default_matmul_precision('highest'):
-        hidden_BxLxC = nnx.merge(graphdef, state)(tokens_BxL, mask_BxL)
-    mean_BxC = jnp.mean(hidden_BxLxC, axis=1, where=mask_BxL[:, :, None])
-    return mean_BxC / jnp.linalg.norm(mean_BxC, axis=-1, keepdims=True)
+        hidden_SxBxLxC = nnx.merge(graphdef, state)(tokens_BxL, mask_BxL)
+    last = len(hidden_SxBxLxC) - 1
+    some = hidden_SxBxLxC[jnp.array([0, last // 2, last])]
+    seen = mask_BxL[:, :, None]
+    mean = jnp.mean(some, axis=2, where=seen)
+    most = jnp.max(some, axis=2, where=seen, initial=-jnp.inf)
+    return jnp.concatenate([*mean, *most], axis=-1)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TextEncoder:
-    """Sentences to conditions c. Get one from `load`.
+    """Sentences to pooled hidden states. Get one from `load`.
 
     Attributes:
         name: which model it is, for data cards and checkpoints.
         sha256: of the file the weights came from.
-        width: C, the length of c.
+        width: of a hidden state; a sentence gives POOLS of them.
         max_tokens: what is longer, its first and last mark included, is cut.
     """
 
@@ -224,7 +241,7 @@ class TextEncoder:
     def encode(
         self, sentences: Sequence[str], *, batch_tokens: int = 1024, progress: bool = False
     ) -> np.ndarray:
-        """Unit vectors c_NxC, float32, in the order of the N sentences.
+        """Vectors [N, POOLS * width] as of `embed`, float32, in the order of the N sentences.
 
         Sentences of similar length go together, in batches of static shapes: a length is a multiple
         of 8, the number of rows a power of two or what `batch_tokens` allows.
@@ -238,14 +255,14 @@ class TextEncoder:
             ValueError: a sentence is empty or blank; says which.
         """
         tokens_N = self._tokenize(sentences)
-        c_NxC = np.empty((len(tokens_N), self.width), np.float32)
+        pool_NxP = np.empty((len(tokens_N), POOLS * self.width), np.float32)
         with tqdm.tqdm(total=len(tokens_N), unit=' sentences', disable=not progress) as bar:
             for rows, shape in self._batches([len(tokens) for tokens in tokens_N], batch_tokens):
                 tokens_BxL, mask_BxL = _pad([tokens_N[row] for row in rows], shape)
-                c_BxC = embed(self._graphdef, self._state, tokens_BxL, mask_BxL)
-                c_NxC[rows] = c_BxC[: len(rows)]
+                pool_BxP = embed(self._graphdef, self._state, tokens_BxL, mask_BxL)
+                pool_NxP[rows] = pool_BxP[: len(rows)]
                 bar.update(len(rows))
-        return c_NxC
+        return pool_NxP
 
     def _tokenize(self, sentences: Sequence[str]) -> list[list[int]]:
         for index, sentence in enumerate(sentences):
