@@ -23,7 +23,8 @@ _MODE = flags.DEFINE_enum(
     'bring, on validation); ablate (what each part of DiFace brings: trains a model a row). What '
     'is there already is not done again; what was interrupted goes on. With a trained model, and '
     'no --config: enroll (photographs into a gallery, or a gallery to a new model), search (faces '
-    'by a description), identify (people), verify (one photograph), delete, serve (a local web page).',
+    'by a description), identify (people), verify (one photograph), delete, serve (a page in the '
+    'browser).',
 )
 _OVERWRITE = flags.DEFINE_bool(
     'overwrite', False, 'Replace what was made with other settings, instead of stopping.'

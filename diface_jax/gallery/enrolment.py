@@ -16,6 +16,7 @@ import multiprocessing
 import os
 import pathlib
 import stat
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
@@ -206,6 +207,7 @@ def _new(
     report: Report,
 ) -> Iterator[tuple[File, Label]]:
     """Files that are new or have changed; the labels of the others are brought up to date."""
+    problems = store.problems()
     with store.changing():
         for path in paths:
             person = shown(os.path.basename(os.path.dirname(path))) if people else None
@@ -222,6 +224,9 @@ def _new(
             file = File(path, found.st_size, found.st_mtime_ns)
             if known.get(path) != file:
                 yield file, label
+                continue
+            if path in problems:
+                report.problems[shown(path)] = problems[path]
                 continue
             report.unchanged += 1
             report.labelled += store.label(path, label)
@@ -294,8 +299,20 @@ def _mapping(count: int) -> Iterator[Callable]:
         return
     # Spawned, since a fork of a process with JAX's threads may hang.
     context = multiprocessing.get_context('spawn')
-    with concurrent.futures.ProcessPoolExecutor(mp_context=context) as pool:
+    with concurrent.futures.ProcessPoolExecutor(
+        mp_context=context, initializer=_end_with_parent
+    ) as pool:
         yield pool.map
+
+
+def _end_with_parent() -> None:
+    """Ends a worker whose parent was killed; it would wait for work for ever."""
+
+    def watch() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _batched(rows: Sequence, size: int) -> Iterator[list]:

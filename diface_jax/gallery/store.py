@@ -217,6 +217,11 @@ class Store:
             row[0]: File(*row) for row in self._rows('SELECT path, size, modified_ns FROM file')
         }
 
+    def problems(self) -> dict[bytes, str]:
+        """Why files have no entries, by path, of those that have none."""
+        query = 'SELECT path, problem FROM file JOIN photo ON photo.id = photo'
+        return dict(self._rows(f'{query} WHERE problem IS NOT NULL'))
+
     def photo(self, sha256: bytes) -> int | None:
         """The number of a photo, if its bytes are known."""
         found = self._rows('SELECT id FROM photo WHERE sha256 = ?', sha256)
@@ -352,7 +357,7 @@ class Store:
         row = self._rows(
             'SELECT id, person, (SELECT min(path) FROM file WHERE file.photo = entry.photo), name,'
             ' box, tags FROM entry WHERE id = ?',
-            number,
+            int(number),
         )
         if not row:
             raise GalleryError(f'there is no entry {number} in {self.folder}')
@@ -362,7 +367,7 @@ class Store:
 
     def picture(self, number: int) -> bytes | None:
         """The small JPEG of an entry's face; None where there is none."""
-        found = self._rows('SELECT picture FROM entry WHERE id = ?', number)
+        found = self._rows('SELECT picture FROM entry WHERE id = ?', int(number))
         return found[0][0] if found else None
 
     def where(self, conditions: Mapping[str, str]) -> np.ndarray:
