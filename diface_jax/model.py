@@ -148,15 +148,22 @@ class Model:
         """
         query = queries([texts], self._encoding.of_texts)[0]
         name = '' if isinstance(photo, bytes) else str(photo)
-        data = photo if isinstance(photo, bytes) else pathlib.Path(photo).read_bytes()
-        faces, problem = enrolment.look(self._encoding.faces_of, data)
-        if problem:
-            raise ValueError(f'{name or "the photo"}: {problem}')
+        faces = self._faces_of(photo, name or 'the photo')
         f_NxF = self._encoding.of_photos(self._encoding.embed([chip for _, chip in faces]))
         scored = self._scored(query, f_NxF, prior, searched=1, false_matches=1.0)
         found = [VerifiedFace(box, one) for (box, _), one in zip(faces, scored, strict=True)]
         found.sort(key=lambda face: -face.scored.score)
         return VerifyAnswer(name, query.texts, prior, self._judgement.threshold, tuple(found))
+
+    def _faces_of(self, photo: Path | bytes, name: str) -> enrolment.FoundFaces:
+        try:
+            data = photo if isinstance(photo, bytes) else enrolment.read_photo(pathlib.Path(photo))
+        except ValueError as error:
+            raise ValueError(f'{name}: {error}') from error
+        faces, problem = enrolment.look(self._encoding.faces_of, data)
+        if problem:
+            raise ValueError(f'{name}: {problem}')
+        return faces
 
     def picture(self, gallery: Path, entry: int) -> bytes | None:
         """The small JPEG of an entry's face; None where there is none."""

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import sqlite3
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -77,14 +78,17 @@ def run(mode: str, workdir: str | None) -> int:
         'verify': _verify,
         'serve': _serve,
     }
-    if mode == 'delete':
-        return _delete()
-    _need('workdir', workdir)
-    _check(mode)
-    # It brings JAX along, which a missing flag need not wait for.
-    from diface_jax import model
+    try:
+        if mode == 'delete':
+            return _delete()
+        _need('workdir', workdir)
+        _check(mode)
+        # It brings JAX along, which a missing flag need not wait for.
+        from diface_jax import model
 
-    return commands[mode](mode, model.load(workdir))
+        return commands[mode](mode, model.load(workdir))
+    except sqlite3.Error as error:  # such as a full disk; what was committed is whole
+        raise ValueError(f'{_GALLERY.value}: {error}') from error
 
 
 def _check(mode: str) -> None:

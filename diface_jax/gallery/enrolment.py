@@ -213,11 +213,7 @@ def _new(
             person = shown(os.path.basename(os.path.dirname(path))) if people else None
             label = Label(person, tags)
             try:
-                found = os.stat(path)
-                if not stat.S_ISREG(found.st_mode):
-                    raise ValueError('not a regular file')
-                if found.st_size > MAX_BYTES:
-                    raise ValueError(f'{found.st_size:,} bytes, above {MAX_BYTES:,}')
+                found = _checked(path)
             except (OSError, ValueError) as error:
                 report.problems[shown(path)] = _reason(error)
                 continue
@@ -234,11 +230,32 @@ def _new(
 
 def _read(file: File, label: Label, report: Report) -> _Read | None:
     try:
-        data = pathlib.Path(os.fsdecode(file.path)).read_bytes()
-    except OSError as error:
+        data = read_photo(file.path)
+    except (OSError, ValueError) as error:
         report.problems[shown(file.path)] = _reason(error)
         return None
     return _Read(file, label, data, sha256(data))
+
+
+def read_photo(path: bytes | pathlib.Path) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+      OSError: it cannot be read.
+      ValueError: it is no regular file (a pipe would be waited for), or too large.
+    """
+    _checked(path)
+    with open(path, 'rb') as file:
+        return file.read()
+
+
+def _checked(path: bytes | pathlib.Path) -> os.stat_result:
+    found = os.stat(path)
+    if not stat.S_ISREG(found.st_mode):
+        raise ValueError('not a regular file')
+    if found.st_size > MAX_BYTES:
+        raise ValueError(f'{found.st_size:,} bytes, above {MAX_BYTES:,}')
+    return found
 
 
 def _commit(

@@ -17,29 +17,28 @@ KILLS, BATCH = 20, 3
 
 # It says what is committed, as soon as it is. Without JAX it starts quickly.
 _ENROLL = """
-import sys
+import contextlib, os, pathlib, sys
 from diface_jax.gallery import enrolment
 from diface_jax.gallery.store import Store
 from tests.gallery import world
-enrolment._PHOTOS, enrolment._MANY = int(sys.argv[3]), sys.maxsize
-place = Store.place
+
 class Telling(Store):
+    @contextlib.contextmanager
     def changing(self):
-        return told(super().changing(), self)
+        self.placed = []
+        with super().changing():
+            yield
+        for path in self.placed:
+            os.write(1, path + b'\\n')
+
     def place(self, file, photo):
-        self.placed = [*getattr(self, 'placed', []), file.path]
         super().place(file, photo)
-import contextlib, os
-@contextlib.contextmanager
-def told(transaction, store):
-    store.placed = []
-    with transaction:
-        yield
-    for path in store.placed:
-        os.write(1, path + b'\\n')
+        self.placed.append(file.path)
+
+enrolment._PHOTOS, enrolment._MANY = int(sys.argv[3]), sys.maxsize
 os.write(1, b'ready\\n')
-with Telling(__import__('pathlib').Path(sys.argv[1]), create=True) as store:
-    enrolment.enroll_folder(store, __import__('pathlib').Path(sys.argv[2]), world.Oracle())
+with Telling(pathlib.Path(sys.argv[1]), create=True) as store:
+    enrolment.enroll_folder(store, pathlib.Path(sys.argv[2]), world.Oracle())
 """
 
 

@@ -42,7 +42,10 @@ def embedding(who, noise=0):
 
 
 class Oracle:
-    """Knows every face, and a description that names its person ('person 7')."""
+    """Knows every face, and a description that names its person ('person 7').
+
+    It sees glasses on every other person, and nothing else of what questions ask for.
+    """
 
     faces_of = staticmethod(faces_of)
     face_encoder = {'name': 'oracle', 'sha256': '00', 'alignment': 1, 'width': WIDTH}  # noqa: RUF012
@@ -63,6 +66,8 @@ class Oracle:
     def of_texts(self, sentences):
         f_TxF = np.full((len(sentences), WIDTH), 0.01)
         for f_F, sentence in zip(f_TxF, sentences, strict=True):
+            if 'glasses' in sentence:
+                f_F += _WHO_PxD['without' in sentence :: 2].sum(axis=0)
             for word in sentence.replace(',', ' ').replace('.', ' ').split():
                 if word.isdigit():
                     f_F += _WHO_PxD[int(word)]
@@ -80,6 +85,13 @@ def judge():
     share = (np.arange(2000) + 0.5) / 2000
     genuine = 0.8 + 0.25 * (2 * share[::10] - 1)
     return Judgement(Calibration.fit(genuine, 0.6 * (2 * share - 1)), 0.5, RATES)
+
+
+def model(oracle=None):
+    """The user's verbs over an oracle."""
+    from diface_jax.model import Model
+
+    return Model(oracle or Oracle(), judge)
 
 
 def folder_of(root, people=6, photos=3):
