@@ -82,12 +82,13 @@ class SearchAnswer:
     def to_json(self) -> dict[str, Any]:
         """As the documented schema."""
         head = {'schema': SCHEMA, 'mode': self.mode, 'decision': self.decision}
-        made = head | _plain(self)
-        made['results'] = [
-            {'rank': found.rank, **_entry(found.entry), **_plain(found.scored)}
+        results = [
+            {'rank': found.rank, **_entry(found.entry), **dataclasses.asdict(found.scored)}
             for found in self.results
         ]
-        return made
+        question = self.next_question and self.next_question.to_json()
+        made = dataclasses.asdict(self) | {'results': results, 'next_question': question}
+        return head | made
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,17 +117,8 @@ class VerifyAnswer:
     def to_json(self) -> dict[str, Any]:
         """As the documented schema."""
         head = {'schema': SCHEMA, 'mode': 'verify', 'decision': self.decision}
-        made = head | _plain(self)
-        made['faces'] = [{'box': list(face.box), **_plain(face.scored)} for face in self.faces]
-        return made
-
-
-def _plain(answer: Any) -> dict[str, Any]:
-    return dataclasses.asdict(answer) | (
-        {'next_question': answer.next_question and answer.next_question._asdict()}
-        if isinstance(answer, SearchAnswer)
-        else {}
-    )
+        faces = [{'box': face.box, **dataclasses.asdict(face.scored)} for face in self.faces]
+        return head | dataclasses.asdict(self) | {'faces': faces}
 
 
 def _entry(entry: Entry) -> dict[str, Any]:

@@ -197,9 +197,8 @@ def _told(answer: answers.SearchAnswer) -> str:
         lines.append(f'{found.rank:3} {passes} {who} {entry.photo or ""} (entry {entry.id})')
         lines += [f'      {_numbers(found.scored)}', *_phrases(found.scored)]
     if asked := answer.next_question:
-        lines.append(
-            f'ask next: {asked.ask} ({", ".join(asked.answers)}; {asked.gain_bits:.2f} bits)'
-        )
+        choices = ', '.join(answer.say for answer in asked.answers)
+        lines.append(f'ask next: {asked.ask} ({choices}; {asked.gain_bits:.2f} bits)')
     return '\n'.join(lines)
 
 

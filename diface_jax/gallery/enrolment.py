@@ -141,9 +141,10 @@ def enroll_folder(
 
 def enroll_bytes(store: Store, name: str, data: bytes, encoder: Encoder, label: Label) -> Report:
     """Enrols a photo that is not on this disk; the photo itself is not kept."""
-    report = Report()
-    file = File(name.encode('utf-8', 'surrogatepass'), len(data), 0)
-    _commit(store, [_Read(file, label, data, sha256(data))], encoder, map, report)
+    report, key = Report(), sha256(data)
+    # Cameras give many photos one name: in place of a folder stands what tells them apart.
+    path = f'dropped-{key.hex()[:16]}/{name}'.encode('utf-8', 'surrogatepass')
+    _commit(store, [_Read(File(path, len(data), 0), label, data, key)], encoder, map, report)
     return report
 
 
@@ -262,6 +263,31 @@ def _commit(
     store: Store, read: Sequence[_Read], encoder: Encoder, run: Callable, report: Report
 ) -> None:
     """Enrols some photos in one transaction."""
+    made = _faces(store, read, encoder, run)
+    with store.changing():
+        for one in read:
+            photo = store.photo(one.sha256)
+            faces, problem = made[one.sha256] if photo is None else ([], store.problem(photo))
+            path = shown(one.file.path)
+            if problem and store.holds(one.file.path):
+                report.problems[path] = f'{problem}; what it showed before stays enrolled'
+                continue
+            if problem:
+                report.problems[path] = problem
+            if photo is None:
+                photo = store.add_photo(one.sha256, faces, one.label, problem)
+                report.photos += not problem
+                report.faces += len(faces)
+            else:
+                report.copies += 1
+            store.place(one.file, photo)
+            store.label(one.file.path, one.label)
+
+
+def _faces(
+    store: Store, read: Sequence[_Read], encoder: Encoder, run: Callable
+) -> dict[bytes, tuple[list[Face], str | None]]:
+    """By hash of the photos that are new: their faces, or why there is none."""
     unknown = {one.sha256: one.data for one in read if store.photo(one.sha256) is None}
     looked = run(functools.partial(look, encoder.faces_of), unknown.values())
     found = dict(zip(unknown, looked, strict=True))
@@ -269,23 +295,10 @@ def _commit(
     embedding_NxD = encoder.embed(chips)
     f_NxF = encoder.of_photos(embedding_NxD) if chips else embedding_NxD
     rows = iter(zip(map(_picture, chips), embedding_NxD, f_NxF, strict=True))
-    made = {
+    return {
         key: ([Face(box, *next(rows)) for box, _ in faces], problem)
         for key, (faces, problem) in found.items()
     }
-    with store.changing():
-        for one in read:
-            photo = store.photo(one.sha256)
-            if photo is None:
-                faces, problem = made[one.sha256]
-                photo = store.add_photo(one.sha256, faces, one.label, problem)
-                report.photos += problem is None
-                report.faces += len(faces)
-            else:
-                report.copies += 1
-            store.place(one.file, photo)
-            if reason := store.problem(photo):
-                report.problems[shown(one.file.path)] = reason
 
 
 def look(faces_of: Callable[[bytes], FoundFaces], data: bytes) -> tuple[FoundFaces, str | None]:

@@ -7,12 +7,13 @@ mutual information of its answer and the candidate, in bits.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import softmax, xlogy
 
 CANDIDATES = 50
+_WORTH = 0.001  # bits; less is not worth a question
 
 
 class Answer(NamedTuple):
@@ -164,11 +165,16 @@ QUESTIONS = (
 
 
 class Asked(NamedTuple):
-    """A question worth asking: what to ask, what may be answered, and the gain in bits."""
+    """A question worth asking, with what may be answered, and the expected gain in bits."""
 
     ask: str
-    answers: tuple[str, ...]
+    answers: tuple[Answer, ...]
     gain_bits: float
+
+    def to_json(self) -> dict[str, Any]:
+        """As the documented schema."""
+        answers = [{'say': answer.say, 'sentence': answer.sentence} for answer in self.answers]
+        return {'ask': self.ask, 'answers': answers, 'gain_bits': self.gain_bits}
 
 
 def next_question(
@@ -194,9 +200,9 @@ def next_question(
         if not _said(texts, question.words):
             log_odds_KxA = answer_llr_KxA[:, some] + np.log(_shares(question.answers, rates))
             gain = information(weight_K, softmax(log_odds_KxA, axis=1))
-            found.append(Asked(question.ask, tuple(a.say for a in question.answers), gain))
+            found.append(Asked(question.ask, question.answers, gain))
     best = max(found, key=lambda asked: asked.gain_bits, default=None)
-    return best if best and best.gain_bits > 0 else None
+    return best if best and best.gain_bits >= _WORTH else None
 
 
 def sentences() -> list[str]:

@@ -227,6 +227,13 @@ class Store:
         found = self._rows('SELECT id FROM photo WHERE sha256 = ?', sha256)
         return found[0][0] if found else None
 
+    def holds(self, path: bytes) -> bool:
+        """Whether a file holds a photo with entries."""
+        query = (
+            'SELECT 1 FROM file JOIN photo ON photo.id = photo WHERE path = ? AND problem IS NULL'
+        )
+        return bool(self._rows(query, path))
+
     def problem(self, photo: int) -> str | None:
         """Why a photo has no entries; None where it has."""
         return self._rows('SELECT problem FROM photo WHERE id = ?', photo)[0][0]

@@ -9,7 +9,7 @@ NOBODY = 'a person'  # what a description without its subject is about
 
 # Phrases begin after punctuation, and after the words that add one thing to another.
 _BETWEEN = re.compile(
-    r'\s*[,;:.!?()]+(?:\s+(?:and|with|but)\b)?\s*'
+    r'\s*[,;:.!?()]+(?:\s*(?:and|with|but)\b)?\s*'
     r'|\s+(?:and|with|who|whose|but|plus|also|wearing|having|has|had)\s+',
     re.IGNORECASE,
 )

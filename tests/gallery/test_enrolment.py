@@ -236,6 +236,29 @@ def test_bytes_without_a_file(gallery):
     )
     assert report.faces == 2
     entry = gallery.entries(gallery.where({'person': 'Anna'}).tolist())[0]
-    assert entry.photo == 'dropped.png'
+    assert entry.photo.endswith('/dropped.png')
     picture = Image.open(io.BytesIO(gallery.picture(entry.id)))
     assert picture.size == (world.TILE, world.TILE)
+
+
+def test_photos_of_one_name_are_all_kept(gallery):
+    for who in range(3):
+        enrolment.enroll_bytes(gallery, 'IMG_0001.jpg', world.photo(who), ORACLE, Label())
+    again = enrolment.enroll_bytes(gallery, 'IMG_0001.jpg', world.photo(0), ORACLE, Label('Anna'))
+    assert again.copies == 1
+    people = [entry.person for entry in gallery.entries(gallery.where({}).tolist())]
+    assert people == ['Anna', None, None]
+
+
+def test_a_file_that_became_unreadable_loses_nothing(gallery, photos):
+    (photos / 'a.png').write_bytes(world.photo(1))
+    enroll(gallery, photos)
+    whole = (photos / 'a.png').read_bytes()
+    (photos / 'a.png').write_bytes(whole[:50])  # such as while it is being copied
+    for _ in range(2):
+        report = enroll(gallery, photos)
+        assert 'stays enrolled' in report.problems[str(photos / 'a.png')]
+        assert np.array_equal(embeddings_of(gallery), [world.embedding(1)])
+    (photos / 'a.png').write_bytes(whole)
+    report = enroll(gallery, photos)
+    assert (report.problems, report.faces) == ({}, 0)

@@ -51,7 +51,7 @@ def test_what_splits_the_candidates_is_asked():
     llr_KxA[2:, columns(GLASSES)] = (-9, 9)
     asked = next_question(['somebody'], np.zeros(4), llr_KxA, {})
     assert asked.ask == GLASSES
-    assert asked.answers == ('yes', 'no')
+    assert [answer.say for answer in asked.answers] == ['yes', 'no']
     assert asked.gain_bits == pytest.approx(1.0, abs=1e-3)
     # It tells nothing when only candidates of one kind are likely.
     certain = next_question(['somebody'], np.array([30, 30, 0, 0]), llr_KxA, {})
