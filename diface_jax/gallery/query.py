@@ -57,11 +57,15 @@ def _query(
     said, without = [], []
     for number, phrases in enumerate(parts):
         for left_out, phrase in enumerate(phrases):
+            if phrase.words.lower() == wording.NOBODY:
+                continue  # it says nothing
             rest_SxF = f_SxF.copy()
             rest_SxF[number] = f_of[wording.without(phrases, left_out)]
             said.append(phrase.words)
             without.append(_fused(rest_SxF))
-    return Query(tuple(texts), _fused(f_SxF), tuple(said), np.stack(without))
+    return Query(
+        tuple(texts), _fused(f_SxF), tuple(said), np.array(without).reshape(-1, f_SxF.shape[1])
+    )
 
 
 def _fused(f_SxF: np.ndarray) -> np.ndarray:

@@ -108,6 +108,12 @@ def test_a_phrase_is_worth_what_the_score_falls_without_it(model, gallery):
     assert told['somebody like 3'] == pytest.approx(expected, abs=1e-6)
 
 
+def test_what_says_nothing_is_no_phrase(model, gallery):
+    scored = model.search(gallery, 'a person, 3, A person', k=1).results[0].scored
+    assert [told.phrase for told in scored.phrases] == ['3']
+    assert model.search(gallery, 'a person', k=1).results[0].scored.phrases == ()
+
+
 def test_a_change_by_anybody_is_seen_by_the_next_search(model, gallery):
     assert people(model.search(gallery, 'person 5', k=1)) == ['person-5']
     store.remove(gallery, {'person': 'person-5'})
