@@ -4,6 +4,8 @@ import pathlib
 
 from setuptools import find_packages, setup
 
+_WEB = ['fastapi>=0.115', 'uvicorn>=0.30']
+
 setup(
     name='diface_jax',
     version='0.1.0',
@@ -46,8 +48,8 @@ setup(
         ],
         'parquet': ['pyarrow>=15'],
         'tfds': ['tensorflow>=2.18'],
-        'web': ['fastapi>=0.115', 'uvicorn>=0.30'],
-        'test': ['fastapi>=0.115', 'httpx>=0.27', 'pytest>=8', 'ruff==0.17.6'],
+        'web': _WEB,
+        'test': ['httpx>=0.27', 'pytest>=8', 'ruff==0.17.6', *_WEB],
     },
     entry_points={'console_scripts': ['diface=diface_jax.main:cli']},
 )

@@ -7,6 +7,7 @@
 import functools
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -18,7 +19,7 @@ from diface_jax.gallery.answers import Found, Scored, SearchAnswer, Told, Verifi
 from diface_jax.gallery.judgement import Judgement, judgement
 from diface_jax.gallery.query import Query, Texts, queries
 from diface_jax.gallery.search import Faces, Search
-from diface_jax.gallery.store import GalleryError, Label, Store
+from diface_jax.gallery.store import Entry, GalleryError, Label, Store
 from diface_jax.recognition.calibration import prior_of
 from diface_jax.training import trained
 
@@ -188,38 +189,37 @@ class Model:
             allowed_G = faces.allowed(store, search)
             f_QxF = np.stack([query.f_F for query in asked])
             best = faces.best(f_QxF, search, allowed_G, least=questions.CANDIDATES)
-            return [
-                self._answer(store, faces, query, rows, search, allowed_G)
-                for query, rows in zip(asked, best, strict=True)
-            ]
+            about = {'path': str(gallery), **store.count(), **faces.searched(allowed_G)}
+            answers = []
+            for query, row_K in zip(asked, best, strict=True):
+                entries = store.entries(faces.id_G[row_K[: search.k]].tolist())
+                answers.append(self._answer(query, faces.f_GxF[row_K], entries, about, search))
+        return answers
 
     def _answer(
         self,
-        store: Store,
-        faces: Faces,
         query: Query,
-        row_K: np.ndarray,
+        f_KxF: np.ndarray,
+        entries: Sequence[Entry],
+        about: Mapping[str, Any],
         search: Search,
-        allowed_G: np.ndarray | None,
     ) -> SearchAnswer:
-        searched = len(faces.id_G) if allowed_G is None else int(allowed_G.sum())
-        people = faces.people(allowed_G)
+        """What the best, by features and entries, amount to."""
+        people = about['people_searched']
         prior = prior_of(people, search.enrolled) if people else None
-        f_KxF = faces.f_GxF[row_K[: search.k]]
-        scored = self._scored(query, f_KxF, prior, searched, search.false_matches) if people else []
-        entries = store.entries(faces.id_G[row_K[: search.k]].tolist())
+        searched, allowed = about['entries_searched'], search.false_matches
+        scored = self._scored(query, f_KxF[: search.k], prior, searched, allowed) if people else []
         ranked = enumerate(zip(entries, scored, strict=True), 1)
-        about = {**store.count(), 'entries_searched': searched, 'people_searched': people}
         return SearchAnswer(
             mode='identify' if search.people else 'search',
             texts=query.texts,
-            gallery={'path': str(store.folder), **about},
+            gallery=dict(about),
             where=dict(search.where),
             prior=prior,
             threshold=self._judgement.threshold,
             false_matches=search.false_matches,
             results=tuple(Found(rank, entry, one) for rank, (entry, one) in ranked),
-            next_question=self._next_question(query, faces.f_GxF[row_K[: questions.CANDIDATES]]),
+            next_question=self._next_question(query, f_KxF[: questions.CANDIDATES]),
         )
 
     def _scored(

@@ -82,10 +82,10 @@ class Faces(NamedTuple):
     def _first_of_each(self, row_K: np.ndarray) -> np.ndarray:
         return row_K[np.sort(np.unique(self.person_G[row_K], return_index=True)[1])]
 
-    def people(self, allowed_G: np.ndarray | None) -> int:
-        """How many people there are among some entries, or all."""
+    def searched(self, allowed_G: np.ndarray | None) -> dict[str, int]:
+        """How many entries, and people in them, a search may find."""
         some = self.person_G if allowed_G is None else self.person_G[allowed_G]
-        return len(np.unique(some))
+        return {'entries_searched': len(some), 'people_searched': len(np.unique(some))}
 
     def allowed(self, store: Store, search: Search) -> np.ndarray | None:
         """Which entries a search may find; None: all."""

@@ -56,6 +56,7 @@ CREATE TABLE entry (
   feature BLOB NOT NULL
 );
 CREATE INDEX entry_of_photo ON entry (photo);
+CREATE INDEX entry_of_person ON entry (person);
 """
 
 
