@@ -172,7 +172,7 @@ class Model:
             return store.picture(entry)
 
     def count(self, gallery: Path) -> dict[str, int]:
-        """How many entries, people, photos and files a gallery has."""
+        """How many entries, people, photos and files a gallery has; made when it is not there."""
         with self._open(gallery, create=True) as store:
             return store.count()
 

@@ -19,7 +19,7 @@ from tests.gallery import world
 
 pytest.importorskip('dlib', reason="needs pip install 'diface_jax[faces]'")
 
-TEXTS = ['a man with a beard', 'a young woman', 'a person', 'somebody old with glasses and a hat']
+TEXTS = ['a man with a beard', 'a young woman', 'a person']
 
 
 @pytest.fixture(scope='module')
@@ -84,7 +84,7 @@ def test_other_encoders_than_it_was_trained_with_are_refused(trained):
 
 def test_real_photographs(shared, encoded, tmp_path):
     """Enrolled, and every one found again by what is said of its own face."""
-    photos = sorted((shared / 'data/photos').iterdir())[:6]
+    photos = sorted((shared / 'data/photos').iterdir())[:3]
     model, gallery = models.Model(encoded, world.judge), tmp_path / 'gallery'
     for folder in photos:
         model.enroll(gallery, next(folder.iterdir()), people=True)
@@ -92,7 +92,7 @@ def test_real_photographs(shared, encoded, tmp_path):
         entries = opened.entries(opened.where({}).tolist())
         id_G, f_GxF, _ = opened.features()
         assert all(opened.picture(number)[:2] == b'\xff\xd8' for number in id_G)
-    assert {entry.person for entry in entries} >= {folder.name for folder in photos[:3]}
+    assert {entry.person for entry in entries} >= {folder.name for folder in photos}
     encoded_by_itself = encoded.of_photos(encoded.embed([chip_of(entries[0].photo)]))
     np.testing.assert_allclose(f_GxF[0], encoded_by_itself[0], atol=1e-5)
     answer = model.search(gallery, 'a man with a beard', k=len(entries))

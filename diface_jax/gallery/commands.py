@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from diface_jax.gallery import answers, search, sheet, store
+from diface_jax.gallery import answers, search, sheet, store, wording
 
 if TYPE_CHECKING:
     from diface_jax.model import Model
@@ -103,8 +103,6 @@ def _check(mode: str) -> None:
     if _PHOTOS.value and _EMBEDDINGS.value:
         raise ValueError('give --photos or --embeddings, one after the other')
     if mode in ('search', 'identify', 'verify') and not _QUERIES.value:
-        from diface_jax.gallery import wording
-
         wording.checked(_TEXT.value)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from pyarrow import parquet
 
 from diface_jax.gallery.store import Label
 
@@ -76,10 +77,6 @@ def _from_npz(path: pathlib.Path, _: pathlib.Path | None) -> Embeddings:
 
 
 def _from_parquet(path: pathlib.Path, _: pathlib.Path | None) -> Embeddings:
-    try:
-        from pyarrow import parquet
-    except ImportError as error:
-        raise ImportError("parquet needs pyarrow: pip install 'diface_jax[parquet]'") from error
     columns = parquet.read_table(path).to_pydict()
     names = [str(name) for name in columns.pop('id')]
     embedding_NxD = np.array(columns.pop('embedding'), np.float32)

@@ -11,7 +11,6 @@ import contextlib
 import dataclasses
 import functools
 import io
-import itertools
 import multiprocessing
 import os
 import pathlib
@@ -34,7 +33,7 @@ SUFFIXES = frozenset(
     )
 )
 MAX_BYTES = 200_000_000  # of a file
-_PHOTOS = 32  # a commit
+_PHOTOS, _BYTES = 32, 300_000_000  # a commit, at most
 _MANY = 64  # photos that are worth starting worker processes for
 
 Box = tuple[int, int, int, int]
@@ -127,12 +126,12 @@ def enroll_folder(
         root = os.path.join(os.fsencode(photos.resolve()), b'')
         gone = {path for path in known if path.startswith(root)} - set(paths)
         report.missing = sorted(map(shown, gone))
-    waiting = list(_new(store, paths, known, people, tags or {}, report))
+    waiting = _new(store, paths, known, people, tags or {}, report)
     with (
         _mapping(len(waiting)) as run,
         tqdm(total=len(waiting), desc='enroll', unit='photo') as bar,
     ):
-        for some in _batched(waiting, _PHOTOS):
+        for some in _batches(waiting):
             read = [one for file in some if (one := _read(*file, report)) is not None]
             _commit(store, read, encoder, run, report)
             bar.update(len(some))
@@ -206,9 +205,9 @@ def _new(
     people: bool,
     tags: Mapping[str, str],
     report: Report,
-) -> Iterator[tuple[File, Label]]:
+) -> list[tuple[File, Label]]:
     """Files that are new or have changed; the labels of the others are brought up to date."""
-    problems = store.problems()
+    problems, new = store.problems(), []
     with store.changing():
         for path in paths:
             person = shown(os.path.basename(os.path.dirname(path))) if people else None
@@ -220,13 +219,13 @@ def _new(
                 continue
             file = File(path, found.st_size, found.st_mtime_ns)
             if known.get(path) != file:
-                yield file, label
-                continue
-            if path in problems:
+                new.append((file, label))
+            elif path in problems:
                 report.problems[shown(path)] = problems[path]
-                continue
-            report.unchanged += 1
-            report.labelled += store.label(path, label)
+            else:
+                report.unchanged += 1
+                report.labelled += store.label(path, label)
+    return new
 
 
 def _read(file: File, label: Label, report: Report) -> _Read | None:
@@ -329,10 +328,15 @@ def _mapping(count: int) -> Iterator[Callable]:
         return
     # Spawned, since a fork of a process with JAX's threads may hang.
     context = multiprocessing.get_context('spawn')
-    with concurrent.futures.ProcessPoolExecutor(
-        mp_context=context, initializer=_end_with_parent
-    ) as pool:
-        yield pool.map
+    workers = concurrent.futures.ProcessPoolExecutor(None, context, _end_with_parent)
+    try:
+        with workers as pool:
+            yield pool.map
+    except concurrent.futures.process.BrokenProcessPool as error:
+        raise OSError(
+            'a worker process died, maybe for want of memory; what was enrolled stays: the same '
+            'command goes on from there'
+        ) from error
 
 
 def _end_with_parent() -> None:
@@ -345,6 +349,14 @@ def _end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _batched(rows: Sequence, size: int) -> Iterator[list]:
-    rows = iter(rows)
-    return iter(lambda: list(itertools.islice(rows, size)), [])
+def _batches(waiting: Sequence[tuple[File, Label]]) -> Iterator[list[tuple[File, Label]]]:
+    """Files to be committed together."""
+    some, size = [], 0
+    for file, label in waiting:
+        if some and (len(some) == _PHOTOS or size + file.size > _BYTES):
+            yield some
+            some, size = [], 0
+        some.append((file, label))
+        size += file.size
+    if some:
+        yield some

@@ -2,6 +2,8 @@
 
 import io
 
+from diface_jax.encoders.face import align
+
 _BRANDS = (b'heic', b'heix', b'heim', b'heis', b'hevc', b'mif1', b'msf1')
 
 
@@ -14,12 +16,13 @@ def as_png(data: bytes) -> bytes:
     """A HEIF photo as an upright PNG, pixel by pixel.
 
     Raises:
+      ImportError: pillow-heif is not installed.
       ValueError: it cannot be decoded, or is too large.
     """
-    import pillow_heif
-
-    from diface_jax.encoders.face import align
-
+    try:
+        import pillow_heif
+    except ImportError as error:
+        raise ImportError("HEIC needs pillow-heif: pip install 'diface_jax[faces]'") from error
     try:
         found = pillow_heif.open_heif(data)
         if found.size[0] * found.size[1] > align.MAX_PIXELS:

@@ -144,9 +144,9 @@ class Store:
         run = self._database.execute
         run('PRAGMA foreign_keys = ON')
         run('PRAGMA secure_delete = ON')
-        run('PRAGMA journal_mode = WAL')
         run('PRAGMA synchronous = FULL')
         if self._is_empty():
+            run('PRAGMA journal_mode = WAL')  # for good; it is in the file
             with self._transaction():
                 if self._is_empty():  # still: another program may have been quicker
                     for statement in _SCHEMA.strip().split(';')[:-1]:

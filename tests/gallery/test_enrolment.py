@@ -4,8 +4,10 @@ import io
 import os
 
 import numpy as np
+import pyarrow
 import pytest
 from PIL import Image
+from pyarrow import parquet
 
 from diface_jax.gallery import embeddings, enrolment
 from diface_jax.gallery.store import Label, Store
@@ -182,9 +184,6 @@ def test_embeddings_from_a_file(gallery, tmp_path, form):
     elif form == '.npz':
         np.savez(path, id=names, embedding=rows, person=['Anna', '', 'Carl'])
     else:
-        pyarrow = pytest.importorskip('pyarrow')
-        from pyarrow import parquet
-
         columns = {'id': names, 'embedding': rows.tolist(), 'person': ['Anna', None, 'Carl']}
         parquet.write_table(pyarrow.table({**columns, 'year': [1, 2, None]}), path)
     found = embeddings.read(path, ids, world.WIDTH)
@@ -262,3 +261,29 @@ def test_a_file_that_became_unreadable_loses_nothing(gallery, photos):
     (photos / 'a.png').write_bytes(whole)
     report = enroll(gallery, photos)
     assert (report.problems, report.faces) == ({}, 0)
+
+
+def die(data):
+    os._exit(1)
+
+
+def test_a_worker_that_dies_is_a_clear_error(gallery, photos, monkeypatch):
+    world.folder_of(photos)
+    monkeypatch.setattr(enrolment, '_MANY', 5)
+    oracle = world.Oracle()
+    oracle.faces_of = die
+    with pytest.raises(OSError, match='a worker process died'):
+        enrolment.enroll_folder(gallery, photos, oracle)
+    assert enroll(gallery, photos).faces == 18
+
+
+def test_large_photos_are_committed_fewer_at_a_time(gallery, photos, monkeypatch):
+    world.folder_of(photos, people=2, photos=5)
+    size = max(path.stat().st_size for path in photos.rglob('*.png'))
+    monkeypatch.setattr(enrolment, '_BYTES', 3 * size)
+    read = []
+    embed = ORACLE.embed
+    monkeypatch.setattr(ORACLE, 'embed', lambda chips: read.append(len(chips)) or embed(chips))
+    assert enroll(gallery, photos).faces == 10
+    assert max(read) <= 4
+    assert sum(read) == 10

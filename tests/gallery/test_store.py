@@ -166,7 +166,7 @@ def test_what_is_no_gallery_is_left_alone(tmp_path):
     before = (other / store.FILE).read_bytes()
     with pytest.raises(GalleryError, match='is not a gallery that this version reads'):
         Store(other)
-    assert (other / store.FILE).read_bytes()[100:] == before[100:]
+    assert (other / store.FILE).read_bytes() == before
     (tmp_path / 'noise').mkdir()
     (tmp_path / 'noise' / store.FILE).write_bytes(b'no database at all, but long enough' * 100)
     with pytest.raises(GalleryError, match='cannot be read as a gallery'):
