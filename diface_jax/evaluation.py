@@ -14,6 +14,7 @@ from diface_jax.comparison import Comparison
 from diface_jax.data.prepared import Prepared
 from diface_jax.explanation import Explanation
 from diface_jax.recognition import identification, protocols
+from diface_jax.recognition.differences import differences
 from diface_jax.report.table import table
 from diface_jax.training.trained import Trained
 from diface_jax.training.validation import ValidationPairs
@@ -108,7 +109,7 @@ def _extra(path: pathlib.Path, model: dict[str, Any]) -> dict[str, Any] | None:
 def _measure(
     config: ml_collections.ConfigDict, trained: Trained, home: Prepared, data: Prepared
 ) -> dict[str, Any]:
-    """Rows and curves of every method under every condition, and what explains DiFace's."""
+    """Numbers and curves of every method under every condition, and what explains DiFace's."""
     settings, said = config.evaluate, config.captions.said
     pairs = ValidationPairs(home, said)
     methods = Comparison(config, trained, home, pairs).methods(data.attributes)
@@ -126,16 +127,21 @@ def _measure(
         for condition in protocols.conditions(tuple(texts), gender_N is not None)
         if condition.name in trained.thresholds
     }
-    rows = list(protocols.verification_rows(features, thresholds, split, draws, effort))
+    estimates = list(protocols.verification_estimates(features, thresholds, split, draws, effort))
     curves = list(protocols.roc_curves(features, split, draws, effort))
     for track, some in texts.items():
         found = identification.measure(
             features, split, track, some, settings.galleries, effort, parallel.make_mesh()
         )
-        rows += found.rows
+        estimates += found.estimates
         curves += found.curves
     explanation = Explanation(config, trained, data, features['diface'], texts, draws, effort)
-    return {'results': rows, 'curves': curves, **explanation.sections()}
+    return {
+        'results': [estimate.row for estimate in estimates],
+        'differences': list(differences(estimates)),
+        'curves': curves,
+        **explanation.sections(),
+    }
 
 
 def _commit() -> str | None:

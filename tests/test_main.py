@@ -59,6 +59,11 @@ def test_results_are_whole(workdir):
         if (row['method'], row['protocol'], row['metric']) == ('oracle', 'same', 'auc')
     ]
     assert oracle == [1.0] * 4
+    lead = made['differences']
+    assert all(set(row) == about | {'value', 'sd', 'ci95'} for row in lead)
+    assert {row['method'] for row in lead} == methods - {'diface'}
+    # Tracks, protocols, impostors with accuracy and AUC each; tracks and protocols with rank 10.
+    assert len(lead) == 6 * (2 * 2 * 2 * 2 + 2 * 2)
     assert made['data_card']['name'] == 'celeba'
     assert made['config']['train']['num_steps'] == 4
     assert all(made[section] for section in ('curves', 'groups', 'clusters', 'path', 'panels'))

@@ -7,7 +7,9 @@
                                    FILE and 1 or -1 for each attribute
     ROOT/descriptions.jsonl        (may be absent) {"file", "description"} a line
 
-The lists call a photo 000001.jpg; `Photo.file` is its path, img_align_celeba/000001.jpg.
+The lists call a photo 000001.jpg; `Photo.file` is its path, img_align_celeba/000001.jpg. Without
+descriptions of its own, the photos have those that ship with the project, by that name
+(free_hand/DATA_CARD.md).
 """
 
 import functools
@@ -24,6 +26,8 @@ from diface_jax.data.sentences import read_sentences
 IMAGES = 'img_align_celeba'
 IDENTITIES, PARTITION = 'identity_CelebA.txt', 'list_eval_partition.txt'
 ATTRIBUTES = 'list_attr_celeba.txt'
+
+FREE_HAND = pathlib.Path(__file__).parent / 'free_hand' / 'celeba.jsonl'
 
 # Measured: medians of what dlib's five-point predictor finds in 450 of 460 training photos, drawn
 # at random and enlarged to about 400 pixels in width; half of them lie within 1.5% of these.
@@ -65,7 +69,7 @@ def read_celeba(root: pathlib.Path) -> DataSet:
         if why := labels.why_not(file):
             problems.append(Problem(f'{IMAGES}/{file}', f'kept without labels: {why}'))
 
-    descriptions, bad_descriptions = read_sentences(root / 'descriptions.jsonl', set(usable))
+    descriptions, bad_descriptions = _read_descriptions(root / 'descriptions.jsonl', usable)
     photos = tuple(
         Photo(
             f'{IMAGES}/{file}',
@@ -84,6 +88,15 @@ def read_celeba(root: pathlib.Path) -> DataSet:
         read=functools.partial(read_file, root),
         landmarks_5x2=LANDMARKS_5x2,
     )
+
+
+def _read_descriptions(
+    own: pathlib.Path, photos: Sequence[str]
+) -> tuple[dict[str, tuple[str, ...]], list[Problem]]:
+    if own.is_file():
+        return read_sentences(own, set(photos))
+    # Photos that are not here are no problem: a part of CelebA is CelebA too.
+    return read_sentences(FREE_HAND)
 
 
 def _check_layout(root: pathlib.Path) -> None:

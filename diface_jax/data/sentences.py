@@ -13,14 +13,14 @@ SENTENCE = ('description', 'caption')
 
 
 def read_sentences(
-    path: pathlib.Path, photos: Collection[str]
+    path: pathlib.Path, photos: Collection[str] | None = None
 ) -> tuple[dict[str, tuple[str, ...]], list[Problem]]:
     """Reads a file of sentences, if there is one.
 
     Args:
       path: of lines `{"file": ..., "description": ...}` (or `"caption"`), or, when it ends in .csv,
         of rows under a header with these names.
-      photos: the names that "file" may have.
+      photos: the names that "file" may have; any when not given.
 
     Returns:
       Sentences of each photo that has some, and a problem for each line that cannot be used.
@@ -38,7 +38,7 @@ def read_sentences(
         except ValueError as error:
             problems.append(Problem(path.name, f'line {number}: {error}'))
             continue
-        if file in photos:
+        if photos is None or file in photos:
             sentences[file] = (*sentences.get(file, ()), sentence)
         else:
             problems.append(Problem(file, f'{path.name} line {number}: not a photo that was read'))

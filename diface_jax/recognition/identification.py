@@ -17,7 +17,7 @@ from tqdm import tqdm
 from diface_jax.data.prepared import Split, another_photo
 from diface_jax.recognition import bootstrap, protocols, scoring, verification
 from diface_jax.recognition.baselines import Features
-from diface_jax.recognition.protocols import Effort, Row
+from diface_jax.recognition.protocols import Effort, Estimate, Row
 from diface_jax.recognition.scoring import Gallery, Probes, Standing
 
 RANKS = (1, 5, 10, 20, 50, 100)
@@ -219,10 +219,15 @@ def _open(draw: _Draw, stood: Standing, s: int) -> Open:
 
 
 class Measured(NamedTuple):
-    """Rows of results and CMC curves."""
+    """Numbers and CMC curves."""
 
-    rows: list[Row]
+    estimates: list[Estimate]
     curves: list[Row]
+
+    @property
+    def rows(self) -> list[Row]:
+        """The rows of results."""
+        return [found.row for found in self.estimates]
 
 
 def measure(
@@ -246,8 +251,8 @@ def measure(
       mesh: the devices to score on.
 
     Returns:
-      Rows and curves; impostors are random ones. In the open set half of the people asked for are
-      missing from the very same galleries, which go by their full size.
+      Estimates and curves; impostors are random ones. In the open set half of the people asked for
+      are missing from the very same galleries, which go by their full size.
     """
     person_N = np.unique(split.identity_N, return_inverse=True)[1]
     num_people = person_N.max() + 1
@@ -263,11 +268,11 @@ def measure(
         for s, size in enumerate(sizes):
             found = [_open(*one, s) for one in zip(draws, stood, strict=True)]
             here = about | {'gallery': int(size), 'level': 'identity'}
-            measured.rows.extend(_rows(here, open_numbers, found, times_RxI))
+            measured.estimates.extend(_estimates(here, open_numbers, found, times_RxI))
             for level in LEVELS[photos]:
                 here = here | {'level': level}
                 found = [_ranks(person_N, *one, s, level) for one in zip(draws, stood, strict=True)]
-                measured.rows.extend(_rows(here, rank_numbers, found, times_RxI))
+                measured.estimates.extend(_estimates(here, rank_numbers, found, times_RxI))
                 measured.curves.append(_cmc_curve(here, found, times_RxI))
     return measured
 
@@ -275,18 +280,18 @@ def measure(
 Found = TypeVar('Found', Ranks, Open)
 
 
-def _rows(
+def _estimates(
     about: Row,
     numbers: Callable[[Found, np.ndarray], dict[str, np.ndarray]],
     draws: Sequence[Found],
     times_RxI: np.ndarray,
-) -> Iterator[Row]:
+) -> Iterator[Estimate]:
     once_1xI = np.ones((1, times_RxI.shape[1]))
     of_draws = [numbers(draw, once_1xI) for draw in draws]
     spread = numbers(bootstrap.enough(draws, RESAMPLED_PROBES), times_RxI)
     for metric in spread:
         values = [found[metric][0] for found in of_draws]
-        yield protocols.row(about, metric, values, spread[metric])
+        yield protocols.estimate(about, metric, values, spread[metric])
 
 
 def _cmc_curve(about: Row, draws: Sequence[Ranks], times_RxI: np.ndarray) -> Row:

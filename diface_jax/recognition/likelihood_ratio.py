@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 from tqdm import tqdm
 
 from diface_jax import parallel
-from diface_jax.diffusion.likelihood import Levels, diffusion_loss
+from diface_jax.diffusion.likelihood import Evaluator, Levels, bound
 from diface_jax.models.diface import DiFace, Params
 
 _NO_TEXT = -1  # in place of a text's row
@@ -29,6 +29,7 @@ class RatioScorer:
       key: random key of the noise.
       mesh: the devices.
       batch_size: pairs a batch, rounded up to a multiple of the devices.
+      evaluator: how log p(x0) is told: `bound`, or `log_likelihood` by the ODE.
     """
 
     def __init__(
@@ -41,12 +42,13 @@ class RatioScorer:
         key: jax.Array,
         mesh: Mesh,
         batch_size: int = 1024,
+        evaluator: Evaluator = bound,
     ):
         self._c_TxC, self._x0_NxD = c_TxC, x0_NxD
         self._batch_size = -(-batch_size // mesh.size) * mesh.size
         everywhere, rows = parallel.replicated(mesh), parallel.by_row(mesh)
 
-        def loss(
+        def log_p(
             params: Params,
             key: jax.Array,
             c_BxC: jax.Array,
@@ -56,11 +58,11 @@ class RatioScorer:
         ) -> jax.Array:
             key_B = jax.vmap(jax.random.fold_in, (None, 0))(key, photo_B)
             denoise = model.denoiser(params, c_BxC, keep_c_Bx1)
-            return diffusion_loss(denoise, x0_BxD, levels, key_B)
+            return evaluator(denoise, x0_BxD, levels, key_B)
 
         shardings = (everywhere, everywhere, *[rows] * 4)
-        jitted = jax.jit(loss, in_shardings=shardings, out_shardings=rows)
-        self._loss = functools.partial(jitted, params, key)
+        jitted = jax.jit(log_p, in_shardings=shardings, out_shardings=rows)
+        self._log_p = functools.partial(jitted, params, key)
 
     def scores(self, text_P: np.ndarray, photo_P: np.ndarray) -> np.ndarray:
         """Log-likelihood ratios of pairs; a pair given twice is computed once.
@@ -78,13 +80,13 @@ class RatioScorer:
         (text_U, photo_U), place = np.unique(asked, axis=1, return_inverse=True)
         batches = zip(self._batches(text_U), self._batches(photo_U), strict=True)
         total = -(-len(text_U) // self._batch_size)
-        losses = []
+        found = []
         for text, photo in tqdm(batches, desc='likelihoods', total=total, unit='batch'):
             keep_Bx1 = text[:, None] != _NO_TEXT  # where not, c's last row stands in
             c_BxC, x0_BxD = self._c_TxC[text], self._x0_NxD[photo]
-            losses.append(np.asarray(self._loss(c_BxC, keep_Bx1, x0_BxD, photo)))
-        alone_P, given_P = np.concatenate(losses)[place].reshape(2, -1)
-        return alone_P - given_P
+            found.append(np.asarray(self._log_p(c_BxC, keep_Bx1, x0_BxD, photo)))
+        alone_P, given_P = np.concatenate(found)[place].reshape(2, -1)
+        return given_P - alone_P
 
     def _batches(self, rows_U: np.ndarray) -> np.ndarray:
         """[batches, batch_size], filled up with row 0."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from diface_jax.data.prepared import Split
 from diface_jax.recognition import bootstrap, verification
@@ -87,6 +88,20 @@ def threshold(scorer: Scorer, draws: Sequence[Pairs]) -> float:
     return verification.best_threshold(curve)
 
 
+class Estimate(NamedTuple):
+    """A row of the results, and the numbers that it sums up.
+
+    Attributes:
+      row: with `value`, `sd` and `ci95`.
+      draws_S: the number in each draw.
+      spread_R: the number in each resample of people, the same ones for every method.
+    """
+
+    row: Row
+    draws_S: np.ndarray
+    spread_R: np.ndarray
+
+
 def verification_rows(
     methods: Mapping[str, Scorer],
     thresholds: Mapping[str, Mapping[str, float]],
@@ -94,7 +109,19 @@ def verification_rows(
     draws: Mapping[Condition, Sequence[Pairs]],
     effort: Effort,
 ) -> Iterator[Row]:
-    """Verification rows of all methods under all conditions.
+    """The rows of `verification_estimates`, which has these arguments."""
+    for found in verification_estimates(methods, thresholds, split, draws, effort):
+        yield found.row
+
+
+def verification_estimates(
+    methods: Mapping[str, Scorer],
+    thresholds: Mapping[str, Mapping[str, float]],
+    split: Split,
+    draws: Mapping[Condition, Sequence[Pairs]],
+    effort: Effort,
+) -> Iterator[Estimate]:
+    """Verification of all methods under all conditions.
 
     Args:
       methods: what scores pairs of the split, by method.
@@ -112,7 +139,7 @@ def verification_rows(
         for method, scorer in methods.items():
             measure = _verification_measure(thresholds[method][condition.name])
             about = {'method': method, **condition._asdict(), **_NO_GALLERY}
-            yield from _pair_rows(about, measure, scorer, some, pooled, weights_RxP)
+            yield from _pair_estimates(about, measure, scorer, some, pooled, weights_RxP)
 
 
 Measure = Callable[[np.ndarray, np.ndarray, np.ndarray | None], dict[str, float]]
@@ -133,14 +160,14 @@ def _verification_measure(threshold: float) -> Measure:
     return measure
 
 
-def _pair_rows(
+def _pair_estimates(
     about: Row,
     measure: Measure,
     scorer: Scorer,
     draws: Sequence[Pairs],
     pooled: Pairs,
     weights_RxP: np.ndarray,
-) -> Iterator[Row]:
+) -> Iterator[Estimate]:
     of_draws = [measure(scores(scorer, pairs), pairs.genuine_P, None) for pairs in draws]
     score_P = scores(scorer, pooled)
     # Sorted once, so that sorting in every resample is a single pass.
@@ -150,17 +177,19 @@ def _pair_rows(
     for metric in of_draws[0]:
         values = [found[metric] for found in of_draws]
         spread = [found[metric] for found in resampled]
-        yield row(about, metric, values, spread)
+        yield estimate(about, metric, values, spread)
 
 
-def row(about: Row, metric: str, draws: Sequence[float], spread: Sequence[float]) -> Row:
-    """A row of the results: a number in each draw and in each bootstrap resample."""
-    return about | {
+def estimate(about: Row, metric: str, draws: ArrayLike, spread: ArrayLike) -> Estimate:
+    """An estimate from a number in each draw and in each bootstrap resample; [S] and [R]."""
+    draws_S, spread_R = np.asarray(draws), np.asarray(spread)
+    row = about | {
         'metric': metric,
-        'value': float(np.mean(draws)),
-        'sd': float(np.std(draws, ddof=1)) if len(draws) > 1 else 0.0,
-        'ci95': bootstrap.interval(np.asarray(spread)).tolist(),
+        'value': float(np.mean(draws_S)),
+        'sd': float(np.std(draws_S, ddof=1)) if len(draws_S) > 1 else 0.0,
+        'ci95': bootstrap.interval(spread_R).tolist(),
     }
+    return Estimate(row, draws_S, spread_R)
 
 
 def pair_weights(split: Split, pairs: Pairs, effort: Effort) -> np.ndarray:
@@ -179,7 +208,9 @@ def roc_curves(
     draws: Mapping[Condition, Sequence[Pairs]],
     effort: Effort,
 ) -> Iterator[Row]:
-    """ROC curves of all methods under all conditions, from pooled draws; as `verification_rows`.
+    """ROC curves of all methods under all conditions, from pooled draws.
+
+    Arguments as in `verification_estimates`.
 
     Yields:
       One record a curve: true accept rates at CURVE_FARS, with their intervals.

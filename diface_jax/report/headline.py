@@ -7,7 +7,7 @@ from diface_jax.report import words
 
 Row = Mapping[str, Any]
 # It knows the true labels of both photos: a bound, not a rival.
-_BOUND = 'oracle'
+BOUND = 'oracle'
 
 
 class Duel(NamedTuple):
@@ -85,7 +85,7 @@ def _by_method(results: Sequence[Row], track: str, protocol: str) -> dict[str, d
 
 
 def _duel(auc: Mapping[str, Row]) -> Duel | None:
-    rivals = [row for name, row in auc.items() if name not in ('diface', _BOUND)]
+    rivals = [row for name, row in auc.items() if name not in ('diface', BOUND)]
     if 'diface' not in auc or not rivals:
         return None
     return Duel(auc['diface'], max(rivals, key=lambda row: row['value']))
@@ -117,8 +117,8 @@ def _finding(by_metric: Mapping[str, Mapping[str, Row]]) -> str:
             f'DiFace is {"ahead" if duel.is_won else "behind"}, '
             + ('and the intervals are apart.' if duel.is_clear else 'but the intervals overlap.')
         )
-    if _BOUND in auc:
-        text += f' With the true labels on both sides (oracle): {_share(auc[_BOUND])}.'
+    if BOUND in auc:
+        text += f' With the true labels on both sides (oracle): {_share(auc[BOUND])}.'
     return text
 
 

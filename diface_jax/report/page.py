@@ -65,6 +65,7 @@ _OPTIONAL = (
     'curves',
     'attributes',
     'mistakes',
+    'differences',
     'groups',
     'clusters',
     'path',

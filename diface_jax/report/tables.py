@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from diface_jax.report import words
+from diface_jax.report.headline import BOUND
 
 Row = Mapping[str, Any]
 Content = Mapping[str, Any]
@@ -125,6 +126,45 @@ def _share(row: Row | None) -> Cell:
         return Cell('–')
     spread = f' ± {words.percent(row["sd"])}' if 'sd' in row else ''
     return Cell(words.percent(row['value']) + spread, words.percent_interval(row['ci95']), 'share')
+
+
+def differences(rows: Sequence[Row]) -> Table:
+    """By how much DiFace is ahead in AUC and rank 10, a group a track.
+
+    A line a baseline that is the strongest in some column of its group; no bound is one.
+    """
+    rows = [r for r in rows if r['metric'] in ('auc', 'rank@10') and r['method'] != BOUND]
+    columns = list(dict.fromkeys(map(_column, rows)))
+    groups = []
+    for track in dict.fromkeys(row['track'] for row in rows):
+        found = {(row['method'], _column(row)): row for row in rows if row['track'] == track}
+        lines = [
+            (words.method(name), [_points(found.get((name, column))) for column in columns])
+            for name in _strongest(found)
+        ]
+        groups.append(Group(words.track(track), lines))
+    return Table('DiFace less the strongest baselines, in points', 'baseline', columns, groups)
+
+
+def _column(row: Row) -> str:
+    against = ', same gender' if row['impostors'] == 'same_gender' else ''
+    return f'{row["protocol"]}: {words.metric(row["metric"])}{against}'
+
+
+def _strongest(found: Mapping[tuple[str, str], Row]) -> list[str]:
+    """Methods that leave DiFace the smallest lead in a column, in the order they stand in."""
+    least: dict[str, Row] = {}
+    for (_, column), row in found.items():
+        least[column] = min(least.get(column, row), row, key=lambda one: one['value'])
+    strongest = {row['method'] for row in least.values()}
+    return [name for name in dict.fromkeys(name for name, _ in found) if name in strongest]
+
+
+def _points(row: Row | None) -> Cell:
+    """A difference, its interval below."""
+    if row is None:
+        return Cell('–')
+    return Cell(words.points(row['value']), words.points_interval(row['ci95']), 'share')
 
 
 def clusters(rows: Sequence[Row]) -> Table:

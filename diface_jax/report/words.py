@@ -75,6 +75,16 @@ def percent_interval(ci95: Sequence[float]) -> str:
     return '–'.join(map(percent, ci95))
 
 
+def points(difference: float) -> str:
+    """A difference of shares in percentage points, with its sign: '+1.2', '-0.3'; or a dash."""
+    return '–' if math.isnan(difference) else f'{100 * difference:+z.1f}'
+
+
+def points_interval(ci95: Sequence[float]) -> str:
+    """The ends of an interval of differences, in points: '-0.4 to +2.0'."""
+    return ' to '.join(map(points, ci95))
+
+
 def number(value: float | None, decimals: int = 3) -> str:
     """A number that is no share: '0.532'; a dash where there is none."""
     if value is None or math.isnan(value):

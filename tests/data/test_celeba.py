@@ -1,9 +1,11 @@
 import collections
+import json
 import pickle
 import re
 
 import pytest
 
+from diface_jax.data import celeba
 from diface_jax.data.celeba import LANDMARKS_5x2, read_celeba
 
 HEADER = 'Bald Male Young \n'
@@ -146,6 +148,51 @@ def test_an_identity_in_two_splits_is_refused(tmp_path, tree):
 
     with pytest.raises(ValueError, match=r'10 \(test, train\)'):
         read_celeba(tmp_path)
+
+
+@pytest.fixture
+def shipped(tmp_path, monkeypatch):
+    """In place of what ships: a photo that is there, one that is not, and a slip."""
+    lines = [
+        '{"file": "000005.jpg", "description": "A shipped sentence."}',
+        '{"file": "000077.jpg", "description": "Of a photo elsewhere."}',
+        '{"file": "000004.jpg"}',
+    ]
+    path = tmp_path / 'shipped.jsonl'
+    path.write_text('\n'.join(lines))
+    monkeypatch.setattr(celeba, 'FREE_HAND', path)
+
+
+def test_without_descriptions_of_its_own_photos_have_the_shipped_ones(tmp_path, tree, shipped):
+    tree('list_eval_partition.txt', fifth='0')
+
+    found = read_celeba(tmp_path)
+
+    assert [p.descriptions for p in found.photos] == [(), (), (), (), ('A shipped sentence.',)]
+    assert found.photos[4].split == 'train'
+    (problem,) = found.problems
+    assert problem.file == 'shipped.jsonl'
+    assert problem.why.startswith('line 3: ')
+
+
+def test_descriptions_of_its_own_are_the_only_ones(tmp_path, tree, shipped, put):
+    put('descriptions.jsonl', '{"file": "000001.jpg", "description": "Its own."}\n')
+
+    found = read_celeba(tmp_path)
+
+    assert [p.descriptions for p in found.photos] == [('Its own.',), (), (), (), ()]
+    assert found.problems == ()
+
+
+def test_what_ships_is_a_sentence_a_photo_and_nothing_else():
+    rows = [json.loads(line) for line in celeba.FREE_HAND.read_text('ascii').splitlines()]
+
+    assert {tuple(row) for row in rows} == {('file', 'description')}
+    assert all(re.fullmatch(r'\d{6}\.jpg', row['file']) for row in rows)
+    assert len({row['file'] for row in rows}) == len(rows) == 3_498
+    assert all(len(row['description'].split()) >= 7 for row in rows)
+    # What the data card says.
+    assert sum(len(row['description'].split()) for row in rows) == 79_494
 
 
 def test_real_photographs(shared):

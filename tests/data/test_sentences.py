@@ -76,6 +76,12 @@ def test_a_sentence_about_no_photo_is_that_photos_problem(tmp_path, put):
     assert 'c.csv line 2' in problem.why
 
 
+def test_where_any_photo_will_do_none_is_a_problem(tmp_path, put):
+    put('c.csv', 'file,caption\nz.jpg,bald\n')
+
+    assert read_sentences(tmp_path / 'c.csv') == ({'z.jpg': ('bald',)}, [])
+
+
 def test_a_csv_without_the_columns_is_refused(tmp_path, put):
     put('c.csv', 'a.jpg,bald\n')
 

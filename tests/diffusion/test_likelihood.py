@@ -1,12 +1,14 @@
-"""The likelihood ratio where it is known: Gaussian data, and a text that is a linear view of it."""
+"""Likelihoods where they are known: Gaussian data, a text that is a linear view of it, mixtures."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
-from diface_jax.diffusion.likelihood import Levels, diffusion_loss
+from diface_jax.diffusion import likelihood
+from diface_jax.diffusion.likelihood import Levels, diffusion_loss, log_likelihood
 from diface_jax.diffusion.schedule import alpha_sigma
 
 ROOT = np.array([[1.0, 0.0, 0.0], [0.8, 0.6, 0.0], [-0.3, 0.2, 0.4]])
@@ -92,3 +94,115 @@ def test_levels_are_the_middles_of_equal_steps():
 def test_impossible_levels(wrong):
     with pytest.raises(ValueError, match='low < high'):
         Levels(*wrong)
+
+
+MEAN = np.array([1.0, -2.0, 0.5])
+# So far down in noise that x is N(0, I) to 1 in 20,000; the blur at the other end is 0.2%.
+FAR = (-20.0, 12.0)
+
+
+def ode(denoise, x0, levels, num_probes=None, keys=None):
+    keys = jax.random.split(jax.random.key(0), len(x0)) if keys is None else keys
+    run = jax.jit(lambda x0, keys: log_likelihood(denoise, x0, levels, keys, num_probes))
+    return np.asarray(run(jnp.asarray(x0, jnp.float32), keys))
+
+
+def of_gaussian(count=50):
+    """Draws of N(MEAN, PRIOR) and the log of their density."""
+    x0 = MEAN + np.random.default_rng(1).standard_normal((count, 3)) @ ROOT.T
+    return x0, multivariate_normal(MEAN, PRIOR).logpdf(x0)
+
+
+def test_the_ode_finds_the_density_of_a_gaussian():
+    x0, known = of_gaussian()
+    found = ode(gaussian(MEAN, PRIOR), x0, Levels(*FAR, 32))
+    np.testing.assert_allclose(found, known, atol=2e-3)
+
+
+def test_where_the_levels_end_the_density_is_of_x0_blurred():
+    x0, _ = of_gaussian()
+    known = multivariate_normal(MEAN, PRIOR + np.exp(-1.0) * np.eye(3)).logpdf(x0)
+    found = ode(gaussian(MEAN, PRIOR), x0, Levels(-20.0, 1.0, 32))
+    np.testing.assert_allclose(found, known, atol=2e-3)
+
+
+def test_the_error_falls_with_the_fourth_power_of_the_step():
+    x0, known = of_gaussian()
+    few, twice = (
+        np.abs(ode(gaussian(MEAN, PRIOR), x0, Levels(*FAR, count)) - known).mean()
+        for count in (8, 16)
+    )
+    assert few / twice > 12
+
+
+def mixture(weights, means, deviations):
+    """The ideal denoiser of a mixture of Gaussians, and the log of its density."""
+
+    def denoise(x_t, log_snr):
+        alpha, sigma = alpha_sigma(log_snr)
+        variance = alpha**2 * deviations**2 + sigma**2
+        away = x_t[:, None] - alpha[..., None] * means
+        log_share = jnp.log(weights) - 0.5 * (away**2).sum(axis=-1) / variance - jnp.log(variance)
+        each = means + (alpha * deviations**2 / variance)[..., None] * away
+        return (jax.nn.softmax(log_share)[..., None] * each).sum(axis=1)
+
+    def log_density(x0):
+        parts = zip(weights, means, deviations, strict=True)
+        return logsumexp(
+            [np.log(w) + multivariate_normal(m, s**2).logpdf(x0) for w, m, s in parts], axis=0
+        )
+
+    return denoise, log_density
+
+
+def test_the_ode_finds_the_density_of_a_mixture():
+    means, deviations = np.array([[2.0, 0.0], [-1.5, 1.0]]), np.array([0.4, 0.7])
+    denoise, log_density = mixture(np.array([0.3, 0.7]), means, deviations)
+    rng = np.random.default_rng(2)
+    of_each = (m + s * rng.standard_normal((20, 2)) for m, s in zip(means, deviations, strict=True))
+    # And of two points between them and beyond.
+    x0 = np.concatenate([*of_each, [[0.2, 0.5], [3.0, -1.0]]])
+    errors = [
+        np.abs(ode(denoise, x0, Levels(*FAR, count)) - log_density(x0)).max() for count in (16, 48)
+    ]
+    assert errors[1] < 2e-3
+    assert errors[0] > 10 * errors[1]
+
+
+def test_hutchinsons_estimate_is_right_on_average():
+    x0, known = of_gaussian(1)
+    found = ode(gaussian(MEAN, PRIOR), x0.repeat(4000, 0), Levels(*FAR, 24), num_probes=8) - known
+    assert abs(found.mean()) < 3 * found.std() / 4000**0.5
+    # The standard error of 8 probes: one has 1.4.
+    assert found.std() == pytest.approx(1.4 / 8**0.5, rel=0.1)
+
+
+def test_wide_embeddings_are_estimated_and_the_others_exact(monkeypatch):
+    x0, _ = of_gaussian(5)
+    asked = (gaussian(MEAN, PRIOR), x0, Levels(*FAR, 4))
+    exact, estimate = (ode(*asked, num_probes=count) for count in (0, likelihood.PROBES))
+    assert not np.allclose(exact, estimate, atol=1e-3)
+    np.testing.assert_array_equal(ode(*asked), exact)
+    monkeypatch.setattr(likelihood, 'EXACT_WIDTH', 2)
+    np.testing.assert_array_equal(ode(*asked), estimate)
+
+
+def test_a_row_has_its_density_whatever_stands_beside_it():
+    x0, _ = of_gaussian(6)
+    keys = jax.random.split(jax.random.key(0), 6)
+    levels = Levels(*FAR, 4)
+    together = ode(gaussian(MEAN, PRIOR), x0, levels, 4, keys)
+    alone = ode(gaussian(MEAN, PRIOR), x0[4:5], levels, 4, keys[4:5])
+    np.testing.assert_allclose(together[4], alone[0], rtol=1e-5)
+
+
+def test_the_ode_and_the_diffusion_loss_find_the_same_ratio():
+    x0, c = pairs(6)
+    c[3:] = c[3:][::-1]
+    levels = Levels(*FAR, 32)
+    exact = ode(gaussian(c @ GAIN.T, POSTERIOR), x0, levels) - ode(gaussian(0.0, PRIOR), x0, levels)
+    np.testing.assert_allclose(exact, analytic(x0, c), atol=0.01)
+    draws = COUNT // 6
+    losses = ratio(*(np.repeat(some, draws, axis=0) for some in (x0, c @ GAIN.T)), POSTERIOR)
+    # As above: the noise of the mean of 400 draws is about 0.04.
+    np.testing.assert_allclose(losses.reshape(6, -1).mean(axis=1), exact, atol=0.12)

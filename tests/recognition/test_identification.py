@@ -145,7 +145,8 @@ def test_intervals_hold_the_value_and_have_a_width(found):
 
 
 def test_same_seed_same_rows(split, found):
-    assert measured(split) == found
+    again = measured(split)
+    assert (again.rows, again.curves) == (found.rows, found.curves)
 
 
 def test_galleries_share_nobody():

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.stats import norm
 
 from diface_jax import parallel
-from diface_jax.diffusion.likelihood import Levels
+from diface_jax.diffusion.likelihood import Levels, bound, log_likelihood
 from diface_jax.diffusion.schedule import alpha_sigma
 from diface_jax.recognition import verification
 from diface_jax.recognition.likelihood_ratio import RatioScorer
@@ -39,20 +39,31 @@ def made_up(count=200, dim=4):
     return c, x0, np.tile(photo, 2), np.concatenate([photo, np.roll(photo, 1)])
 
 
-def scores(c, x0, text, photo, batch_size=64):
+def scores(c, x0, text, photo, batch_size=64, evaluator=bound):
     key, mesh = jax.random.key(0), parallel.make_mesh()
-    return RatioScorer(Ideal(), {}, c, x0, LEVELS, key, mesh, batch_size).scores(text, photo)
+    scorer = RatioScorer(Ideal(), {}, c, x0, LEVELS, key, mesh, batch_size, evaluator)
+    return scorer.scores(text, photo)
+
+
+def known_ratios(c, x0, text, photo):
+    mean = SHRINK * c[text]
+    return (norm(mean, VARIANCE**0.5).logpdf(x0[photo]) - norm.logpdf(x0[photo])).sum(axis=1)
 
 
 def test_scores_are_the_known_ratios():
     c, x0, text, photo = made_up()
-    mean = SHRINK * c[text]
-    known = (norm(mean, VARIANCE**0.5).logpdf(x0[photo]) - norm.logpdf(x0[photo])).sum(axis=1)
+    known = known_ratios(c, x0, text, photo)
     found = scores(c, x0, text, photo)
     assert np.corrcoef(found, known)[0, 1] > 0.98
     genuine = text == photo
     ideal, ours = (verification.auc(verification.roc(s, genuine)) for s in (known, found))
     assert abs(ideal - ours) < 0.02
+
+
+def test_by_the_ode_no_noise_is_left():
+    c, x0, text, photo = made_up(20)
+    found = scores(c, x0, text, photo, evaluator=log_likelihood)
+    np.testing.assert_allclose(found, known_ratios(c, x0, text, photo), rtol=0.01, atol=0.1)
 
 
 def test_a_pair_has_its_score_whatever_it_is_asked_with():

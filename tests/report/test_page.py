@@ -17,6 +17,7 @@ OPTIONAL = (
     'curves',
     'attributes',
     'mistakes',
+    'differences',
     'groups',
     'clusters',
     'path',
@@ -109,10 +110,10 @@ def numbers_in(content):
 
 
 def test_every_share_in_a_table_is_a_value_of_the_content(page, content):
-    known = {f'{100 * value:.1f}' for value in numbers_in(content)}
+    known = {f'{100 * value:z.1f}' for value in numbers_in(content)}
     cells = [cell for cell in page.cells if cell.kind == 'share']
     for cell in cells:
-        assert set(re.findall(r'[\d.]+', f'{cell.text} {cell.below}')) <= known, cell
+        assert set(re.findall(r'-?[\d.]+', f'{cell.text} {cell.below}')) <= known, cell
     assert len(cells) >= len(content['results'])
 
 
@@ -124,8 +125,16 @@ def test_sections_without_data_say_so(bare, tmp_path):
     page = Page(text)
     assert not page.all('figure')
     assert not list((tmp_path / 'report').iterdir())
-    assert len([attrs for attrs in page.all('p') if attrs.get('class') == 'none']) == 12
-    for what in ('ROC', 'CMC', 'mode sweep', 'mode ablate', 'free-hand', 'labels of groups'):
+    assert len([attrs for attrs in page.all('p') if attrs.get('class') == 'none']) == 13
+    for what in (
+        'differences',
+        'ROC',
+        'CMC',
+        'mode sweep',
+        'mode ablate',
+        'free-hand',
+        'labels of groups',
+    ):
         assert any(what in line for line in re.findall(r'class="none">([^<]*)', text)), what
 
 

@@ -31,6 +31,48 @@ def test_the_largest_gallery_is_first():
     assert (table.first.groups, table.rest.groups) == (table.groups[:1], table.groups[1:])
 
 
+def lead(method, value, protocol='cross', metric='auc', **more):
+    return {
+        'method': method,
+        'track': 'human',
+        'protocol': protocol,
+        'impostors': 'random',
+        'metric': metric,
+        'value': value,
+        'ci95': [value - 0.01, value + 0.01],
+        **more,
+    }
+
+
+def test_differences_are_to_baselines_that_are_strongest_somewhere():
+    rows = [
+        lead('towers', 0.003),
+        lead('cca', 0.02),
+        lead('ridge', 0.1),
+        lead('oracle', -0.2),
+        lead('towers', -0.0151, 'same'),
+        lead('cca', 0.0, 'same'),
+        lead('ridge', 0.5, 'same', 'accuracy'),
+        lead('cca', -0.02, impostors='same_gender'),
+        lead('towers', 0.0, track='grammar-100'),
+    ]
+    table = tables.differences(rows)
+    assert table.columns == ['cross: AUC', 'same: AUC', 'cross: AUC, same gender']
+    human, grammar = table.groups
+    assert human.heading == 'free-hand sentences'
+    cells = {name: [cell.text for cell in line] for name, line in human.lines}
+    assert cells == {
+        'two towers, no diffusion': ['+0.3', '-1.5', '–'],
+        'CCA': ['+2.0', '+0.0', '-2.0'],
+    }
+    assert human.lines[0][1][1].below == '-2.5 to -0.5'
+    assert len(grammar.lines) == 1
+
+
+def test_with_nothing_but_a_bound_beside_it_there_is_no_difference():
+    assert tables.differences([lead('oracle', 0.1)]).groups == []
+
+
 def test_photos_left_out_are_counted_by_reason():
     left_out, problems, notes = card.left_out(made_up.card()).groups
     assert [(why, cell.text) for why, (cell,) in left_out.lines] == [('no face', '1')]
@@ -53,4 +95,6 @@ def test_metrics_have_names_to_read(name, text):
 
 
 def test_what_is_no_number_is_a_dash():
+    assert words.points(math.nan) == '–'
+    assert words.points(-0.0001) == '+0.0'
     assert words.percent(math.nan) == words.number(None) == '–'
