@@ -234,10 +234,11 @@ class Model:
         calibration, threshold = self._judgement.calibration, self._judgement.threshold
         score_K = _dot(f_KxF, query.f_F)
         chance_K = calibration.false_matches(score_K, searched)
-        fall_KxP = calibration.slope * (score_K[:, None] - _dot(f_KxF, query.without_PxF.T))
+        llr_K = calibration.llr(score_K)
+        fall_KxP = llr_K[:, None] - calibration.llr(_dot(f_KxF, query.without_PxF.T))
         columns = (
             score_K.tolist(),
-            calibration.llr(score_K).tolist(),
+            llr_K.tolist(),
             calibration.probability(score_K, prior).tolist(),
             chance_K.tolist(),
             ((score_K >= threshold) & (chance_K <= false_matches)).tolist(),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
-from diface_jax.gallery import answers, search, sheet, store, wording
+from diface_jax.gallery import answers, search, store, wording
 
 if TYPE_CHECKING:
     from diface_jax.model import Model
@@ -141,6 +141,9 @@ def _search(mode: str, model: 'Model') -> int:
     for number, answer in enumerate(found):
         _print(answer.to_json(), _told(answer))
         if _SHEET.value:
+            # It draws with Pillow, which training need not have.
+            from diface_jax.gallery import sheet
+
             path = pathlib.Path(_SHEET.value)
             path = path.with_stem(f'{path.stem}-{number + 1}') if len(found) > 1 else path
             sheet.write(answer, lambda entry: model.picture(_GALLERY.value, entry), path)
@@ -187,6 +190,8 @@ def _told(answer: answers.SearchAnswer) -> str:
     """A search's answer as text."""
     searched = answer.gallery['entries_searched']
     lines = [f'{answer.decision} among {searched} faces: {" / ".join(answer.texts)}']
+    if not searched:
+        lines.append('the gallery is empty, or nothing in it fits --where')
     if answer.decision == answers.NO_MATCH and answer.results:
         lines.append('nothing passes; these are the nearest, to look at and no more:')
     for found in answer.results:

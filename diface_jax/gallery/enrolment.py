@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
 from diface_jax.gallery import heif
@@ -315,6 +314,9 @@ def _reason(error: Exception) -> str:
 
 
 def _picture(chip_HxWx3: np.ndarray) -> bytes:
+    # Not needed to search, nor to enrol embeddings.
+    from PIL import Image
+
     data = io.BytesIO()
     Image.fromarray(chip_HxWx3).save(data, 'JPEG', quality=85)
     return data.getvalue()

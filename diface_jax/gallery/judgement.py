@@ -15,6 +15,7 @@ from diface_jax.recognition.baselines import Features
 from diface_jax.recognition.calibration import Calibration
 
 FILE = 'calibration.json'
+_ENOUGH = 100  # free-hand sentences to judge by
 
 
 class Judgement(NamedTuple):
@@ -49,7 +50,8 @@ def judgement(
     if made.get('model') != encoding.model:
         logging.getLogger('absl').info('calibrates scores on validation, once; writes %s', path)
         data, features, texts = encoding.validation(workdir)
-        calibration = Calibration.fit(*cross_scores(features, data, texts))
+        some = texts_to_judge_by(data, texts)
+        calibration = Calibration.fit(*cross_scores(features, data, some))
         made = {
             'model': encoding.model,
             'calibration': calibration.to_json(),
@@ -59,6 +61,15 @@ def judgement(
         stages.write_json(path, made)
     calibration = Calibration.from_json(made['calibration'])
     return Judgement(calibration, made['threshold'], made['rates'])
+
+
+def texts_to_judge_by(data: Prepared, texts: np.ndarray) -> np.ndarray:
+    """Of validation texts (rows), the free-hand ones, which users write; all where these are few.
+
+    At a high score the grammar's let in fewer strangers, and would have false matches understated.
+    """
+    human = np.intersect1d(data.splits['validation'].texts('human'), texts)
+    return human if len(human) >= _ENOUGH else texts
 
 
 def cross_scores(

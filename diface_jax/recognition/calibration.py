@@ -2,7 +2,9 @@
 
 A logistic regression turns a score into a log-likelihood ratio: how much likelier it is between a
 text and a photo of the person it describes than between strangers (Brümmer & du Preez 2006,
-"Application-independent evaluation of speaker detection"). With the odds before looking, which fall
+"Application-independent evaluation of speaker detection"). It is quadratic in the score, as the
+ratio of two normal densities is: genuine scores lie closer together than impostors', and a straight
+line would promise twice too much where scores are high. With the odds before looking, which fall
 with the size of the gallery, that makes a probability. How many strangers would score as high comes
 from the impostors' scores themselves.
 """
@@ -16,22 +18,27 @@ from sklearn.linear_model import LogisticRegression
 
 _POINTS = 400  # of the false match rate; dense where matches are rare
 _MOST = 100_000  # impostors the regression sees, evenly by rank; more change nothing
+# The regression weighs pairs as if so many were genuine: a search decides where genuine pairs are
+# rare, and is to be right there.
+_GENUINE = 0.1
 
 
 class Calibration(NamedTuple):
     """From scores to log-likelihood ratios, probabilities and false match rates.
 
     Attributes:
-      slope: nats a unit of score.
-      offset: nats at score 0.
+      centre: the score at which z = (score - centre) / scale is 0.
+      scale: scores a unit of z.
+      nats_3: the log-likelihood ratio's terms in 1, z and z^2, in nats.
       score_Q: scores at which the false match rate is known, rising.
       fmr_Q: the share of impostors that score as high or higher there, falling.
       genuine: how many genuine pairs it was fitted on.
       impostors: how many impostor pairs.
     """
 
-    slope: float
-    offset: float
+    centre: float
+    scale: float
+    nats_3: np.ndarray
     score_Q: np.ndarray
     fmr_Q: np.ndarray
     genuine: int
@@ -39,31 +46,34 @@ class Calibration(NamedTuple):
 
     @classmethod
     def fit(cls, genuine_P: np.ndarray, impostor_Q: np.ndarray) -> Self:
-        """Fits scores of genuine and impostor pairs, both sides weighing the same.
+        """Fits scores of genuine and impostor pairs, whatever their numbers are.
 
         Raises:
-          ValueError: there are too few, one is not finite, or impostors score higher than genuine
+          ValueError: there are too few, one is not finite, or impostors score as high as genuine
             pairs, so that the score is worth nothing.
         """
         genuine_P, impostor_Q = np.asarray(genuine_P, float), np.asarray(impostor_Q, float)
         finite = np.isfinite(genuine_P).all() and np.isfinite(impostor_Q).all()
         if len(genuine_P) < 2 or len(impostor_Q) < 2 or not finite:
             raise ValueError('a calibration needs two finite scores of each kind, or more')
-        some = np.sort(impostor_Q)[:: -(-len(impostor_Q) // _MOST)]
-        score_N = np.concatenate([genuine_P, some])
-        is_genuine_N = np.repeat([True, False], [len(genuine_P), len(some)])
-        scale = score_N.std() or 1.0  # so that the solver's tolerance fits any score
-        fitted = LogisticRegression(C=np.inf, class_weight='balanced', tol=1e-8).fit(
-            score_N[:, None] / scale, is_genuine_N
-        )
-        slope, offset = float(fitted.coef_[0, 0] / scale), float(fitted.intercept_[0])
-        if slope <= 0:
+        if genuine_P.mean() <= impostor_Q.mean():
             raise ValueError('impostors score as high as genuine pairs: train longer')
-        return cls(slope, offset, *_tail(impostor_Q), len(genuine_P), len(impostor_Q))
+        step = -(-len(impostor_Q) // _MOST)
+        some = np.sort(impostor_Q)[step // 2 :: step]
+        score_N = np.concatenate([genuine_P, some])
+        centre, scale = float(score_N.mean()), float(score_N.std())
+        nats_3 = _regression((score_N - centre) / scale, len(genuine_P))
+        return cls(centre, scale, nats_3, *_tail(impostor_Q), len(genuine_P), len(impostor_Q))
 
     def llr(self, score: np.ndarray) -> np.ndarray:
-        """Log-likelihood ratios of scores, in nats."""
-        return self.slope * np.asarray(score, float) + self.offset
+        """Log-likelihood ratios of scores, in nats; they never fall as the score rises."""
+        z = (np.asarray(score, float) - self.centre) / self.scale
+        constant, linear, square = self.nats_3
+        if square:
+            # Beyond the turning point a parabola would fall again: there it stays level.
+            turn = -linear / (2 * square)
+            z = np.minimum(z, turn) if square < 0 else np.maximum(z, turn)
+        return constant + linear * z + square * z**2
 
     def probability(self, score: np.ndarray, prior: float) -> np.ndarray:
         """The probability that a photo shows the person described, given that it was `prior`."""
@@ -84,14 +94,15 @@ class Calibration(NamedTuple):
 
     def to_json(self) -> dict[str, Any]:
         """As plain numbers and lists."""
-        lists = {'score_Q': self.score_Q.tolist(), 'fmr_Q': self.fmr_Q.tolist()}
-        return {**self._asdict(), **lists}
+        return {**self._asdict(), **{name: getattr(self, name).tolist() for name in _ARRAYS}}
 
     @classmethod
     def from_json(cls, made: Mapping[str, Any]) -> Self:
         """What `to_json` gave."""
-        arrays = {name: np.asarray(made[name], float) for name in ('score_Q', 'fmr_Q')}
-        return cls(**{**made, **arrays})
+        return cls(**{**made, **{name: np.asarray(made[name], float) for name in _ARRAYS}})
+
+
+_ARRAYS = ('nats_3', 'score_Q', 'fmr_Q')
 
 
 def prior_of(gallery: int, enrolled: float) -> float:
@@ -113,6 +124,17 @@ def cost(llr_genuine_P: np.ndarray, llr_impostor_Q: np.ndarray) -> float:
     genuine = np.logaddexp(0, -np.asarray(llr_genuine_P)).mean()
     impostor = np.logaddexp(0, np.asarray(llr_impostor_Q)).mean()
     return float((genuine + impostor) / 2 / np.log(2))
+
+
+def _regression(z_N: np.ndarray, genuine: int) -> np.ndarray:
+    """Terms in 1, z and z^2 of the log-likelihood ratio; the first `genuine` of z are genuine."""
+    impostors = len(z_N) - genuine
+    is_genuine_N = np.arange(len(z_N)) < genuine
+    weight_N = np.where(is_genuine_N, _GENUINE / genuine, (1 - _GENUINE) / impostors) * len(z_N)
+    fitted = LogisticRegression(C=np.inf, tol=1e-8, max_iter=1000).fit(
+        np.stack([z_N, z_N**2], axis=1), is_genuine_N, weight_N
+    )
+    return np.append(fitted.intercept_ - logit(_GENUINE), fitted.coef_)
 
 
 def _tail(impostor_Q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

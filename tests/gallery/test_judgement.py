@@ -46,6 +46,15 @@ def test_pairs_are_of_other_photos_and_of_everybody_else():
     np.testing.assert_allclose(np.sort(impostor), np.sort(expected[False]))
 
 
+def test_free_hand_sentences_are_judged_by_where_there_are_enough(monkeypatch):
+    data, _, texts = Encoding().validation(None)
+    human = data.splits['validation'].texts('human')
+    monkeypatch.setattr(judgement, '_ENOUGH', len(human))
+    assert judgement.texts_to_judge_by(data, texts).tolist() == human.tolist()
+    monkeypatch.setattr(judgement, '_ENOUGH', len(human) + 1)
+    assert judgement.texts_to_judge_by(data, texts).tolist() == texts.tolist()
+
+
 def test_made_once_a_model_and_kept(tmp_path):
     first = Encoding()
     made = judgement.judgement(first, THRESHOLDS, tmp_path)

@@ -104,7 +104,7 @@ def test_a_phrase_is_worth_what_the_score_falls_without_it(model, gallery):
     without = model.search(gallery, 'a person with shades of 4, and a hat', k=60)
     score = next(f.scored.score for f in without.results if f.entry == answer.results[0].entry)
     assert mine in (3, 4)
-    expected = calibration.slope * (scored.score - score)
+    expected = calibration.llr(scored.score) - calibration.llr(score)
     assert told['somebody like 3'] == pytest.approx(expected, abs=1e-6)
 
 

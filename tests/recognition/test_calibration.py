@@ -9,26 +9,44 @@ import scipy.stats
 from diface_jax.recognition import calibration
 from diface_jax.recognition.calibration import Calibration, cost, prior_of
 
-MEAN, SD = 0.2, 0.1  # of genuine scores; impostors lie around 0
+MEAN, GENUINE_SD, SD = 0.2, 0.07, 0.1  # of genuine scores, and of impostors around 0
 
 
 @pytest.fixture(scope='module')
 def fitted():
     """Evenly spread normal scores, so that there is no noise of a draw."""
     share = (np.arange(40_000) + 0.5) / 40_000
-    genuine = scipy.stats.norm(MEAN, SD).ppf(share[::20])
+    genuine = scipy.stats.norm(MEAN, GENUINE_SD).ppf(share[10::20])
     return Calibration.fit(genuine, scipy.stats.norm(0.0, SD).ppf(share))
 
 
+def ratio_of_normals(score):
+    genuine = scipy.stats.norm(MEAN, GENUINE_SD).logpdf(score)
+    return genuine - scipy.stats.norm(0.0, SD).logpdf(score)
+
+
+TURN = MEAN * SD**2 / (SD**2 - GENUINE_SD**2)  # where the ratio of these densities is largest
+
+
 def test_the_ratio_of_two_normals_is_found(fitted):
-    """log N(x; m, s) / N(x; 0, s) = m x / s^2 - m^2 / 2 s^2, whatever the numbers of pairs are."""
-    assert fitted.slope == pytest.approx(MEAN / SD**2, rel=0.01)
-    assert fitted.offset == pytest.approx(-(MEAN**2) / (2 * SD**2), rel=0.01)
+    """It is a parabola, whatever the numbers of pairs are."""
+    score = np.linspace(-0.1, TURN, 50)
+    np.testing.assert_allclose(fitted.llr(score), ratio_of_normals(score), atol=0.05)
+
+
+def test_a_higher_score_is_never_worth_less(fitted):
+    assert (np.diff(fitted.llr(np.linspace(-2, 2, 1000))) >= 0).all()
+    assert fitted.llr(5.0) == pytest.approx(ratio_of_normals(TURN), abs=0.05)
+    # Genuine scores that spread more than impostors': the parabola opens upwards.
+    share = (np.arange(5000) + 0.5) / 5000
+    wide = Calibration.fit(*(scipy.stats.norm(m, s).ppf(share) for m, s in ((0.2, 0.2), (0, 0.1))))
+    assert wide.nats_3[2] > 0
+    assert (np.diff(wide.llr(np.linspace(-2, 2, 1000))) >= 0).all()
 
 
 def test_probability_is_bayes_rule(fitted):
     score, prior = 0.25, 0.02
-    genuine = scipy.stats.norm(MEAN, SD).pdf(score) * prior
+    genuine = scipy.stats.norm(MEAN, GENUINE_SD).pdf(score) * prior
     impostor = scipy.stats.norm(0.0, SD).pdf(score) * (1 - prior)
     assert fitted.probability(score, prior) == pytest.approx(
         genuine / (genuine + impostor), rel=0.02
@@ -36,12 +54,17 @@ def test_probability_is_bayes_rule(fitted):
     assert fitted.probability(score, 0.5) == pytest.approx(1 / (1 + np.exp(-fitted.llr(score))))
 
 
+def draw(rng, is_genuine):
+    mean, sd = np.where(is_genuine, MEAN, 0.0), np.where(is_genuine, GENUINE_SD, SD)
+    return rng.normal(mean, sd)
+
+
 def test_probabilities_mean_what_they_say(fitted):
     """Of pairs said to match with about p, the share p does, with one genuine pair in ten."""
     rng = np.random.default_rng(0)
     is_genuine = rng.random(200_000) < 0.1
-    said = fitted.probability(rng.normal(np.where(is_genuine, MEAN, 0.0), SD), 0.1)
-    for low, high in ((0.05, 0.15), (0.4, 0.6), (0.85, 0.95)):
+    said = fitted.probability(draw(rng, is_genuine), 0.1)
+    for low, high in ((0.0, 0.05), (0.05, 0.15), (0.3, 0.5), (0.5, 0.9)):
         chosen = (said >= low) & (said < high)
         assert is_genuine[chosen].mean() == pytest.approx(said[chosen].mean(), abs=0.03)
 
@@ -69,7 +92,7 @@ def test_cost_of_nothing_is_one_bit_and_of_certainty_none():
 
 def test_calibrated_ratios_cost_less_than_scaled_ones(fitted):
     rng = np.random.default_rng(1)
-    genuine = fitted.llr(rng.normal(MEAN, SD, 20_000))
+    genuine = fitted.llr(rng.normal(MEAN, GENUINE_SD, 20_000))
     impostor = fitted.llr(rng.normal(0.0, SD, 20_000))
     best = cost(genuine, impostor)
     assert best < cost(2 * genuine, 2 * impostor)
@@ -97,7 +120,8 @@ def test_thinning_the_impostors_changes_nothing_that_counts(monkeypatch):
     whole = Calibration.fit(genuine, impostor)
     monkeypatch.setattr(calibration, '_MOST', 5_000)
     thinned = Calibration.fit(genuine, impostor)
-    assert thinned.slope == pytest.approx(whole.slope, rel=0.01)
+    score = np.linspace(-0.1, 0.4, 50)
+    np.testing.assert_allclose(thinned.llr(score), whole.llr(score), atol=0.05)
     assert thinned.fmr_Q == pytest.approx(whole.fmr_Q)
 
 
