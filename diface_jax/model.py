@@ -184,7 +184,7 @@ class Model:
         asked = queries(described, self._encoding.of_texts)
         if not asked:
             return []
-        with self._open(gallery) as store:
+        with self._open(gallery) as store, store.reading():
             faces = self._faces(store)
             allowed_G = faces.allowed(store, search)
             f_QxF = np.stack([query.f_F for query in asked])

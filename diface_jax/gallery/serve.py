@@ -63,21 +63,9 @@ def application(model: Model, gallery: pathlib.Path) -> FastAPI:
     app, turn = FastAPI(docs_url=None, redoc_url=None, openapi_url=None), threading.Lock()
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[HOST, 'localhost'])
 
-    @app.middleware('http')
-    async def guard(
-        request: Request, call_next: Callable[[Request], Awaitable[Response]]
-    ) -> Response:
-        if request.headers.get('sec-fetch-site', 'none') not in ('same-origin', 'none'):
-            return JSONResponse({'error': 'another site may not ask'}, 403)
-        response = await call_next(request)
-        response.headers.update(_HEADERS)
-        return response
-
-    @app.exception_handler(ValueError)
-    @app.exception_handler(OSError)
-    @app.exception_handler(sqlite3.Error)
-    def explain(_: Request, error: Exception) -> Response:
-        return JSONResponse({'error': str(error)}, 400)
+    app.middleware('http')(_guard)
+    for kind in (ValueError, OSError, sqlite3.Error):
+        app.add_exception_handler(kind, _explain)
 
     @app.get('/', response_class=HTMLResponse)
     def page() -> str:
@@ -120,6 +108,19 @@ def application(model: Model, gallery: pathlib.Path) -> FastAPI:
             return {'removed': store.remove(gallery, {'entry': str(entry)})}
 
     return app
+
+
+async def _guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+    """Answers the page and who types its address; no other site."""
+    if request.headers.get('sec-fetch-site', 'none') not in ('same-origin', 'none'):
+        return JSONResponse({'error': 'another site may not ask'}, 403)
+    response = await call_next(request)
+    response.headers.update(_HEADERS)
+    return response
+
+
+def _explain(_: Request, error: Exception) -> Response:
+    return JSONResponse({'error': str(error)}, 400)
 
 
 async def _body(request: Request) -> bytes:

@@ -51,10 +51,14 @@ def _caption(found: Found) -> list[str]:
     name = entry.person or entry.name or pathlib.PurePath(entry.photo or '').name
     passes = 'match, ' if scored.match else ''
     return [
-        f'{found.rank}. {textwrap.shorten(name, 18, placeholder="...") or f"entry {entry.id}"}',
+        f'{found.rank}. {_short(name) or f"entry {entry.id}"}',
         f'{passes}{scored.probability:.1%}',
         f'by chance {scored.expected_false_matches:.2g}',
     ]
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= 18 else f'{name[:15]}...'
 
 
 def _face(data: bytes | None) -> Image.Image:

@@ -181,8 +181,14 @@ class Store:
                 self.bind(**{_STATE: secrets.token_hex(8)})
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._database.execute('BEGIN IMMEDIATE')
+    def reading(self) -> Iterator[None]:
+        """A moment of the gallery: what others change meanwhile is not seen."""
+        with self._transaction('DEFERRED'):
+            yield
+
+    @contextlib.contextmanager
+    def _transaction(self, kind: str = 'IMMEDIATE') -> Iterator[None]:
+        self._database.execute(f'BEGIN {kind}')
         try:
             yield
         except BaseException:
@@ -344,7 +350,8 @@ class Store:
     def features(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """All entries in the order of their numbers: id_G, f_GxF, and person_G.
 
-        `person_G` numbers people from 0; an entry without a name is a person of its own.
+        `person_G` numbers people from 0; an entry without a name is a person of its own. To be
+        called within `reading` where others may write.
         """
         entries = self._number('SELECT count(*) FROM entry')
         blob = self._rows('SELECT feature FROM entry LIMIT 1')
@@ -393,7 +400,7 @@ class Store:
         for number, person, name, tags, path in rows:
             values = {**json.loads(tags), 'person': person, 'name': name, 'entry': str(number)}
             values['photo'] = shown(path) if path else None
-            if all(_fits(values.get(key), pattern) for key, pattern in conditions.items()):
+            if _fits(values, conditions):
                 found.append(number)
         return np.unique(np.array(found, np.int64))
 
@@ -402,9 +409,18 @@ class Store:
     def remove(self, conditions: Mapping[str, str]) -> int:
         """Deletes the entries that fit all conditions (as in `where`), for good.
 
-        With the last entry of a photo go its hash and its files' paths. Returns how many went.
+        With the last entry of a photo go its hash and its files' paths, and so do those of files
+        without a face: by `photo`, and by `person` where a folder is named like that.
+
+        Returns:
+          How many entries went.
         """
         with self.changing():
+            for path in self.problems():
+                folder = shown(os.path.basename(os.path.dirname(path)))
+                if _fits({'photo': shown(path), 'person': folder}, conditions):
+                    self._database.execute('DELETE FROM file WHERE path = ?', (path,))
+            self._drop_photos_without_files()
             return self._remove(self.where(conditions).tolist())
 
     def _remove(self, ids: Sequence[int]) -> int:
@@ -507,5 +523,8 @@ def _array(blobs: Sequence[bytes]) -> np.ndarray:
     return np.frombuffer(b''.join(blobs), np.float32).reshape(len(blobs), -1)
 
 
-def _fits(value: str | None, pattern: str) -> bool:
-    return value is not None and fnmatch.fnmatchcase(value, pattern)
+def _fits(values: Mapping[str, str | None], conditions: Mapping[str, str]) -> bool:
+    return all(
+        (value := values.get(key)) is not None and fnmatch.fnmatchcase(value, pattern)
+        for key, pattern in conditions.items()
+    )

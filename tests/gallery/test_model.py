@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+import diface_jax
+from diface_jax import model as models
 from diface_jax.gallery import store
 from diface_jax.gallery.store import GalleryError, Label, Store
 from diface_jax.recognition.calibration import prior_of
@@ -223,3 +225,9 @@ def test_answers_do_not_depend_on_what_is_asked_beside(model, gallery):
     beside = model.search_many(gallery, ['person 9', 'person 3', 'person 3'])
     assert beside[1] == beside[2] == alone
     assert not np.isnan([found.scored.probability for found in alone.results]).any()
+
+
+def test_the_package_has_the_verb():
+    assert diface_jax.load is models.load
+    with pytest.raises(AttributeError, match='lode'):
+        diface_jax.lode  # noqa: B018

@@ -171,3 +171,31 @@ def test_what_is_no_gallery_is_left_alone(tmp_path):
     (tmp_path / 'noise' / store.FILE).write_bytes(b'no database at all, but long enough' * 100)
     with pytest.raises(GalleryError, match='cannot be read as a gallery'):
         Store(tmp_path / 'noise')
+
+
+def test_files_without_a_face_go_with_their_person(tmp_path):
+    photos = tmp_path / 'photos'
+    world.folder_of(photos, people=3)
+    for who in (1, 2):
+        (photos / f'person-{who}' / 'blurred.jpg').write_bytes(b'no image')
+    gallery = tmp_path / 'gallery'
+    with Store(gallery, create=True) as opened:
+        enrolment.enroll_folder(opened, photos, ORACLE, people=True)
+    assert store.remove(gallery, {'person': 'person-1'}) == 3
+    assert b'person-1' not in on_disk(gallery)
+    with Store(gallery) as opened:
+        assert [path.split(b'/')[-2] for path in opened.problems()] == [b'person-2']
+    assert store.remove(gallery, {'photo': '*/person-2/*'}) == 3
+    assert b'person-2' not in on_disk(gallery)
+
+
+def test_a_reader_sees_one_moment(tmp_path):
+    gallery = enrolled(tmp_path)
+    with Store(gallery) as reader, Store(gallery) as writer:
+        with reader.reading():
+            before = reader.count()
+            writer.remove({'person': 'person-1'})
+            enrolment.enroll_bytes(writer, 'new', world.photo(9), ORACLE, store.Label())
+            assert reader.count() == before
+            assert len(reader.features()[0]) == before['entries']
+        assert reader.count()['entries'] == before['entries'] - 2
