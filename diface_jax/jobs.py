@@ -7,6 +7,7 @@ WORKDIR/training.json           written when training is done
 WORKDIR/evaluation.json         the results; evaluation_NAME.json on another data set
 WORKDIR/report.html             the results to read; report/ holds figures and their data
 WORKDIR/sweep.json              samplings measured on validation
+WORKDIR/calibration.json        what scores are worth, for searches in galleries
 WORKDIR/ablation.json           the ablation table; ablation/ holds its training runs
 """
 

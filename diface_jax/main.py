@@ -8,6 +8,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from diface_jax import jobs
+from diface_jax.gallery import commands
 
 _CONFIG = config_flags.DEFINE_config_file(
     'config', None, 'Settings, such as configs/celeba.py; change one with --config.name=value.'
@@ -16,11 +17,14 @@ _WORKDIR = flags.DEFINE_string('workdir', None, 'Where everything this run makes
 _MODE = flags.DEFINE_enum(
     'mode',
     'all',
-    jobs.MODES,
+    (*jobs.MODES, *commands.MODES),
     'What to do: prepare (photos and labels to embeddings and sentences), train, evaluate, report '
     '(a page of the results), or all four in order; sweep (what T~, K, guidance and eta cost and '
     'bring, on validation); ablate (what each part of DiFace brings: trains a model a row). What '
-    'is there already is not done again; what was interrupted goes on.',
+    'is there already is not done again; what was interrupted goes on. With a trained model, and '
+    'no --config: enroll (photographs into a gallery, or a gallery to a new model), search (faces '
+    'by a description), identify (people), verify (one photograph), delete, serve (a page in the '
+    'browser).',
 )
 _OVERWRITE = flags.DEFINE_bool(
     'overwrite', False, 'Replace what was made with other settings, instead of stopping.'
@@ -38,6 +42,8 @@ def main(argv: list[str]) -> None:
         lambda record: record.levelno > std_logging.INFO or 'diface_jax' in record.pathname
     )
     try:
+        if _MODE.value in commands.MODES:
+            sys.exit(commands.run(_MODE.value, _WORKDIR.value))
         jobs.run(_MODE.value, _CONFIG.value, pathlib.Path(_WORKDIR.value), _OVERWRITE.value)
     except (ImportError, OSError, ValueError, FloatingPointError) as error:
         logging.debug('what happened', exc_info=True)
@@ -48,7 +54,12 @@ def main(argv: list[str]) -> None:
 
 def cli() -> None:
     """The console script `diface`."""
-    flags.mark_flags_as_required(['config', 'workdir'])
+    flags.adopt_module_key_flags(commands)
+    flags.register_multi_flags_validator(
+        ['mode', 'config', 'workdir'],
+        lambda given: given['mode'] in commands.MODES or (given['config'] and given['workdir']),
+        '--config and --workdir must be given',
+    )
     app.run(main)
 
 

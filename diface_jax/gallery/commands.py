@@ -1,0 +1,224 @@
+"""The commands on a gallery: enroll, search, identify, verify, delete and serve."""
+
+import dataclasses
+import json
+import pathlib
+import sqlite3
+import sys
+from typing import TYPE_CHECKING, Any
+
+from absl import flags
+
+from diface_jax.gallery import answers, search, store, wording
+
+if TYPE_CHECKING:
+    from diface_jax.model import Model
+
+MODES = ('enroll', 'search', 'identify', 'verify', 'delete', 'serve')
+DONE, NO_MATCH = 0, 2  # exit codes; 1 is an error
+
+_GALLERY = flags.DEFINE_string('gallery', None, 'Where a gallery is kept; enroll makes it.')
+_PHOTOS = flags.DEFINE_string(
+    'photos', None, 'enroll: a folder of photographs, however deep, or one photograph.'
+)
+_PEOPLE = flags.DEFINE_bool(
+    'people', False, "enroll: a photo's folder is named after whom its largest face shows."
+)
+_TAG = flags.DEFINE_multi_string('tag', [], 'enroll: NAME=VALUE, said of all these photographs.')
+_EMBEDDINGS = flags.DEFINE_string(
+    'embeddings', None, 'enroll: embeddings of the same face encoder, as .npy, .npz or .parquet.'
+)
+_IDS = flags.DEFINE_string('ids', None, 'enroll: a text file with a line an id, for .npy.')
+_TEXT = flags.DEFINE_multi_string(
+    'text', [], 'search, identify, verify: a description; several are of the same person.'
+)
+_QUERIES = flags.DEFINE_string(
+    'queries', None, 'search: a text file with a description of another person on each line.'
+)
+_PHOTO = flags.DEFINE_string('photo', None, 'verify: the photograph.')
+_K = flags.DEFINE_integer('k', search.RESULTS, 'search, identify: how many results.')
+_WHERE = flags.DEFINE_multi_string(
+    'where',
+    [],
+    'search, identify, delete: NAME=PATTERN, only entries whose person, photo (path), name, entry '
+    '(number) or tag fits; * and ? stand for anything. Given several times, all must fit.',
+)
+_ENROLLED = flags.DEFINE_float(
+    'enrolled', search.ENROLLED, 'search: how likely the person is in the gallery, before looking.'
+)
+_FALSE_MATCHES = flags.DEFINE_float(
+    'false_matches',
+    search.FALSE_MATCHES,
+    'search: a match is expected by chance no more often than this in a gallery of this size.',
+)
+_PRIOR = flags.DEFINE_float('prior', 0.5, 'verify: how likely it is, before looking.')
+_JSON = flags.DEFINE_bool('json', False, 'Prints the answer as JSON (schema in README.md).')
+_SHEET = flags.DEFINE_string('sheet', None, 'search, identify: writes the faces found as a PNG.')
+_EVERYTHING = flags.DEFINE_bool('everything', False, 'delete: the whole gallery.')
+_PORT = flags.DEFINE_integer('port', 8080, 'serve: the port, on this machine alone.', 1, 65535)
+
+
+def run(mode: str, workdir: str | None) -> int:
+    """Runs a command with the flags of this module.
+
+    Args:
+      mode: one of MODES.
+      workdir: of the trained model; delete needs none.
+
+    Returns:
+      The exit code: DONE, or NO_MATCH where nothing passes.
+
+    Raises:
+      ValueError: a flag is missing or cannot be used; says which.
+    """
+    commands = {
+        'enroll': _enroll,
+        'search': _search,
+        'identify': _search,
+        'verify': _verify,
+        'serve': _serve,
+    }
+    try:
+        if mode == 'delete':
+            return _delete()
+        _need('workdir', workdir)
+        _check(mode)
+        # It brings JAX along, which a missing flag need not wait for.
+        from diface_jax import model
+
+        return commands[mode](mode, model.load(workdir))
+    except sqlite3.Error as error:  # such as a full disk; what was committed is whole
+        raise ValueError(f'{_GALLERY.value}: {error}') from error
+
+
+def _check(mode: str) -> None:
+    if mode != 'verify':
+        _need('gallery', _GALLERY.value)
+    else:
+        _need('photo', _PHOTO.value)
+    if mode in ('search', 'identify', 'verify') and bool(_TEXT.value) == bool(_QUERIES.value):
+        raise ValueError('give --text="..." (or, to search, --queries=FILE)')
+    if _QUERIES.value and mode != 'search':
+        raise ValueError('--queries goes with --mode=search')
+    if _PHOTOS.value and _EMBEDDINGS.value:
+        raise ValueError('give --photos or --embeddings, one after the other')
+    if mode in ('search', 'identify', 'verify') and not _QUERIES.value:
+        wording.checked(_TEXT.value)
+
+
+def _need(name: str, value: str | None) -> None:
+    if not value:
+        raise ValueError(f'--{name} is missing')
+
+
+def _enroll(_: str, model: 'Model') -> int:
+    if _EMBEDDINGS.value:
+        report = model.enroll_embeddings(_GALLERY.value, _EMBEDDINGS.value, _IDS.value)
+    elif _PHOTOS.value:
+        tags = search.named(_TAG.value)
+        report = model.enroll(_GALLERY.value, _PHOTOS.value, _PEOPLE.value, tags)
+    else:
+        refreshed = model.refresh(_GALLERY.value)
+        _print({'refreshed': refreshed}, f'{refreshed} entries brought to this model')
+        return DONE
+    _print(dataclasses.asdict(report), str(report))
+    return DONE
+
+
+def _search(mode: str, model: 'Model') -> int:
+    asked = {
+        'k': _K.value,
+        'where': search.named(_WHERE.value),
+        'enrolled': _ENROLLED.value,
+        'false_matches': _FALSE_MATCHES.value,
+    }
+    if _QUERIES.value:
+        lines = pathlib.Path(_QUERIES.value).read_text(encoding='utf-8').splitlines()
+        found = model.search_many(_GALLERY.value, [line for line in lines if line.strip()], **asked)
+    else:
+        verb = model.identify if mode == 'identify' else model.search
+        found = [verb(_GALLERY.value, _TEXT.value, **asked)]
+    for number, answer in enumerate(found):
+        _print(answer.to_json(), _told(answer))
+        if _SHEET.value:
+            # It draws with Pillow, which training need not have.
+            from diface_jax.gallery import sheet
+
+            path = pathlib.Path(_SHEET.value)
+            path = path.with_stem(f'{path.stem}-{number + 1}') if len(found) > 1 else path
+            sheet.write(answer, lambda entry: model.picture(_GALLERY.value, entry), path)
+    return _code(*found)
+
+
+def _verify(_: str, model: 'Model') -> int:
+    answer = model.verify(_PHOTO.value, _TEXT.value, _PRIOR.value)
+    lines = [f'{answer.decision}: {answer.photo}']
+    for face in answer.faces:
+        lines += [f'  face at {face.box}: {_numbers(face.scored)}', *_phrases(face.scored)]
+    _print(answer.to_json(), '\n'.join(lines))
+    return _code(answer)
+
+
+def _delete() -> int:
+    _need('gallery', _GALLERY.value)
+    gallery = pathlib.Path(_GALLERY.value)
+    if _EVERYTHING.value == bool(_WHERE.value):
+        raise ValueError('say what: --where=person=NAME, --where=photo=PATH, ..., or --everything')
+    if _EVERYTHING.value:
+        store.delete(gallery)
+        _print({'deleted': str(gallery)}, f'deleted the gallery {gallery}')
+        return DONE
+    gone = store.remove(gallery, search.named(_WHERE.value))
+    if not gone:
+        raise ValueError(f'nothing in {gallery} fits {", ".join(_WHERE.value)}')
+    _print({'removed': gone}, f'removed {gone} entries')
+    return DONE
+
+
+def _serve(_: str, model: 'Model') -> int:
+    from diface_jax.gallery import serve
+
+    serve.run(model, pathlib.Path(_GALLERY.value), _PORT.value)
+    return DONE
+
+
+def _code(*found: answers.SearchAnswer | answers.VerifyAnswer) -> int:
+    return DONE if any(one.decision == answers.MATCH for one in found) else NO_MATCH
+
+
+def _told(answer: answers.SearchAnswer) -> str:
+    """A search's answer as text."""
+    searched = answer.gallery['entries_searched']
+    lines = [f'{answer.decision} among {searched} faces: {" / ".join(answer.texts)}']
+    if not searched:
+        lines.append('the gallery is empty, or nothing in it fits --where')
+    if answer.decision == answers.NO_MATCH and answer.results:
+        lines.append('nothing passes; these are the nearest, to look at and no more:')
+    for found in answer.results:
+        entry, passes = found.entry, 'match' if found.scored.match else 'lead'
+        who = entry.person or entry.name or ''
+        lines.append(f'{found.rank:3} {passes} {who} {entry.photo or ""} (entry {entry.id})')
+        lines += [f'      {_numbers(found.scored)}', *_phrases(found.scored)]
+    if asked := answer.next_question:
+        choices = ', '.join(answer.say for answer in asked.answers)
+        lines.append(f'ask next: {asked.ask} ({choices}; {asked.gain_bits:.2f} bits)')
+    return '\n'.join(lines)
+
+
+def _numbers(scored: answers.Scored) -> str:
+    return (
+        f'probability {scored.probability:.1%}, score {scored.score:.3f}, log-likelihood ratio '
+        f'{scored.log_likelihood_ratio:+.2f}, '
+        f'{scored.expected_false_matches:.2g} expected by chance'
+    )
+
+
+def _phrases(scored: answers.Scored) -> list[str]:
+    return [f'      {"; ".join(f"{told.phrase} {told.nats:+.2f}" for told in scored.phrases)}']
+
+
+def _print(made: Any, text: str) -> None:
+    said = json.dumps(made) if _JSON.value else text
+    # A name or a text may hold what the terminal's encoding does not.
+    encoding = sys.stdout.encoding or 'utf-8'
+    print(said.encode(encoding, 'backslashreplace').decode(encoding))

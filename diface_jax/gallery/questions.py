@@ -1,0 +1,239 @@
+"""The next question for the witness: the one whose answer tells most about who it is.
+
+The candidates are the best of a search, each as likely as its score says. What a candidate would
+make the witness answer is what the model sees in the face: the odds of an answer are its share
+among people times the likelihood ratio of a sentence that says it. The gain of a question is the
+mutual information of its answer and the candidate, in bits.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.special import softmax, xlogy
+
+CANDIDATES = 50
+_WORTH = 0.001  # bits; less is not worth a question
+
+
+class Answer(NamedTuple):
+    """What the witness may say, a sentence of it, and the labels (name, value) that mean it."""
+
+    say: str
+    sentence: str
+    label: tuple[str, bool]
+
+
+class Question(NamedTuple):
+    """A question, its answers, and (parts of) words that tell that a text has answered it already.
+
+    Words of more than three letters count as beginnings.
+    """
+
+    ask: str
+    answers: tuple[Answer, ...]
+    words: str
+
+
+def _yes_no(ask: str, attribute: str, yes: str, no: str, words: str) -> Question:
+    answers = Answer('yes', yes, (attribute, True)), Answer('no', no, (attribute, False))
+    return Question(ask, answers, words)
+
+
+def _hair(colour: str, label: str) -> Answer:
+    return Answer(colour, f'A person with {colour} hair.', (label, True))
+
+
+QUESTIONS = (
+    Question(
+        'Is it a man or a woman?',
+        (Answer('a man', 'A man.', ('Male', True)), Answer('a woman', 'A woman.', ('Male', False))),
+        'man woman men women male female boy girl guy lady gentleman he she his her',
+    ),
+    Question(
+        'Is the person young or older?',
+        (
+            Answer('young', 'A young person.', ('Young', True)),
+            Answer('older', 'An older person.', ('Young', False)),
+        ),
+        'young old elder aged teen twent thirt fort fift sixt sevent middle-aged',
+    ),
+    Question(
+        'What colour is the hair?',
+        (
+            _hair('black', 'Black_Hair'),
+            _hair('brown', 'Brown_Hair'),
+            _hair('blond', 'Blond_Hair'),
+            _hair('gray', 'Gray_Hair'),
+        ),
+        'black brown blond gray grey brunette dark ginger red auburn bald silver',
+    ),
+    Question(
+        'Is the hair wavy or straight?',
+        (
+            Answer('wavy', 'A person with wavy hair.', ('Wavy_Hair', True)),
+            Answer('straight', 'A person with straight hair.', ('Straight_Hair', True)),
+        ),
+        'wav curl straight bald',
+    ),
+    _yes_no(
+        'Does the hair fall over the forehead (bangs)?',
+        *('Bangs', 'A person with bangs.', 'A person with the forehead free.', 'bangs fringe bald'),
+    ),
+    _yes_no(
+        'Is the hairline receding, or the head bald?',
+        *('Receding_Hairline', 'A person with a receding hairline.'),
+        *('A person with a full head of hair.', 'reced bald hairline'),
+    ),
+    _yes_no(
+        'Does the person wear glasses?',
+        *(
+            'Eyeglasses',
+            'A person with glasses.',
+            'A person without glasses.',
+            'glasses spectacles',
+        ),
+    ),
+    Question(
+        'Is there a beard?',
+        (
+            Answer('yes', 'A person with a beard.', ('No_Beard', False)),
+            Answer('no', 'A person without a beard.', ('No_Beard', True)),
+        ),
+        'beard shaven stubble goatee whisker woman lady girl she her',
+    ),
+    _yes_no(
+        'Is there a mustache?',
+        *('Mustache', 'A person with a mustache.', 'A person without a mustache.'),
+        'mustache moustache shaven woman lady girl she her',
+    ),
+    _yes_no(
+        'Are the eyebrows bushy?',
+        *('Bushy_Eyebrows', 'A person with bushy eyebrows.', 'A person with thin eyebrows.'),
+        'eyebrow brows',
+    ),
+    _yes_no(
+        'Are the eyebrows arched?',
+        *('Arched_Eyebrows', 'A person with arched eyebrows.', 'A person with flat eyebrows.'),
+        'eyebrow brows arched',
+    ),
+    _yes_no(
+        'Are there bags under the eyes?',
+        *('Bags_Under_Eyes', 'A person with bags under the eyes.'),
+        *('A person without bags under the eyes.', 'bags'),
+    ),
+    _yes_no(
+        'Are the eyes narrow?',
+        *('Narrow_Eyes', 'A person with narrow eyes.', 'A person with wide eyes.', 'narrow hooded'),
+    ),
+    _yes_no(
+        'Is the nose big?',
+        *('Big_Nose', 'A person with a big nose.', 'A person with a small nose.', 'nose'),
+    ),
+    _yes_no(
+        'Is the nose pointed?',
+        *('Pointy_Nose', 'A person with a pointy nose.', 'A person with a round nose.', 'nose'),
+    ),
+    _yes_no(
+        'Are the lips full?',
+        *('Big_Lips', 'A person with full lips.', 'A person with thin lips.', 'lips'),
+    ),
+    _yes_no(
+        'Are the cheekbones high?',
+        *('High_Cheekbones', 'A person with high cheekbones.'),
+        *('A person with flat cheekbones.', 'cheekbone'),
+    ),
+    _yes_no(
+        'Is the face oval?',
+        *('Oval_Face', 'A person with an oval face.', 'A person with a square face.'),
+        'oval jaw square round',
+    ),
+    _yes_no(
+        'Is the person heavy, with a double chin or full cheeks?',
+        *('Chubby', 'A chubby person.', 'A slim person.', 'chubby chin slim plump heavy thin fat'),
+    ),
+    _yes_no(
+        'Is the skin pale?',
+        *('Pale_Skin', 'A person with pale skin.', 'A person with dark skin.', 'skin pale tan'),
+    ),
+    _yes_no(
+        'Is there much make-up?',
+        *('Heavy_Makeup', 'A person with heavy makeup.', 'A person without makeup.'),
+        'make-up makeup lipstick mascara eyeliner',
+    ),
+)
+
+
+class Asked(NamedTuple):
+    """A question worth asking, with what may be answered, and the expected gain in bits."""
+
+    ask: str
+    answers: tuple[Answer, ...]
+    gain_bits: float
+
+    def to_json(self) -> dict[str, Any]:
+        """As the documented schema."""
+        answers = [{'say': answer.say, 'sentence': answer.sentence} for answer in self.answers]
+        return {'ask': self.ask, 'answers': answers, 'gain_bits': self.gain_bits}
+
+
+def next_question(
+    texts: Sequence[str],
+    llr_K: np.ndarray,
+    answer_llr_KxA: np.ndarray,
+    rates: Mapping[str, float],
+) -> Asked | None:
+    """The question with the largest expected gain that the texts have not answered yet.
+
+    Args:
+      texts: what the witness has said.
+      llr_K: log-likelihood ratios of the candidates, for all that was said.
+      answer_llr_KxA: those of every sentence of `sentences()`, alone.
+      rates: the share of people with each attribute.
+
+    Returns:
+      The question, or None where nothing is left to ask, or no two candidates to tell apart.
+    """
+    weight_K, found, start = softmax(llr_K), [], 0
+    for question in QUESTIONS:
+        some = slice(start, start := start + len(question.answers))
+        if not _said(texts, question.words):
+            log_odds_KxA = answer_llr_KxA[:, some] + np.log(_shares(question.answers, rates))
+            gain = information(weight_K, softmax(log_odds_KxA, axis=1))
+            found.append(Asked(question.ask, question.answers, gain))
+    best = max(found, key=lambda asked: asked.gain_bits, default=None)
+    return best if best and best.gain_bits >= _WORTH else None
+
+
+def sentences() -> list[str]:
+    """Every answer's sentence, question by question."""
+    return [answer.sentence for question in QUESTIONS for answer in question.answers]
+
+
+def information(weight_K: np.ndarray, answer_KxA: np.ndarray) -> float:
+    """Mutual information, in bits, of a candidate K and an answer A given it."""
+    overall_A = weight_K @ answer_KxA
+    return float(max(0.0, _entropy(overall_A) - weight_K @ _entropy(answer_KxA)))
+
+
+def _entropy(share_xA: np.ndarray) -> np.ndarray:
+    return -xlogy(share_xA, share_xA).sum(axis=-1) / np.log(2)
+
+
+def _shares(answers: Sequence[Answer], rates: Mapping[str, float]) -> np.ndarray:
+    """How often each answer is right; where that is not known, all alike."""
+    labels = [answer.label for answer in answers]
+    if any(name not in rates for name, _ in labels):
+        return np.full(len(answers), 1.0 / len(answers))
+    share_A = np.array([rates[name] if value else 1.0 - rates[name] for name, value in labels])
+    share_A = np.clip(share_A, 1e-3, None)
+    return share_A / share_A.sum()
+
+
+def _said(texts: Sequence[str], words: str) -> bool:
+    said = [word.strip('.,;:!?()"\'') for text in texts for word in text.lower().split()]
+    return any(
+        word == stem or (len(stem) > 3 and word.startswith(stem))
+        for word in said
+        for stem in words.split()
+    )

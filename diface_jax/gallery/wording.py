@@ -1,0 +1,70 @@
+"""A description taken apart: its phrases, and what it says without one of them."""
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+MAX_CHARACTERS = 2000  # the text encoder reads about 1,000 and passes over the rest
+NOBODY = 'a person'  # what a description without its subject is about
+
+# Phrases begin after punctuation, and after the words that add one thing to another.
+_BETWEEN = re.compile(
+    r'\s*[,;:.!?()]+(?:\s*(?:and|with|but)\b)?\s*'
+    r'|\s+(?:and|with|who|whose|but|plus|also|wearing|having|has|had)\s+',
+    re.IGNORECASE,
+)
+
+
+class Phrase(NamedTuple):
+    """A part of a text: the words before it that join it on, and itself."""
+
+    joint: str
+    words: str
+
+
+def checked(texts: str | Sequence[str]) -> list[str]:
+    """One or more sentences about one person, ready to be read.
+
+    Raises:
+      ValueError: there are none, or one is empty, far too long, or no text.
+    """
+    texts = [texts] if isinstance(texts, str) else list(texts)
+    if not texts:
+        raise ValueError('no description: give --text="..."')
+    for text in texts:
+        if not any(letter.isalnum() for letter in text):
+            raise ValueError('the description is empty: it holds no word')
+        if len(text) > MAX_CHARACTERS:
+            raise ValueError(
+                f'the description has {len(text):,} characters, and at most {MAX_CHARACTERS:,} are '
+                'taken: shorten it, or give it as several --text'
+            )
+        if not text.isprintable() and not all(c.isprintable() or c.isspace() for c in text):
+            raise ValueError('the description holds characters that are no text')
+    return [' '.join(text.split()) for text in texts]
+
+
+def phrases(text: str) -> list[Phrase]:
+    """The phrases of a text, in order: 'a man', 'a beard' of 'a man with a beard'."""
+    found, joint, start = [], '', 0
+    for between in [*_BETWEEN.finditer(text), None]:
+        end = between.start() if between else len(text)
+        words = text[start:end].strip()
+        if words:
+            found.append(Phrase(joint, words))
+            joint = ''
+        if between:
+            joint += between.group()
+            start = between.end()
+    return found
+
+
+def without(parts: Sequence[Phrase], left_out: int) -> str:
+    """The text that is left when one phrase is taken out."""
+    kept = list(parts)
+    gone = kept.pop(left_out)
+    if left_out == 0:
+        kept.insert(0, Phrase('', NOBODY))
+    elif left_out < len(kept):  # 'a man with a beard and a hat' becomes 'a man with a hat'
+        kept[left_out] = kept[left_out]._replace(joint=gone.joint)
+    return ''.join(part.joint + part.words for part in kept)

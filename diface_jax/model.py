@@ -1,0 +1,324 @@
+"""The user's verbs: a trained model that enrols photographs and finds people in them by words.
+
+`model = diface_jax.load('WORKDIR')`, then `model.enroll('GALLERY', 'PHOTOS')`, then
+`model.search('GALLERY', 'a young woman with wavy blond hair').results`.
+"""
+
+import functools
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from diface_jax import parallel
+from diface_jax.encoding import Encoding
+from diface_jax.gallery import embeddings, enrolment, questions
+from diface_jax.gallery.answers import Found, Scored, SearchAnswer, Told, VerifiedFace, VerifyAnswer
+from diface_jax.gallery.judgement import Judgement, judgement
+from diface_jax.gallery.query import Query, Texts, queries
+from diface_jax.gallery.search import Faces, Search
+from diface_jax.gallery.store import Entry, GalleryError, Label, Store
+from diface_jax.recognition.calibration import prior_of
+from diface_jax.training import trained
+
+Path = str | pathlib.Path
+
+
+class Model:
+    """A trained model. Get one from `load`.
+
+    Args:
+      encoding: photographs and sentences to features.
+      judge: makes what scores are judged by, when it is needed.
+    """
+
+    def __init__(self, encoding: Encoding, judge: Callable[[], Judgement]) -> None:
+        self._encoding, self._judge = encoding, judge
+        self._mesh = parallel.make_mesh()
+        self._galleries: dict[pathlib.Path, Faces] = {}
+
+    # --- enrolling ---
+
+    def enroll(
+        self,
+        gallery: Path,
+        photos: Path,
+        people: bool = False,
+        tags: Mapping[str, str] | None = None,
+    ) -> enrolment.Report:
+        """Enrols every face of every photo below a folder (or of one photo) in a gallery.
+
+        Args:
+          gallery: its folder; made when it is not there.
+          photos: the folder or file. What is enrolled already is passed over.
+          people: the folder a photo lies in is named after the person its largest face shows.
+          tags: said of all of them, for searches to filter by.
+
+        Returns:
+          What became of the files.
+
+        Raises:
+          FileNotFoundError: the photos are not there.
+          GalleryError: the gallery is of another model, or no gallery; says what to do.
+        """
+        photos = pathlib.Path(photos)
+        if not photos.exists():  # before a gallery is made
+            raise FileNotFoundError(f'no folder or file of photographs: {photos}')
+        with self._open(gallery, create=True) as store:
+            return enrolment.enroll_folder(store, photos, self._encoding, people, tags)
+
+    def enroll_bytes(
+        self, gallery: Path, name: str, data: bytes, label: Label | None = None
+    ) -> enrolment.Report:
+        """Enrols a photo by its bytes. Of the photo itself only the faces' chips are kept."""
+        with self._open(gallery, create=True) as store:
+            return enrolment.enroll_bytes(store, name, data, self._encoding, label or Label())
+
+    def enroll_embeddings(
+        self, gallery: Path, path: Path, ids: Path | None = None
+    ) -> enrolment.Report:
+        """Enrols raw embeddings of the same E from a file; see `gallery.embeddings.read`."""
+        ids = None if ids is None else pathlib.Path(ids)
+        found = embeddings.read(pathlib.Path(path), ids, self._encoding.width)
+        with self._open(gallery, create=True) as store:
+            return enrolment.enroll_embeddings(store, *found, self._encoding)
+
+    def refresh(self, gallery: Path) -> int:
+        """Brings a gallery to this model, from the embeddings it keeps; no photo is needed.
+
+        Returns:
+          How many entries it has.
+
+        Raises:
+          GalleryError: its embeddings are of another E.
+        """
+        with Store(pathlib.Path(gallery)) as store:
+            self._check_encoder(store)
+            entries = store.count()['entries']
+            with store.changing(), tqdm(total=entries, desc='refine', unit='face') as bar:
+                for done in store.replace_features(self._encoding.of_photos):
+                    bar.update(done)
+                self._bind(store)
+        return entries
+
+    # --- asking ---
+
+    def search(self, gallery: Path, texts: Texts, **asked: object) -> SearchAnswer:
+        """The faces of a gallery that fit a description best.
+
+        Args:
+          gallery: its folder.
+          texts: a sentence, or several about one person.
+          **asked: `k`, `where`, `enrolled` and `false_matches`, as in `gallery.search.Search`.
+
+        Returns:
+          The best, whether each passes, and why.
+
+        Raises:
+          GalleryError: the gallery is of another model, or no gallery; says what to do.
+          ValueError: an argument cannot be used.
+        """
+        return self.search_many(gallery, [texts], **asked)[0]
+
+    def search_many(
+        self, gallery: Path, described: Sequence[Texts], **asked: object
+    ) -> list[SearchAnswer]:
+        """`search` for several people, in one pass over the gallery."""
+        return self._search(pathlib.Path(gallery), described, Search(**asked))
+
+    def identify(self, gallery: Path, texts: Texts, **asked: object) -> SearchAnswer:
+        """The people of a gallery who fit a description best, each by their best face.
+
+        As `search`. An entry without a name is a person of its own.
+        """
+        return self._search(pathlib.Path(gallery), [texts], Search(**asked, people=True))[0]
+
+    def verify(self, photo: Path | bytes, texts: Texts, prior: float = 0.5) -> VerifyAnswer:
+        """Whether a photo shows the person described.
+
+        Args:
+          photo: a file, or its bytes.
+          texts: a sentence, or several about one person.
+          prior: the probability, before looking, that it does.
+
+        Raises:
+          OSError: the file cannot be read.
+          ValueError: it holds no face or is no photo, or the text cannot be read.
+        """
+        query = queries([texts], self._encoding.of_texts)[0]
+        name = '' if isinstance(photo, bytes) else str(photo)
+        faces = self._faces_of(photo, name or 'the photo')
+        f_NxF = self._encoding.of_photos(self._encoding.embed([chip for _, chip in faces]))
+        scored = self._scored(query, f_NxF, prior, searched=1, false_matches=1.0)
+        found = [VerifiedFace(box, one) for (box, _), one in zip(faces, scored, strict=True)]
+        found.sort(key=lambda face: -face.scored.score)
+        return VerifyAnswer(name, query.texts, prior, self._judgement.threshold, tuple(found))
+
+    def _faces_of(self, photo: Path | bytes, name: str) -> enrolment.FoundFaces:
+        try:
+            data = photo if isinstance(photo, bytes) else enrolment.read_photo(pathlib.Path(photo))
+        except ValueError as error:
+            raise ValueError(f'{name}: {error}') from error
+        faces, problem = enrolment.look(self._encoding.faces_of, data)
+        if problem:
+            raise ValueError(f'{name}: {problem}')
+        return faces
+
+    def picture(self, gallery: Path, entry: int) -> bytes | None:
+        """The small JPEG of an entry's face; None where there is none."""
+        with Store(pathlib.Path(gallery)) as store:
+            return store.picture(entry)
+
+    def count(self, gallery: Path) -> dict[str, int]:
+        """How many entries, people, photos and files a gallery has; made when it is not there."""
+        with self._open(gallery, create=True) as store:
+            return store.count()
+
+    # --- answering ---
+
+    def _search(
+        self, gallery: pathlib.Path, described: Sequence[Texts], search: Search
+    ) -> list[SearchAnswer]:
+        asked = queries(described, self._encoding.of_texts)
+        if not asked:
+            return []
+        with self._open(gallery) as store, store.reading():
+            faces = self._faces(store)
+            allowed_G = faces.allowed(store, search)
+            f_QxF = np.stack([query.f_F for query in asked])
+            best = faces.best(f_QxF, search, allowed_G, least=questions.CANDIDATES)
+            about = {'path': str(gallery), **store.count(), **faces.searched(allowed_G)}
+            answers = []
+            for query, row_K in zip(asked, best, strict=True):
+                entries = store.entries(faces.id_G[row_K[: search.k]].tolist())
+                answers.append(self._answer(query, faces.f_GxF[row_K], entries, about, search))
+        return answers
+
+    def _answer(
+        self,
+        query: Query,
+        f_KxF: np.ndarray,
+        entries: Sequence[Entry],
+        about: Mapping[str, Any],
+        search: Search,
+    ) -> SearchAnswer:
+        """What the best, by features and entries, amount to."""
+        people = about['people_searched']
+        prior = prior_of(people, search.enrolled) if people else None
+        searched, allowed = about['entries_searched'], search.false_matches
+        scored = self._scored(query, f_KxF[: search.k], prior, searched, allowed) if people else []
+        ranked = enumerate(zip(entries, scored, strict=True), 1)
+        return SearchAnswer(
+            mode='identify' if search.people else 'search',
+            texts=query.texts,
+            gallery=dict(about),
+            where=dict(search.where),
+            prior=prior,
+            threshold=self._judgement.threshold,
+            false_matches=search.false_matches,
+            results=tuple(Found(rank, entry, one) for rank, (entry, one) in ranked),
+            next_question=self._next_question(query, f_KxF[: questions.CANDIDATES]),
+        )
+
+    def _scored(
+        self,
+        query: Query,
+        f_KxF: np.ndarray,
+        prior: float,
+        searched: int,
+        false_matches: float,
+    ) -> list[Scored]:
+        """How faces fare against a description."""
+        calibration, threshold = self._judgement.calibration, self._judgement.threshold
+        score_K = _dot(f_KxF, query.f_F)
+        chance_K = calibration.false_matches(score_K, searched)
+        llr_K = calibration.llr(score_K)
+        fall_KxP = llr_K[:, None] - calibration.llr(_dot(f_KxF, query.without_PxF.T))
+        columns = (
+            score_K.tolist(),
+            llr_K.tolist(),
+            calibration.probability(score_K, prior).tolist(),
+            chance_K.tolist(),
+            ((score_K >= threshold) & (chance_K <= false_matches)).tolist(),
+            [tuple(map(Told, query.phrases, fall_P)) for fall_P in fall_KxP.tolist()],
+        )
+        return [Scored(*row) for row in zip(*columns, strict=True)]
+
+    def _next_question(self, query: Query, f_KxF: np.ndarray) -> questions.Asked | None:
+        if len(f_KxF) < 2:
+            return None
+        llr, rates = self._judgement.calibration.llr, self._judgement.rates
+        answer_llr_KxA = llr(_dot(f_KxF, self._answers_AxF.T))
+        return questions.next_question(
+            query.texts, llr(_dot(f_KxF, query.f_F)), answer_llr_KxA, rates
+        )
+
+    # --- what is made once ---
+
+    @functools.cached_property
+    def _judgement(self) -> Judgement:
+        return self._judge()
+
+    @functools.cached_property
+    def _answers_AxF(self) -> np.ndarray:
+        return self._encoding.of_texts(questions.sentences())
+
+    def _faces(self, store: Store) -> Faces:
+        """The gallery in memory; read again when it has changed."""
+        known = self._galleries.get(store.folder)
+        if known is None or known.state != store.state():
+            known = self._galleries[store.folder] = Faces.read(store, self._mesh)
+        return known
+
+    def _open(self, gallery: Path, create: bool = False) -> Store:
+        """A gallery of this model."""
+        store = Store(pathlib.Path(gallery), create)
+        try:
+            if create and not store.made_with():
+                with store.changing():
+                    self._bind(store)
+            self._check_encoder(store)
+            if store.made_with()['model'] != self._encoding.model:
+                raise GalleryError(
+                    f'{gallery} was made with another model. Its embeddings are kept, so it can be '
+                    'brought to this one without its photographs: --mode=enroll --workdir=WORKDIR '
+                    f'--gallery={gallery}, with no --photos'
+                )
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    def _check_encoder(self, store: Store) -> None:
+        made_with = store.made_with().get('face_encoder')
+        if made_with is None:
+            raise GalleryError(f'{store.folder} is empty: enrol photographs with --photos=FOLDER')
+        if made_with != self._encoding.face_encoder:
+            raise GalleryError(
+                f'{store.folder} holds embeddings of another face encoder ({made_with}, not '
+                f'{self._encoding.face_encoder}): enrol its photographs in a new gallery, with '
+                '--mode=enroll --gallery=NEW --photos=FOLDER'
+            )
+
+    def _bind(self, store: Store) -> None:
+        store.bind(face_encoder=self._encoding.face_encoder, model=self._encoding.model)
+
+
+def load(workdir: Path) -> Model:
+    """The trained model of a workdir, with its encoders.
+
+    Raises:
+      FileNotFoundError: no model was trained there, or an encoder is not installed.
+      ValueError: the encoders that are installed are not those it was trained with.
+    """
+    workdir = pathlib.Path(workdir)
+    model = trained.load(workdir)
+    encoding = Encoding(model)
+    return Model(encoding, lambda: judgement(encoding, model.thresholds, workdir))
+
+
+def _dot(f_KxF: np.ndarray, f_FxA: np.ndarray) -> np.ndarray:
+    """In float64, as a search scores."""
+    return f_KxF.astype(np.float64) @ f_FxA.astype(np.float64)

@@ -1,0 +1,32 @@
+"""The command line, run in this process with an oracle for its model."""
+
+import pytest
+from absl import flags, logging
+from absl.testing import flagsaver
+
+from diface_jax import main
+from diface_jax import model as models
+from tests.gallery import world
+
+
+@pytest.fixture
+def model():
+    return world.model()
+
+
+@pytest.fixture
+def command(model, monkeypatch, capsys):
+    """Runs a mode; returns the exit code, and what it said: on stdout, and why it stopped."""
+    monkeypatch.setattr(models, 'load', lambda workdir: model)
+    monkeypatch.setattr(logging.get_absl_logger(), 'filters', [])
+
+    def run(mode, *arguments):
+        with flagsaver.flagsaver():
+            flags.FLAGS(['diface', f'--mode={mode}', '--workdir=any', *arguments])
+            with pytest.raises(SystemExit) as stopped:
+                main.main(['diface'])
+        said = capsys.readouterr().out
+        code = stopped.value.code
+        return (1, code) if isinstance(code, str) else (code, said)
+
+    return run

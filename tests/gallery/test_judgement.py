@@ -1,0 +1,78 @@
+"""How scores are judged: from validation pairs that are told apart rightly, once a model."""
+
+import json
+
+import numpy as np
+import pytest
+
+from diface_jax.gallery import judgement
+from diface_jax.recognition.baselines import Features
+from tests import population
+
+
+class Encoding:
+    """Features that tell of the person, of the population's validation split."""
+
+    def __init__(self, model='first'):
+        self.model, self.asked = model, 0
+
+    def validation(self, workdir):
+        self.asked += 1
+        data = population.prepared()
+        split = data.splits['validation']
+        rng = np.random.default_rng(0)
+        place = rng.standard_normal((split.identity_N.max() + 1, 16))
+        photo_NxF = place[split.identity_N] + rng.standard_normal((len(split.identity_N), 16))
+        text_TxF = photo_NxF[split.photo_T] + rng.standard_normal((len(split.photo_T), 16))
+        return data, Features(text_TxF / 16, photo_NxF), np.arange(len(split.photo_T))
+
+
+THRESHOLDS = {'grammar-100/cross/random': 0.2, 'human/cross/random': 0.3, 'human/same/random': 9}
+
+
+def test_pairs_are_of_other_photos_and_of_everybody_else():
+    data, features, texts = Encoding().validation(None)
+    genuine, impostor = judgement.cross_scores(features, data, texts)
+    split = data.splits['validation']
+    expected = {True: [], False: []}
+    for text in texts:
+        for photo in range(len(split.identity_N)):
+            described = split.photo_T[text]
+            if photo != described:
+                same = split.identity_N[photo] == split.identity_N[described]
+                score = features.text_TxF[text] @ features.photo_NxF[photo]
+                expected[bool(same)].append(score)
+    np.testing.assert_allclose(np.sort(genuine), np.sort(expected[True]))
+    np.testing.assert_allclose(np.sort(impostor), np.sort(expected[False]))
+
+
+def test_free_hand_sentences_are_judged_by_where_there_are_enough(monkeypatch):
+    data, _, texts = Encoding().validation(None)
+    human = data.splits['validation'].texts('human')
+    monkeypatch.setattr(judgement, '_ENOUGH', len(human))
+    assert judgement.texts_to_judge_by(data, texts).tolist() == human.tolist()
+    monkeypatch.setattr(judgement, '_ENOUGH', len(human) + 1)
+    assert judgement.texts_to_judge_by(data, texts).tolist() == texts.tolist()
+
+
+def test_made_once_a_model_and_kept(tmp_path):
+    first = Encoding()
+    made = judgement.judgement(first, THRESHOLDS, tmp_path)
+    again = judgement.judgement(first, THRESHOLDS, tmp_path)
+    assert first.asked == 1
+    assert json.dumps(again.calibration.to_json()) == json.dumps(made.calibration.to_json())
+    assert made.threshold == 0.3
+    other = Encoding('second')
+    judgement.judgement(other, THRESHOLDS, tmp_path)
+    assert other.asked == 1
+    assert json.loads((tmp_path / judgement.FILE).read_text())['model'] == 'second'
+
+
+def test_rates_are_shares_of_the_labels(tmp_path):
+    rates = judgement.judgement(Encoding(), THRESHOLDS, tmp_path).rates
+    label_NxA = population.prepared().splits['validation'].label_NxA
+    assert rates == pytest.approx(dict(zip(population.ATTRIBUTES, label_NxA.mean(0), strict=True)))
+
+
+def test_threshold_without_free_hand_sentences():
+    assert judgement.cross_threshold({'a/same/random': 1.0, 'a/cross/random': 2.0}) == 2.0

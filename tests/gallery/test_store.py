@@ -1,0 +1,201 @@
+"""The store: what is removed is gone from the disk, and it is for its owner alone."""
+
+import shutil
+import sqlite3
+import stat
+
+import numpy as np
+import pytest
+
+from diface_jax.gallery import enrolment, store
+from diface_jax.gallery.store import GalleryError, Store
+from tests.gallery import world
+
+ORACLE = world.Oracle()
+
+
+def enrolled(tmp_path, **options):
+    world.folder_of(tmp_path / 'photos', **options)
+    with Store(tmp_path / 'gallery', create=True) as gallery:
+        enrolment.enroll_folder(gallery, tmp_path / 'photos', ORACLE, people=True)
+    return tmp_path / 'gallery'
+
+
+def on_disk(folder):
+    return b''.join(path.read_bytes() for path in sorted(folder.iterdir()))
+
+
+def test_removal_deletes_the_bytes(tmp_path):
+    gallery = enrolled(tmp_path, people=12, photos=12)
+    gone = [world.embedding(4, noise) for noise in range(12)]
+    kept = [world.embedding(5, noise) for noise in range(12)]
+    before = on_disk(gallery)
+    assert all(one.tobytes() in before for one in (*gone, *kept))
+    with Store(gallery) as opened:
+        pictures = [opened.picture(number) for number in opened.where({'person': 'person-4'})]
+        features = ORACLE.of_photos(np.array(gone))
+    hashes = [store.sha256(world.photo(4, noise=noise)) for noise in range(12)]
+    assert store.remove(gallery, {'person': 'person-4'}) == 12
+    after = on_disk(gallery)
+    for trace in (*map(np.ndarray.tobytes, gone), *map(np.ndarray.tobytes, features), *hashes):
+        assert trace not in after
+    # Faces of one colour have pictures alike; those of nobody else may be left.
+    assert not any(picture in after for picture in pictures)
+    assert b'person-4' not in after
+    assert all(one.tobytes() in after for one in kept)
+
+
+def test_removing_one_face_keeps_the_others_of_its_photo(tmp_path):
+    (tmp_path / 'photos').mkdir()
+    (tmp_path / 'photos' / 'two.png').write_bytes(world.photo(1, 2))
+    gallery = tmp_path / 'gallery'
+    with Store(gallery, create=True) as opened:
+        enrolment.enroll_folder(opened, tmp_path / 'photos', ORACLE)
+        first, second = opened.where({})
+    assert store.remove(gallery, {'entry': str(first)}) == 1
+    with Store(gallery) as opened:
+        assert opened.where({}).tolist() == [second]
+        assert enrolment.enroll_folder(opened, tmp_path / 'photos', ORACLE).unchanged == 1
+    assert store.remove(gallery, {'photo': '*/two.png'}) == 1
+    with Store(gallery) as opened:
+        assert opened.count() == {'entries': 0, 'people': 0, 'photos': 0, 'files': 0}
+
+
+def test_a_reader_that_keeps_bytes_alive_is_reported(tmp_path, monkeypatch):
+    monkeypatch.setattr(store, '_BUSY_SECONDS', 0.1)
+    gallery = enrolled(tmp_path)
+    with Store(gallery) as reader:
+        reader._database.execute('BEGIN')
+        reader.count()
+        with pytest.raises(GalleryError, match='another program has the gallery open'):
+            store.remove(gallery, {'person': 'person-1'})
+
+
+def test_numbers_are_never_used_again(tmp_path):
+    gallery = enrolled(tmp_path)
+    with Store(gallery) as opened:
+        last = int(opened.where({}).max())
+        opened.remove({'entry': str(last)})
+        enrolment.enroll_bytes(opened, 'new', world.photo(9), ORACLE, store.Label())
+        assert opened.where({}).max() > last
+
+
+def test_owner_only_and_one_file(tmp_path):
+    gallery = enrolled(tmp_path)
+    with Store(gallery) as opened:
+        opened.count()
+        enrolment.enroll_bytes(opened, 'new', world.photo(9), ORACLE, store.Label())
+        assert len(list(gallery.iterdir())) == 3
+        for path in (gallery, *gallery.iterdir()):
+            assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0
+    assert [path.name for path in gallery.iterdir()] == [store.FILE]
+
+
+def test_a_copied_folder_is_the_same_gallery(tmp_path):
+    gallery = enrolled(tmp_path)
+    shutil.copytree(gallery, tmp_path / 'copy')
+    with Store(gallery) as one, Store(tmp_path / 'copy') as other:
+        assert world.contents(one) == world.contents(other)
+
+
+def test_a_failed_change_changes_nothing(tmp_path):
+    gallery = enrolled(tmp_path)
+    with Store(gallery) as opened:
+        before = world.contents(opened)
+        face = store.Face(None, None, np.ones(3), np.ones(3))
+
+        def fail():
+            with opened.changing():
+                opened.add_embedding('x', face, store.Label())
+                raise KeyError
+
+        with pytest.raises(KeyError):
+            fail()
+        assert world.contents(opened) == before
+
+
+def test_the_state_changes_with_every_change_and_only_then(tmp_path):
+    gallery = enrolled(tmp_path)
+    with Store(gallery) as opened, Store(gallery) as other:
+        states = {opened.state()}
+        assert enrolment.enroll_folder(opened, tmp_path / 'photos', ORACLE).photos == 0
+        states.add(opened.state())
+        assert len(states) == 1
+        other.remove({'person': 'person-1'})
+        states.add(opened.state())
+        assert len(states) == 2
+
+
+def test_features_are_in_the_order_of_numbers_and_people_are_counted(tmp_path):
+    gallery = enrolled(tmp_path, people=3, photos=2)
+    with Store(gallery) as opened:
+        enrolment.enroll_bytes(opened, 'nobody', world.photo(9), ORACLE, store.Label())
+        enrolment.enroll_bytes(opened, 'nobody too', world.photo(8), ORACLE, store.Label())
+        id_G, f_GxF, person_G = opened.features()
+        assert person_G.tolist() == [0, 0, 1, 1, 2, 2, 3, 4]
+        assert opened.count()['people'] == 5
+    assert (np.diff(id_G) > 0).all()
+    expected = [world.embedding(who, noise) for who in range(3) for noise in range(2)]
+    assert np.array_equal(f_GxF[:6], ORACLE.of_photos(np.array(expected)))
+
+
+def test_whole_gallery_deleted_and_nothing_else(tmp_path):
+    gallery = enrolled(tmp_path)
+    (gallery / 'letter.txt').write_text('mine')
+    store.delete(gallery)
+    assert [path.name for path in gallery.iterdir()] == ['letter.txt']
+    (gallery / 'letter.txt').unlink()
+    enrolled(tmp_path / 'again')
+    store.delete(tmp_path / 'again' / 'gallery')
+    assert not (tmp_path / 'again' / 'gallery').exists()
+    with pytest.raises(GalleryError, match='no gallery'):
+        store.delete(gallery)
+
+
+def test_what_is_no_gallery_is_left_alone(tmp_path):
+    (tmp_path / 'full').mkdir()
+    (tmp_path / 'full' / 'thesis.tex').write_text('long')
+    with pytest.raises(GalleryError, match='is not a gallery'):
+        Store(tmp_path / 'full', create=True)
+    with pytest.raises(GalleryError, match='make one with --mode=enroll'):
+        Store(tmp_path / 'none')
+    other = tmp_path / 'other'
+    other.mkdir()
+    with sqlite3.connect(other / store.FILE) as database:
+        database.execute('CREATE TABLE song (name)')
+    before = (other / store.FILE).read_bytes()
+    with pytest.raises(GalleryError, match='is not a gallery that this version reads'):
+        Store(other)
+    assert (other / store.FILE).read_bytes() == before
+    (tmp_path / 'noise').mkdir()
+    (tmp_path / 'noise' / store.FILE).write_bytes(b'no database at all, but long enough' * 100)
+    with pytest.raises(GalleryError, match='cannot be read as a gallery'):
+        Store(tmp_path / 'noise')
+
+
+def test_files_without_a_face_go_with_their_person(tmp_path):
+    photos = tmp_path / 'photos'
+    world.folder_of(photos, people=3)
+    for who in (1, 2):
+        (photos / f'person-{who}' / 'blurred.jpg').write_bytes(b'no image')
+    gallery = tmp_path / 'gallery'
+    with Store(gallery, create=True) as opened:
+        enrolment.enroll_folder(opened, photos, ORACLE, people=True)
+    assert store.remove(gallery, {'person': 'person-1'}) == 3
+    assert b'person-1' not in on_disk(gallery)
+    with Store(gallery) as opened:
+        assert [path.split(b'/')[-2] for path in opened.problems()] == [b'person-2']
+    assert store.remove(gallery, {'photo': '*/person-2/*'}) == 3
+    assert b'person-2' not in on_disk(gallery)
+
+
+def test_a_reader_sees_one_moment(tmp_path):
+    gallery = enrolled(tmp_path)
+    with Store(gallery) as reader, Store(gallery) as writer:
+        with reader.reading():
+            before = reader.count()
+            writer.remove({'person': 'person-1'})
+            enrolment.enroll_bytes(writer, 'new', world.photo(9), ORACLE, store.Label())
+            assert reader.count() == before
+            assert len(reader.features()[0]) == before['entries']
+        assert reader.count()['entries'] == before['entries'] - 2

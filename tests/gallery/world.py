@@ -1,0 +1,111 @@
+"""A world where everything about faces is known: an oracle in place of E and the model.
+
+A photo is tiles of one colour in a row, each a face of the person of that colour. It is decoded for
+real. JAX is not needed, so that a process of its own starts quickly.
+"""
+
+import io
+
+import numpy as np
+from PIL import Image
+
+from diface_jax.encoders.face import align
+
+TILE, WIDTH = 8, 32
+# Persons' directions, far from each other; a face of one lies near theirs.
+_WHO_PxD = np.linalg.qr(np.random.default_rng(0).standard_normal((WIDTH, WIDTH)))[0]
+RATES = {'Male': 0.4, 'Young': 0.8, 'Eyeglasses': 0.1}
+
+
+def photo(*people, noise=0, form='PNG', **options):
+    """An encoded photo of these people, numbers below WIDTH; another noise is another photo."""
+    tiles = [np.full((TILE, TILE, 3), (8 * who, 200, 8 * noise), np.uint8) for who in people]
+    data = io.BytesIO()
+    options = {'lossless': True, **options} if form == 'WEBP' else options
+    Image.fromarray(np.concatenate(tiles, axis=1)).save(data, form, **options)
+    return data.getvalue()
+
+
+def faces_of(data):
+    """Tiles from the left, each with its box and its pixels."""
+    image = align.decode(data)
+    if image.shape[0] != TILE or image.shape[1] % TILE:
+        raise ValueError('no face found')
+    boxes = [(x, 0, x + TILE - 1, TILE - 1) for x in range(0, image.shape[1], TILE)]
+    return [(box, image[:, box[0] : box[2] + 1]) for box in boxes]
+
+
+def embedding(who, noise=0):
+    """What the oracle's E makes of a face."""
+    near = _WHO_PxD[who] + 0.01 * np.random.default_rng((who, noise)).standard_normal(WIDTH)
+    return (3.0 * near).astype(np.float32)
+
+
+class Oracle:
+    """Knows every face, and a description that names its person ('person 7').
+
+    It sees glasses on every other person, and nothing else of what questions ask for.
+    """
+
+    faces_of = staticmethod(faces_of)
+    face_encoder = {'name': 'oracle', 'sha256': '00', 'alignment': 1, 'width': WIDTH}  # noqa: RUF012
+    width = WIDTH
+
+    def __init__(self, model='first', sign=1.0):
+        self.model, self._sign = model, np.float32(sign)
+
+    def embed(self, chips):
+        colours = [chip.reshape(-1, 3).mean(axis=0).round().astype(int) // 8 for chip in chips]
+        made = [embedding(red, blue) for red, _, blue in colours]
+        return np.array(made, np.float32).reshape(-1, WIDTH)
+
+    def of_photos(self, embedding_NxD):
+        length_Nx1 = np.linalg.norm(embedding_NxD, axis=1, keepdims=True)
+        return self._sign * embedding_NxD / length_Nx1
+
+    def of_texts(self, sentences):
+        f_TxF = np.full((len(sentences), WIDTH), 0.01)
+        for f_F, sentence in zip(f_TxF, sentences, strict=True):
+            if 'glasses' in sentence:
+                f_F += _WHO_PxD['without' in sentence :: 2].sum(axis=0)
+            for word in sentence.replace(',', ' ').replace('.', ' ').split():
+                if word.isdigit():
+                    f_F += _WHO_PxD[int(word)]
+        return (self._sign * f_TxF / np.linalg.norm(f_TxF, axis=1, keepdims=True)).astype(
+            np.float32
+        )
+
+
+def judge():
+    """As if genuine pairs scored about 0.8 and impostors 0."""
+    # Imported here: they bring JAX along.
+    from diface_jax.gallery.judgement import Judgement
+    from diface_jax.recognition.calibration import Calibration
+
+    share = (np.arange(2000) + 0.5) / 2000
+    genuine = 0.8 + 0.25 * (2 * share[::10] - 1)
+    return Judgement(Calibration.fit(genuine, 0.6 * (2 * share - 1)), 0.5, RATES)
+
+
+def model(oracle=None):
+    """The user's verbs over an oracle."""
+    from diface_jax.model import Model
+
+    return Model(oracle or Oracle(), judge)
+
+
+def folder_of(root, people=6, photos=3):
+    """A folder a person with a few photographs each; returns the files."""
+    files = []
+    for who in range(people):
+        (root / f'person-{who}').mkdir(parents=True)
+        for number in range(photos):
+            files.append(root / f'person-{who}' / f'{number}.png')
+            files[-1].write_bytes(photo(who, noise=number))
+    return files
+
+
+def contents(store):
+    """All that is in a gallery, as comparable values."""
+    tables = ('about', 'photo', 'file', 'entry')
+    return {name: store._rows(f'SELECT * FROM {name} ORDER BY 1') for name in tables}

@@ -1,0 +1,107 @@
+"""Where a gallery meets the encoders and the model: the real encoders, an untrained model."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from diface_jax import encoding, parallel, stages
+from diface_jax import model as models
+from diface_jax.encoders.face import align, dlib_resnet
+from diface_jax.encoders.text import bert
+from diface_jax.gallery import store
+from diface_jax.models.normalise import Normalisation
+from diface_jax.training import state as states
+from diface_jax.training.trained import Trained
+from tests import tiny
+from tests.gallery import world
+
+pytest.importorskip('dlib', reason="needs pip install 'diface_jax[faces]'")
+
+TEXTS = ['a man with a beard', 'a young woman', 'a person']
+
+
+@pytest.fixture(scope='module')
+def trained():
+    config = tiny.config()
+    sizes = states.Sizes(dlib_resnet.WIDTH, 384, 4)
+    face = {'name': dlib_resnet.NAME, 'sha256': dlib_resnet.SHA256, 'alignment': align.VERSION}
+    return Trained(
+        step=1,
+        model=states.model_of(config, sizes),
+        params=states.born(config, sizes, parallel.replicated(parallel.make_mesh())).average,
+        normalise=Normalisation(np.full(dlib_resnet.WIDTH, 0.01, np.float32)),
+        thresholds={'human/cross/random': 0.3},
+        encoders={
+            'face': {**face, 'width': dlib_resnet.WIDTH},
+            'text': {'name': bert.MODEL, 'sha256': bert.MODEL_SHA256, 'width': 384},
+        },
+        settings=stages.plain(config.to_dict()),
+    )
+
+
+@pytest.fixture(scope='module')
+def encoded(trained):
+    return encoding.Encoding(trained)
+
+
+def test_a_text_is_the_same_whatever_stands_beside_it(encoded):
+    together = encoded.of_texts(TEXTS)
+    assert np.allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
+    for text, f_F in zip(TEXTS, together, strict=True):
+        np.testing.assert_allclose(encoded.of_texts([text])[0], f_F, atol=1e-6)
+    np.testing.assert_allclose(encoded.of_texts(TEXTS[::-1])[::-1], together, atol=1e-6)
+    assert np.abs(together[0] - together[1]).max() > 1e-3
+
+
+def test_faces_become_unit_features(encoded):
+    rng = np.random.default_rng(0)
+    chips = list(rng.integers(0, 255, (3, 150, 150, 3), np.uint8))
+    embedding_NxD = encoded.embed(chips)
+    assert embedding_NxD.shape == (3, encoded.width)
+    assert encoded.embed([]).shape == (0, encoded.width)
+    f_NxF = encoded.of_photos(embedding_NxD)
+    assert np.allclose(np.linalg.norm(f_NxF, axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(encoded.of_photos(embedding_NxD[1:2]), f_NxF[1:2], atol=1e-6)
+
+
+def test_another_model_has_another_name(trained, encoded):
+    assert encoding.Encoding(trained).model == encoded.model
+    for change in (
+        {'params': jax.tree.map(lambda leaf: leaf * 1.001, trained.params)},
+        {'normalise': Normalisation(trained.normalise.mean_D + 1e-4)},
+    ):
+        assert encoding.Encoding(dataclasses.replace(trained, **change)).model != encoded.model
+
+
+def test_other_encoders_than_it_was_trained_with_are_refused(trained):
+    for side in ('face', 'text'):
+        made_with = {**trained.encoders, side: {**trained.encoders[side], 'sha256': '00'}}
+        with pytest.raises(stages.SettingsDifferError, match='sha256'):
+            encoding.Encoding(dataclasses.replace(trained, encoders=made_with)).of_texts(['a man'])
+
+
+def test_real_photographs(shared, encoded, tmp_path):
+    """Enrolled, and every one found again by what is said of its own face."""
+    photos = sorted((shared / 'data/photos').iterdir())[:3]
+    model, gallery = models.Model(encoded, world.judge), tmp_path / 'gallery'
+    for folder in photos:
+        model.enroll(gallery, next(folder.iterdir()), people=True)
+    with store.Store(gallery) as opened:
+        entries = opened.entries(opened.where({}).tolist())
+        id_G, f_GxF, _ = opened.features()
+        assert all(opened.picture(number)[:2] == b'\xff\xd8' for number in id_G)
+    assert {entry.person for entry in entries} >= {folder.name for folder in photos}
+    encoded_by_itself = encoded.of_photos(encoded.embed([chip_of(entries[0].photo)]))
+    np.testing.assert_allclose(f_GxF[0], encoded_by_itself[0], atol=1e-5)
+    answer = model.search(gallery, 'a man with a beard', k=len(entries))
+    assert sorted(found.entry.id for found in answer.results) == id_G.tolist()
+    f_F = encoded.of_texts(['a man with a beard'])[0]
+    expected = id_G[np.argsort(-(f_GxF.astype(float) @ f_F.astype(float)), kind='stable')]
+    assert [found.entry.id for found in answer.results] == expected.tolist()
+
+
+def chip_of(photo):
+    with open(photo, 'rb') as file:
+        return align.every_face(file.read())[0][1]
