@@ -32,12 +32,12 @@ def get_config() -> ml_collections.ConfigDict:
     config.captions.whole = 3
     config.captions.partial = 2
     # Shares said, a sentence each, of a validation or test photo: a track each. Choices go by the
-    # first.
+    # first, and by the free-hand sentences.
     config.captions.said = (1.0, 0.5, 0.25)
 
     config.model = ml_collections.ConfigDict()
-    config.model.score = {'width': 256, 'depth': 3, 'dropout': 0.2, 'prediction': 'x0'}
-    config.model.refine = {'feature_dim': 128, 'width': 256, 'dropout': 0.3}
+    config.model.score = {'width': 256, 'depth': 3, 'dropout': 0.3, 'prediction': 'x0'}
+    config.model.refine = {'feature_dim': 128, 'width': 256, 'dropout': 0.5}
     config.model.refine_photos = True  # R on both sides; False matches R of the text with x0 itself
 
     config.diffusion = ml_collections.ConfigDict()
@@ -50,7 +50,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.contrast.num_steps = 1  # DDIM steps by which the refinement loss recovers x0
     config.contrast.temperature = 0.07  # at the start; it is learned
     config.contrast.own_weight = 8.0  # of the described photo; another of the person counts 1
-    config.contrast.embedding_noise = 0.3  # on photos, in standard deviations of x0
+    config.contrast.embedding_noise = 0.5  # on photos, in standard deviations of x0
 
     # A margin head beside the contrast: none, cosface or arcface.
     config.margin = {'kind': 'none', 'margin': 0.2, 'scale': 16.0, 'weight': 0.1}
@@ -83,8 +83,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.evaluate.towers = {
         'width': 256,
         'feature_dim': 128,
-        'dropout': 0.3,
-        'embedding_noise': 0.3,
+        'dropout': 0.5,
+        'embedding_noise': 0.5,
         'temperature': 0.07,
         'own_weight': 8.0,
         'learning_rate': 1e-3,

@@ -21,6 +21,7 @@ from diface_jax import parallel, stages
 from diface_jax.data.prepared import Prepared, Split
 from diface_jax.data.vae_latents import vae_latents
 from diface_jax.diffusion.likelihood import Levels
+from diface_jax.encoders.text.condition import sentence_vectors
 from diface_jax.models.diface import Sampling
 from diface_jax.recognition import identification, protocols
 from diface_jax.recognition.extraction import Extractor
@@ -44,7 +45,9 @@ class Variant(NamedTuple):
       training: settings of the training that differ from the config's.
       sampling: fields of Sampling that differ from `config.sample`.
       space: what is compared: 'F' by cosine, or 'likelihood' by log p(x0 | c) - log p(x0).
-      embedding: 'E', or 'VAE' for a variational autoencoder's latents in its place.
+      embedding: 'E', 'first' for its first encoder alone, or 'VAE' for a variational autoencoder's
+        latents in its place.
+      words: whether c tells words at every depth of the text encoder, or its sentence vector alone.
     """
 
     name: str
@@ -53,12 +56,13 @@ class Variant(NamedTuple):
     sampling: Mapping[str, Any] = {}
     space: str = 'F'
     embedding: str = 'E'
+    words: bool = True
 
 
-# With one noise level, at t = 1, the input is noise alone: D regresses x0 on c. There the SNR is
-# e^-12, and so must gamma be for the loss to weigh 1.
+# With one noise level, at t = 1, the input is noise alone: D regresses x0 on c.
 _REGRESSION = {'diffusion.num_levels': 1, 'diffusion.snr_clip': (1.0, 1.0)}
 _NO_R = {'loss_weight.refine': 0.0}
+_LITERAL = {'num_steps': 25, 'num_samples': 1}
 
 VARIANTS = (
     Variant('diface', 'as configured'),
@@ -73,12 +77,26 @@ VARIANTS = (
         'no R, literal',
         'the same, one sample of T~ = 25 steps',
         _NO_R,
-        {'num_steps': 25, 'num_samples': 1},
+        _LITERAL,
     ),
     Variant('R on one side', 'R(text) against x0 itself', {'model.refine_photos': False}),
     Variant('eps prediction', 'D predicts the noise', {'model.score.prediction': 'eps'}),
     Variant('v prediction', 'D predicts the velocity', {'model.score.prediction': 'v'}),
     Variant('linear schedule', 'noise by a linear beta', {'diffusion.schedule': 'linear'}),
+    Variant(
+        'min-SNR weight',
+        'noise levels near t = 1 weigh nothing',
+        {'diffusion.snr_clip': (0.0, 5.0)},
+    ),
+    Variant('one encoder', "E is dlib's alone", embedding='first'),
+    Variant('sentence vector', 'c from the end of the text encoder alone', words=False),
+    Variant(
+        'as in the paper',
+        'both of these, and one sample of T~ = 25 steps',
+        sampling=_LITERAL,
+        embedding='first',
+        words=False,
+    ),
     Variant('VAE latents', 'a VAE of the same photos in place of E', embedding='VAE'),
 )
 
@@ -133,6 +151,37 @@ def training_config(
     return changed
 
 
+def first_encoder(data: Prepared) -> Prepared:
+    """The same photos as the first face encoder alone sees them."""
+    splits = {
+        name: dataclasses.replace(split, embedding_NxD=split.embedding_NxD[:, : data.widths[0]])
+        for name, split in data.splits.items()
+    }
+    face = {'face': data.card['encoders']['face'][:1]}
+    return _narrowed(data, splits, face)
+
+
+def sentence_vector(data: Prepared) -> Prepared:
+    """The same texts by their sentence vectors alone; as they are where c holds nothing else."""
+    text = data.card['encoders']['text']
+    if text.get('pools', 1) == 1:
+        return data
+    splits = {
+        name: dataclasses.replace(split, c_TxC=sentence_vectors(split.c_TxC))
+        for name, split in data.splits.items()
+    }
+    return _narrowed(data, splits, {'text': text | {'pools': 1}})
+
+
+def _narrowed(data: Prepared, splits: dict[str, Split], encoders: dict[str, Any]) -> Prepared:
+    """Some encoders changed, and the settings with them, so that nobody takes it for the whole."""
+    encoders = data.card['encoders'] | encoders
+    settings = data.card['settings'] | {'narrowed to': encoders}
+    return Prepared(
+        splits, data.attributes, data.card | {'encoders': encoders, 'settings': settings}
+    )
+
+
 class _Table:
     """Rows, and what they share: training runs, the VAE's latents, the pairs of a draw."""
 
@@ -161,7 +210,10 @@ class _Table:
         return row
 
     def _data(self, variant: Variant) -> Prepared:
-        return self._latents if variant.embedding == 'VAE' else self._home
+        if variant.embedding == 'VAE':
+            return self._latents
+        data = first_encoder(self._home) if variant.embedding == 'first' else self._home
+        return data if variant.words else sentence_vector(data)
 
     @functools.cached_property
     def _latents(self) -> Prepared:
@@ -169,8 +221,8 @@ class _Table:
 
     def _trained(self, variant: Variant) -> Trained:
         """The model of a variant; those that differ in sampling or scoring alone share one."""
-        same = (variant.training, variant.embedding)
-        first = next(v for v in VARIANTS if (v.training, v.embedding) == same)
+        same = (variant.training, variant.embedding, variant.words)
+        first = next(v for v in VARIANTS if (v.training, v.embedding, v.words) == same)
         folder = self._runs / re.sub(r'\W+', '_', first.name)
         train(training_config(self._config, variant), self._data(variant), folder)
         return trained.load(folder)

@@ -14,7 +14,8 @@ import numpy as np
 
 from diface_jax import parallel, stages
 from diface_jax.data import prepared
-from diface_jax.encoders.face import align, dlib_resnet
+from diface_jax.data.fitted import Encoders
+from diface_jax.encoders.face import align
 from diface_jax.encoders.text import bert
 from diface_jax.models.diface import Sampling
 from diface_jax.recognition.baselines import Features
@@ -33,6 +34,7 @@ class Encoding:
 
     Args:
       trained: the checkpoint.
+      home: folder of the prepared data set it was trained on, which keeps its encoders.
 
     Attributes:
       face_encoder: which E its embeddings are of.
@@ -40,42 +42,31 @@ class Encoding:
       width: of an embedding.
 
     Raises:
+      FileNotFoundError: `home` is not there any more, or an encoder is not installed.
       SettingsDifferError: the encoders that are installed are not those it was trained with.
     """
 
     faces_of = staticmethod(faces_of)
 
-    def __init__(self, trained: Trained) -> None:
-        self._trained = trained
-        self.face_encoder: dict[str, Any] = trained.encoders['face']
+    def __init__(self, trained: Trained, home: pathlib.Path) -> None:
+        self._trained, self._home = trained, home
+        self.face_encoder: list[dict[str, Any]] = trained.encoders['face']
         self.width = len(trained.normalise.mean_D)
         self.model = _hash(trained)
         sampling, mesh = Sampling(**trained.config.sample), parallel.make_mesh()
         # One text a batch: its noise, and so its features, do not depend on its neighbours.
         self._of_one_text = Extractor(trained.model, sampling, mesh, batch_size=1)
         self._of_many = Extractor(trained.model, sampling, mesh)
-        installed = {'name': dlib_resnet.NAME, 'sha256': dlib_resnet.SHA256}
-        installed |= {'alignment': align.VERSION, 'width': dlib_resnet.WIDTH}
-        stages.require_same('The model', self.face_encoder, installed)
-
-    @functools.cached_property
-    def _face_network(self) -> dlib_resnet.DlibResNet:
-        return dlib_resnet.load()
-
-    @functools.cached_property
-    def _text_encoder(self) -> bert.TextEncoder:
-        made_with = self._trained.encoders['text']
-        name = made_with['name']
+        name = trained.encoders['text']['name']
         encoder = bert.load(None if name == bert.MODEL else name)
-        found = {'name': encoder.name, 'sha256': encoder.sha256, 'width': encoder.width}
-        stages.require_same('The model', made_with, found)
-        return encoder
+        self._encoders = Encoders.load(encoder, home)
+        stages.require_same('The model', trained.encoders, self._encoders.about)
 
     def embed(self, chips: Sequence[np.ndarray]) -> np.ndarray:
         """Raw embeddings of faces' chips (as `faces_of` cuts them); embedding_NxD, float32."""
         if not len(chips):
             return np.zeros((0, self.width), np.float32)
-        return dlib_resnet.embed(self._face_network, np.stack(chips))
+        return self._encoders.face.embed(np.stack(chips))
 
     def of_photos(self, embedding_NxD: np.ndarray) -> np.ndarray:
         """What faces are matched by, from their raw embeddings; f_NxF, float32."""
@@ -84,20 +75,18 @@ class Encoding:
 
     def of_texts(self, sentences: Sequence[str]) -> np.ndarray:
         """What sentences are matched by; f_TxF, float32. Each is as if it were alone."""
-        c_TxC = self._text_encoder.encode(sentences)
+        c_TxC = self._encoders.text.encode(sentences)
         key = jax.random.key(_KEY)
         of_one = functools.partial(self._of_one_text.of_texts, self._trained.params, key=key)
         return np.concatenate([of_one(c_TxC[i : i + 1]) for i in range(len(c_TxC))])
 
-    def validation(self, workdir: pathlib.Path) -> tuple[prepared.Prepared, Features, np.ndarray]:
+    def validation(self) -> tuple[prepared.Prepared, Features, np.ndarray]:
         """The validation split it was chosen by, its features, and the rows of its texts.
 
         Raises:
           FileNotFoundError: the prepared data set is not in the workdir any more.
         """
-        settings = self._trained.settings
-        name = pathlib.Path(settings['data']['data']['root']).name
-        data = prepared.load(workdir / 'prepared' / name)
+        data = prepared.load(self._home)
         split = data.splits['validation']
         tracks = split.tracks(self._trained.config.captions.said)
         texts = np.sort(np.concatenate(list(tracks.values())))

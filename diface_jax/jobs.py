@@ -21,7 +21,8 @@ from absl import logging
 
 from diface_jax import ablation, evaluation, stages, sweep
 from diface_jax.data import prepared
-from diface_jax.data.prepare import Encoders, prepare
+from diface_jax.data.fitted import Encoders
+from diface_jax.data.prepare import prepare
 from diface_jax.encoders.text import bert
 from diface_jax.report.page import write_report
 from diface_jax.training import trained

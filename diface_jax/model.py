@@ -315,7 +315,8 @@ def load(workdir: Path) -> Model:
     """
     workdir = pathlib.Path(workdir)
     model = trained.load(workdir)
-    encoding = Encoding(model)
+    home = workdir / 'prepared' / pathlib.Path(model.settings['data']['data']['root']).name
+    encoding = Encoding(model, home)
     return Model(encoding, lambda: judgement(encoding, model.thresholds, workdir))
 
 

@@ -1,5 +1,6 @@
 """The ablation table: every row can be made, rows share what they may, a failure is a row."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -76,3 +77,16 @@ def test_it_goes_on_and_a_failed_training_is_a_row(made, data, monkeypatch, tmp_
     assert first == rows_of(made)[0]
     assert [row['failed'] for row in rest] == ['the loss is nan'] * 3
     assert [row['results'] for row in rest] == [[]] * 3
+
+
+def test_what_is_narrowed_says_so(data):
+    widths = [{'name': 'a', 'width': 10}, {'name': 'b', 'width': 6}]
+    encoders = {'face': widths, 'text': {'name': 'made up', 'width': 24, 'pools': 6}}
+    whole = dataclasses.replace(data, card=data.card | {'encoders': encoders})
+    narrow = ablation.sentence_vector(ablation.first_encoder(whole))
+    split, before = narrow.splits['test'], whole.splits['test']
+    np.testing.assert_array_equal(split.embedding_NxD, before.embedding_NxD[:, :10])
+    np.testing.assert_array_equal(split.c_TxC, before.c_TxC[:, 8:12])
+    assert narrow.widths == (10,)
+    assert narrow.card['settings'] != whole.card['settings']
+    assert ablation.sentence_vector(narrow) is narrow

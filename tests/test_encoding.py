@@ -8,8 +8,13 @@ import pytest
 
 from diface_jax import encoding, parallel, stages
 from diface_jax import model as models
+from diface_jax.data import prepared
+from diface_jax.data.fitted import Encoders
 from diface_jax.encoders.face import align, dlib_resnet
+from diface_jax.encoders.face.appearance import Appearance
+from diface_jax.encoders.face.encoder import FaceEncoder
 from diface_jax.encoders.text import bert
+from diface_jax.encoders.text.condition import ConditionEncoder, Standardisation
 from diface_jax.gallery import store
 from diface_jax.models.normalise import Normalisation
 from diface_jax.training import state as states
@@ -19,31 +24,41 @@ from tests.gallery import world
 
 pytest.importorskip('dlib', reason="needs pip install 'diface_jax[faces]'")
 
+WIDTH = dlib_resnet.WIDTH + 4
 TEXTS = ['a man with a beard', 'a young woman', 'a person']
 
 
 @pytest.fixture(scope='module')
-def trained():
+def home(tmp_path_factory):
+    """Of a data set whose encoders were fitted to noise."""
+    rng, folder = np.random.default_rng(0), tmp_path_factory.mktemp('home')
+    maps = sum(dlib_resnet.block_widths(dlib_resnet.load(), 2))
+    looks = Appearance(np.zeros(maps, np.float32), rng.standard_normal((maps, 4), np.float32))
+    standard = Standardisation.fit(rng.standard_normal((20, bert.POOLS * 384)), bert.POOLS)
+    encoders = Encoders(FaceEncoder(looks), ConditionEncoder(bert.load(), standard))
+    encoders.save(folder)
+    stages.write_json(folder / prepared.CARD, {'encoders': encoders.about})
+    return folder
+
+
+@pytest.fixture(scope='module')
+def trained(home):
     config = tiny.config()
-    sizes = states.Sizes(dlib_resnet.WIDTH, 384, 4)
-    face = {'name': dlib_resnet.NAME, 'sha256': dlib_resnet.SHA256, 'alignment': align.VERSION}
+    sizes = states.Sizes(WIDTH, bert.POOLS * 384, 4)
     return Trained(
         step=1,
         model=states.model_of(config, sizes),
         params=states.born(config, sizes, parallel.replicated(parallel.make_mesh())).average,
-        normalise=Normalisation(np.full(dlib_resnet.WIDTH, 0.01, np.float32)),
+        normalise=Normalisation(np.full(WIDTH, 0.01, np.float32), (dlib_resnet.WIDTH, 4)),
         thresholds={'human/cross/random': 0.3},
-        encoders={
-            'face': {**face, 'width': dlib_resnet.WIDTH},
-            'text': {'name': bert.MODEL, 'sha256': bert.MODEL_SHA256, 'width': 384},
-        },
+        encoders=prepared.card(home)['encoders'],
         settings=stages.plain(config.to_dict()),
     )
 
 
 @pytest.fixture(scope='module')
-def encoded(trained):
-    return encoding.Encoding(trained)
+def encoded(trained, home):
+    return encoding.Encoding(trained, home)
 
 
 def test_a_text_is_the_same_whatever_stands_beside_it(encoded):
@@ -57,7 +72,7 @@ def test_a_text_is_the_same_whatever_stands_beside_it(encoded):
 
 def test_faces_become_unit_features(encoded):
     rng = np.random.default_rng(0)
-    chips = list(rng.integers(0, 255, (3, 150, 150, 3), np.uint8))
+    chips = list(rng.integers(0, 255, (3, 2, 150, 150, 3), np.uint8))
     embedding_NxD = encoded.embed(chips)
     assert embedding_NxD.shape == (3, encoded.width)
     assert encoded.embed([]).shape == (0, encoded.width)
@@ -66,20 +81,24 @@ def test_faces_become_unit_features(encoded):
     np.testing.assert_allclose(encoded.of_photos(embedding_NxD[1:2]), f_NxF[1:2], atol=1e-6)
 
 
-def test_another_model_has_another_name(trained, encoded):
-    assert encoding.Encoding(trained).model == encoded.model
+def test_another_model_has_another_name(trained, encoded, home):
+    assert encoding.Encoding(trained, home).model == encoded.model
     for change in (
         {'params': jax.tree.map(lambda leaf: leaf * 1.001, trained.params)},
-        {'normalise': Normalisation(trained.normalise.mean_D + 1e-4)},
+        {'normalise': trained.normalise._replace(mean_D=trained.normalise.mean_D + 1e-4)},
     ):
-        assert encoding.Encoding(dataclasses.replace(trained, **change)).model != encoded.model
+        other = encoding.Encoding(dataclasses.replace(trained, **change), home)
+        assert other.model != encoded.model
 
 
-def test_other_encoders_than_it_was_trained_with_are_refused(trained):
-    for side in ('face', 'text'):
-        made_with = {**trained.encoders, side: {**trained.encoders[side], 'sha256': '00'}}
+def test_other_encoders_than_it_was_trained_with_are_refused(trained, home):
+    face, text = trained.encoders['face'], trained.encoders['text']
+    for made_with in (
+        {'face': [{**face[0], 'sha256': '00'}, face[1]], 'text': text},
+        {'face': face, 'text': {**text, 'sha256': '00'}},
+    ):
         with pytest.raises(stages.SettingsDifferError, match='sha256'):
-            encoding.Encoding(dataclasses.replace(trained, encoders=made_with)).of_texts(['a man'])
+            encoding.Encoding(dataclasses.replace(trained, encoders=made_with), home)
 
 
 def test_real_photographs(shared, encoded, tmp_path):

@@ -13,7 +13,7 @@ import itertools
 import pathlib
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import ml_collections
 import numpy as np
@@ -22,6 +22,7 @@ from tqdm import tqdm
 
 from diface_jax import stages
 from diface_jax.data import captions, chips, prepared, readers, shards
+from diface_jax.data.fitted import Encoders
 from diface_jax.data.records import DataSet, Photo
 from diface_jax.encoders.face import align, appearance, dlib_resnet
 from diface_jax.encoders.face.appearance import MAX_PHOTOS, Appearance
@@ -32,9 +33,6 @@ from diface_jax.encoders.text.condition import (
     Standardisation,
     sentence_vectors,
 )
-
-# Beside the rows of the data set they were fitted on.
-APPEARANCE, STANDARDISATION = 'appearance.safetensors', 'standardisation.safetensors'
 
 _TEXTS_A_SHARD = 4096
 
@@ -53,30 +51,6 @@ class Faces(NamedTuple):
     embedding_NxD: np.ndarray
     found_N: np.ndarray
     note_N: np.ndarray
-
-
-class Encoders(NamedTuple):
-    """The frozen encoders of both sides, with what was fitted to training photos and sentences."""
-
-    face: FaceEncoder
-    text: ConditionEncoder
-
-    @property
-    def about(self) -> dict[str, Any]:
-        """What they are, for data cards and checkpoints."""
-        return {'face': self.face.about, 'text': self.text.about}
-
-    @classmethod
-    def load(cls, text: bert.TextEncoder, folder: pathlib.Path) -> Self:
-        """As they were fitted when the data set in `folder` was prepared.
-
-        Raises:
-          FileNotFoundError: nothing is prepared there.
-        """
-        about = prepared.card(folder)['encoders']['face']
-        looks = Appearance.load(folder / APPEARANCE) if len(about) > 1 else None
-        standard = Standardisation.load(folder / STANDARDISATION)
-        return cls(FaceEncoder(looks), ConditionEncoder(text, standard))
 
 
 def prepare(
@@ -161,14 +135,13 @@ class _Job:
         pool_TxP = self._pools([text.sentence for text in itertools.chain(*texts)])
         text = fitted.text if fitted else self._fit_conditions(kept, texts, pool_TxP)
         attributes = sorted({name for photo in kept for name in photo.labels or ()})
+        encoders = Encoders(face, text)
         rows = _rows(kept, faces.embedding_NxD[faces.found_N], texts, pool_TxP, text, attributes)
         prepared.write(self.folder, rows, sorted({photo.split for photo in kept}))
         if not fitted:
-            text.standard.save(self.folder / STANDARDISATION)
-            if face.appearance:
-                face.appearance.save(self.folder / APPEARANCE)
-        encoders = Encoders(face, text).about
-        return _card(self.source, faces, kept, texts, attributes) | {'encoders': encoders}
+            encoders.save(self.folder)
+        card = _card(self.source, faces, kept, texts, attributes)
+        return card | {'encoders': encoders.about}
 
     def _fit_appearance(self) -> Appearance | None:
         """The appearance encoder, from training photos drawn by a fixed seed; None if left out."""

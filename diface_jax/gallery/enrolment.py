@@ -313,12 +313,12 @@ def _reason(error: Exception) -> str:
     return ' '.join(text.split()) or type(error).__name__
 
 
-def _picture(chip_HxWx3: np.ndarray) -> bytes:
+def _picture(chips_SxHxWx3: np.ndarray) -> bytes:
     # Not needed to search, nor to enrol embeddings.
     from PIL import Image
 
     data = io.BytesIO()
-    Image.fromarray(chip_HxWx3).save(data, 'JPEG', quality=85)
+    Image.fromarray(chips_SxHxWx3[0]).save(data, 'JPEG', quality=85)
     return data.getvalue()
 
 

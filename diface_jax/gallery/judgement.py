@@ -40,7 +40,7 @@ def judgement(
     Args:
       encoding: of the model.
       thresholds: from its checkpoint.
-      workdir: with the prepared data set it was trained on, unless the file is there already.
+      workdir: where the file is.
 
     Raises:
       FileNotFoundError: neither is there; says how to make them.
@@ -49,7 +49,7 @@ def judgement(
     made = json.loads(path.read_text()) if path.is_file() else {}
     if made.get('model') != encoding.model:
         logging.getLogger('absl').info('calibrates scores on validation, once; writes %s', path)
-        data, features, texts = encoding.validation(workdir)
+        data, features, texts = encoding.validation()
         some = texts_to_judge_by(data, texts)
         calibration = Calibration.fit(*cross_scores(features, data, some))
         made = {

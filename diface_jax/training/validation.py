@@ -1,5 +1,6 @@
 """How good the model is on validation, and the thresholds it would use."""
 
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -23,9 +24,9 @@ class Validation(NamedTuple):
 class ValidationPairs:
     """The validation split's pairs, the same for every method.
 
-    'validation/auc' of a method is the mean of the two protocols' on the first track, the grammar's
-    sentences at the first share said (the human track where there are none): what early stopping
-    and every other choice goes by.
+    'validation/auc' of a method is what early stopping and every other choice goes by: the mean
+    over both protocols of the first track (the grammar's sentences at the first share said) and the
+    human track, of those that there are.
     """
 
     def __init__(self, data: Prepared, said: Sequence[float]) -> None:
@@ -58,9 +59,10 @@ class ValidationPairs:
                 ]
                 name = f'validation/auc/{condition.track}/{condition.protocol}'
                 metrics[name] = float(np.mean([verification.auc(curve) for curve in curves]))
-        track = next(iter(self._texts))
-        both = [metrics[f'validation/auc/{track}/{p}'] for p in verification.PROTOCOLS]
-        metrics['validation/auc'] = float(np.mean(both))
+        tracks = {next(iter(self._texts)), 'human'} & set(self._texts)
+        chosen_by = itertools.product(sorted(tracks), verification.PROTOCOLS)
+        found = [metrics[f'validation/auc/{track}/{protocol}'] for track, protocol in chosen_by]
+        metrics['validation/auc'] = float(np.mean(found))
         return Validation(metrics, thresholds)
 
     @property

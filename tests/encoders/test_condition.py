@@ -35,12 +35,15 @@ def test_a_number_that_never_changes_stays_finite():
 
 @pytest.mark.parametrize('words', [True, False])
 def test_the_encoder_reads_what_it_was_fitted_on(pools, words):
-    encoder = types.SimpleNamespace(name='made up', sha256='ab', encode=lambda some: pools[:2])
+    encoder = types.SimpleNamespace(
+        name='made up', sha256='ab', width=WIDTH, encode=lambda some: pools[:2]
+    )
     mine = pools if words else sentence_vectors(pools)
     standard = Standardisation.fit(mine, bert.POOLS if words else 1)
     found = ConditionEncoder(encoder, standard)
     np.testing.assert_allclose(found.encode(['one', 'two']), standard(mine[:2]))
     assert found.about['width'] == mine.shape[1]
+    assert found.about['pools'] == (bert.POOLS if words else 1)
 
 
 def test_a_fit_is_kept_and_told_from_another(pools, tmp_path):

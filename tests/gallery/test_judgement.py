@@ -16,7 +16,7 @@ class Encoding:
     def __init__(self, model='first'):
         self.model, self.asked = model, 0
 
-    def validation(self, workdir):
+    def validation(self):
         self.asked += 1
         data = population.prepared()
         split = data.splits['validation']
@@ -31,7 +31,7 @@ THRESHOLDS = {'grammar-100/cross/random': 0.2, 'human/cross/random': 0.3, 'human
 
 
 def test_pairs_are_of_other_photos_and_of_everybody_else():
-    data, features, texts = Encoding().validation(None)
+    data, features, texts = Encoding().validation()
     genuine, impostor = judgement.cross_scores(features, data, texts)
     split = data.splits['validation']
     expected = {True: [], False: []}
@@ -47,7 +47,7 @@ def test_pairs_are_of_other_photos_and_of_everybody_else():
 
 
 def test_free_hand_sentences_are_judged_by_where_there_are_enough(monkeypatch):
-    data, _, texts = Encoding().validation(None)
+    data, _, texts = Encoding().validation()
     human = data.splits['validation'].texts('human')
     monkeypatch.setattr(judgement, '_ENOUGH', len(human))
     assert judgement.texts_to_judge_by(data, texts).tolist() == human.tolist()

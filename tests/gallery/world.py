@@ -32,7 +32,7 @@ def faces_of(data):
     if image.shape[0] != TILE or image.shape[1] % TILE:
         raise ValueError('no face found')
     boxes = [(x, 0, x + TILE - 1, TILE - 1) for x in range(0, image.shape[1], TILE)]
-    return [(box, image[:, box[0] : box[2] + 1]) for box in boxes]
+    return [(box, image[None, :, box[0] : box[2] + 1]) for box in boxes]
 
 
 def embedding(who, noise=0):
@@ -48,7 +48,7 @@ class Oracle:
     """
 
     faces_of = staticmethod(faces_of)
-    face_encoder = {'name': 'oracle', 'sha256': '00', 'alignment': 1, 'width': WIDTH}  # noqa: RUF012
+    face_encoder = {'name': 'oracle', 'sha256': '00', 'width': WIDTH}  # noqa: RUF012
     width = WIDTH
 
     def __init__(self, model='first', sign=1.0):

@@ -105,13 +105,15 @@ def align_photo(data: bytes, canonical_5x2: np.ndarray | None = None) -> Aligned
 
 
 def every_face(data: bytes) -> list[tuple[tuple[int, int, int, int], np.ndarray]]:
-    """The box (as in `Face`) and the chip_150x150x3 of every face of a photo, the largest first.
+    """The box (as in `Face`) and the chips_2x150x150x3 of every face of a photo, largest first.
 
     Raises:
       ValueError: the photo can't be decoded, or has no face.
     """
     image_HxWx3 = decode(data)
-    faces = [(face.box, face_chip(image_HxWx3, face.landmarks_5x2)) for face in detect(image_HxWx3)]
+    faces = [
+        (face.box, face_chips(image_HxWx3, face.landmarks_5x2)) for face in detect(image_HxWx3)
+    ]
     if not faces:
         raise ValueError('no face found')
     return faces

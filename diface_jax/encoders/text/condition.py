@@ -67,7 +67,9 @@ class ConditionEncoder:
     def about(self) -> dict[str, Any]:
         """Name, hashes and width, for data cards and checkpoints."""
         hashes = {'sha256': self.encoder.sha256, 'standardisation': self.standard.sha256}
-        return {'name': self.encoder.name, 'width': len(self.standard.mean_C)} | hashes
+        width = len(self.standard.mean_C)
+        sizes = {'width': width, 'pools': width // self.encoder.width}
+        return {'name': self.encoder.name} | sizes | hashes
 
     def encode(self, sentences: Sequence[str]) -> np.ndarray:
         """Conditions c_TxC, float32. Raises ValueError for an empty sentence, naming it."""

@@ -1,0 +1,20 @@
+"""DiFace by the letter on CelebA: one encoder on either side, and one sample of a text.
+
+What `configs/celeba.py` adds to it: E's second encoder, words at every depth of the text encoder,
+and the posterior mean (T~ = 1) in place of a sample. Everything else is the same, so that the two
+tables tell what that is worth. README.md has the numbers.
+"""
+
+import ml_collections
+
+from configs import celeba
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """All settings."""
+    config = celeba.get_config()
+    config.encoders.update(words=False, appearance=0)
+    config.model.refine.feature_dim = 128
+    # From Gaussian noise, one sample of T~ = 25 steps, compared by cosine.
+    config.sample.update(num_steps=25, num_samples=1)
+    return config

@@ -1,0 +1,43 @@
+"""The frozen encoders of a prepared data set, with what was fitted to its training photos."""
+
+import pathlib
+from typing import Any, NamedTuple, Self
+
+from diface_jax.data import prepared
+from diface_jax.encoders.face.appearance import Appearance
+from diface_jax.encoders.face.encoder import FaceEncoder
+from diface_jax.encoders.text import bert
+from diface_jax.encoders.text.condition import ConditionEncoder, Standardisation
+
+# Beside the rows of the data set they were fitted on.
+_APPEARANCE, _STANDARDISATION = 'appearance.safetensors', 'standardisation.safetensors'
+
+
+class Encoders(NamedTuple):
+    """The frozen encoders of both sides."""
+
+    face: FaceEncoder
+    text: ConditionEncoder
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What they are, for data cards and checkpoints."""
+        return {'face': self.face.about, 'text': self.text.about}
+
+    def save(self, folder: pathlib.Path) -> None:
+        """Writes what was fitted; raises OSError."""
+        self.text.standard.save(folder / _STANDARDISATION)
+        if self.face.appearance:
+            self.face.appearance.save(folder / _APPEARANCE)
+
+    @classmethod
+    def load(cls, text: bert.TextEncoder, folder: pathlib.Path) -> Self:
+        """As they were fitted when the data set in `folder` was prepared.
+
+        Raises:
+          FileNotFoundError: nothing is prepared there.
+        """
+        about = prepared.card(folder)['encoders']['face']
+        looks = Appearance.load(folder / _APPEARANCE) if len(about) > 1 else None
+        standard = Standardisation.load(folder / _STANDARDISATION)
+        return cls(FaceEncoder(looks), ConditionEncoder(text, standard))
