@@ -37,7 +37,7 @@ def get_config() -> ml_collections.ConfigDict:
 
     config.model = ml_collections.ConfigDict()
     config.model.score = {'width': 256, 'depth': 3, 'dropout': 0.3, 'prediction': 'x0'}
-    config.model.refine = {'feature_dim': 128, 'width': 256, 'dropout': 0.5}
+    config.model.refine = {'feature_dim': 384, 'width': 256, 'dropout': 0.5}
     config.model.refine_photos = True  # R on both sides; False matches R of the text with x0 itself
 
     config.diffusion = ml_collections.ConfigDict()
@@ -59,16 +59,16 @@ def get_config() -> ml_collections.ConfigDict:
 
     config.train = ml_collections.ConfigDict()
     config.train.batch_size = 512
-    config.train.num_steps = 4000
+    config.train.num_steps = 2000
     config.train.steps_per_dispatch = 10
-    config.train.eval_every = 100
+    config.train.eval_every = 200
     config.train.patience = 1000  # steps without a better validation before stopping
     config.train.ema_decay = 0.995
     # How often a photo that has free-hand sentences is described by one of them.
-    config.train.human_share = 0.25
+    config.train.human_share = 0.5
 
     # T~ steps and K samples a text, as chosen on validation.
-    config.sample = {'num_steps': 1, 'num_samples': 8, 'guidance': 1.0, 'eta': 0.0}
+    config.sample = {'num_steps': 1, 'num_samples': 4, 'guidance': 1.0, 'eta': 0.0}
 
     config.evaluate = ml_collections.ConfigDict()
     config.evaluate.root = ''  # another data set to test on; empty: the one trained on

@@ -1,5 +1,6 @@
 """Fixtures every test may use."""
 
+import os
 import pathlib
 
 import jax
@@ -18,6 +19,8 @@ def shared() -> pathlib.Path:
 
 @pytest.fixture(scope='session', autouse=True)
 def _compile_once(tmp_path_factory) -> None:
-    """Tests train the same small model many times: compile it once."""
-    jax.config.update('jax_compilation_cache_dir', str(tmp_path_factory.mktemp('compiled')))
+    """Tests train the same small model many times: compile it once, for all processes."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if 'PYTEST_XDIST_WORKER' in os.environ else base
+    jax.config.update('jax_compilation_cache_dir', str(shared / 'compiled'))
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
