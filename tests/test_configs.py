@@ -1,0 +1,28 @@
+"""Every config makes a model, and says how it differs from the main one."""
+
+import importlib
+import pathlib
+
+import pytest
+
+from configs import celeba
+from diface_jax import stages
+from diface_jax.training import state as states
+
+NAMES = [path.stem for path in pathlib.Path(celeba.__file__).parent.glob('[a-z]*.py')]
+
+
+@pytest.mark.parametrize('name', NAMES)
+def test_a_config_makes_a_model(name):
+    config = importlib.import_module(f'configs.{name}').get_config()
+    model = states.model_of(config, states.Sizes(128 + config.encoders.appearance, 384, 10))
+    assert model.embedding_dim == 128 + config.encoders.appearance
+
+
+def test_the_config_by_the_letter_differs_in_what_it_says():
+    paper = importlib.import_module('configs.celeba_paper').get_config()
+    lines = stages.differences(celeba.get_config().to_dict(), paper.to_dict())
+    assert {line.split(':')[0] for line in lines} == {
+        *('encoders.words', 'encoders.appearance', 'model.refine.feature_dim'),
+        *('sample.num_steps', 'sample.num_samples'),
+    }
