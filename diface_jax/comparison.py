@@ -113,8 +113,9 @@ class Comparison:
         return self._best('ridge', ((about, self._linear(fit)) for about, fit in fits.items()))
 
     def _cca(self) -> Method:
+        whole = {s: baselines.fit_cca(self._moments, s) for s in STRENGTHS}
         fits = {
-            f'strength {s:g}, {dim} directions': baselines.fit_cca(self._moments, s, dim)
+            f'strength {s:g}, {dim} directions': whole[s].first(dim)
             for s, dim in itertools.product(STRENGTHS, DIMS)
         }
         return self._best('cca', ((about, self._linear(fit)) for about, fit in fits.items()))

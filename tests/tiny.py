@@ -11,7 +11,7 @@ def config():
         batch_size=16, num_steps=20, eval_every=5, steps_per_dispatch=2, patience=1000
     )
     config.captions.said = (1.0,)
-    config.encoders.appearance = 4
+    config.encoders.update(appearance=4, words=False)
     config.evaluate.update(draws=2, resamples=20, galleries=(10, 0), literal_steps=3)
     config.evaluate.update(path_steps=3, photos_an_attribute=10, mistakes=2, panels=1)
     config.sweep.update(texts=20, num_steps=(1, 2), num_samples=(1, 2), guidance=(1.0,))

@@ -83,6 +83,10 @@ class Linear(NamedTuple):
             unit((c_TxC - self.c_mean_C) @ self.text_CxF), unit(x0_NxD @ self.photo_DxF)
         )
 
+    def first(self, dim: int) -> 'Linear':
+        """The same with the first directions alone."""
+        return Linear(self.c_mean_C, self.text_CxF[:, :dim], self.photo_DxF[:, :dim])
+
 
 class Moments(NamedTuple):
     """Means and second moments of (c, x0) over training pairs: all that ridge and CCA need."""
@@ -108,22 +112,22 @@ def fit_ridge(moments: Moments, strength: float) -> Linear:
     return Linear(moments.c_mean_C, weight_CxD, np.eye(weight_CxD.shape[1]))
 
 
-def fit_cca(moments: Moments, strength: float, dim: int) -> Linear:
+def fit_cca(moments: Moments, strength: float) -> Linear:
     """Canonical correlation analysis of c and x0 (Hotelling 1936), regularised on both sides.
 
     Args:
       moments: of the training pairs.
       strength: ridge penalty, in units of each side's mean variance.
-      dim: canonical directions kept, each weighed by the root of its correlation.
 
     Returns:
-      The two maps.
+      The two maps: all canonical directions, the best correlated first, each weighed by the root of
+      its correlation.
     """
     c_root = _inverse_root(moments.cc_CxC + _penalty(moments.cc_CxC, strength))
     x_root = _inverse_root(moments.xx_DxD + _penalty(moments.xx_DxD, strength))
     u, correlation, vt = np.linalg.svd(c_root @ moments.cx_CxD @ x_root, full_matrices=False)
-    scale = np.sqrt(correlation[:dim])
-    return Linear(moments.c_mean_C, c_root @ u[:, :dim] * scale, x_root @ vt[:dim].T * scale)
+    scale = np.sqrt(correlation)
+    return Linear(moments.c_mean_C, c_root @ u * scale, x_root @ vt.T * scale)
 
 
 def _penalty(covariance: np.ndarray, strength: float) -> np.ndarray:

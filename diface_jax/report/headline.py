@@ -11,21 +11,21 @@ BOUND = 'oracle'
 
 
 class Duel(NamedTuple):
-    """AUC of DiFace and of the best baseline, and whether their intervals are apart."""
+    """AUC of the best baseline, and by how much DiFace leads it (a row of `differences`)."""
 
-    ours: Row
     best: Row
+    lead: Row
 
     @property
     def is_won(self) -> bool:
         """DiFace is ahead."""
-        return self.ours['value'] > self.best['value']
+        return self.lead['value'] > 0
 
     @property
     def is_clear(self) -> bool:
-        """The intervals are apart."""
-        low, high = sorted((self.ours, self.best), key=lambda row: row['value'])
-        return low['ci95'][1] < high['ci95'][0]
+        """The interval of the difference leaves out 0."""
+        low, high = self.lead['ci95']
+        return low > 0 or high < 0
 
 
 class Headline(NamedTuple):
@@ -45,7 +45,7 @@ def headline(content: Mapping[str, Any]) -> Headline:
     Returns:
       Sentences; every number in them is in `content`, or counts comparisons.
     """
-    results = content['results']
+    results, leads = content['results'], content['differences'] or []
     tracks = list(dict.fromkeys(row['track'] for row in results))
     shown = [track for track in tracks if track in (tracks[0], 'human')]
     found = {
@@ -53,14 +53,21 @@ def headline(content: Mapping[str, Any]) -> Headline:
         for track in shown
         for protocol in ('cross', 'same')
     }
-    duels = [duel for by_metric in found.values() if (duel := _duel(by_metric['auc']))]
+    duels = {
+        where: duel
+        for where, by_metric in found.items()
+        if (duel := _duel(by_metric['auc'], _by_method(leads, *where)['auc']))
+    }
     findings = [
-        (f'{_sentences(track)}, {words.protocol(protocol)}', _finding(by_metric))
+        (
+            f'{_sentences(track)}, {words.protocol(protocol)}',
+            _finding(by_metric, duels.get((track, protocol))),
+        )
         for (track, protocol), by_metric in found.items()
         if 'diface' in by_metric['auc']
     ]
     findings += _identification(results, tracks[0])
-    return Headline(_data(content['data_card']), _verdict(duels), findings)
+    return Headline(_data(content['data_card']), _verdict(list(duels.values())), findings)
 
 
 def _data(card: Mapping[str, Any]) -> str:
@@ -84,11 +91,12 @@ def _by_method(results: Sequence[Row], track: str, protocol: str) -> dict[str, d
     }
 
 
-def _duel(auc: Mapping[str, Row]) -> Duel | None:
-    rivals = [row for name, row in auc.items() if name not in ('diface', BOUND)]
-    if 'diface' not in auc or not rivals:
+def _duel(auc: Mapping[str, Row], lead: Mapping[str, Row]) -> Duel | None:
+    rivals = [name for name in lead if name in auc and name != BOUND]
+    if not rivals:
         return None
-    return Duel(auc['diface'], max(rivals, key=lambda row: row['value']))
+    best = max(rivals, key=lambda name: auc[name]['value'])
+    return Duel(auc[best], lead[best])
 
 
 def _verdict(duels: Sequence[Duel]) -> str:
@@ -97,7 +105,8 @@ def _verdict(duels: Sequence[Duel]) -> str:
     won, clear = (sum(kind) for kind in ([d.is_won for d in duels], [d.is_clear for d in duels]))
     return (
         f'By AUC DiFace is ahead of the best baseline in {_of(won, len(duels))} comparisons with '
-        f'random impostors; the 95% intervals are apart in {_of(clear, len(duels))}.'
+        f'random impostors; the 95% interval of the difference leaves out 0 in '
+        f'{_of(clear, len(duels))}.'
     )
 
 
@@ -105,17 +114,18 @@ def _of(some: int, all_of_them: int) -> str:
     return f'{some or "none"} of {all_of_them}'
 
 
-def _finding(by_metric: Mapping[str, Mapping[str, Row]]) -> str:
+def _finding(by_metric: Mapping[str, Mapping[str, Row]], duel: Duel | None) -> str:
     auc = by_metric['auc']
     text = (
         f'DiFace is right about {_share(by_metric["accuracy"]["diface"])} of the pairs; AUC '
         f'{_share(auc["diface"])}.'
     )
-    if duel := _duel(auc):
+    if duel:
+        lead = f'{words.points(duel.lead["value"])} ({words.points_interval(duel.lead["ci95"])})'
         text += (
             f' The best baseline is {words.method(duel.best["method"])}, AUC {_share(duel.best)}: '
-            f'DiFace is {"ahead" if duel.is_won else "behind"}, '
-            + ('and the intervals are apart.' if duel.is_clear else 'but the intervals overlap.')
+            f'DiFace is {"ahead" if duel.is_won else "behind"}, by {lead} points, '
+            + ('more than chance.' if duel.is_clear else 'which may be chance.')
         )
     if BOUND in auc:
         text += f' With the true labels on both sides (oracle): {_share(auc[BOUND])}.'

@@ -27,6 +27,7 @@ def root(tmp_path_factory):
 def settings(root):
     config = tiny.config()
     config.data.root = str(root)
+    config.encoders.words = True
     return config
 
 

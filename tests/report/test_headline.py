@@ -1,4 +1,4 @@
-"""The headline says who won, and by the intervals how surely."""
+"""The headline says who won, and by the interval of the difference how surely."""
 
 import pytest
 
@@ -22,18 +22,23 @@ def row(method, value, metric='auc', half=0.01, **more):
     }
 
 
-def said(*rows):
+def said(*rows, half=0.02):
     results = [row('diface', 0.81, 'accuracy'), row('diface', 0.88), *rows]
-    return headline({'results': results, 'data_card': card()})
+    differences = [
+        row(other['method'], 0.88 - other['value'], half=half)
+        for other in rows
+        if other['metric'] == 'auc'
+    ]
+    return headline({'results': results, 'differences': differences, 'data_card': card()})
 
 
 @pytest.mark.parametrize(
     ('baseline', 'where', 'sure'),
     [
-        (0.80, 'ahead', 'and the intervals are apart'),
-        (0.87, 'ahead', 'but the intervals overlap'),
-        (0.89, 'behind', 'but the intervals overlap'),
-        (0.95, 'behind', 'and the intervals are apart'),
+        (0.80, 'ahead, by +8.0 (+6.0 to +10.0)', 'more than chance'),
+        (0.87, 'ahead, by +1.0 (-1.0 to +3.0)', 'which may be chance'),
+        (0.89, 'behind, by -1.0 (-3.0 to +1.0)', 'which may be chance'),
+        (0.95, 'behind, by -7.0 (-9.0 to -5.0)', 'more than chance'),
     ],
 )
 def test_won_or_lost(baseline, where, sure):
@@ -42,9 +47,9 @@ def test_won_or_lost(baseline, where, sure):
     assert about == 'Sentences of the grammar, 100% said, cross (another photo of the person)'
     assert 'right about 81.0% (80.0–82.0)' in finding
     assert f'baseline is CCA, AUC {100 * baseline:.1f}%' in finding
-    assert f'DiFace is {where}, {sure}.' in finding
-    assert ('in 1 of 1' if where == 'ahead' else 'in none of 1') in found.verdict
-    assert ('apart in 1 of 1' if 'and' in sure else 'apart in none of 1') in found.verdict
+    assert f'DiFace is {where} points, {sure}.' in finding
+    assert ('in 1 of 1' if 'ahead' in where else 'in none of 1') in found.verdict
+    assert ('0 in 1 of 1' if 'more' in sure else '0 in none of 1') in found.verdict
 
 
 def test_the_oracle_is_a_bound_and_no_baseline():
