@@ -23,7 +23,7 @@ from diface_jax.gallery.store import FILE, Label, Store
 from diface_jax.recognition.baselines import unit
 from diface_jax.recognition.nearest import Index
 
-WIDTH, K, PROBES, REPEATS = 128, 10, (1, 64), 7
+WIDTH, K, PROBES, REPEATS = 384, 10, (1, 64), 7
 
 
 class Unit:
