@@ -15,7 +15,9 @@ setup(
     license='Apache-2.0',
     license_files=['LICENSE'],
     python_requires='>=3.11',
-    packages=find_packages(include=['diface_jax', 'diface_jax.*']),
+    packages=[*find_packages(include=['diface_jax', 'diface_jax.*']), 'diface_jax.configs'],
+    # Where an installed package has the configs of the checkout (see diface_jax/config_files.py).
+    package_dir={'diface_jax.configs': 'configs'},
     package_data={
         'diface_jax.data': ['free_hand/celeba.jsonl', 'free_hand/DATA_CARD.md'],
         'diface_jax.gallery': ['page.html'],
@@ -50,7 +52,17 @@ setup(
         ],
         'tfds': ['tensorflow>=2.18'],
         'web': _WEB,
-        'test': ['httpx>=0.27', 'pytest>=8', 'pytest-xdist>=3.6', 'ruff==0.17.6', *_WEB],
+        'cuda': ['jax[cuda13]'],
+        'tpu': ['jax[tpu]'],
+        'docs': ['furo>=2025.7', 'myst-parser>=4', 'sphinx>=8'],
+        'test': [
+            'httpx>=0.27',
+            'pytest>=8',
+            'pytest-xdist>=3.6',
+            'ruff==0.17.6',
+            'setuptools>=70.1',
+            *_WEB,
+        ],
     },
-    entry_points={'console_scripts': ['diface=diface_jax.main:cli']},
+    entry_points={'console_scripts': ['diface=diface_jax.__main__:run']},
 )
