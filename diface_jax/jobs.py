@@ -1,14 +1,16 @@
 """The jobs of the main program, and where in a workdir each leaves what it makes.
 
-WORKDIR/prepared/NAME/          a prepared data set: rows, data card, cache of slow parts
-WORKDIR/checkpoints/            the latest and the best
-WORKDIR/metrics.jsonl           a line an evaluation on validation
-WORKDIR/training.json           written when training is done
-WORKDIR/evaluation.json         the results; evaluation_NAME.json on another data set
-WORKDIR/report.html             the results to read; report/ holds figures and their data
-WORKDIR/sweep.json              samplings measured on validation
-WORKDIR/calibration.json        what scores are worth, for searches in galleries
-WORKDIR/ablation.json           the ablation table; ablation/ holds its training runs
+The files of a run::
+
+    WORKDIR/prepared/NAME/          a prepared data set: rows, data card, cache of slow parts
+    WORKDIR/checkpoints/            the latest and the best
+    WORKDIR/metrics.jsonl           a line an evaluation on validation
+    WORKDIR/training.json           written when training is done
+    WORKDIR/evaluation.json         the results; evaluation_NAME.json on another data set
+    WORKDIR/report.html             the results to read; report/ holds figures and their data
+    WORKDIR/sweep.json              samplings measured on validation
+    WORKDIR/calibration.json        what scores are worth, for searches in galleries
+    WORKDIR/ablation.json           the ablation table; ablation/ holds its training runs
 """
 
 import json

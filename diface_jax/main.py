@@ -1,13 +1,12 @@
 """DiFace in JAX: recognises faces from sentences (arXiv 2312.01367).
 
 For those who study cross-modal recognition, and for those who look for photographs in their own
-collections by words. A model is trained once, on photographs with labels or sentences:
+collections by words. A model is trained once, on photographs with labels or sentences::
 
   diface --config=celeba --config.data.root=CELEBA --workdir=WORKDIR
-  diface --config=celeba --config.data.root=CELEBA --workdir=WORKDIR --mode=train \\
-    --config.train.num_steps=500
+  diface --config=celeba --config.data.root=CELEBA --workdir=WORKDIR --config.train.num_steps=500
 
-and then searches galleries:
+and then searches galleries::
 
   diface --mode=enroll --workdir=WORKDIR --gallery=GALLERY --photos=PHOTOS
   diface --mode=search --workdir=WORKDIR --gallery=GALLERY --text="a man with a short beard"
