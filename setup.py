@@ -17,7 +17,10 @@ setup(
     python_requires='>=3.11',
     packages=find_packages(include=['diface_jax', 'diface_jax.*']),
     package_data={
-        'diface_jax.data': ['free_hand/celeba.jsonl', 'free_hand/DATA_CARD.md'],
+        'diface_jax.data': [
+            *('free_hand/celeba.jsonl', 'free_hand/DATA_CARD.md'),
+            *('simulated_celeba/population.safetensors', 'simulated_celeba/DATA_CARD.md'),
+        ],
         'diface_jax.gallery': ['page.html'],
         'diface_jax.report': ['page.css', 'page.html.jinja'],
     },
