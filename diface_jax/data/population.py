@@ -15,6 +15,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from diface_jax.data.copula import positive
 from diface_jax.data.prepared import Prepared
 
 FILE = 'population.safetensors'
@@ -141,12 +142,6 @@ def _moments(v_NxV: np.ndarray, who_N: np.ndarray) -> tuple[np.ndarray, np.ndarr
     centred_NxV = v_NxV - mean_V
     between_VxV = positive(centred_NxV.T @ centred_NxV / len(v_NxV) - within_VxV)
     return mean_V, between_VxV, within_VxV
-
-
-def positive(symmetric: np.ndarray) -> np.ndarray:
-    """The nearest positive semi-definite matrix."""
-    values, vectors = np.linalg.eigh(symmetric)
-    return (vectors * np.maximum(values, 0)) @ vectors.T
 
 
 def _whole(triangle: np.ndarray, width: int) -> np.ndarray:

@@ -1,8 +1,7 @@
 """Simulated people: identities, photos' labels and embeddings, drawn from a population's moments.
 
-Labels are a Gaussian copula: each label of a photo is whether a latent number is positive, which is
-the sum of a part of the person and a part of the photo. So a lasting label (gender) is shared by a
-person's photos and a passing one (a smile) is not. With p the person's own rates of the labels y,
+Labels are a Gaussian copula (`copula`), so that a lasting label (gender) is shared by a person's
+photos and a passing one (a smile) is not. With p the person's own rates of the labels y,
 
   embedding = mean + B (p - rate) + W (y - p) + e + e',
 
@@ -13,22 +12,20 @@ first two moments are the population's; anything beyond is made up.
 
 import pathlib
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 import pyarrow
 from pyarrow import parquet
-from scipy.integrate import cumulative_trapezoid
 from scipy.special import ndtr, ndtri
 
-from diface_jax.data.population import Population, positive
+from diface_jax.data import copula
+from diface_jax.data.population import Population
 from diface_jax.data.records import DataSet, Embedded, Photo, check_shares, split_of
 
 SHIPPED = pathlib.Path(__file__).parent / 'simulated_celeba'
 GALLERY = 'gallery.parquet'
 _RIDGE = 1e-2  # of the labels' mean variance, where B and W are regressed
-_PROJECTIONS = 60  # towards the nearest correlation matrix
-_ANGLES = 801  # on which a bivariate normal is integrated
 
 
 def read_simulated(
@@ -124,92 +121,66 @@ def draw(population: Population, people: int, photos: int, seed: int) -> Drawn:
       photos: Q, of each.
       seed: another one draws other people.
     """
-    width, labels = len(population.mean_V), len(population.attributes)
-    streams = map(np.random.default_rng, np.random.SeedSequence(seed).spawn(4))
-    sizes = ((people, labels), (people, photos, labels))
-    sizes = (*sizes, (people, width - labels), (people, photos, width - labels))
-    person_PxA, photo_PxQxA, e_PxD, e_PxQxD = (
-        stream.standard_normal(size) for stream, size in zip(streams, sizes, strict=True)
+    for_labels, for_embeddings = np.random.SeedSequence(seed).spawn(2)
+    count = len(population.attributes)
+    rate_A, mean_D = np.split(population.mean_V.astype(np.float64), [count])
+    between, within = (
+        _Covariances.of(v_VxV, count) for v_VxV in (population.between_VxV, population.within_VxV)
     )
-    rate_A, mean_D = np.split(population.mean_V.astype(np.float64), [labels])
-    yy, yx, xx = _blocks(population.between_VxV, labels)
-    yy_within, yx_within, xx_within = _blocks(population.within_VxV, labels)
+    latent = copula.latent(rate_A, between.yy_AxA, within.yy_AxA)
+    own_PxA, passing_PxQxA = _normal(for_labels, latent, people, photos)
+    own_PxA += ndtri(rate_A)
+    label_PxQxA = own_PxA[:, None] + passing_PxQxA > 0
+    p_PxA = ndtr(own_PxA / np.sqrt(np.diag(latent[1])))
 
-    between_AxA, within_AxA = _latent(rate_A, yy, yy_within)
-    own_PxA = ndtri(rate_A) + person_PxA @ _root(between_AxA)
-    label_PxQxA = own_PxA[:, None] + photo_PxQxA @ _root(within_AxA) > 0
-    p_PxA = ndtr(own_PxA / np.sqrt(np.diag(within_AxA)))
-
-    b_AxD, left_DxD = _regression(yy, yx, xx)
-    w_AxD, left_within_DxD = _regression(yy_within, yx_within, xx_within)
-    person_PxD = mean_D + (p_PxA - rate_A) @ b_AxD + e_PxD @ _root(left_DxD)
-    photo_PxQxD = (label_PxQxA - p_PxA[:, None]) @ w_AxD + e_PxQxD @ _root(left_within_DxD)
-    embedding_PxQxD = (person_PxD[:, None] + photo_PxQxD).astype(np.float32)
-    return Drawn(label_PxQxA.astype(np.int8), embedding_PxQxD)
+    (b_AxD, left_DxD), (w_AxD, left_within_DxD) = between.regression(), within.regression()
+    e_PxD, e_PxQxD = _normal(for_embeddings, (left_DxD, left_within_DxD), people, photos)
+    person_PxD = mean_D + (p_PxA - rate_A) @ b_AxD + e_PxD
+    embedding_PxQxD = person_PxD[:, None] + (label_PxQxA - p_PxA[:, None]) @ w_AxD + e_PxQxD
+    return Drawn(label_PxQxA.astype(np.int8), embedding_PxQxD.astype(np.float32))
 
 
-def _blocks(v_VxV: np.ndarray, labels: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Covariance of labels, of labels with embeddings, and of embeddings."""
-    v_VxV = v_VxV.astype(np.float64)
-    return v_VxV[:labels, :labels], v_VxV[:labels, labels:], v_VxV[labels:, labels:]
-
-
-def _latent(
-    rate_A: np.ndarray, between_AxA: np.ndarray, within_AxA: np.ndarray
+def _normal(
+    seed: np.random.SeedSequence,
+    covariances: tuple[np.ndarray, np.ndarray],
+    people: int,
+    photos: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Covariances of the latent numbers between and within people; they add up to variance 1."""
-    between = _tetrachoric(rate_A, between_AxA)
-    within = _tetrachoric(rate_A, between_AxA + within_AxA) - between
-    share_A = np.clip(np.diag(between), 1e-3, 1 - 1e-3)  # of the person
-    return _nearest(between, share_A), _nearest(within, 1 - share_A)
-
-
-def _nearest(matrix: np.ndarray, variance_A: np.ndarray) -> np.ndarray:
-    """A covariance near to a matrix, with these variances.
-
-    By alternating projections with Dykstra's correction (Higham 2002, "Computing the nearest
-    correlation matrix"), of the correlations.
-    """
-    scale = np.sqrt(np.outer(variance_A, variance_A))
-    nearest, correction = np.clip(matrix / scale, -1, 1), 0.0
-    for _ in range(_PROJECTIONS):
-        before = nearest - correction
-        nearest = positive(before)
-        correction = nearest - before
-        np.fill_diagonal(nearest, 1.0)
-    return positive(nearest) * scale
-
-
-def _tetrachoric(rate_A: np.ndarray, covariance_AxA: np.ndarray) -> np.ndarray:
-    """Correlations of normal variables whose signs have these covariances (Pearson 1900).
-
-    With r = sin(angle), the covariance of signs grows with the angle by a smooth function of it
-    (Plackett 1954), which is integrated on a grid and inverted.
-    """
-    h_A = ndtri(rate_A)
-    angle_R = np.linspace(-np.pi / 2, np.pi / 2, _ANGLES + 2)[1:-1]
-    r_R = np.sin(angle_R)
-    h, k = h_A[:, None, None], h_A[None, :, None]
-    slope_AxAxR = np.exp(-(h**2 - 2 * h * k * r_R + k**2) / (2 * (1 - r_R**2))) / (2 * np.pi)
-    made_AxAxR = cumulative_trapezoid(slope_AxAxR, angle_R, initial=0)
-    made_AxAxR -= made_AxAxR[..., _ANGLES // 2, None]
-    found = [
-        np.interp(covariance, made_R, r_R)
-        for covariance, made_R in zip(
-            covariance_AxA.ravel(), made_AxAxR.reshape(-1, _ANGLES), strict=True
+    """Normal numbers of people and of their photos, with these covariances."""
+    width = len(covariances[0])
+    return tuple(
+        np.random.default_rng(stream).standard_normal((*size, width)) @ _root(covariance)
+        for stream, size, covariance in zip(
+            seed.spawn(2), ((people,), (people, photos)), covariances, strict=True
         )
-    ]
-    return np.reshape(found, covariance_AxA.shape)
+    )
 
 
-def _regression(yy: np.ndarray, yx: np.ndarray, xx: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Regression of x on y, and the covariance of x it leaves."""
-    ridge = _RIDGE * np.trace(yy) / len(yy) * np.eye(len(yy))
-    weight = np.linalg.solve(yy + ridge, yx)
-    return weight, xx - weight.T @ yy @ weight
+class _Covariances(NamedTuple):
+    """Of labels y, of labels with embeddings x, and of embeddings."""
+
+    yy_AxA: np.ndarray
+    yx_AxD: np.ndarray
+    xx_DxD: np.ndarray
+
+    @classmethod
+    def of(cls, v_VxV: np.ndarray, count: int) -> Self:
+        """The blocks of the covariance of v = (y, x), with so many labels."""
+        v_VxV = v_VxV.astype(np.float64)
+        return cls(v_VxV[:count, :count], v_VxV[:count, count:], v_VxV[count:, count:])
+
+    def regression(self) -> tuple[np.ndarray, np.ndarray]:
+        """Regression of x on y, and the covariance of x that it leaves."""
+        yy_AxA, yx_AxD, xx_DxD = self
+        ridge = _RIDGE * np.trace(yy_AxA) / len(yy_AxA) * np.eye(len(yy_AxA))
+        weight_AxD = np.linalg.solve(yy_AxA + ridge, yx_AxD)
+        return weight_AxD, xx_DxD - weight_AxD.T @ yy_AxA @ weight_AxD
 
 
 def _root(covariance: np.ndarray) -> np.ndarray:
-    """Carries independent normal numbers (rows) to this covariance, made positive."""
+    """Carries independent normal numbers to this covariance, made positive: its symmetric root.
+
+    A root that hangs on the signs of eigenvectors would draw other people on another machine.
+    """
     values, vectors = np.linalg.eigh(covariance)
-    return (vectors * np.sqrt(np.maximum(values, 0))).T
+    return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
