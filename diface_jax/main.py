@@ -45,7 +45,8 @@ _MODE = flags.DEFINE_enum(
     (*jobs.MODES, *commands.MODES),
     'What to do: prepare (photos and labels to embeddings and sentences), train, evaluate, report '
     '(a page of the results), or all four in order; sweep (what T~, K, guidance and eta cost and '
-    'bring, on validation); ablate (what each part of DiFace brings: trains a model a row). What '
+    'bring, on validation); ablate (what each part of DiFace brings: trains a model a row); '
+    'fit_population (averages of a prepared data set, to draw simulated people from). What '
     'is there already is not done again; what was interrupted goes on. With a trained model, and '
     'no --config: enroll (photographs into a gallery, or a gallery to a new model), search (faces '
     'by a description), identify (people), verify (one photograph), delete, serve (a page in the '
