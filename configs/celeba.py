@@ -14,10 +14,13 @@ def get_config() -> ml_collections.ConfigDict:
 
     config.data = ml_collections.ConfigDict()
     config.data.root = ''  # the data set's folder
-    config.data.layout = 'auto'  # or celeba, celeb_a_tfds, lfw, folder
+    config.data.layout = 'auto'  # or celeba, celeb_a_tfds, lfw, folder, simulated
     # Of identities, for train, validation and test, where the data set brings no split.
     config.data.shares = (0.8, 0.1, 0.1)
     config.data.split_seed = 0
+
+    # Drawn where the data set is a population (layout simulated): people, and photos of each.
+    config.simulated = {'people': 1500, 'photos': 3, 'seed': 0}
 
     config.encoders = ml_collections.ConfigDict()
     config.encoders.text = ''  # MiniLM's folder or hub name; empty: the installed package

@@ -15,7 +15,7 @@ measured; this was never run on a TPU. Compiling, validation and above all prepa
 
 import ml_collections
 
-from configs import celeba
+from diface_jax import config_files
 from diface_jax.training import scaling
 
 PHOTOS = 162_770  # of CelebA's own training partition
@@ -24,7 +24,7 @@ CHIPS = 1
 
 def get_config() -> ml_collections.ConfigDict:
     """All settings."""
-    config = celeba.get_config()
+    config = config_files.load('celeba')
     scaling.enlarge(config, PHOTOS, batch_size=2_048, width=512, depth=6)
     config.train.compute_dtype = 'bfloat16'
     config.mesh = {'model': 1, 'fsdp': False}

@@ -15,7 +15,7 @@ measured; this was never run on a TPU. Compiling, validation and above all prepa
 
 import ml_collections
 
-from configs import celeba
+from diface_jax import config_files
 from diface_jax.training import scaling
 
 PHOTOS = 162_770  # of CelebA's own training partition
@@ -24,7 +24,7 @@ CHIPS = 64
 
 def get_config() -> ml_collections.ConfigDict:
     """All settings."""
-    config = celeba.get_config()
+    config = config_files.load('celeba')
     scaling.enlarge(config, PHOTOS, batch_size=16_384, width=1024, depth=8)
     config.train.compute_dtype = 'bfloat16'
     config.mesh = {'model': 1, 'fsdp': False}

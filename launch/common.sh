@@ -35,7 +35,7 @@ read_settings() {
 
 # The comment at the top of the launcher.
 show_help() {
-  sed -n '2,/^[^#]/s/^#\( \|$\)//p' "$0"
+  sed -n -e 1d -e '/^#/!q' -e 's/^# \{0,1\}//p' "$0"
 }
 
 # refuse MESSAGE: what is wrong with the settings.

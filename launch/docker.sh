@@ -14,7 +14,7 @@
 #   --dry-run                    print the commands, and run nothing
 #
 # A setting can also be given as DIFACE_ACCELERATOR and so on; all else goes to the program.
-# This was never run with Docker: its commands and the Dockerfile were checked, by tests and linters.
+# This was never run with Docker itself, nor on a GPU or TPU; launch/Dockerfile says what was built.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=common.sh
 source "$(dirname "$0")/common.sh"

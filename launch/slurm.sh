@@ -18,7 +18,8 @@
 #
 # A setting can also be given as DIFACE_NODES and so on, and sbatch's own options by its variables:
 # SBATCH_PARTITION, SBATCH_ACCOUNT, SBATCH_QOS. All else goes to the program.
-# This was never run on a SLURM cluster: tests run the batch script with stand-ins for its commands.
+# Run with SLURM 22.05 on one node without GPUs: JAX found both processes, and at the time limit and
+# after a signal the job was queued again. Never run on GPUs, nor on several nodes.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=common.sh
 source "$(dirname "$0")/common.sh"

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, Self
 
 from diface_jax.data import prepared
 from diface_jax.encoders.face.appearance import Appearance
-from diface_jax.encoders.face.encoder import FaceEncoder
+from diface_jax.encoders.face.encoder import FaceEncoder, SimulatedEncoder
 from diface_jax.encoders.text import bert
 from diface_jax.encoders.text.condition import ConditionEncoder, Standardisation
 
@@ -16,7 +16,7 @@ _APPEARANCE, _STANDARDISATION = 'appearance.safetensors', 'standardisation.safet
 class Encoders(NamedTuple):
     """The frozen encoders of both sides."""
 
-    face: FaceEncoder
+    face: FaceEncoder | SimulatedEncoder
     text: ConditionEncoder
 
     @property
@@ -27,7 +27,7 @@ class Encoders(NamedTuple):
     def save(self, folder: pathlib.Path) -> None:
         """Writes what was fitted; raises OSError."""
         self.text.standard.save(folder / _STANDARDISATION)
-        if self.face.appearance:
+        if isinstance(self.face, FaceEncoder) and self.face.appearance:
             self.face.appearance.save(folder / _APPEARANCE)
 
     @classmethod
@@ -38,6 +38,13 @@ class Encoders(NamedTuple):
           FileNotFoundError: nothing is prepared there.
         """
         about = prepared.card(folder)['encoders']['face']
-        looks = Appearance.load(folder / _APPEARANCE) if len(about) > 1 else None
         standard = Standardisation.load(folder / _STANDARDISATION)
-        return cls(FaceEncoder(looks), ConditionEncoder(text, standard))
+        return cls(_face_encoder(about, folder), ConditionEncoder(text, standard))
+
+
+def _face_encoder(
+    about: list[dict[str, Any]], folder: pathlib.Path
+) -> FaceEncoder | SimulatedEncoder:
+    if about[0].get('simulated'):
+        return SimulatedEncoder(about)
+    return FaceEncoder(Appearance.load(folder / _APPEARANCE) if len(about) > 1 else None)
