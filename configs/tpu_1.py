@@ -27,5 +27,4 @@ def get_config() -> ml_collections.ConfigDict:
     config = config_files.load('celeba')
     scaling.enlarge(config, PHOTOS, batch_size=2_048, width=512, depth=6)
     config.train.compute_dtype = 'bfloat16'
-    config.mesh = {'model': 1, 'fsdp': False}
     return config

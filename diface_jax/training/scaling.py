@@ -1,8 +1,8 @@
 """How a config is carried to larger batches and networks, and what its training should then take.
 
 Everything here is computed. The rules start from `configs/celeba.py`, which was measured; what they
-make of it was not. The times are a model of a chip with an assumed utilisation, good to a factor of
-two or three at best.
+make of it was not. The times are a model of a chip with an assumed utilisation and links without
+latency, good to a factor of two or three at best.
 """
 
 import functools
@@ -130,15 +130,15 @@ def plan(
       chips: how many.
       chip: which.
     """
-    count = functools.partial(_parameters, config, sizes)
-    flops = step_flops(config, count('score'), count('refine'))
-    parameters = count('params')
+    count = _parameters(config, sizes)
+    flops, parameters = step_flops(config, count['score'], count['refine']), sum(count.values())
     texts = photos * (config.captions.whole + config.captions.partial)
     numbers = photos * (sizes.embedding_dim + 1) + texts * (sizes.condition_dim + 1)
     reached = chip.utilisation
-    # Adam reads p, g, m, v and the average and writes all but g; two losses' gradients are kept.
+    # Adam reads p, g, m, v and the average, and writes all but g. Two losses have gradients, whose
+    # norms are told apart: both are kept, and summed round a ring of chips.
     state, moved = 6 * _FLOAT32 * parameters, 9 * _FLOAT32 * parameters
-    summed = 2 * (chips - 1) / chips * _FLOAT32 * parameters  # by each chip of a ring
+    summed = 2 * 2 * (chips - 1) / chips * _FLOAT32 * parameters
     return Plan(
         parameters=parameters,
         flops=flops,
@@ -188,7 +188,10 @@ def summary(config: ml_collections.ConfigDict, plan: Plan, chips: int) -> str:
     return ''.join(f'    {name:8}  {value}\n' for name, value in lines.items())
 
 
-def _parameters(config: ml_collections.ConfigDict, sizes: Sizes, part: str) -> int:
+def _parameters(config: ml_collections.ConfigDict, sizes: Sizes) -> dict[str, int]:
+    """Counts them in D ('score'), R ('refine') and the head."""
     state = jax.eval_shape(functools.partial(states.init, config, sizes), jax.random.key(0))
-    tree = state.params if part == 'params' else state.params[part]
-    return sum(leaf.size for leaf in jax.tree.leaves(tree))
+    return {
+        name: sum(leaf.size for leaf in jax.tree.leaves(part))
+        for name, part in state.params.items()
+    }
