@@ -1,12 +1,12 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2034  # the launchers read these variables
-# What the launchers share: settings, help, dry runs. Works with bash 3.2 and later.
+# What the launchers share: settings, help, dry runs. Run with bash 5.2; it keeps to what 3.2 knows.
 #
 # A launcher gives its settings their defaults ('' is none), then calls `read_settings`.
 
 launch=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 dry_run=''
-program=(python -m diface_jax.main)  # the command that a launcher ends in
+program=(python -m diface_jax.main) # the command that a launcher ends in
 
 # read_settings 'NAME...' ARGUMENT...: each NAME from --NAME=VALUE, else from $DIFACE_NAME, else as
 # it was. What is no setting is the program's.
@@ -18,18 +18,18 @@ read_settings() {
     printf -v "$setting" %s "${!variable:-${!setting}}"
   done
   for argument in "$@"; do
-    setting=${argument%%=*}
-    setting=${setting#--}
-    case $argument in
-      --help) show_help && exit 0 ;;
-      --dry-run) dry_run=yes ;;
-      --*=*) if [[ $names == *" $setting "* ]]; then
-        printf -v "$setting" %s "${argument#*=}"
-      else
-        program+=("$argument")
-      fi ;;
-      *) program+=("$argument") ;;
-    esac
+    setting=${argument#--}
+    setting=${setting%%=*}
+    if [[ $argument == --help ]]; then
+      show_help
+      exit
+    elif [[ $argument == --dry-run ]]; then
+      dry_run=yes
+    elif [[ $argument == --*=* && $names == *" $setting "* ]]; then
+      printf -v "$setting" %s "${argument#*=}"
+    else
+      program+=("$argument")
+    fi
   done
 }
 

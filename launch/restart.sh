@@ -3,26 +3,27 @@
 #
 #   launch/restart.sh COMMAND...
 #
-# Any other exit ends it, with the same code. SIGTERM and SIGINT are handed on to the command, and
-# then 75 ends it too: it was this machine that was to stop.
+# Any other exit ends it, with the same code. SIGTERM or Ctrl-C here is SIGTERM to the command, and
+# then 75 ends it too: it was this machine, or its user, that was to stop.
 set -euo pipefail
 
 stopped=''
-child=''
+interrupted=''
 hand_on() {
   stopped=yes
-  kill -s "$1" "$child" 2>/dev/null || true  # it may just have ended
+  interrupted=yes
+  kill -TERM "$child" 2>/dev/null || true # it may just have ended
 }
-trap 'hand_on TERM' TERM
-trap 'hand_on INT' INT
 
 while true; do
   "$@" &
   child=$!
+  trap hand_on TERM INT
   status=0
   wait "$child" || status=$?
-  # A signal cuts `wait` short: the command is still at its last save.
-  while kill -0 "$child" 2>/dev/null; do
+  # A signal cuts `wait` short, while the command is still at its last save.
+  while [[ $interrupted ]]; do
+    interrupted=''
     status=0
     wait "$child" || status=$?
   done

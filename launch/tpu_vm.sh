@@ -6,8 +6,9 @@
 #     --workdir=/mnt/diface/run
 #
 # The same command again goes on, whatever happened. It goes on by itself when the slice was taken
-# away (it asks for another) and when the program exits with 75 (stopped from outside). Any other
-# exit ends it. The slice is kept, and paid for, until you delete it: the last line says how.
+# away (it deletes the request, and makes another) and when the program exits with 75 (stopped from
+# outside). Any other exit ends it. The slice is kept, and paid for, until you delete it: the last
+# line says how.
 #
 #   --project, --zone     where
 #   --accelerator_type    v6e-1, v6e-8, v6e-64 ...
@@ -37,7 +38,7 @@ where=(--project="$project" --zone="$zone")
 # The state of the queued resource; nothing if there is none.
 state() {
   gcloud compute tpus queued-resources list "${where[@]}" \
-    --filter="name ~ /$name\$" --format='value(state.state)'
+    --filter="name ~ '/$name\$'" --format='value(state.state)'
 }
 
 create() {

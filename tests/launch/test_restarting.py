@@ -28,13 +28,14 @@ def test_a_command_runs_again_on_75_alone(launch, stand_in, tmp_path, codes, run
     assert len((tmp_path / 'calls').read_text().splitlines()) == runs
 
 
-def test_a_signal_to_the_loop_reaches_the_command_and_ends_both(stand_in, tmp_path):
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_the_loop_reaches_the_command_and_ends_both(stand_in, tmp_path, number):
     stand_in('slow', "trap 'sleep 0.5; echo saved >saved; exit 75' TERM; touch up; sleep 30 & wait")
     command = ['bash', LAUNCH / 'restart.sh', tmp_path / 'bin' / 'slow']
     with subprocess.Popen(command, cwd=tmp_path) as loop:
         while not (tmp_path / 'up').exists():
             time.sleep(0.02)
-        os.kill(loop.pid, signal.SIGTERM)
+        os.kill(loop.pid, number)
         assert loop.wait(timeout=20) == 75
     assert (tmp_path / 'saved').exists()
 
