@@ -39,19 +39,19 @@ def main(names):
 
 
 def environment(folder, celeba):
-    """Where the notebooks find what they need, and their smallest sizes."""
-    if celeba is None:
-        celeba_tree.make(folder / 'celeba')
-    else:
-        some_of(celeba, folder / 'celeba')
-    return {
+    """Where the notebooks find what they need, and that they are to be small."""
+    settings = {
         'DIFACE_SMALL': '1',
         'DIFACE_CELEBA': str(folder / 'celeba'),
-        'DIFACE_PHOTOS': str(folder / 'celeba/img_align_celeba'),
         'DIFACE_GALLERY': str(folder / 'gallery'),
         'JAX_COMPILATION_CACHE_DIR': str(folder / 'compiled'),
         'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0.1',
     }
+    if celeba is None:
+        celeba_tree.make(folder / 'celeba')
+        return settings
+    some_of(celeba, folder / 'celeba')
+    return settings | {'DIFACE_PHOTOS': str(min((SHARED / 'data/photos').resolve().iterdir()))}
 
 
 def workdir(folder, name):
