@@ -5,6 +5,7 @@ the CelebA in ../shared/data, where that is, and otherwise on drawn faces; drawn
 to search by, so `search` is left out then. It is no part of the plain tests.
 """
 
+import itertools
 import json
 import os
 import pathlib
@@ -38,18 +39,19 @@ def main(names):
 
 
 def environment(folder, celeba):
-    """Where the notebooks find what they need, and their smallest sizes."""
-    if celeba is None:
-        celeba_tree.make(folder / 'celeba')
-    else:
-        some_of(celeba, folder / 'celeba')
-    return {
+    """Where the notebooks find what they need, and that they are to be small."""
+    settings = {
         'DIFACE_SMALL': '1',
         'DIFACE_CELEBA': str(folder / 'celeba'),
-        'DIFACE_PHOTOS': str(folder / 'celeba/img_align_celeba'),
         'DIFACE_GALLERY': str(folder / 'gallery'),
         'JAX_COMPILATION_CACHE_DIR': str(folder / 'compiled'),
+        'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0.1',
     }
+    if celeba is None:
+        celeba_tree.make(folder / 'celeba')
+        return settings
+    some_of(celeba, folder / 'celeba')
+    return settings | {'DIFACE_PHOTOS': str(min((SHARED / 'data/photos').resolve().iterdir()))}
 
 
 def workdir(folder, name):
@@ -77,7 +79,7 @@ def some_of(celeba, folder):
         for file in sorted(who, key=lambda file: file not in described):
             if len(chosen.get(who[file], [None] * PHOTOS)) < PHOTOS:
                 chosen[who[file]].append(file)
-        files += sum(chosen.values(), [])
+        files += itertools.chain.from_iterable(chosen.values())
     (folder / 'img_align_celeba').mkdir(parents=True)
     for file in files:
         (folder / 'img_align_celeba' / file).symlink_to(
