@@ -9,7 +9,8 @@
 #   --python=PYTHON   of the environment the project is installed in (python)
 #   --dry-run         print the command, and run nothing
 #
-# A setting can also be given as DIFACE_PYTHON; all else goes to the program. Run on CPU only.
+# A setting can also be given as DIFACE_PYTHON; all else goes to the program. Run on a CPU (stopped
+# by SIGTERM, it went on by itself); never run on GPUs.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=common.sh
 source "$(dirname "$0")/common.sh"

@@ -18,8 +18,9 @@
 #
 # A setting can also be given as DIFACE_NODES and so on, and sbatch's own options by its variables:
 # SBATCH_PARTITION, SBATCH_ACCOUNT, SBATCH_QOS. All else goes to the program.
-# Run with SLURM 22.05 on one node without GPUs: JAX found both processes, and at the time limit and
-# after a signal the job was queued again. Never run on GPUs, nor on several nodes.
+# Run with SLURM 22.05 on one node without GPUs: two processes trained; at a signal and at the time
+# limit they stopped, and the job went back to the queue and on. Never run on GPUs or on several
+# nodes.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=common.sh
 source "$(dirname "$0")/common.sh"

@@ -73,7 +73,7 @@ def test_help_explains_every_setting_and_says_where_it_never_ran(launch, name):
     [settings] = [line for line in source.splitlines() if line.startswith('read_settings')]
     for setting in settings.split('"$@"')[0].replace("'", '').split()[1:]:
         assert f'--{setting}' in ran.stdout
-    assert 'ever run' in ran.stdout or 'Run on CPU only' in ran.stdout
+    assert 'never run' in ran.stdout.lower()
     assert '--dry-run' in ran.stdout
 
 
