@@ -4,7 +4,7 @@
 #   launch/gke.sh --image=IMAGE --claim=CLAIM --accelerator=tpu-v6e-slice --topology=8x8 \
 #     --config=configs/tpu_64.py --config.data.root=/mnt/diface/celeba --workdir=/mnt/diface/run
 #
-# The cluster needs JobSet (0.5 or later) and a node pool of that accelerator and topology. All
+# The cluster needs JobSet (0.6 or later) and a node pool of that accelerator and topology. All
 # pods start again when one exits with 75 (stopped from outside) or loses its node, and on nothing
 # else: any other exit fails the JobSet. Spot nodes leave a pod less than half a minute to save.
 # Logs: kubectl logs --follow job/NAME-hosts-0. To start a finished one again, or to stop one:
