@@ -5,8 +5,9 @@ python -m tests.benchmarks.scaling
 Programs are compiled for 2, 4 and 8 simulated devices, not run: collectives and their bytes are
 counted in what was compiled, memory is what the compiler sets aside. The batch a device is the same
 throughout. What 256 devices would send follows from bytes(n) = a + b n, kind by kind, through what
-was counted for 2 and 4 devices; how well that tells the count for 8 is printed beside it. Seconds
-assume what is said at BANDWIDTH and LATENCY; the CPU's time says nothing about them.
+was counted for 4 and 8 devices; how far that is from the count for 2 is printed beside it (with
+model=2 there is no 'data' to cut there). Seconds are bytes on the wire of a ring at BANDWIDTH, and
+LATENCY for each collective: assumed, as a CPU's time says nothing about them.
 """
 
 import os
@@ -80,16 +81,16 @@ def wire(kind: str, out: float, devices: int) -> float:
     return factor.get(kind, share) * out
 
 
-def line(near: float, far: float, devices: int) -> float:
-    """a + b n through what 2 and 4 devices have."""
-    return near + (far - near) / 2 * (devices - 2)
+def line(at_4: float, at_8: float, devices: int) -> float:
+    """a + b n through what 4 and 8 devices have."""
+    return at_8 + (at_8 - at_4) / 4 * (devices - 8)
 
 
 def print_traffic(name: str, counted: dict[int, dict[str, Traffic]]) -> None:
     """A row a kind of collective, and the time of all of them on 256 devices."""
     print(f'\n{name}: collectives of a step, times / MB out of them on a device')
     print(
-        f'{"":20}' + ''.join(f'{n:>18}' for n in DEVICES) + f'{"8 as told":>12}{FAR:>18}{"ms":>8}'
+        f'{"":20}' + ''.join(f'{n:>18}' for n in DEVICES) + f'{"2 as told":>12}{FAR:>18}{"ms":>8}'
     )
     total = 0.0
     for kind in COLLECTIVES:
@@ -98,8 +99,8 @@ def print_traffic(name: str, counted: dict[int, dict[str, Traffic]]) -> None:
             for part in Traffic._fields
         )
         if any(times):
-            far_times, far_size = (line(*found[:2], FAR) for found in (times, size))
-            told = line(*size[:2], 8) / size[2] - 1 if size[2] else 0.0
+            far_times, far_size = (line(*found[1:], FAR) for found in (times, size))
+            told = line(*size[1:], 2) / size[0] - 1 if size[0] else 0.0
             seconds = wire(kind, far_size, FAR) / BANDWIDTH + far_times * LATENCY
             total += seconds
             cells = [f'{t:.0f} / {s / 1e6:.3f}' for t, s in zip(times, size, strict=True)]
