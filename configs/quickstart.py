@@ -17,8 +17,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.data.shares = (0.7, 0.12, 0.18)
     config.simulated.update(people=1200, photos=3)
     config.captions.update(whole=2, partial=1, said=(1.0,))
-    config.train.update(batch_size=256, num_steps=600, eval_every=100)
+    config.train.update(batch_size=256, num_steps=400, eval_every=100, ema_decay=0.99)
     config.evaluate.update(draws=4, resamples=200, galleries=(100, 0))
     config.evaluate.update(photos_an_attribute=10, panels=3)
-    config.evaluate.towers.update(num_steps=600)
+    config.evaluate.towers.update(num_steps=400)
     return config

@@ -94,7 +94,7 @@ def _parse(argv: list[str]) -> list[str]:
     try:
         return app.parse_flags_with_usage(argv)
     except AttributeError as error:
-        sys.exit(f'--config: {str(error).strip()}')
+        sys.exit(f'--config: no such setting or attribute: {error}')
 
 
 if __name__ == '__main__':
