@@ -14,10 +14,13 @@ def get_config() -> ml_collections.ConfigDict:
 
     config.data = ml_collections.ConfigDict()
     config.data.root = ''  # the data set's folder
-    config.data.layout = 'auto'  # or celeba, celeb_a_tfds, lfw, folder
+    config.data.layout = 'auto'  # or celeba, celeb_a_tfds, lfw, folder, simulated
     # Of identities, for train, validation and test, where the data set brings no split.
     config.data.shares = (0.8, 0.1, 0.1)
     config.data.split_seed = 0
+
+    # Drawn where the data set is a population (layout simulated): people, and photos of each.
+    config.simulated = {'people': 1500, 'photos': 3, 'seed': 0}
 
     config.encoders = ml_collections.ConfigDict()
     config.encoders.text = ''  # MiniLM's folder or hub name; empty: the installed package
@@ -64,8 +67,17 @@ def get_config() -> ml_collections.ConfigDict:
     config.train.eval_every = 200
     config.train.patience = 1000  # steps without a better validation before stopping
     config.train.ema_decay = 0.995
+    # Of the training step's matrix products: float32, or bfloat16 where it is faster. Parameters,
+    # losses, normalisations and all that is not training stay float32.
+    config.train.compute_dtype = 'float32'
+    # Keep the training rows in device memory, cut over the devices; False sends each step's rows.
+    config.train.resident = True
     # How often a photo that has free-hand sentences is described by one of them.
     config.train.human_share = 0.5
+
+    # How many neighbouring devices share the hidden units, and whether parameters are cut over all
+    # others too (FSDP). Neither changes what is computed.
+    config.mesh = {'model': 1, 'fsdp': False}
 
     # T~ steps and K samples a text, as chosen on validation.
     config.sample = {'num_steps': 1, 'num_samples': 4, 'guidance': 1.0, 'eta': 0.0}

@@ -7,12 +7,12 @@ tables tell what that is worth. README.md has the numbers.
 
 import ml_collections
 
-from configs import celeba
+from diface_jax import config_files
 
 
 def get_config() -> ml_collections.ConfigDict:
     """All settings."""
-    config = celeba.get_config()
+    config = config_files.load('celeba')
     config.encoders.update(words=False, appearance=0)
     config.model.refine.feature_dim = 128
     # From Gaussian noise, one sample of T~ = 25 steps, compared by cosine.

@@ -1,14 +1,17 @@
 """The jobs of the main program, and where in a workdir each leaves what it makes.
 
-WORKDIR/prepared/NAME/          a prepared data set: rows, data card, cache of slow parts
-WORKDIR/checkpoints/            the latest and the best
-WORKDIR/metrics.jsonl           a line an evaluation on validation
-WORKDIR/training.json           written when training is done
-WORKDIR/evaluation.json         the results; evaluation_NAME.json on another data set
-WORKDIR/report.html             the results to read; report/ holds figures and their data
-WORKDIR/sweep.json              samplings measured on validation
-WORKDIR/calibration.json        what scores are worth, for searches in galleries
-WORKDIR/ablation.json           the ablation table; ablation/ holds its training runs
+The files of a run::
+
+    WORKDIR/prepared/NAME/          a prepared data set: rows, data card, cache of slow parts
+    WORKDIR/checkpoints/            the latest and the best
+    WORKDIR/metrics.jsonl           a line an evaluation on validation
+    WORKDIR/training.json           written when training is done
+    WORKDIR/evaluation.json         the results; evaluation_NAME.json on another data set
+    WORKDIR/report.html             the results to read; report/ holds figures and their data
+    WORKDIR/sweep.json              samplings measured on validation
+    WORKDIR/calibration.json        what scores are worth, for searches in galleries
+    WORKDIR/population/             moments of a data set, to draw simulated people from
+    WORKDIR/ablation.json           the ablation table; ablation/ holds its training runs
 """
 
 import json
@@ -22,6 +25,7 @@ from absl import logging
 from diface_jax import ablation, evaluation, stages, sweep
 from diface_jax.data import prepared
 from diface_jax.data.fitted import Encoders
+from diface_jax.data.population import Population
 from diface_jax.data.prepare import prepare
 from diface_jax.encoders.text import bert
 from diface_jax.report.page import write_report
@@ -29,7 +33,7 @@ from diface_jax.training import trained
 from diface_jax.training.loop import train
 
 ORDER = ('prepare', 'train', 'evaluate', 'report')
-MODES = ('all', *ORDER, 'sweep', 'ablate')
+MODES = ('all', *ORDER, 'sweep', 'ablate', 'fit_population')
 
 
 def run(
@@ -51,6 +55,7 @@ def run(
         'report': _report,
         'sweep': _sweep,
         'ablate': _ablate,
+        'fit_population': _fit_population,
     }
     for name in ORDER if mode == 'all' else (mode,):
         jobs[name](config, workdir, overwrite)
@@ -118,6 +123,16 @@ def _ablate(config: ml_collections.ConfigDict, workdir: pathlib.Path, overwrite:
     home, out = prepared.load(folder_of(workdir, config.data)), workdir / 'ablation.json'
     runs = workdir / 'ablation'
     _make(lambda: ablation.ablate(config, home, runs, out), overwrite, [out, runs])
+
+
+def _fit_population(config: ml_collections.ConfigDict, workdir: pathlib.Path, _: bool) -> None:
+    population = Population.fit(prepared.load(folder_of(workdir, config.data)))
+    population.save(workdir / 'population')
+    logging.info(
+        'fit_population: averages of %d photos of %d people; draw from them with '
+        '--config=configs/quickstart.py --config.data.root=%s',
+        *(population.photos, population.people, workdir / 'population'),
+    )
 
 
 def _other(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:

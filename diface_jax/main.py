@@ -1,4 +1,25 @@
-"""The command line: `python -m diface_jax.main --config=... --workdir=...`. No logic here."""
+"""DiFace in JAX: recognises faces from sentences (arXiv 2312.01367).
+
+For those who study cross-modal recognition, and for those who look for photographs in their own
+collections by words. A model is trained once, on photographs with labels or sentences::
+
+  diface --config=celeba --config.data.root=CELEBA --workdir=WORKDIR
+  diface --config=celeba --config.data.root=CELEBA --workdir=WORKDIR --config.train.num_steps=500
+
+and then searches galleries::
+
+  diface --mode=enroll --workdir=WORKDIR --gallery=GALLERY --photos=PHOTOS
+  diface --mode=search --workdir=WORKDIR --gallery=GALLERY --text="a man with a short beard"
+  diface --mode=verify --workdir=WORKDIR --photo=PHOTO --text="a man with a short beard"
+
+--config takes a file, or the name of a config that comes with the project. What was interrupted
+goes on when the same command is given again. Exit codes: 0 done, or a match; 2 no match; 1 an
+error.
+
+Limits: a sentence fits many people, so most of those it finds are somebody else. A result is a
+reason to look, never evidence; not for law enforcement, surveillance, hiring, credit or
+immigration. README.md says how often it is wrong, and for whom.
+"""
 
 import logging as std_logging
 import pathlib
@@ -7,12 +28,16 @@ import sys
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from diface_jax import jobs
+from diface_jax import config_files, jobs
 from diface_jax.gallery import commands
 
 _CONFIG = config_flags.DEFINE_config_file(
-    'config', None, 'Settings, such as configs/celeba.py; change one with --config.name=value.'
+    'config',
+    None,
+    'Settings: a file, or a config of the project by name, such as celeba; change one with '
+    '--config.name=value.',
 )
+flags.FLAGS['config'].parser = config_files.ConfigParser('config')
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Where everything this run makes is kept.')
 _MODE = flags.DEFINE_enum(
     'mode',
@@ -20,7 +45,8 @@ _MODE = flags.DEFINE_enum(
     (*jobs.MODES, *commands.MODES),
     'What to do: prepare (photos and labels to embeddings and sentences), train, evaluate, report '
     '(a page of the results), or all four in order; sweep (what T~, K, guidance and eta cost and '
-    'bring, on validation); ablate (what each part of DiFace brings: trains a model a row). What '
+    'bring, on validation); ablate (what each part of DiFace brings: trains a model a row); '
+    'fit_population (averages of a prepared data set, to draw simulated people from). What '
     'is there already is not done again; what was interrupted goes on. With a trained model, and '
     'no --config: enroll (photographs into a gallery, or a gallery to a new model), search (faces '
     'by a description), identify (people), verify (one photograph), delete, serve (a page in the '
@@ -53,14 +79,22 @@ def main(argv: list[str]) -> None:
 
 
 def cli() -> None:
-    """The console script `diface`."""
+    """The command line."""
     flags.adopt_module_key_flags(commands)
     flags.register_multi_flags_validator(
         ['mode', 'config', 'workdir'],
         lambda given: given['mode'] in commands.MODES or (given['config'] and given['workdir']),
         '--config and --workdir must be given',
     )
-    app.run(main)
+    app.run(main, flags_parser=_parse)
+
+
+def _parse(argv: list[str]) -> list[str]:
+    """What is left of the arguments; a setting that the config does not have is an error."""
+    try:
+        return app.parse_flags_with_usage(argv)
+    except AttributeError as error:
+        sys.exit(f'--config: no such setting or attribute: {error}')
 
 
 if __name__ == '__main__':

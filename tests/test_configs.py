@@ -7,6 +7,7 @@ import pytest
 
 from configs import celeba
 from diface_jax import stages
+from diface_jax.training import scaling
 from diface_jax.training import state as states
 
 NAMES = [path.stem for path in pathlib.Path(celeba.__file__).parent.glob('[a-z]*.py')]
@@ -26,3 +27,18 @@ def test_the_config_by_the_letter_differs_in_what_it_says():
         *('encoders.words', 'encoders.appearance', 'model.refine.feature_dim'),
         *('sample.num_steps', 'sample.num_samples'),
     }
+
+
+@pytest.mark.parametrize('name', ['tpu_1', 'tpu_8', 'tpu_64'])
+def test_a_config_for_tpus_says_what_is_computed_of_it(name):
+    module = importlib.import_module(f'configs.{name}')
+    config, chips = module.get_config(), module.CHIPS
+    assert name == f'tpu_{chips}'
+    sizes = states.Sizes(embedding_dim=384, condition_dim=2304, num_identities=8192)
+    plan = scaling.plan(config, sizes, module.PHOTOS, chips, scaling.TPU_V6E)
+    assert scaling.summary(config, plan, chips) in module.__doc__
+    assert config.train.batch_size % (8 * chips) == 0
+    # Activations and the evaluation need the rest.
+    assert plan.state_bytes + plan.data_bytes < scaling.TPU_V6E.memory / 2
+    assert config.train.compute_dtype == 'bfloat16'
+    assert config.optimiser.score.warmup_steps > 0

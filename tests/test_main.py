@@ -159,5 +159,6 @@ def test_a_missing_folder_is_a_clear_error(tmp_path):
 
 def test_a_wrong_config_key_is_a_clear_error(tmp_path):
     done = command(f'--workdir={tmp_path}', '--config.train.bach_size=7')
-    assert done.returncode != 0
+    assert done.returncode == 1
     assert 'bach_size' in done.stderr
+    assert 'Traceback' not in done.stderr

@@ -1,4 +1,4 @@
-"""CelebA in its official layout.
+"""CelebA in its official layout::
 
     ROOT/img_align_celeba/000001.jpg ...
     ROOT/identity_CelebA.txt       lines of FILE IDENTITY

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Self
 from diface_jax.data import prepared
 from diface_jax.encoders import arrays
 from diface_jax.encoders.face.appearance import Appearance
-from diface_jax.encoders.face.encoder import FaceEncoder
+from diface_jax.encoders.face.encoder import FaceEncoder, SimulatedEncoder
 from diface_jax.encoders.text import bert
 from diface_jax.encoders.text.condition import ConditionEncoder, Standardisation
 
@@ -17,7 +17,7 @@ _APPEARANCE, _STANDARDISATION = 'appearance.safetensors', 'standardisation.safet
 class Encoders(NamedTuple):
     """The frozen encoders of both sides."""
 
-    face: FaceEncoder
+    face: FaceEncoder | SimulatedEncoder
     text: ConditionEncoder
 
     @property
@@ -28,7 +28,7 @@ class Encoders(NamedTuple):
     def save(self, folder: pathlib.Path) -> None:
         """Writes what was fitted; raises OSError."""
         arrays.save(self.text.standard, folder / _STANDARDISATION)
-        if self.face.appearance:
+        if isinstance(self.face, FaceEncoder) and self.face.appearance:
             arrays.save(self.face.appearance, folder / _APPEARANCE)
 
     @classmethod
@@ -39,6 +39,14 @@ class Encoders(NamedTuple):
           FileNotFoundError: nothing is prepared there.
         """
         about = prepared.card(folder)['encoders']['face']
-        looks = arrays.load(Appearance, folder / _APPEARANCE) if len(about) > 1 else None
         standard = arrays.load(Standardisation, folder / _STANDARDISATION)
-        return cls(FaceEncoder(looks), ConditionEncoder(text, standard))
+        return cls(_face_encoder(about, folder), ConditionEncoder(text, standard))
+
+
+def _face_encoder(
+    about: list[dict[str, Any]], folder: pathlib.Path
+) -> FaceEncoder | SimulatedEncoder:
+    if about[0].get('simulated'):
+        return SimulatedEncoder(about)
+    looks = arrays.load(Appearance, folder / _APPEARANCE) if len(about) > 1 else None
+    return FaceEncoder(looks)

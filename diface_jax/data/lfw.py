@@ -1,4 +1,4 @@
-"""Labeled Faces in the Wild, with the labels of LFWA+.
+"""Labeled Faces in the Wild, with the labels of LFWA+::
 
     ROOT/lfw-deepfunneled/PERSON/PERSON_0001.jpg ...  (or ROOT/lfw/)
     ROOT/lfwa_40.csv, ROOT/lfwa_73.csv   (either may be absent) a header image,ATTRIBUTE,... then

@@ -21,13 +21,13 @@ from absl import logging
 from tqdm import tqdm
 
 from diface_jax import stages
-from diface_jax.data import captions, chips, prepared, readers, shards
+from diface_jax.data import captions, chips, prepared, readers, shards, simulated
 from diface_jax.data.fitted import Encoders
 from diface_jax.data.records import DataSet, Photo
 from diface_jax.encoders import arrays
 from diface_jax.encoders.face import align, appearance, dlib_resnet
 from diface_jax.encoders.face.appearance import MAX_PHOTOS, Appearance
-from diface_jax.encoders.face.encoder import FaceEncoder
+from diface_jax.encoders.face.encoder import FaceEncoder, SimulatedEncoder
 from diface_jax.encoders.text import bert
 from diface_jax.encoders.text.condition import (
     ConditionEncoder,
@@ -74,7 +74,9 @@ def prepare(
       ValueError: an identity is in two splits, no photo has a face, or there are too few training
         photos to fit encoders on.
     """
-    source = readers.read(data.root, data.layout, tuple(data.shares), data.split_seed)
+    source = readers.read(
+        data.root, data.layout, tuple(data.shares), data.split_seed, config.simulated
+    )
     text_encoder = bert.load(config.encoders.text or None)
     fitted = None if home == folder else Encoders.load(text_encoder, home)
     settings = stages.plain(
@@ -85,6 +87,7 @@ def prepare(
             'fitted': fitted.about if fitted else None,
             'records': _fingerprint(source),
         }
+        | ({'simulated': config.simulated.to_dict()} if source.embedded else {})
     )
     if (folder / prepared.CARD).is_file():
         made = prepared.card(folder)['settings']
@@ -107,9 +110,10 @@ def _frozen(text_encoder: bert.TextEncoder) -> dict[str, Any]:
 
 
 def _fingerprint(source: DataSet) -> str:
-    """Changes when the lists do: a photo, identity, split, label or description."""
+    """Changes when the lists do: a photo, identity, split, label, description or embedding."""
     return shards.key(
-        *(f'{p.file}|{p.identity}|{p.split}|{p.labels}|{p.descriptions}' for p in source.photos)
+        *(f'{p.file}|{p.identity}|{p.split}|{p.labels}|{p.descriptions}' for p in source.photos),
+        *(one['sha256'] for one in (source.embedded.encoders if source.embedded else ())),
     )
 
 
@@ -125,7 +129,7 @@ class _Job:
 
     def run(self, fitted: Encoders | None) -> dict[str, Any]:
         """Writes the rows, and with no `fitted` encoders those too; returns the data card."""
-        face = fitted.face if fitted else FaceEncoder(self._fit_appearance())
+        face = self._face_encoder(fitted)
         faces = self._embed_faces(face)
         if not faces.found_N.any():
             raise ValueError(
@@ -141,8 +145,15 @@ class _Job:
         prepared.write(self.folder, rows, sorted({photo.split for photo in kept}))
         if not fitted:
             encoders.save(self.folder)
+        if self.source.embedded:
+            simulated.write_gallery(self.source, self.folder)
         card = _card(self.source, faces, kept, texts, attributes)
         return card | {'encoders': encoders.about}
+
+    def _face_encoder(self, fitted: Encoders | None) -> FaceEncoder | SimulatedEncoder:
+        if self.source.embedded:
+            return SimulatedEncoder(self.source.embedded.encoders)
+        return fitted.face if fitted else FaceEncoder(self._fit_appearance())
 
     def _fit_appearance(self) -> Appearance | None:
         """The appearance encoder, from training photos drawn by a fixed seed; None if left out."""
@@ -162,7 +173,11 @@ class _Job:
 
         return Appearance(**shards.cached(self._cache, name, make))
 
-    def _embed_faces(self, face: FaceEncoder) -> Faces:
+    def _embed_faces(self, face: FaceEncoder | SimulatedEncoder) -> Faces:
+        if self.source.embedded:
+            count = len(self.source.photos)
+            embedding_NxD = self.source.embedded.embedding_NxD
+            return Faces(embedding_NxD, np.ones(count, bool), shards.strings([''] * count))
         files = [photo.file for photo in self.source.photos]
         looks = arrays.sha256(face.appearance) if face.appearance else ''
         make = functools.partial(_faces_of, face)

@@ -1,15 +1,17 @@
 """Which reader reads a data set."""
 
 import pathlib
+from collections.abc import Mapping
 
-from diface_jax.data import celeba, lfw
+from diface_jax.data import celeba, lfw, population
 from diface_jax.data.celeba import read_celeba
 from diface_jax.data.celeba_tfds import find_celeb_a, read_celeb_a_tfds
 from diface_jax.data.folder import read_folder
 from diface_jax.data.lfw import read_lfw
 from diface_jax.data.records import DataSet
+from diface_jax.data.simulated import read_simulated
 
-LAYOUTS = ('auto', 'celeba', 'celeb_a_tfds', 'lfw', 'folder')
+LAYOUTS = ('auto', 'celeba', 'celeb_a_tfds', 'lfw', 'folder', 'simulated')
 
 
 def read(
@@ -17,6 +19,7 @@ def read(
     layout: str = 'auto',
     shares: tuple[float, float, float] = (0.8, 0.1, 0.1),
     seed: int = 0,
+    simulated: Mapping[str, int] | None = None,
 ) -> DataSet:
     """Reads a data set.
 
@@ -24,8 +27,9 @@ def read(
       root: its folder.
       layout: one of LAYOUTS; 'auto' looks at what lies in `root`.
       shares: of identities for train, validation and test, where a layout brings no split of its
-        own (lfw, folder); (0, 0, 1) makes all of it test.
+        own (lfw, folder, simulated); (0, 0, 1) makes all of it test.
       seed: of that draw.
+      simulated: `people`, `photos` and `seed` of `simulated.draw`, for that layout.
 
     Returns:
       Photos, problems, and how to read an image.
@@ -46,6 +50,8 @@ def read(
             return read_lfw(root, shares, seed)
         case 'folder':
             return read_folder(root, shares, seed)
+        case 'simulated':
+            return read_simulated(root, shares, seed, **(simulated or {}))
         case unknown:
             raise ValueError(f'no layout {unknown!r}: choose from {", ".join(LAYOUTS)}')
 
@@ -57,4 +63,6 @@ def find_layout(root: pathlib.Path) -> str:
         return 'celeba'
     if find_celeb_a(root):
         return 'celeb_a_tfds'
+    if population.FILE in names:
+        return 'simulated'
     return 'lfw' if names & {*lfw.IMAGES, *lfw.LABELS} else 'folder'

@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import pathlib
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -37,6 +38,19 @@ class Problem:
     why: str
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Embedded:
+    """Embeddings that a data set brings in place of photographs.
+
+    Attributes:
+      embedding_NxD: of its photos, in their order.
+      encoders: what they are of: name, hash and width of each part, as in a data card.
+    """
+
+    embedding_NxD: np.ndarray
+    encoders: list[dict[str, Any]]
+
+
 @dataclasses.dataclass(frozen=True)
 class DataSet:
     """Photos and problems of a data set.
@@ -48,6 +62,7 @@ class DataSet:
       read: a photo's file to its encoded image; can be pickled. Raises OSError.
       landmarks_5x2: where dlib's five landmarks (x, y) lie in a photo of an aligned data set, as
         fractions of its width and height; None when photos are not aligned.
+      embedded: None where photos are to be embedded.
     """
 
     name: str
@@ -55,6 +70,7 @@ class DataSet:
     problems: tuple[Problem, ...]
     read: Callable[[str], bytes]
     landmarks_5x2: np.ndarray | None = None
+    embedded: Embedded | None = None
 
 
 def read_file(root: pathlib.Path, file: str) -> bytes:

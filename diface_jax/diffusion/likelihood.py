@@ -67,7 +67,7 @@ Evaluator = Callable[[Denoiser, jax.Array, Levels, jax.Array], jax.Array]
 def diffusion_loss(
     denoise: Denoiser, x0_BxD: jax.Array, levels: Levels, key_B: jax.Array
 ) -> jax.Array:
-    """The integral over log SNR of 1/2 e^(log SNR) |x0 - estimate|^2, its noise drawn once.
+    """The integral over log SNR of `1/2 e^(log SNR) |x0 - estimate|^2`, its noise drawn once.
 
     Each level's noise is taken with both signs (antithetic): most of its effect is linear, and
     cancels. So the denoiser is asked twice a level.

@@ -36,7 +36,7 @@ def to_x0(
 
 
 def snr_weight(log_snr: jax.Array, low: float, high: float) -> jax.Array:
-    """Weight of |x0 - estimate|^2: the SNR, cut to [low, high], over high.
+    """Weight of `|x0 - estimate|^2`: the SNR, cut to [low, high], over high.
 
     The upper cut is Min-SNR (Hang et al. 2023), the lower one truncated SNR (Salimans & Ho 2022,
     section 4): without it nothing asks for the estimate at t = 1, which is the posterior mean that

@@ -198,6 +198,7 @@ def _told(answer: answers.SearchAnswer) -> str:
         entry, passes = found.entry, 'match' if found.scored.match else 'lead'
         who = entry.person or entry.name or ''
         lines.append(f'{found.rank:3} {passes} {who} {entry.photo or ""} (entry {entry.id})')
+        lines += [f'      {name}: {value}' for name, value in entry.tags.items()]
         lines += [f'      {_numbers(found.scored)}', *_phrases(found.scored)]
     if asked := answer.next_question:
         choices = ', '.join(answer.say for answer in asked.answers)

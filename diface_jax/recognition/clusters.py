@@ -24,12 +24,16 @@ def measure(x_NxW: np.ndarray, identity_N: np.ndarray) -> Record:
       identity_N: whose each is. Somebody with one row counts in what is between identities alone.
 
     Returns:
-      fisher: trace of the covariance between identities over that within them (see `_fisher`);
-        0 is what labels drawn at random give.
-      silhouette: mean of (b - a) / max(a, b), where a is a row's mean cosine distance to its own
-        identity and b to the nearest other one (Rousseeuw 1987), of people with two rows or more.
-      cos_within, cos_between: mean cosine of two different rows of one identity, and of two.
-      rows, identities: how many there are.
+      A record of
+
+      * `fisher`, the trace of the covariance between identities over that within them (see
+        `_fisher`); 0 is what labels drawn at random give;
+      * `silhouette`, the mean of (b - a) / max(a, b), where a is a row's mean cosine distance to
+        its own identity and b to the nearest other one (Rousseeuw 1987), of people with two rows
+        or more;
+      * `cos_within`, `cos_between`, the mean cosine of two different rows of one identity, and of
+        two;
+      * `rows`, `identities`, how many there are.
 
     Raises:
       ValueError: a row is not finite, or fewer than two identities have two rows.

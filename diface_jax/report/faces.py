@@ -29,6 +29,8 @@ def faces(content: Mapping[str, Any]) -> Faces:
     files = dict.fromkeys(_files(content))
     if not files:
         return Faces({}, '')
+    if 'simulated' in content['settings'].get('data', {}):
+        return Faces({}, 'These people are simulated: there are no photographs of them.')
     try:
         read = _reader(content['settings'])
         pictures = {file: picture for file in files if (picture := _picture(read, file))}

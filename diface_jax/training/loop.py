@@ -8,19 +8,21 @@ import jax
 import ml_collections
 import numpy as np
 from absl import logging
-from jax.sharding import Sharding
+from jax.sharding import Mesh
 from tqdm import tqdm
 
 from diface_jax import parallel, stages
-from diface_jax.data.batches import Batches, steps_of
+from diface_jax.data.batches import Batches
 from diface_jax.data.prepared import Prepared, Split
 from diface_jax.models.diface import Sampling
 from diface_jax.models.normalise import Normalisation
 from diface_jax.recognition.extraction import Extractor
 from diface_jax.training import state as states
 from diface_jax.training.checkpoint import METRIC, Checkpoints
+from diface_jax.training.feed import Feed, Table
+from diface_jax.training.program import Program
 from diface_jax.training.state import Sizes
-from diface_jax.training.step import Metrics, Table, make_steps
+from diface_jax.training.step import Metrics, make_steps
 from diface_jax.training.validation import Validation, ValidationPairs
 
 SECTIONS = (
@@ -39,6 +41,9 @@ class Best(NamedTuple):
 def settings_of(config: ml_collections.ConfigDict, data: Prepared) -> dict[str, Any]:
     """All that a training run depends on."""
     sections = {name: config.to_dict()[name] for name in SECTIONS}
+    del sections['train']['resident']  # changes no number
+    if sections['train']['compute_dtype'] == 'float32':
+        del sections['train']['compute_dtype']  # as before there was a choice
     return stages.plain(sections | {'data': data.card['settings']})
 
 
@@ -80,31 +85,32 @@ class _Run:
     ) -> None:
         self._config, self._settings, self._checkpoints = config, settings, checkpoints
         self._encoders = data.card['encoders']
-        mesh = parallel.make_mesh()
+        self._mesh = mesh = parallel.make_mesh(config.mesh.model)
         parallel.check_batch(config.train.batch_size, mesh)
         split = data.splits['train']
         self._normalise = Normalisation.fit(split.embedding_NxD, data.widths)
-        self._table = jax.device_put(table_of(split, self._normalise), parallel.replicated(mesh))
-        self._batches = batches_of(split, config)
+        table, batches = table_of(split, self._normalise), batches_of(split, config)
+        self._feed = Feed(table, batches, mesh, config.train.resident)
         self._pairs = ValidationPairs(data, config.captions.said)
         self._sizes = sizes_of(split)
+        self._steps = Program(make_steps(config, self._sizes, mesh), mesh)
         model = states.model_of(config, self._sizes)
-        self._steps = make_steps(model, config, mesh)
         self._extractor = Extractor(model, Sampling(**config.sample), mesh)
         self._log = MetricsLog(metrics_file)
         self._key = jax.random.key(config.seed)
-        self._start(parallel.replicated(mesh))
+        self._start(mesh)
 
-    def _start(self, sharding: Sharding) -> None:
+    def _start(self, mesh: Mesh) -> None:
         """The state to go on from: the latest checkpoint's, or a new one."""
         self.step, self.best = self._checkpoints.latest() or 0, Best(0, -np.inf)
+        fsdp = self._config.mesh.fsdp
         self._log.keep_until(self.step)
         if not self.step:
-            self.state = states.born(self._config, self._sizes, sharding)
+            self.state = states.born(self._config, self._sizes, mesh, fsdp)
             return
         note = self._checkpoints.note(self.step)
         stages.require_same('The checkpoint to go on from', note['settings'], self._settings)
-        like = states.shapes(self._config, self._sizes, sharding)
+        like = states.shapes(self._config, self._sizes, mesh, fsdp)
         self.state = self._checkpoints.restore(self.step, like)
         self.best = Best(*note['best'])
         logging.info('train: goes on from step %d', self.step)
@@ -112,11 +118,8 @@ class _Run:
     def to_the_end(self) -> str:
         """Trains on; returns why it stopped."""
         train = self._config.train
-        parameters = sum(leaf.size for leaf in jax.tree.leaves(self.state.params))
         logging.info(
-            'train: %d steps at most on %d device(s), %s parameters, %d texts of %d photos',
-            *(train.num_steps, jax.device_count(), f'{parameters:,}'),
-            *(len(self._table.c_TxC), len(self._table.x0_NxD)),
+            'train: %d steps at most, %d texts of %d photos', train.num_steps, *self._feed.counts
         )
         with tqdm(total=train.num_steps, initial=self.step, unit='step', desc='train') as bar:
             while self.step < train.num_steps:
@@ -132,9 +135,10 @@ class _Run:
     def _advance(self, count: int, bar: tqdm) -> dict[str, float]:
         """Takes `count` steps; returns the means of their metrics."""
         sums: dict[str, float] = {}
-        for size in _dispatches(count, self._config.train.steps_per_dispatch):
-            batches = steps_of(self._batches, self.step, size)
-            self.state, metrics = self._steps(self.state, batches, self._table, self._key)
+        sizes = _dispatches(count, self._config.train.steps_per_dispatch)
+        fed = self._feed.dispatches(self.step, sizes)
+        for size, batches in zip(sizes, fed, strict=True):
+            self.state, metrics = self._steps(self.state, batches, self._feed.table, self._key)
             self.step += size
             for name, value in _checked(metrics, self.step).items():
                 sums[name] = sums.get(name, 0.0) + value * size / count
@@ -144,8 +148,9 @@ class _Run:
 
     def _validate(self, metrics: dict[str, float]) -> None:
         """Judges the averaged parameters; logs, and saves a checkpoint."""
+        average = jax.device_put(self.state.average, parallel.replicated(self._mesh))
         features = self._extractor.features(
-            self.state.average, self._pairs.split, self._pairs.texts, self._normalise, self._key
+            average, self._pairs.split, self._pairs.texts, self._normalise, self._key
         )
         found = self._pairs.judge(features)
         self.best = max(self.best, Best(self.step, found.metrics[METRIC]), key=lambda b: b.value)
@@ -180,7 +185,7 @@ def table_of(split: Split, normalise: Normalisation) -> Table:
         x0_NxD=normalise(split.embedding_NxD).astype(np.float32),
         identity_N=np.unique(split.identity_N, return_inverse=True)[1].astype(np.int32),
         c_TxC=split.c_TxC,
-        same_text_T=np.unique(split.text_T, return_inverse=True)[1].astype(np.int32),
+        sentence_T=np.unique(split.text_T, return_inverse=True)[1].astype(np.int32),
     )
 
 

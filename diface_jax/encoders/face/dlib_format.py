@@ -17,14 +17,15 @@ _OUTERMOST, _TAG, _LAYER, _INNERMOST = 1, 1, 2, 3  # versions dlib gives to kind
 class Layer(NamedTuple):
     """One layer as the file names it; `tag` stands for dlib's tag and skip layers alike.
 
-    | name | sizes | arrays |
-    | --- | --- | --- |
-    | input_rgb_image_sized | height, width | mean_3, to be taken from RGB in 0 to 255 |
-    | con_4 | filters, height, width, stride y, x, padding y, x | kernel_OIHW, bias_O |
-    | affine_ | | gamma_C, beta_C |
-    | max_pool_2, avg_pool_2 | height, width (0: everything), stride y, x, padding y, x | |
-    | fc_2 (without bias) | outputs, inputs | weights_IxO |
-    | relu_, add_prev_, tag | | |
+    Names, sizes and arrays::
+
+        input_rgb_image_sized   height, width; mean_3, to be taken from RGB in 0 to 255
+        con_4                   filters, height, width, stride y, x, padding y, x; kernel_OIHW,
+                                bias_O
+        affine_                 none; gamma_C, beta_C
+        max_pool_2, avg_pool_2  height, width (0: everything), stride y, x, padding y, x; none
+        fc_2 (without bias)     outputs, inputs; weights_IxO
+        relu_, add_prev_, tag   none; none
     """
 
     name: str

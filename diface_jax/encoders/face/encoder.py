@@ -58,3 +58,21 @@ class FaceEncoder:
         """What `appearance` is fitted on: maps_NxP, float16 to be kept by the thousand."""
         found = dlib_resnet.look(self._network, chips_Nx2xHxWx3)
         return np.concatenate([maps_BxP.astype(np.float16) for _, maps_BxP in found])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SimulatedEncoder:
+    """What stands for E where people are simulated: it names embeddings, and can make none.
+
+    Attributes:
+      about: name, hash and width of each part.
+    """
+
+    about: list[dict[str, Any]]
+
+    def embed(self, chips_Nx2xHxWx3: np.ndarray) -> np.ndarray:
+        """Raises ValueError: a photograph's embedding means nothing to simulated people."""
+        raise ValueError(
+            'this model was trained on simulated people, so it knows no photograph: train on '
+            'photographs with configs/celeba.py (README.md, Data)'
+        )

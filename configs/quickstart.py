@@ -1,0 +1,24 @@
+"""A few minutes on two CPU cores: simulated people in place of CelebA's, and everything smaller.
+
+Nobody here exists: labels and embeddings are drawn from averages over CelebA (`data/simulated.py`).
+It shows that all of it works, and roughly how well; for results, see `configs/celeba.py`.
+"""
+
+import ml_collections
+
+from diface_jax import config_files
+from diface_jax.data import simulated
+
+
+def get_config() -> ml_collections.ConfigDict:
+    """All settings."""
+    config = config_files.load('celeba')
+    config.data.root = str(simulated.SHIPPED)
+    config.data.shares = (0.7, 0.12, 0.18)
+    config.simulated.update(people=1200, photos=3)
+    config.captions.update(whole=2, partial=1, said=(1.0,))
+    config.train.update(batch_size=256, num_steps=400, eval_every=100, ema_decay=0.99)
+    config.evaluate.update(draws=4, resamples=200, galleries=(100, 0))
+    config.evaluate.update(photos_an_attribute=10, panels=3)
+    config.evaluate.towers.update(num_steps=400)
+    return config

@@ -1,0 +1,12 @@
+"""`diface` and `python -m diface_jax`: `python -m diface_jax.main` by shorter names."""
+
+import runpy
+
+
+def run() -> None:
+    """Runs the main program as if it had been called by its own name, so that --help is its own."""
+    runpy.run_module('diface_jax.main', run_name='__main__', alter_sys=True)
+
+
+if __name__ == '__main__':
+    run()

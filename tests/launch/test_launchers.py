@@ -1,0 +1,119 @@
+"""Every launcher: its help, its settings, and that it ends in the same command."""
+
+import os
+import pathlib
+import shlex
+import subprocess
+import sysconfig
+
+import pytest
+
+from tests.launch.conftest import LAUNCH, PROGRAM
+
+# What each needs.
+SETTINGS = {
+    'single_node.sh': (),
+    'docker.sh': ('--storage=/data',),
+    'tpu_vm.sh': (
+        *('--project=p', '--zone=z', '--accelerator_type=v6e-8', '--image=registry/p/diface'),
+        '--nfs=server:/share',
+    ),
+    'gke.sh': ('--image=diface', '--claim=shared', '--topology=8x8'),
+    'slurm.sh': ('--gpus_per_node=8', '--time=04:00:00'),
+}
+ON_MANY_HOSTS = ('tpu_vm.sh', 'gke.sh', 'slurm.sh')
+SCRIPTS = sorted(LAUNCH.glob('*.sh'))
+TOOLS = pathlib.Path(sysconfig.get_path('scripts'))
+
+
+def words(line):
+    """The words of a line, and of a line of shell that one of them is."""
+    found = shlex.split(line)
+    return found + [word for outer in found if ' -m diface_jax' in outer for word in words(outer)]
+
+
+@pytest.mark.parametrize('path', SCRIPTS, ids=lambda path: path.name)
+def test_scripts_parse(path):
+    subprocess.run(['bash', '-n', path], check=True)
+
+
+def test_shellcheck_finds_nothing():
+    subprocess.run([TOOLS / 'shellcheck', '-x', *SCRIPTS], check=True)
+
+
+def test_hadolint_finds_nothing():
+    subprocess.run([TOOLS / 'hadolint', LAUNCH / 'Dockerfile'], check=True)
+
+
+def test_every_launcher_is_tested():
+    programs = {path.name for path in SCRIPTS if os.access(path, os.X_OK)}
+    assert programs - {'restart.sh', 'quickstart.sh'} == set(SETTINGS)
+
+
+@pytest.mark.parametrize('name', SETTINGS)
+def test_it_ends_in_the_program_and_passes_arguments_through(launch, name):
+    ran = launch(name, *SETTINGS[name], *PROGRAM, '--config.seed=3', '--mode=train', '--dry-run')
+    assert ran.returncode == 0, ran.stderr
+    if name == 'gke.sh':  # test_gke.py reads the manifest
+        return
+    [line] = [line for line in ran.stdout.splitlines() if 'diface_jax.main' in line]
+    found = words(line.removesuffix(' || status=$?'))
+    start = found.index('diface_jax.main') - 2
+    expected = ['python', '-m', 'diface_jax.main', *PROGRAM, '--config.seed=3', '--mode=train']
+    if name in ON_MANY_HOSTS:
+        expected.append('--distributed')
+    assert found[start : start + len(expected)] == expected
+
+
+@pytest.mark.parametrize('name', SETTINGS)
+def test_help_explains_every_setting_and_says_where_it_never_ran(launch, name):
+    ran = launch(name, '--help')
+    assert ran.returncode == 0
+    source = (LAUNCH / name).read_text()
+    [settings] = [line for line in source.splitlines() if line.startswith('read_settings')]
+    for setting in settings.split('"$@"')[0].replace("'", '').split()[1:]:
+        assert f'--{setting}' in ran.stdout
+    assert 'never run' in ran.stdout.lower()
+    assert '--dry-run' in ran.stdout
+
+
+@pytest.mark.parametrize('name', SETTINGS)
+def test_each_missing_setting_is_refused(launch, name):
+    arguments = (*SETTINGS[name], *PROGRAM)
+    for missing in arguments:
+        ran = launch(name, *(given for given in arguments if given != missing), '--dry-run')
+        assert ran.returncode == 2
+        assert missing.split('=')[0] in ran.stderr
+        assert not ran.stdout
+
+
+def test_settings_from_the_environment_and_flags_before_them(launch):
+    variables = {'DIFACE_GPUS_PER_NODE': '4', 'DIFACE_TIME': '01:00:00'}
+    ran = launch('slurm.sh', *PROGRAM, '--time=02:00:00', '--dry-run', **variables)
+    assert '#SBATCH --gpus-per-node=4' in ran.stdout
+    assert '#SBATCH --time=02:00:00' in ran.stdout
+
+
+@pytest.mark.parametrize(
+    ('name', 'wrong'),
+    [
+        ('gke.sh', '--topology=64'),
+        ('gke.sh', '--chips_per_host=3'),
+        ('slurm.sh', '--gpus_per_node=all'),
+        ('docker.sh', '--accelerator=gpu'),
+        ('docker.sh', '--storage=data'),
+    ],
+)
+def test_wrong_settings_are_refused(launch, name, wrong):
+    ran = launch(name, *SETTINGS[name], *PROGRAM, wrong, '--dry-run')
+    assert ran.returncode == 2
+    assert wrong.split('=')[1] in ran.stderr
+
+
+@pytest.mark.parametrize(('accelerator', 'flag'), [('cuda', '--gpus=all'), ('tpu', '--privileged')])
+def test_docker_gives_the_container_its_devices(launch, accelerator, flag):
+    settings = (*SETTINGS['docker.sh'], f'--accelerator={accelerator}')
+    build, run = launch('docker.sh', *settings, *PROGRAM, '--dry-run').stdout.splitlines()
+    assert f'--target={accelerator}' in build
+    assert flag in run
+    assert f'AS {accelerator}\n' in (LAUNCH / 'Dockerfile').read_text()
