@@ -53,13 +53,21 @@ diface --mode=search --gallery="$workdir/gallery" --k=3 --text="$text" || [ $? -
 cat << END
 
 == done in $SECONDS s. Everybody here is SIMULATED: drawn from averages over CelebA, with no photograph
-and nobody's data. What the numbers are worth:
-$(cat diface_jax/data/simulated_celeba/fidelity.txt)
+and nobody's data. Accuracy of verification in %, on 548 simulated people trained on 850 as here,
+and on CelebA's own 550 test people; a run's own numbers, on some 200 people, are within a few points:
+
+                       cross: CelebA  CelebA cut to this size  simulated   same: CelebA  cut  simulated
+  DiFace                      81.6              79.3              80.6           92.6   88.3    88.6
+  CCA                         77.8              77.4              78.2           91.2   89.5    90.7
+  gender label only           73.6              74.0              74.1           74.3   75.1    74.7
+  oracle (true labels)        81.6              82.2              84.0            100    100     100
+
 The report: $workdir/report.html
 Next:
   . .venv/bin/activate
   # search for somebody else
-  python -m diface_jax.main --mode=search --workdir="$workdir" --gallery="$workdir/gallery" --text="a bald man with a beard"
+  python -m diface_jax.main --mode=search --workdir="$workdir" --gallery="$workdir/gallery" \\
+    --text="a bald man with a beard"
   # the same on photographs: CelebA, in a folder CELEBA
   pip install -e '.[faces]'
   python -m diface_jax.main --config=configs/celeba.py --config.data.root=CELEBA --workdir=WORKDIR
