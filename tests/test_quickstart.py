@@ -28,6 +28,7 @@ def config(tmp_path_factory):
     config.data.shares = (0.4, 0.3, 0.3)
     config.simulated.update(people=60, photos=2)
     config.captions.update(whole=1, partial=0)
+    config.evaluate.update(photos_an_attribute=1, galleries=(0,))
     for half in ('score', 'refine'):
         config.optimiser[half].update(learning_rate=0.01, warmup_steps=5)
     return config
