@@ -106,6 +106,11 @@ def test_a_population_is_fitted_on_what_is_prepared(config, workdir):
         jobs.run('fit_population', config, workdir, overwrite=False)
 
 
+def test_what_needs_photographs_says_so(config, workdir):
+    with pytest.raises(ValueError, match='trains an autoencoder on photographs'):
+        jobs.run('ablate', config, workdir, overwrite=False)
+
+
 def test_another_population_is_not_measured_on(config, workdir, tmp_path):
     others = moments.population()
     dataclasses.replace(others, mean_V=others.mean_V + 0.01).save(tmp_path / 'others')
