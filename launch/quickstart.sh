@@ -14,6 +14,10 @@ stop() {
 }
 
 case ${1:-} in
+  -h | --help)
+    sed -n '2,/^set/s/^# \{0,1\}//p' "$0"
+    exit
+    ;;
   -*) stop 'usage: bash launch/quickstart.sh [WORKDIR]' ;;
 esac
 [ $# -le 1 ] || stop 'usage: bash launch/quickstart.sh [WORKDIR]'

@@ -145,4 +145,7 @@ def test_the_script_says_what_is_wrong(tmp_path):
     done = run_script(tmp_path, PYTHON='no-such-python', PATH='/usr/bin:/bin')
     assert done.returncode == 1
     assert 'no no-such-python' in done.stderr
-    assert 'usage' in run_script('--help', PATH='/usr/bin:/bin').stderr
+    done = run_script('--workdir=here', PATH='/usr/bin:/bin')
+    assert done.returncode == 1
+    assert 'usage' in done.stderr
+    assert 'quickstart.sh [WORKDIR]' in run_script('--help', PATH='/usr/bin:/bin').stdout
