@@ -117,7 +117,13 @@ def ablate(
 
     Raises:
       SettingsDifferError: `out` is of other settings.
+      ValueError: `home` is of simulated people: one row trains on photographs.
     """
+    if 'simulated' in home.card['settings']:
+        raise ValueError(
+            'the ablation table trains an autoencoder on photographs, and there are none of '
+            'simulated people: give a data set of photographs (README.md, Data)'
+        )
     settings = stages.plain(
         {
             'training': settings_of(config, home),

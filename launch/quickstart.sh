@@ -14,6 +14,10 @@ stop() {
 }
 
 case ${1:-} in
+  -h | --help)
+    sed -n '2,/^set/s/^# \{0,1\}//p' "$0"
+    exit
+    ;;
   -*) stop 'usage: bash launch/quickstart.sh [WORKDIR]' ;;
 esac
 [ $# -le 1 ] || stop 'usage: bash launch/quickstart.sh [WORKDIR]'
@@ -53,13 +57,21 @@ diface --mode=search --gallery="$workdir/gallery" --k=3 --text="$text" || [ $? -
 cat << END
 
 == done in $SECONDS s. Everybody here is SIMULATED: drawn from averages over CelebA, with no photograph
-and nobody's data. What the numbers are worth:
-$(cat diface_jax/data/simulated_celeba/fidelity.txt)
+and nobody's data. Accuracy of verification in %, on 515 simulated people after training on
+881, and on the 550 test people of CelebA. Here are fewer to test on: expect a few points up or down.
+
+                       cross: CelebA  CelebA cut to this size  simulated   same: CelebA  cut  simulated
+  DiFace                      81.6              79.3              80.6           92.6   88.3    88.6
+  CCA                         77.8              77.4              78.2           91.2   89.5    90.7
+  gender label only           73.6              74.0              74.1           74.3   75.1    74.7
+  oracle (true labels)        81.6              82.2              84.0            100    100     100
+
 The report: $workdir/report.html
 Next:
   . .venv/bin/activate
   # search for somebody else
-  python -m diface_jax.main --mode=search --workdir="$workdir" --gallery="$workdir/gallery" --text="a bald man with a beard"
+  python -m diface_jax.main --mode=search --workdir="$workdir" --gallery="$workdir/gallery" \\
+    --text="a bald man with a beard"
   # the same on photographs: CelebA, in a folder CELEBA
   pip install -e '.[faces]'
   python -m diface_jax.main --config=configs/celeba.py --config.data.root=CELEBA --workdir=WORKDIR

@@ -28,6 +28,7 @@ def config(tmp_path_factory):
     config.data.shares = (0.4, 0.3, 0.3)
     config.simulated.update(people=60, photos=2)
     config.captions.update(whole=1, partial=0)
+    config.evaluate.update(photos_an_attribute=1, galleries=(0,))
     for half in ('score', 'refine'):
         config.optimiser[half].update(learning_rate=0.01, warmup_steps=5)
     return config
@@ -105,6 +106,11 @@ def test_a_population_is_fitted_on_what_is_prepared(config, workdir):
         jobs.run('fit_population', config, workdir, overwrite=False)
 
 
+def test_what_needs_photographs_says_so(config, workdir):
+    with pytest.raises(ValueError, match='trains an autoencoder on photographs'):
+        jobs.run('ablate', config, workdir, overwrite=False)
+
+
 def test_another_population_is_not_measured_on(config, workdir, tmp_path):
     others = moments.population()
     dataclasses.replace(others, mean_V=others.mean_V + 0.01).save(tmp_path / 'others')
@@ -139,4 +145,7 @@ def test_the_script_says_what_is_wrong(tmp_path):
     done = run_script(tmp_path, PYTHON='no-such-python', PATH='/usr/bin:/bin')
     assert done.returncode == 1
     assert 'no no-such-python' in done.stderr
-    assert 'usage' in run_script('--help', PATH='/usr/bin:/bin').stderr
+    done = run_script('--workdir=here', PATH='/usr/bin:/bin')
+    assert done.returncode == 1
+    assert 'usage' in done.stderr
+    assert 'quickstart.sh [WORKDIR]' in run_script('--help', PATH='/usr/bin:/bin').stdout
