@@ -1,11 +1,12 @@
-"""Draws docs/search.svg, a search with no faces: `python docs/search_picture.py WORKDIR GALLERY`.
+"""Draws docs/search.svg, a search with no faces: `python docs/search_picture.py WORKDIR`.
 
-WORKDIR is of configs/quickstart.py, and GALLERY what launch/quickstart.sh enrolled: simulated
-people, whose true labels are tags. Everything in the picture comes from that search.
+WORKDIR is of launch/quickstart.sh, whose test people are simulated and carry their true labels as
+tags. Everything in the picture comes from that search.
 """
 
 import pathlib
 import sys
+import tempfile
 
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
@@ -64,7 +65,14 @@ def _dots(axis: Axes, answer: SearchAnswer) -> None:
     axis.spines[:].set_visible(False)
 
 
+def search(workdir: pathlib.Path) -> SearchAnswer:
+    """What the model of a quickstart finds among its test people."""
+    model = diface_jax.load(workdir)
+    (embeddings,) = workdir.glob('prepared/*/gallery.parquet')
+    with tempfile.TemporaryDirectory() as gallery:
+        model.enroll_embeddings(gallery, embeddings)
+        return model.search(gallery, SENTENCE, k=8)
+
+
 if __name__ == '__main__':
-    workdir, gallery = sys.argv[1:]
-    found = diface_jax.load(workdir).search(gallery, SENTENCE, k=8)
-    draw(found, pathlib.Path(__file__).with_name('search.svg'))
+    draw(search(pathlib.Path(sys.argv[1])), pathlib.Path(__file__).with_name('search.svg'))

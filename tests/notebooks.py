@@ -1,4 +1,4 @@
-"""Runs the notebooks from top to bottom: `python -m tests.notebooks [NAME ...]`, about two minutes.
+"""Runs the notebooks from top to bottom: `python -m tests.notebooks [NAME ...]`.
 
 Each in a process and a folder of its own, made small by DIFACE_SMALL. They train on a few people of
 the CelebA in ../shared/data, where that is, and otherwise on drawn faces; drawn faces have no looks
