@@ -8,9 +8,8 @@ import functools
 import jax
 import numpy as np
 from jax.sharding import Mesh
-from tqdm import tqdm
 
-from diface_jax import parallel
+from diface_jax import hosts, parallel
 from diface_jax.diffusion.likelihood import Evaluator, Levels, bound
 from diface_jax.models.diface import DiFace, Params
 
@@ -81,7 +80,7 @@ class RatioScorer:
         batches = zip(self._batches(text_U), self._batches(photo_U), strict=True)
         total = -(-len(text_U) // self._batch_size)
         found = []
-        for text, photo in tqdm(batches, desc='likelihoods', total=total, unit='batch'):
+        for text, photo in hosts.progress(batches, desc='likelihoods', total=total, unit='batch'):
             keep_Bx1 = text[:, None] != _NO_TEXT  # where not, c's last row stands in
             c_BxC, x0_BxD = self._c_TxC[text], self._x0_NxD[photo]
             found.append(np.asarray(self._log_p(c_BxC, keep_Bx1, x0_BxD, photo)))
