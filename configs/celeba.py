@@ -64,8 +64,17 @@ def get_config() -> ml_collections.ConfigDict:
     config.train.eval_every = 200
     config.train.patience = 1000  # steps without a better validation before stopping
     config.train.ema_decay = 0.995
+    # Of the training step's matrix products: float32, or bfloat16 where it is faster. Parameters,
+    # losses, normalisations and all that is not training stay float32.
+    config.train.compute_dtype = 'float32'
+    # Keep the training rows in device memory, cut over the devices; False sends each step's rows.
+    config.train.resident = True
     # How often a photo that has free-hand sentences is described by one of them.
     config.train.human_share = 0.5
+
+    # How many neighbouring devices share the hidden units, and whether parameters are cut over all
+    # others too (FSDP). Neither changes what is computed.
+    config.mesh = {'model': 1, 'fsdp': False}
 
     # T~ steps and K samples a text, as chosen on validation.
     config.sample = {'num_steps': 1, 'num_samples': 4, 'guidance': 1.0, 'eta': 0.0}

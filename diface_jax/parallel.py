@@ -1,22 +1,80 @@
-"""The device mesh and where arrays live on it."""
+"""The device mesh, and how arrays get onto it and back.
+
+The mesh has two axes. 'data' cuts batches, and parameters too where they are fully sharded (FSDP);
+'model' cuts the networks' hidden units (tensor parallelism). One process and one device are the
+same program with axes of size 1.
+"""
+
+from typing import Any
 
 import jax
+import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+AXES = ('data', 'model')
 
-def make_mesh() -> Mesh:
-    """A mesh over all devices of all hosts, with one axis: 'data'."""
-    return jax.make_mesh((jax.device_count(),), ('data',), axis_types=(AxisType.Auto,))
+
+def make_mesh(model: int = 1) -> Mesh:
+    """A mesh over all devices of all hosts.
+
+    Args:
+      model: size of the axis 'model', neighbouring devices; all others are on 'data'.
+
+    Raises:
+      ValueError: the devices do not divide by it.
+    """
+    count = jax.device_count()
+    if model < 1 or count % model:
+        raise ValueError(f'mesh.model={model} does not divide the {count} devices there are')
+    return jax.make_mesh((count // model, model), AXES, axis_types=(AxisType.Auto,) * 2)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """The same on every device: parameters, and a data set that fits."""
+    """The same on every device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def by_row(mesh: Mesh, axis: int = 0) -> NamedSharding:
-    """Cut along one axis over the devices: a batch."""
+    """Cut along one axis over all devices: rows that meet no cut parameter."""
+    return NamedSharding(mesh, PartitionSpec(*[None] * axis, AXES))
+
+
+def by_data(mesh: Mesh, axis: int = 0) -> NamedSharding:
+    """Cut along one axis over 'data', the same along 'model': a training batch."""
     return NamedSharding(mesh, PartitionSpec(*[None] * axis, 'data'))
+
+
+def put(tree: Any, sharding: NamedSharding) -> Any:
+    """Host arrays onto the devices.
+
+    Args:
+      tree: arrays that every process has in full.
+      sharding: where they go; devices of other processes are left to those.
+
+    Returns:
+      The arrays of the whole mesh; each process moves only what its own devices hold.
+    """
+
+    def one(array: Any) -> jax.Array:
+        array = np.asarray(array)
+        return jax.make_array_from_callback(array.shape, sharding, array.__getitem__)
+
+    return jax.tree.map(one, tree)
+
+
+def fetch(tree: Any) -> Any:
+    """Arrays of the whole mesh as numpy arrays, in full on every process.
+
+    Every process must call it at the same point, as it may have to ask the others.
+    """
+
+    def one(array: jax.Array) -> np.ndarray:
+        if array.is_fully_addressable or array.is_fully_replicated:
+            return np.asarray(array)
+        return multihost_utils.process_allgather(array, tiled=True)
+
+    return jax.tree.map(one, tree)
 
 
 def check_batch(batch_size: int, mesh: Mesh) -> None:

@@ -48,7 +48,7 @@ def trained(home):
     return Trained(
         step=1,
         model=states.model_of(config, sizes),
-        params=states.born(config, sizes, parallel.replicated(parallel.make_mesh())).average,
+        params=states.born(config, sizes, parallel.make_mesh()).average,
         normalise=Normalisation(np.full(WIDTH, 0.01, np.float32), (dlib_resnet.WIDTH, 4)),
         thresholds={'human/cross/random': 0.3},
         encoders=prepared.card(home)['encoders'],

@@ -8,7 +8,7 @@ import jax
 import ml_collections
 import numpy as np
 from absl import logging
-from jax.sharding import Sharding
+from jax.sharding import Mesh
 from tqdm import tqdm
 
 from diface_jax import parallel, stages
@@ -39,6 +39,9 @@ class Best(NamedTuple):
 def settings_of(config: ml_collections.ConfigDict, data: Prepared) -> dict[str, Any]:
     """All that a training run depends on."""
     sections = {name: config.to_dict()[name] for name in SECTIONS}
+    del sections['train']['resident']  # changes no number
+    if sections['train']['compute_dtype'] == 'float32':
+        del sections['train']['compute_dtype']  # as before there was a choice
     return stages.plain(sections | {'data': data.card['settings']})
 
 
@@ -80,7 +83,7 @@ class _Run:
     ) -> None:
         self._config, self._settings, self._checkpoints = config, settings, checkpoints
         self._encoders = data.card['encoders']
-        mesh = parallel.make_mesh()
+        mesh = parallel.make_mesh(config.mesh.model)
         parallel.check_batch(config.train.batch_size, mesh)
         split = data.splits['train']
         self._normalise = Normalisation.fit(split.embedding_NxD, data.widths)
@@ -93,18 +96,19 @@ class _Run:
         self._extractor = Extractor(model, Sampling(**config.sample), mesh)
         self._log = MetricsLog(metrics_file)
         self._key = jax.random.key(config.seed)
-        self._start(parallel.replicated(mesh))
+        self._start(mesh)
 
-    def _start(self, sharding: Sharding) -> None:
+    def _start(self, mesh: Mesh) -> None:
         """The state to go on from: the latest checkpoint's, or a new one."""
         self.step, self.best = self._checkpoints.latest() or 0, Best(0, -np.inf)
+        fsdp = self._config.mesh.fsdp
         self._log.keep_until(self.step)
         if not self.step:
-            self.state = states.born(self._config, self._sizes, sharding)
+            self.state = states.born(self._config, self._sizes, mesh, fsdp)
             return
         note = self._checkpoints.note(self.step)
         stages.require_same('The checkpoint to go on from', note['settings'], self._settings)
-        like = states.shapes(self._config, self._sizes, sharding)
+        like = states.shapes(self._config, self._sizes, mesh, fsdp)
         self.state = self._checkpoints.restore(self.step, like)
         self.best = Best(*note['best'])
         logging.info('train: goes on from step %d', self.step)

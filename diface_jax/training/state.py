@@ -9,9 +9,10 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import optax
-from jax.sharding import Sharding
+from jax.sharding import Mesh
 
 from diface_jax.models.diface import DiFace, Params, build
+from diface_jax.training.layout import layout
 
 
 @flax.struct.dataclass
@@ -92,18 +93,31 @@ def init(config: ml_collections.ConfigDict, sizes: Sizes, key: jax.Array) -> Tra
     return TrainState(jnp.zeros((), jnp.int32), params, average, momenta)
 
 
-def born(config: ml_collections.ConfigDict, sizes: Sizes, sharding: Sharding) -> TrainState:
+def born(
+    config: ml_collections.ConfigDict, sizes: Sizes, mesh: Mesh, fsdp: bool = False
+) -> TrainState:
     """The state before the first step, every array made where it will live."""
-    return jax.jit(functools.partial(init, config, sizes), out_shardings=sharding)(
-        jax.random.key(config.seed)
-    )
+    places = jax.tree.map(lambda leaf: leaf.sharding, shapes(config, sizes, mesh, fsdp))
+    start = jax.jit(functools.partial(init, config, sizes), out_shardings=places)
+    return start(jax.random.key(config.seed))
 
 
-def shapes(config: ml_collections.ConfigDict, sizes: Sizes, sharding: Sharding) -> TrainState:
-    """Shapes, types and shardings of the state, to restore a checkpoint into."""
+def shapes(
+    config: ml_collections.ConfigDict, sizes: Sizes, mesh: Mesh, fsdp: bool = False
+) -> TrainState:
+    """Shapes, types and shardings of the state, to restore a checkpoint into.
+
+    Args:
+      config: the whole config.
+      sizes: what the data say.
+      mesh: the devices; the state is cut over its axis 'model'.
+      fsdp: whether it is cut over 'data' as well.
+    """
     abstract = jax.eval_shape(functools.partial(init, config, sizes), jax.random.key(0))
     return jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), abstract
+        lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
+        abstract,
+        layout(abstract, mesh, fsdp),
     )
 
 

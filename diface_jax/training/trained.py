@@ -57,8 +57,8 @@ def load(workdir: pathlib.Path) -> Trained:
             raise FileNotFoundError(f'no whole checkpoint in {folder}: run --mode=train first')
         note = checkpoints.note(step)
         config, sizes = ml_collections.ConfigDict(note['settings']), states.Sizes(*note['sizes'])
-        everywhere = parallel.replicated(parallel.make_mesh())
-        state = checkpoints.restore(step, states.shapes(config, sizes, everywhere))
+        like = states.shapes(config, sizes, parallel.make_mesh())
+        state = checkpoints.restore(step, like)
     mean, widths = note['normalisation']['mean'], note['normalisation']['widths']
     return Trained(
         step=step,

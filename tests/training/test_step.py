@@ -4,7 +4,6 @@ import json
 import pathlib
 import subprocess
 import sys
-import types
 
 import jax
 import numpy as np
@@ -28,7 +27,7 @@ def run(config, num_steps):
         loop.table_of(split, Normalisation.fit(split.embedding_NxD, (16,))), everywhere
     )
     sizes = loop.sizes_of(split)
-    now = state.born(config, sizes, everywhere)
+    now = state.born(config, sizes, mesh)
     steps = make_steps(state.model_of(config, sizes), config, mesh)
     batches = loop.steps_of(loop.batches_of(split, config), 0, num_steps)
     before = jax.tree.map(np.asarray, now.params)
@@ -92,8 +91,3 @@ def test_an_optimiser_that_does_not_fit(name):
     config.optimiser.score.name = name
     with pytest.raises(ValueError, match='optax'):
         state.optimisers(config)
-
-
-def test_a_batch_that_does_not_divide():
-    with pytest.raises(ValueError, match='multiple of 8'):
-        parallel.check_batch(20, types.SimpleNamespace(size=8))
