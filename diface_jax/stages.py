@@ -60,3 +60,9 @@ def write_json(path: pathlib.Path, content: Any) -> None:
         except BaseException:
             os.unlink(file.name)
             raise
+
+
+def remove(path: pathlib.Path) -> None:
+    """Removes a stage's file, if it is there, on the first host: the stage is not done any more."""
+    if hosts.is_first():
+        path.unlink(missing_ok=True)
