@@ -65,7 +65,7 @@ def start(
             'Open MPI (mpirun); elsewhere give --coordinator=HOST:PORT --num_processes=N '
             '--process_id=I to each process, and the coordinator is the host of process 0'
         ) from error
-    logging.info('host %d of %d', jax.process_index(), jax.process_count())
+    logging.info('process %d of 0 to %d', jax.process_index(), jax.process_count() - 1)
 
 
 def _check(coordinator: str, num_processes: int, process_id: int) -> None:
@@ -157,15 +157,13 @@ def _appears(path: pathlib.Path) -> bool:
     return True
 
 
-def leave(why: str, code: int = 1) -> NoReturn:
-    """Ends this process with a message.
-
-    Among several it waits for nobody, so that those who wait for it learn of it soon.
-    """
+def leave(status: int | str) -> NoReturn:
+    """`sys.exit`, but among several hosts it waits for none, so that they soon learn of it."""
     if not several():
-        print(why, file=sys.stderr)
-        sys.exit(code)
-    print(f'host {jax.process_index()}: {why}', file=sys.stderr)
+        sys.exit(status)
+    if isinstance(status, str):
+        print(f'host {jax.process_index()}: {status}', file=sys.stderr)
+        status = 1
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code)
+    os._exit(status)

@@ -77,10 +77,9 @@ def main(argv: list[str]) -> None:
             raise
         hosts.leave(f'{_MODE.value}: {error}\n{_LOST}')
     except preemption.Preempted as stop:
-        if not stop.everywhere:
-            hosts.leave(str(stop), preemption.EXIT_CODE)
         print(stop, file=sys.stderr)
-        sys.exit(preemption.EXIT_CODE)
+        leave = sys.exit if stop.everywhere else hosts.leave
+        leave(preemption.EXIT_CODE)
     except KeyboardInterrupt:
         hosts.leave('interrupted; the same command goes on from here')
 
