@@ -30,6 +30,12 @@ def make_mesh(model: int = 1) -> Mesh:
     return jax.make_mesh((count // model, model), AXES, axis_types=(AxisType.Auto,) * 2)
 
 
+def one_device() -> Mesh:
+    """A mesh of one device of this process: for what is too small to share."""
+    device = np.reshape(jax.local_devices()[0], (1, 1))
+    return Mesh(device, AXES, axis_types=(AxisType.Auto,) * 2)
+
+
 def replicated(mesh: Mesh) -> NamedSharding:
     """The same on every device."""
     return NamedSharding(mesh, PartitionSpec())
@@ -84,3 +90,9 @@ def check_batch(batch_size: int, mesh: Mesh) -> None:
             f'train.batch_size={batch_size} does not divide over {mesh.size} devices: '
             f'choose a multiple of {mesh.size}'
         )
+
+
+def rows_here(batch_size: int, mesh: Mesh) -> np.ndarray:
+    """Which rows of a batch cut over 'data' the devices of this process hold, in order."""
+    cuts = by_data(mesh).addressable_devices_indices_map((batch_size,)).values()
+    return np.unique(np.concatenate([np.arange(batch_size)[rows] for rows in cuts]))

@@ -19,6 +19,8 @@ from diface_jax.models.score import ScoreNetwork
 
 Params = dict[str, Any]
 
+COMPUTE_DTYPES = ('float32', 'bfloat16')
+
 
 @dataclasses.dataclass(frozen=True)
 class Sampling:
@@ -109,7 +111,11 @@ class DiFace:
 
 
 def build(
-    config: ml_collections.ConfigDict, embedding_dim: int, condition_dim: int, key: jax.Array
+    config: ml_collections.ConfigDict,
+    embedding_dim: int,
+    condition_dim: int,
+    key: jax.Array,
+    compute_dtype: str = 'float32',
 ) -> tuple[DiFace, Params]:
     """D and R as `config.model` and `config.diffusion` say, freshly initialised.
 
@@ -118,23 +124,33 @@ def build(
       embedding_dim: D.
       condition_dim: C.
       key: random key of the initial parameters.
+      compute_dtype: of the networks' matrix products: 'float32' or 'bfloat16'. Parameters and what
+        the networks return are float32 either way.
 
     Returns:
       The model and its parameters; call it under `jax.jit` to have them born sharded.
 
     Raises:
-      ValueError: R is on one side alone, and does not keep the width of x0.
+      ValueError: R is on one side alone, and does not keep the width of x0; or the networks cannot
+        compute in that type.
     """
+    if compute_dtype not in COMPUTE_DTYPES:
+        raise ValueError(
+            f'train.compute_dtype={compute_dtype!r}: choose one of {", ".join(COMPUTE_DTYPES)}'
+        )
     if not config.model.refine_photos and config.model.refine.feature_dim != embedding_dim:
         raise ValueError(
             f'model.refine_photos=False matches features with x0: set model.refine.feature_dim to '
             f'{embedding_dim}'
         )
     score_key, refine_key = jax.random.split(key)
+    dtype = jnp.dtype(compute_dtype)
     score = ScoreNetwork(
-        embedding_dim, condition_dim, rngs=nnx.Rngs(score_key), **config.model.score
+        embedding_dim, condition_dim, dtype=dtype, rngs=nnx.Rngs(score_key), **config.model.score
     )
-    refine = RefinementNetwork(embedding_dim, rngs=nnx.Rngs(refine_key), **config.model.refine)
+    refine = RefinementNetwork(
+        embedding_dim, dtype=dtype, rngs=nnx.Rngs(refine_key), **config.model.refine
+    )
     score_def, score_params = nnx.split(score, nnx.Param)
     refine_def, refine_params = nnx.split(refine, nnx.Param)
     model = DiFace(

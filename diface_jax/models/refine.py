@@ -4,6 +4,8 @@ It is applied to both sides, what D recovers from a text and what E sees in a ph
 3; the paper does not describe the network: this one is our choice).
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -17,6 +19,7 @@ class RefinementNetwork(nnx.Module):
       feature_dim: F, the width of f.
       width: hidden units of the MLP.
       dropout: share of hidden units dropped in training.
+      dtype: of the matrix products; parameters are float32.
     """
 
     def __init__(
@@ -26,21 +29,21 @@ class RefinementNetwork(nnx.Module):
         *,
         width: int,
         dropout: float,
+        dtype: jnp.dtype = jnp.float32,
         rngs: nnx.Rngs,
     ) -> None:
-        self.linear = nnx.Linear(
-            embedding_dim, feature_dim, kernel_init=_identity, use_bias=False, rngs=rngs
-        )
-        self.up = nnx.Linear(embedding_dim, width, rngs=rngs)
+        linear = functools.partial(nnx.Linear, dtype=dtype, rngs=rngs)
+        self.linear = linear(embedding_dim, feature_dim, kernel_init=_identity, use_bias=False)
+        self.up = linear(embedding_dim, width)
         self.dropout = nnx.Dropout(dropout)
-        self.down = nnx.Linear(width, feature_dim, kernel_init=nnx.initializers.zeros, rngs=rngs)
+        self.down = linear(width, feature_dim, kernel_init=nnx.initializers.zeros)
 
     def __call__(self, x0_BxD: jax.Array, dropout_key: jax.Array | None = None) -> jax.Array:
         """Unit vectors f_BxF; `dropout_key` is given in training, None means no dropout."""
         rngs = None if dropout_key is None else nnx.Rngs(dropout=dropout_key)
         hidden = nnx.silu(self.up(x0_BxD))
         hidden = self.dropout(hidden, deterministic=rngs is None, rngs=rngs)
-        return unit(self.linear(x0_BxD) + self.down(hidden))
+        return unit((self.linear(x0_BxD) + self.down(hidden)).astype(jnp.float32))
 
 
 def unit(x_BxF: jax.Array) -> jax.Array:

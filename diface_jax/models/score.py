@@ -5,6 +5,8 @@ An MLP-ResNet whose blocks are modulated by time and text through AdaLN-zero (Pe
 The DiFace paper does not describe its network; this one is our choice.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -24,14 +26,13 @@ def fourier_features(log_snr_Bx1: jax.Array, width: int) -> jax.Array:
 class Block(nnx.Module):
     """h + gate * MLP(LayerNorm(h) * (1 + scale) + shift); shift, scale and gate come from y."""
 
-    def __init__(self, width: int, dropout: float, *, rngs: nnx.Rngs) -> None:
+    def __init__(self, width: int, dropout: float, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
+        linear = functools.partial(nnx.Linear, dtype=dtype, rngs=rngs)
         self.norm = nnx.LayerNorm(width, use_bias=False, use_scale=False, rngs=rngs)
-        self.modulation = nnx.Linear(
-            width, 3 * width, kernel_init=_zeros, bias_init=_zeros, rngs=rngs
-        )
-        self.up = nnx.Linear(width, 2 * width, rngs=rngs)
+        self.modulation = linear(width, 3 * width, kernel_init=_zeros, bias_init=_zeros)
+        self.up = linear(width, 2 * width)
         self.dropout = nnx.Dropout(dropout)
-        self.down = nnx.Linear(2 * width, width, rngs=rngs)
+        self.down = linear(2 * width, width)
 
     def __call__(self, h_BxH: jax.Array, y_BxH: jax.Array, rngs: nnx.Rngs | None) -> jax.Array:
         """The next h_BxH; `rngs` is dropout's stream, None for no dropout."""
@@ -51,6 +52,8 @@ class ScoreNetwork(nnx.Module):
       depth: number of blocks.
       dropout: share of hidden units dropped in training.
       prediction: 'x0', 'eps' or 'v'.
+      dtype: of the matrix products; parameters, the residual stream and its normalisations are
+        float32.
     """
 
     def __init__(
@@ -62,17 +65,21 @@ class ScoreNetwork(nnx.Module):
         depth: int,
         dropout: float,
         prediction: str,
+        dtype: jnp.dtype = jnp.float32,
         rngs: nnx.Rngs,
     ) -> None:
         self.prediction = prediction
-        self.embed_x = nnx.Linear(embedding_dim + width, width, rngs=rngs)
-        self.embed_c = nnx.Linear(condition_dim, width, rngs=rngs)
+        linear = functools.partial(nnx.Linear, dtype=dtype, rngs=rngs)
+        self.embed_x = linear(embedding_dim + width, width)
+        self.embed_c = linear(condition_dim, width)
         self.no_c = nnx.Param(jnp.zeros((condition_dim,)))
-        self.embed_t = nnx.Linear(width, width, rngs=rngs)
+        self.embed_t = linear(width, width)
         self.dropout = nnx.Dropout(dropout)
-        self.blocks = nnx.List([Block(width, dropout, rngs=rngs) for _ in range(depth)])
+        self.blocks = nnx.List(
+            [Block(width, dropout, dtype=dtype, rngs=rngs) for _ in range(depth)]
+        )
         self.norm = nnx.LayerNorm(width, rngs=rngs)
-        self.out = nnx.Linear(width, embedding_dim, rngs=rngs)
+        self.out = linear(width, embedding_dim)
 
     def __call__(
         self,
@@ -101,7 +108,8 @@ class ScoreNetwork(nnx.Module):
         y = nnx.silu(time + self.embed_c(c_BxC))
         y = self.dropout(y, deterministic=rngs is None, rngs=rngs)
         # The text enters the stream too: through modulation alone it is hard to read.
-        h = self.embed_x(jnp.concatenate([x_t_BxD, y], axis=-1))
+        h = self.embed_x(jnp.concatenate([x_t_BxD, y], axis=-1)).astype(jnp.float32)
         for block in self.blocks:
             h = block(h, y, rngs)
-        return to_x0(self.out(self.norm(h)), x_t_BxD, log_snr_Bx1, self.prediction)
+        output = self.out(self.norm(h)).astype(jnp.float32)
+        return to_x0(output, x_t_BxD, log_snr_Bx1, self.prediction)

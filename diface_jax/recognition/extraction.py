@@ -30,20 +30,19 @@ class Extractor:
         self._batch_size = -(-batch_size // mesh.size) * mesh.size
         everywhere, rows = parallel.replicated(mesh), parallel.by_row(mesh)
         self._rows = rows
-        as_they_are = None  # parameters: in training they may be cut
         self._recover = jax.jit(
             functools.partial(model.recover, sampling=sampling),
-            in_shardings=(as_they_are, rows, everywhere),
+            in_shardings=(everywhere, rows, everywhere),
             out_shardings=rows,
         )
-        shardings = {'in_shardings': (as_they_are, rows), 'out_shardings': rows}
+        shardings = {'in_shardings': (everywhere, rows), 'out_shardings': rows}
         self._refine = jax.jit(model.refine, **shardings)
         self._refine_photo = jax.jit(model.refine_photo, **shardings)
         one_sample = dataclasses.replace(sampling, num_samples=1)
         stacked = parallel.by_row(mesh, axis=1)
         self._path = jax.jit(
             functools.partial(model.path, sampling=one_sample),
-            in_shardings=(as_they_are, rows, everywhere),
+            in_shardings=(everywhere, rows, everywhere),
             out_shardings=Path(everywhere, everywhere, stacked, stacked),
         )
 

@@ -59,5 +59,10 @@ def layout(tree: Any, mesh: Mesh, fsdp: bool) -> Any:
     return jax.tree_util.tree_map_with_path(one, tree)
 
 
+def placed(tree: Any, mesh: Mesh, fsdp: bool) -> Any:
+    """In a jitted function: a tree as its `layout` says."""
+    return jax.lax.with_sharding_constraint(tree, layout(tree, mesh, fsdp))
+
+
 def _divides(size: int, axis: str | None, mesh: Mesh) -> bool:
     return axis in mesh.shape and size % mesh.shape[axis] == 0

@@ -12,15 +12,17 @@ from jax.sharding import Mesh
 from tqdm import tqdm
 
 from diface_jax import hosts, parallel, preemption, stages
-from diface_jax.data.batches import Batches, steps_of
+from diface_jax.data.batches import Batches
 from diface_jax.data.prepared import Prepared, Split
 from diface_jax.models.diface import Sampling
 from diface_jax.models.normalise import Normalisation
 from diface_jax.recognition.extraction import Extractor
 from diface_jax.training import state as states
 from diface_jax.training.checkpoint import METRIC, Checkpoints
+from diface_jax.training.feed import Feed, Table
+from diface_jax.training.program import Program
 from diface_jax.training.state import Sizes
-from diface_jax.training.step import Metrics, Table, make_steps
+from diface_jax.training.step import Metrics, make_steps
 from diface_jax.training.validation import ValidationPairs
 
 SECTIONS = (
@@ -101,16 +103,16 @@ class _Run:
     ) -> None:
         self._config, self._settings, self._checkpoints = config, settings, checkpoints
         self._encoders = data.card['encoders']
-        mesh = parallel.make_mesh(config.mesh.model)
+        self._mesh = mesh = parallel.make_mesh(config.mesh.model)
         parallel.check_batch(config.train.batch_size, mesh)
         split = data.splits['train']
         self._normalise = Normalisation.fit(split.embedding_NxD, data.widths)
-        self._table = jax.device_put(table_of(split, self._normalise), parallel.replicated(mesh))
-        self._batches = batches_of(split, config)
+        table, batches = table_of(split, self._normalise), batches_of(split, config)
+        self._feed = Feed(table, batches, mesh, config.train.resident)
         self._pairs = ValidationPairs(data, config.captions.said)
         self._sizes = sizes_of(split)
+        self._steps = Program(make_steps(config, self._sizes, mesh), mesh)
         model = states.model_of(config, self._sizes)
-        self._steps = make_steps(model, config, mesh)
         self._extractor = Extractor(model, Sampling(**config.sample), mesh)
         self._log = MetricsLog(metrics_file)
         self._key = jax.random.key(config.seed)
@@ -136,11 +138,8 @@ class _Run:
     def to_the_end(self) -> str:
         """Trains on; returns why it stopped."""
         train = self._config.train
-        parameters = sum(leaf.size for leaf in jax.tree.leaves(self.state.params))
         logging.info(
-            'train: %d steps at most on %d device(s), %s parameters, %d texts of %d photos',
-            *(train.num_steps, jax.device_count(), f'{parameters:,}'),
-            *(len(self._table.c_TxC), len(self._table.x0_NxD)),
+            'train: %d steps at most, %d texts of %d photos', train.num_steps, *self._feed.counts
         )
         about = {'total': train.num_steps, 'initial': self.step, 'unit': 'step', 'desc': 'train'}
         with hosts.progress(**about) as bar:
@@ -162,11 +161,12 @@ class _Run:
     def _advance(self, bar: tqdm) -> None:
         """Takes the steps left of an interval; `_sums` become the means of its metrics."""
         interval = self._interval
-        for size in _dispatches(interval.stop - self.step, self._config.train.steps_per_dispatch):
+        sizes = _dispatches(interval.stop - self.step, self._config.train.steps_per_dispatch)
+        fed = self._feed.dispatches(self.step, sizes)
+        for size, batches in zip(sizes, fed, strict=True):
             if preemption.stop_now():
                 self._stop()
-            batches = steps_of(self._batches, self.step, size)
-            self.state, metrics = self._steps(self.state, batches, self._table, self._key)
+            self.state, metrics = self._steps(self.state, batches, self._feed.table, self._key)
             self.step += size
             for name, value in _checked(metrics, self.step).items():
                 self._sums[name] = self._sums.get(name, 0.0) + value * size / len(interval)
@@ -182,8 +182,9 @@ class _Run:
 
     def _validate(self) -> None:
         """Judges the averaged parameters; logs, and saves a checkpoint."""
+        average = jax.device_put(self.state.average, parallel.replicated(self._mesh))
         features = self._extractor.features(
-            self.state.average, self._pairs.split, self._pairs.texts, self._normalise, self._key
+            average, self._pairs.split, self._pairs.texts, self._normalise, self._key
         )
         found = self._pairs.judge(features)
         self.best = max(self.best, Best(self.step, found.metrics[METRIC]), key=lambda b: b.value)
@@ -217,7 +218,7 @@ def table_of(split: Split, normalise: Normalisation) -> Table:
         x0_NxD=normalise(split.embedding_NxD).astype(np.float32),
         identity_N=np.unique(split.identity_N, return_inverse=True)[1].astype(np.int32),
         c_TxC=split.c_TxC,
-        same_text_T=np.unique(split.text_T, return_inverse=True)[1].astype(np.int32),
+        sentence_T=np.unique(split.text_T, return_inverse=True)[1].astype(np.int32),
     )
 
 

@@ -1,4 +1,4 @@
-"""The two losses of the joint step: denoising for D, identity-aware contrast for R (and D)."""
+"""Denoising, the loss of D; and the margin head, which may stand beside the contrast."""
 
 import jax
 import jax.numpy as jnp
@@ -6,8 +6,6 @@ import jax.numpy as jnp
 from diface_jax.diffusion.ddim import Denoiser
 from diface_jax.diffusion.parameterization import snr_weight
 from diface_jax.diffusion.schedule import LogSnr, alpha_sigma, sample_times
-
-_MINUS_INFINITY = -1e9
 
 
 def denoising_loss(
@@ -39,58 +37,14 @@ def denoising_loss(
     return jnp.mean(snr_weight(snr_Bx1, *snr_clip) * error_Bx1)
 
 
-def identity_contrast(
-    logits_AxB: jax.Array, positive_AxB: jax.Array, ignore_AxB: jax.Array
-) -> jax.Array:
-    """Identity-aware InfoNCE in one direction (van den Oord et al. 2018; several positives as in
-    Khosla et al. 2020, "Supervised contrastive learning", equation 2).
-
-    Args:
-      logits_AxB: scaled similarities of anchors (rows) to candidates (columns).
-      positive_AxB: how much a candidate counts as right: above 0 where it shows the anchor's
-        identity, at least once a row, and 0 elsewhere.
-      ignore_AxB: True where a candidate counts neither for nor against, such as a stranger whose
-        caption is the same. Positives win over it.
-
-    Returns:
-      A scalar: the mean over rows of the weighted mean over the row's positives of -log softmax.
-    """
-    logits = jnp.where(ignore_AxB & (positive_AxB == 0), _MINUS_INFINITY, logits_AxB)
-    log_p = jax.nn.log_softmax(logits, axis=-1)
-    weight = positive_AxB / jnp.sum(positive_AxB, axis=-1, keepdims=True)
-    return -jnp.mean(jnp.sum(weight * log_p, axis=-1))
-
-
-def symmetric_contrast(
-    similarity_AxB: jax.Array,
-    log_scale: jax.Array,
-    positive_AxB: jax.Array,
-    ignore_AxB: jax.Array,
-) -> jax.Array:
-    """`identity_contrast` from texts to photos and back, averaged.
-
-    Args:
-      similarity_AxB: cosines of text features and photo features.
-      log_scale: learned log of the inverse temperature.
-      positive_AxB: weight of pairs of the same identity, 0 for strangers.
-      ignore_AxB: pairs left out.
-
-    Returns:
-      A scalar.
-    """
-    logits = similarity_AxB * jnp.exp(jnp.minimum(log_scale, jnp.log(100.0)))
-    there = identity_contrast(logits, positive_AxB, ignore_AxB)
-    back = identity_contrast(logits.T, positive_AxB.T, ignore_AxB.T)
-    return 0.5 * (there + back)
-
-
 def margin_loss(
     cosine_BxN: jax.Array, identity_B: jax.Array, kind: str, margin: float, scale: float
 ) -> jax.Array:
     """Classification of training identities with a margin on the true one.
 
     Args:
-      cosine_BxN: cosines of features to the unit prototypes of N training identities.
+      cosine_BxN: cosines of features to the unit prototypes of N training identities; there may
+        be more axes before the last.
       identity_B: true classes.
       kind: 'cosface' (Wang et al. 2018: cos - m) or 'arcface' (Deng et al. 2019: cos(angle + m)).
       margin: m, in cosine or in radians.
@@ -99,7 +53,7 @@ def margin_loss(
     Returns:
       A scalar, the mean cross-entropy.
     """
-    true_Bx1 = jnp.take_along_axis(cosine_BxN, identity_B[:, None], axis=1)
+    true_Bx1 = jnp.take_along_axis(cosine_BxN, identity_B[..., None], axis=-1)
     if kind == 'cosface':
         harder_Bx1 = true_Bx1 - margin
     elif kind == 'arcface':
@@ -107,6 +61,6 @@ def margin_loss(
         harder_Bx1 = jnp.cos(jnp.minimum(jnp.arccos(inside) + margin, jnp.pi))
     else:
         raise ValueError(f"unknown margin head {kind!r}: choose 'cosface' or 'arcface'")
-    is_true = jax.nn.one_hot(identity_B, cosine_BxN.shape[1], dtype=bool)
+    is_true = jax.nn.one_hot(identity_B, cosine_BxN.shape[-1], dtype=bool)
     log_p = jax.nn.log_softmax(scale * jnp.where(is_true, harder_Bx1, cosine_BxN), axis=-1)
-    return -jnp.mean(jnp.take_along_axis(log_p, identity_B[:, None], axis=1))
+    return -jnp.mean(jnp.take_along_axis(log_p, identity_B[..., None], axis=-1))

@@ -121,13 +121,15 @@ def shapes(
     )
 
 
-def model_of(config: ml_collections.ConfigDict, sizes: Sizes) -> DiFace:
-    """The model's static part, without making any parameters."""
+def model_of(
+    config: ml_collections.ConfigDict, sizes: Sizes, compute_dtype: str = 'float32'
+) -> DiFace:
+    """The model's static part, without making any parameters; what it computes in."""
     found = []
 
     def remember() -> None:
         dims = (sizes.embedding_dim, sizes.condition_dim)
-        found.append(build(config, *dims, jax.random.key(0))[0])
+        found.append(build(config, *dims, jax.random.key(0), compute_dtype)[0])
 
     jax.eval_shape(remember)
     return found[0]

@@ -5,7 +5,6 @@ from the text, so that D learns to recover what R can match.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,53 +17,47 @@ from diface_jax.data.batches import Batch
 from diface_jax.models.diface import DiFace, Params, Sampling
 from diface_jax.models.refine import unit
 from diface_jax.training import losses
-from diface_jax.training.state import TrainState, optimisers, owned
-
-
-class Table(NamedTuple):
-    """The training data on the devices: embeddings, conditions, identities, caption numbers.
-
-    `same_text_T` is one number for each different sentence, so that equal captions are known.
-    """
-
-    x0_NxD: jax.Array
-    identity_N: jax.Array
-    c_TxC: jax.Array
-    same_text_T: jax.Array
-
+from diface_jax.training import state as states
+from diface_jax.training.contrast import contrast
+from diface_jax.training.feed import Rows, Table, look_up, sides
+from diface_jax.training.layout import placed
+from diface_jax.training.state import Sizes, TrainState, optimisers, owned
 
 Metrics = dict[str, jax.Array]
 
 
 def joint_step(
     state: TrainState,
-    batch: Batch,
-    table: Table,
+    rows: Rows,
     key: jax.Array,
     model: DiFace,
     config: ml_collections.ConfigDict,
+    mesh: Mesh,
 ) -> tuple[TrainState, Metrics]:
     """One step of D and R together.
 
     Args:
       state: before the step.
-      batch: the step's rows.
-      table: the training data.
+      rows: the step's rows.
       key: the run's key; the step's own is derived from it and `state.step`.
       model: D and R.
       config: the whole config.
+      mesh: the devices.
 
     Returns:
       The state after it, and scalars: both losses, weighted and not, and the norm of the gradient
       that each loss sends to each network.
     """
     denoise_key, refine_key = jax.random.split(jax.random.fold_in(key, state.step))
+    # Whole, where FSDP keeps a part of them; gradients go back to where the parts are.
+    params = placed(state.params, mesh, fsdp=False)
     denoise, denoise_grads = jax.value_and_grad(_denoising)(
-        state.params, batch, table, denoise_key, model, config
+        params, rows, denoise_key, model, config
     )
     refine, refine_grads = jax.value_and_grad(_refinement)(
-        state.params, batch, table, refine_key, model, config
+        params, rows, refine_key, model, config, mesh
     )
+    denoise_grads, refine_grads = placed((denoise_grads, refine_grads), mesh, config.mesh.fsdp)
     weight = config.loss_weight
     grads = jax.tree.map(
         lambda a, b: weight.denoise * a + weight.refine * b, denoise_grads, refine_grads
@@ -84,17 +77,12 @@ def joint_step(
 
 
 def _denoising(
-    params: Params,
-    batch: Batch,
-    table: Table,
-    key: jax.Array,
-    model: DiFace,
-    config: ml_collections.ConfigDict,
+    params: Params, rows: Rows, key: jax.Array, model: DiFace, config: ml_collections.ConfigDict
 ) -> jax.Array:
     drop_key, dropout_key, loss_key = jax.random.split(key, 3)
-    x0, c = table.x0_NxD[batch.photo_B], table.c_TxC[batch.text_B]
+    x0 = rows.x0_BxD
     keep_c = jax.random.bernoulli(drop_key, 1.0 - config.diffusion.drop_text, (len(x0), 1))
-    denoise = model.denoiser(params, c, keep_c, dropout_key)
+    denoise = model.denoiser(params, rows.c_BxC, keep_c, dropout_key)
     diffusion = config.diffusion
     return losses.denoising_loss(
         denoise, x0, loss_key, model.log_snr, diffusion.num_levels, diffusion.snr_clip
@@ -103,61 +91,33 @@ def _denoising(
 
 def _refinement(
     params: Params,
-    batch: Batch,
-    table: Table,
+    rows: Rows,
     key: jax.Array,
     model: DiFace,
     config: ml_collections.ConfigDict,
+    mesh: Mesh,
 ) -> jax.Array:
     recover_key, noise_key, *dropout_keys = jax.random.split(key, 5)
     sampling = Sampling(config.contrast.num_steps)
-    recovered = model.recover(
-        params, table.c_TxC[batch.text_B], recover_key, sampling, dropout_keys[0]
-    )
-    photos = jnp.concatenate([batch.photo_B, batch.mate_B])
-    seen = table.x0_NxD[photos]
-    seen += config.contrast.embedding_noise * jax.random.normal(noise_key, seen.shape)
+    recovered = model.recover(params, rows.c_BxC, recover_key, sampling, dropout_keys[0])
+    # Stacked, not in a row: photos and mates of a text stay on the device that has the text.
+    seen_2xBxD = jnp.stack([rows.x0_BxD, rows.mate_BxD])
+    seen_2xBxD += config.contrast.embedding_noise * jax.random.normal(noise_key, seen_2xBxD.shape)
     f_text = model.refine(params, recovered, dropout_keys[1])
-    f_photo = model.refine_photo(params, seen, dropout_keys[2])
-    loss = losses.symmetric_contrast(
-        f_text @ f_photo.T,
-        params['head']['log_scale'],
-        *relations(batch, photos, table, config.contrast.own_weight),
-    )
+    f_photo_2xBxF = model.refine_photo(params, seen_2xBxD, dropout_keys[2])
+    own_weight = config.contrast.own_weight
+    text, photo = sides(f_text, f_photo_2xBxF, rows)
+    loss = contrast(text, photo, params['head']['log_scale'], own_weight, mesh)
     if config.margin.kind != 'none':
-        identity = table.identity_N[jnp.concatenate([batch.photo_B, photos])]
-        features = jnp.concatenate([f_text, f_photo])
+        features_3xBxF = jnp.concatenate([f_text[None], f_photo_2xBxF])
         loss += config.margin.weight * losses.margin_loss(
-            features @ unit(params['head']['prototypes']).T,
-            identity,
+            features_3xBxF @ unit(params['head']['prototypes']).T,
+            jnp.broadcast_to(rows.identity_B, features_3xBxF.shape[:2]),
             config.margin.kind,
             config.margin.margin,
             config.margin.scale,
         )
     return loss
-
-
-def relations(
-    batch: Batch, photos: jax.Array, table: Table, own_weight: float
-) -> tuple[jax.Array, jax.Array]:
-    """Which (text, photo) pairs are right, and which are neither right nor wrong.
-
-    Args:
-      batch: the step's rows.
-      photos: the candidates: the described photos, then their mates.
-      table: the training data.
-      own_weight: how much the described photo counts, where another of the person counts 1.
-
-    Returns:
-      Weights of the pairs of one identity, 0 elsewhere; and whether a pair shares its caption.
-    """
-    who = table.identity_N
-    positive = who[batch.photo_B][:, None] == who[photos][None, :]
-    own = batch.photo_B[:, None] == photos[None, :]
-    positive = positive + (own_weight - 1.0) * own
-    text = table.same_text_T[batch.text_B]
-    same_text = text[:, None] == text[None, :]
-    return positive, jnp.concatenate([same_text, same_text], axis=1)
 
 
 def _update(state: TrainState, grads: Params, config: ml_collections.ConfigDict) -> TrainState:
@@ -174,28 +134,28 @@ def _update(state: TrainState, grads: Params, config: ml_collections.ConfigDict)
 
 
 def make_steps(
-    model: DiFace, config: ml_collections.ConfigDict, mesh: Mesh
-) -> Callable[[TrainState, Batch, Table, jax.Array], tuple[TrainState, Metrics]]:
+    config: ml_collections.ConfigDict, sizes: Sizes, mesh: Mesh
+) -> Callable[[TrainState, Batch | Rows, Table | None, jax.Array], tuple[TrainState, Metrics]]:
     """Several joint steps in one dispatch.
 
     Returns:
-      A jitted function (state, batches, table, key) to (state, metrics): `batches` holds the rows
-      of S steps, each field [S, B]; metrics are means over them. The state is donated.
+      A jitted function (state, batches, table, key) to (state, metrics). `batches` are S steps',
+      each field [S, B, ...]: indices into the table on the devices, or rows, with no table.
+      Metrics are means over the steps. The state is donated, and comes back where it was.
     """
-    everywhere, rows = parallel.replicated(mesh), parallel.by_row(mesh, axis=1)
+    model = states.model_of(config, sizes, config.train.compute_dtype)
+    widths = sizes.embedding_dim, sizes.condition_dim
 
     def steps(
-        state: TrainState, batches: Batch, table: Table, key: jax.Array
+        state: TrainState, batches: Batch | Rows, table: Table | None, key: jax.Array
     ) -> tuple[TrainState, Metrics]:
-        def one(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-            return joint_step(state, batch, table, key, model, config)
+        def one(state: TrainState, batch: Batch | Rows) -> tuple[TrainState, Metrics]:
+            rows = batch if table is None else look_up(table, batch, widths, mesh)
+            return joint_step(state, rows, key, model, config, mesh)
 
         state, metrics = jax.lax.scan(one, state, batches)
         return state, jax.tree.map(jnp.mean, metrics)
 
-    return jax.jit(
-        steps,
-        in_shardings=(everywhere, rows, everywhere, everywhere),
-        out_shardings=everywhere,
-        donate_argnums=0,
-    )
+    like = states.shapes(config, sizes, mesh, config.mesh.fsdp)
+    places = jax.tree.map(lambda leaf: leaf.sharding, like)
+    return jax.jit(steps, out_shardings=(places, parallel.replicated(mesh)), donate_argnums=0)

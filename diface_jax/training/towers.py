@@ -14,12 +14,12 @@ import numpy as np
 import optax
 from flax import nnx
 
-from diface_jax import hosts
+from diface_jax import hosts, parallel
 from diface_jax.data.batches import Batch, Batches
 from diface_jax.models.refine import unit
 from diface_jax.recognition.baselines import Features
-from diface_jax.training import losses
-from diface_jax.training.step import Table, relations
+from diface_jax.training.contrast import contrast
+from diface_jax.training.feed import Table, rows_of, sides
 
 
 class Tower(nnx.Module):
@@ -91,19 +91,17 @@ def fit_towers(
 def _make_step(
     static: nnx.GraphDef, transform: optax.GradientTransformation, config: ml_collections.ConfigDict
 ) -> Callable[[Any, Batch, Table, jax.Array], Any]:
+    mesh = parallel.one_device()
+
     def loss(params: nnx.State, batch: Batch, table: Table, key: jax.Array) -> jax.Array:
         noise_key, text_key, photo_key = jax.random.split(key, 3)
         towers = nnx.merge(static, params)
-        photos = jnp.concatenate([batch.photo_B, batch.mate_B])
-        seen = table.x0_NxD[photos]
-        seen += config.embedding_noise * jax.random.normal(noise_key, seen.shape)
-        f_text = towers.text(table.c_TxC[batch.text_B], text_key)
-        f_photo = towers.photo(seen, photo_key)
-        return losses.symmetric_contrast(
-            f_text @ f_photo.T,
-            towers.log_scale[...],
-            *relations(batch, photos, table, config.own_weight),
-        )
+        rows = rows_of(table, batch)
+        seen_2xBxD = jnp.stack([rows.x0_BxD, rows.mate_BxD])
+        seen_2xBxD += config.embedding_noise * jax.random.normal(noise_key, seen_2xBxD.shape)
+        f_text = towers.text(rows.c_BxC, text_key)
+        text, photo = sides(f_text, towers.photo(seen_2xBxD, photo_key), rows)
+        return contrast(text, photo, towers.log_scale[...], config.own_weight, mesh)
 
     @jax.jit
     def step(state: Any, batch: Batch, table: Table, key: jax.Array) -> Any:

@@ -1,0 +1,154 @@
+"""From the number of a step to its rows on the devices: gathered there, or sent.
+
+Resident, the whole table is in device memory, cut over 'data' by its columns: each device looks up
+its columns of every row of the batch, and one all-to-all brings each row together where it is
+needed. That moves as many bytes a device however many devices there are, where a table cut by rows
+would move the whole batch past every device.
+"""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from diface_jax import parallel
+from diface_jax.data.batches import Batch, Batches, steps_of
+from diface_jax.training.contrast import Side
+
+
+class Table(NamedTuple):
+    """The training data: embeddings, conditions, identities, sentence numbers.
+
+    `sentence_T` is one number for each different sentence, so that equal captions are known.
+    """
+
+    x0_NxD: Any
+    identity_N: Any
+    c_TxC: Any
+    sentence_T: Any
+
+
+class Rows(NamedTuple):
+    """What a step learns from: photos, another photo of each person, conditions, who and what."""
+
+    x0_BxD: Any
+    mate_BxD: Any
+    c_BxC: Any
+    identity_B: Any
+    photo_B: Any
+    mate_B: Any
+    sentence_B: Any
+
+
+def rows_of(table: Table, batch: Batch) -> Rows:
+    """The rows of a batch, or of several, by index: on the host or in a jitted function."""
+    return Rows(
+        x0_BxD=table.x0_NxD[batch.photo_B],
+        mate_BxD=table.x0_NxD[batch.mate_B],
+        c_BxC=table.c_TxC[batch.text_B],
+        identity_B=table.identity_N[batch.photo_B],
+        photo_B=batch.photo_B,
+        mate_B=batch.mate_B,
+        sentence_B=table.sentence_T[batch.text_B],
+    )
+
+
+def sides(f_text_BxF: jax.Array, f_photo_2xBxF: jax.Array, rows: Rows) -> tuple[Side, Side]:
+    """Both sides of the contrast: texts, and photos with their mates."""
+
+    def marks(photo_B: jax.Array) -> jax.Array:
+        return jnp.stack([rows.identity_B, photo_B, rows.sentence_B], axis=-1)
+
+    mark_2xBx3 = jnp.stack([marks(rows.photo_B), marks(rows.mate_B)])
+    return Side(f_text_BxF, mark_2xBx3[0]), Side(f_photo_2xBxF, mark_2xBx3)
+
+
+def look_up(table: Table, batch: Batch, widths: tuple[int, int], mesh: Mesh) -> Rows:
+    """`rows_of` a table that `Feed` put on the devices, each row whole where it is needed.
+
+    Args:
+      table: cut by columns, these filled up to divide.
+      batch: indices, the same on every device.
+      widths: D and C, without what was filled up.
+      mesh: the devices.
+    """
+
+    def place(part: jax.Array, width: int | None = None) -> jax.Array:
+        if width is None:
+            return jax.lax.with_sharding_constraint(part, parallel.by_data(mesh))
+        looked_up = jax.lax.with_sharding_constraint(part, _by_column(mesh))
+        return jax.lax.with_sharding_constraint(looked_up, parallel.by_data(mesh))[:, :width]
+
+    dim, condition = widths
+    return Rows(*map(place, rows_of(table, batch), (dim, dim, condition, *[None] * 4)))
+
+
+def _by_column(mesh: Mesh) -> NamedSharding:
+    return NamedSharding(mesh, P(None, 'data'))
+
+
+class Feed:
+    """What the training step takes, by step: batch = f(seed, step), whatever the devices.
+
+    Args:
+      table: the training data on the host.
+      batches: which rows, by step.
+      mesh: the devices.
+      resident: keep the table on the devices and send indices; otherwise send rows, of which each
+        process reads only those that its own devices work on.
+
+    Attributes:
+      table: on the devices; None where rows are sent.
+      counts: of texts and of photos.
+    """
+
+    def __init__(self, table: Table, batches: Batches, mesh: Mesh, resident: bool) -> None:
+        self._host, self._batches, self._mesh = table, batches, mesh
+        self.counts = len(table.c_TxC), len(table.x0_NxD)
+        self.table = _on_devices(table, mesh) if resident else None
+
+    def dispatches(self, first: int, sizes: Sequence[int]) -> Iterator[Batch | Rows]:
+        """What dispatches of these numbers of steps take, from step `first` on.
+
+        Each is made on a thread while the one before is in use. Fields are [steps, B, ...].
+        """
+        starts = first + np.cumsum([0, *sizes])
+        with ThreadPoolExecutor(1) as pool:
+            coming = pool.submit(self._make, starts[0], sizes[0])
+            for start, size in zip(starts[1:], [*sizes[1:], 0], strict=True):
+                ready = coming.result()
+                coming = pool.submit(self._make, start, size) if size else None
+                yield ready
+
+    def _make(self, first: int, count: int) -> Batch | Rows:
+        steps = steps_of(self._batches, int(first), count)
+        if self.table is not None:
+            return parallel.put(steps, parallel.replicated(self._mesh))
+        return self._send(steps)
+
+    def _send(self, steps: Batch) -> Rows:
+        place, (count, size) = parallel.by_data(self._mesh, axis=1), steps.photo_B.shape
+        here = parallel.rows_here(size, self._mesh)
+        rows = rows_of(self._host, Batch(*(index_SxB[:, here] for index_SxB in steps)))
+        return Rows(
+            *(
+                jax.make_array_from_process_local_data(place, part, (count, size, *part.shape[2:]))
+                for part in rows
+            )
+        )
+
+
+def _on_devices(table: Table, mesh: Mesh) -> Table:
+    share = mesh.shape['data']
+    x0_NxD, c_TxC = (
+        np.pad(part, ((0, 0), (0, -part.shape[1] % share))) for part in (table.x0_NxD, table.c_TxC)
+    )
+    x0_NxD, c_TxC = parallel.put((x0_NxD, c_TxC), _by_column(mesh))
+    everywhere = parallel.replicated(mesh)
+    identity_N, sentence_T = parallel.put((table.identity_N, table.sentence_T), everywhere)
+    return Table(x0_NxD, identity_N, c_TxC, sentence_T)
