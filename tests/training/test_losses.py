@@ -8,41 +8,6 @@ import pytest
 from diface_jax.diffusion import schedule
 from diface_jax.training import losses
 
-LOGITS = jnp.log(jnp.array([[4.0, 2.0, 1.0, 1.0], [1.0, 1.0, 3.0, 3.0]]))
-
-
-def test_infonce_of_a_hand_made_table():
-    """Row 0: one positive of odds 4 of 8; row 1: two positives of odds 3 of 8 each."""
-    positive = jnp.array([[True, False, False, False], [False, False, True, True]])
-    loss = losses.identity_contrast(LOGITS, positive.astype(float), jnp.zeros_like(positive))
-    assert loss == pytest.approx(0.5 * (np.log(2) + np.log(8 / 3)))
-
-
-def test_equal_captions_are_not_negatives():
-    """With a stranger left out row 0's odds are 4 of 6."""
-    positive = jnp.array([[True, False, False, False], [False, False, True, True]])
-    ignore = jnp.array([[True, True, False, False], [False, False, False, False]])
-    loss = losses.identity_contrast(LOGITS, positive.astype(float), ignore)
-    assert loss == pytest.approx(0.5 * (np.log(1.5) + np.log(8 / 3)))
-
-
-def test_a_weighted_positive_counts_as_often():
-    """Row 1's positives weigh 3 to 1: -log of 3/8 and of 1/8."""
-    weight = jnp.array([[1.0, 0.0, 0.0, 0.0], [1.0, 0.0, 3.0, 0.0]])
-    loss = losses.identity_contrast(LOGITS, weight, jnp.zeros((2, 4), bool))
-    expected = 0.5 * (np.log(2) + 0.75 * np.log(8 / 3) + 0.25 * np.log(8))
-    assert loss == pytest.approx(expected)
-
-
-def test_contrast_is_symmetric():
-    similarity = jax.random.uniform(jax.random.key(0), (5, 5))
-    positive, ignore = jnp.eye(5), jnp.zeros((5, 5), bool)
-    there, back = (
-        losses.symmetric_contrast(s, jnp.log(10.0), positive, ignore)
-        for s in (similarity, similarity.T)
-    )
-    assert there == pytest.approx(float(back), rel=1e-6)
-
 
 @pytest.mark.parametrize('kind', ['cosface', 'arcface'])
 def test_a_margin_only_touches_the_true_class(kind):

@@ -1,9 +1,6 @@
-"""The joint step: one device equals eight, and each loss moves what it should."""
+"""The joint step: the same on any devices, and each loss moves what it should."""
 
 import json
-import pathlib
-import subprocess
-import sys
 
 import jax
 import numpy as np
@@ -12,27 +9,24 @@ import pytest
 from diface_jax import parallel
 from diface_jax.models.normalise import Normalisation
 from diface_jax.training import loop, state
+from diface_jax.training.feed import Feed
 from diface_jax.training.step import make_steps
-from tests import population, tiny
-
-HERE = pathlib.Path(__file__).resolve().parents[2]
+from tests import population, subprocesses, tiny
 
 
 def run(config, num_steps):
-    """Some joint steps on the small population, on whatever devices there are."""
+    """Joint steps on the small population on all devices: parameters before and after, metrics."""
     split = population.prepared().splits['train']
-    mesh = parallel.make_mesh()
-    everywhere = parallel.replicated(mesh)
-    table = jax.device_put(
-        loop.table_of(split, Normalisation.fit(split.embedding_NxD, (16,))), everywhere
-    )
+    mesh = parallel.make_mesh(config.mesh.model)
+    table = loop.table_of(split, Normalisation.fit(split.embedding_NxD, (16,)))
+    feed = Feed(table, loop.batches_of(split, config), mesh, config.train.resident)
     sizes = loop.sizes_of(split)
-    now = state.born(config, sizes, mesh)
-    steps = make_steps(state.model_of(config, sizes), config, mesh)
-    batches = loop.steps_of(loop.batches_of(split, config), 0, num_steps)
-    before = jax.tree.map(np.asarray, now.params)
-    now, metrics = steps(now, batches, table, jax.random.key(0))
-    return before, jax.tree.map(np.asarray, now.params), {k: float(v) for k, v in metrics.items()}
+    now = state.born(config, sizes, mesh, config.mesh.fsdp)
+    steps = make_steps(config, sizes, mesh)
+    before = parallel.fetch(now.params)
+    for batches in feed.dispatches(0, [num_steps // 2, num_steps - num_steps // 2]):
+        now, metrics = steps(now, batches, feed.table, jax.random.key(0))
+    return before, parallel.fetch(now.params), {k: float(v) for k, v in metrics.items()}
 
 
 def moved(before, after, name):
@@ -47,42 +41,72 @@ def test_the_denoising_loss_moves_d_alone_and_the_refinement_loss_both(which):
     for name in ('score', 'refine'):
         config.optimiser[name].update(name='sgd', warmup_steps=1)
         del config.optimiser[name].options.weight_decay
-    before, after, metrics = run(config, 3)
+    before, after, metrics = run(config, 4)
     assert moved(before, after, 'score')
     assert moved(before, after, 'refine') == (which == 'refine')
     assert metrics['grad_norm/refine_refine'] > 0
 
 
-EIGHT = """
-import json, sys
-import jax
-jax.config.update('jax_num_cpu_devices', 8)
+ONE_DEVICE = {}
+LAYOUTS = {
+    'replicated': ONE_DEVICE,
+    'fsdp': {'mesh.fsdp': True},
+    'model parallel, streamed': {'mesh.model': 2, 'train.resident': False},
+}
+TWO_PROCESSES = {
+    'fsdp, model parallel': {'mesh.fsdp': True, 'mesh.model': 2},
+    'streamed': {'train.resident': False},
+}
+
+
+def twenty_steps(changes):
+    """The loss, and all parameters in a row."""
+    config = tiny.config()
+    config.update_from_flattened_dict(changes)
+    _, params, metrics = run(config, 20)
+    flat = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(params)])
+    return metrics['loss'], flat
+
+
+IN_A_PROCESS = """
+import json
 import numpy as np
-from tests import tiny
-from tests.training.test_step import run
-_, params, metrics = run(tiny.config(), 20)
+from tests.training.test_step import twenty_steps
+for name, changes in json.loads(sys.argv[1]).items():
+    loss, flat = twenty_steps(changes)
+    np.savez(f'{sys.argv[2]}/{name} {jax.process_index()}.npz', loss=loss, flat=flat)
 assert jax.device_count() == 8
-flat = np.concatenate([leaf.ravel() for leaf in jax.tree.leaves(params)])
-np.save(sys.argv[1], flat)
-print(json.dumps(metrics))
 """
 
 
-def test_one_device_equals_eight(tmp_path):
-    """Twenty joint steps: losses and parameters, within 1e-5."""
-    done = subprocess.run(
-        [sys.executable, '-c', EIGHT, tmp_path / 'params.npy'],
-        cwd=HERE,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    _, params, metrics = run(tiny.config(), 20)
-    eight = json.loads(done.stdout.splitlines()[-1])
-    assert metrics['loss'] == pytest.approx(eight['loss'], rel=1e-5)
-    flat = np.concatenate([leaf.ravel() for leaf in jax.tree.leaves(params)])
-    np.testing.assert_allclose(flat, np.load(tmp_path / 'params.npy'), atol=1e-5)
+@pytest.mark.parametrize(('layouts', 'processes'), [(LAYOUTS, 1), (TWO_PROCESSES, 2)])
+def test_any_devices_take_the_same_steps(tmp_path, layouts, processes):
+    """Twenty joint steps on one device and on eight: loss and parameters, within 1e-5."""
+    given = json.dumps(layouts), tmp_path
+    subprocesses.run(IN_A_PROCESS, *given, devices=8 // processes, processes=processes)
+    loss, flat = twenty_steps(ONE_DEVICE)
+    for name in layouts:
+        for process in range(processes):
+            found = np.load(tmp_path / f'{name} {process}.npz')
+            assert found['loss'] == pytest.approx(loss, rel=1e-5), name
+            np.testing.assert_allclose(found['flat'], flat, atol=1e-5, err_msg=name)
+
+
+def test_streamed_equals_resident():
+    """On one device, bit for bit."""
+    resident, streamed = (twenty_steps({'train.resident': kept}) for kept in (True, False))
+    assert resident[0] == streamed[0]
+    np.testing.assert_array_equal(resident[1], streamed[1])
+
+
+def test_bfloat16_is_close_to_float32():
+    """The losses of twenty steps agree to its precision; parameters stay float32."""
+    loss, flat = twenty_steps(ONE_DEVICE)
+    rough, rough_flat = twenty_steps({'train.compute_dtype': 'bfloat16'})
+    assert rough != loss
+    assert rough == pytest.approx(loss, rel=0.01)
+    assert rough_flat.dtype == np.float32
+    np.testing.assert_allclose(rough_flat, flat, atol=0.02)
 
 
 @pytest.mark.parametrize('name', ['sgd', 'adamwx'])
