@@ -4,7 +4,9 @@ The only file that knows orbax.
 """
 
 import contextlib
+import json
 import pathlib
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,7 +20,7 @@ from diface_jax.training.state import TrainState
 
 # What a checkpoint is compared by: higher is better.
 METRIC = 'validation/auc'
-_SUMS = 'checksums'
+_NOTE, _SUMS = 'note', 'checksums'
 
 
 class DamagedCheckpointError(ValueError):
@@ -31,6 +33,9 @@ class Checkpoints:
     Each holds the training state and a note: a JSON object with all that is needed to use it
     (config, normalisation, encoders, thresholds) and to go on from it. Every host must make the
     same calls; each writes the part of the state that it holds.
+
+    Raises:
+      DamagedCheckpointError: what orbax reads of all of them at once is not whole; says where.
     """
 
     def __init__(self, folder: pathlib.Path) -> None:
@@ -42,6 +47,7 @@ class Checkpoints:
             cleanup_tmp_directories=True,
         )
         self._folder = folder.absolute()
+        _check_metrics(self._folder)
         self._manager = ocp.CheckpointManager(self._folder, options=options)
 
     def __enter__(self) -> 'Checkpoints':
@@ -71,8 +77,10 @@ class Checkpoints:
         Raises:
           OSError: it, or the one before, could not be written; those before are whole.
         """
-        note = note | {_SUMS: checksums(state)}
-        items = ocp.args.Composite(state=ocp.args.StandardSave(state), note=ocp.args.JsonSave(note))
+        sums = {'state': checksums(state), 'note': _crc(note)}
+        items = ocp.args.Composite(
+            state=ocp.args.StandardSave(state), note=ocp.args.JsonSave({_NOTE: note, _SUMS: sums})
+        )
         with self._saving():
             self._manager.save(step, args=items, metrics=note.get('metrics'))
 
@@ -88,10 +96,19 @@ class Checkpoints:
             raise ValueError(
                 f'no checkpoint of step {step} in {self._folder}: there are {steps or "none"}'
             )
+        return self._read_note(step)[0]
+
+    def _read_note(self, step: int) -> tuple[dict[str, Any], list[int] | None]:
+        """A note, and the state's sums; checkpoints of earlier versions have none."""
+        items = ocp.args.Composite(note=ocp.args.JsonRestore())
         with self._reading(step):
-            return self._manager.restore(
-                step, args=ocp.args.Composite(note=ocp.args.JsonRestore())
-            ).note
+            found = self._manager.restore(step, args=items).note
+            if not found.keys() & {_NOTE, _SUMS}:
+                return found, None
+            note, sums = found[_NOTE], found[_SUMS]
+            if sums['note'] != _crc(note):
+                raise ValueError('its note is not what was saved')
+        return note, sums['state']
 
     def restore(self, step: int, like: TrainState) -> TrainState:
         """The state of a checkpoint.
@@ -104,11 +121,10 @@ class Checkpoints:
         Raises:
           DamagedCheckpointError: it cannot be read, or is not what was saved; says what to do.
         """
-        saved = self.note(step).get(_SUMS)
+        _, saved = self._read_note(step)
         items = ocp.args.Composite(state=ocp.args.StandardRestore(like))
         with self._reading(step):
             state = self._manager.restore(step, args=items).state
-            # Those of earlier versions have no sums.
             if saved is not None and saved != checksums(state):
                 raise ValueError('its numbers are not those that were saved')
         return state
@@ -146,6 +162,18 @@ class Checkpoints:
             ) from error
 
 
+def _check_metrics(folder: pathlib.Path) -> None:
+    for path in sorted(folder.glob('[0-9]*/metrics/metrics')):
+        try:
+            json.loads(path.read_bytes())
+        except ValueError as error:
+            step = path.parents[1]
+            raise DamagedCheckpointError(
+                f'the checkpoint {step} is damaged: {path} is not JSON ({error}). To go on from '
+                f'the one before, remove {step}'
+            ) from error
+
+
 @jax.jit
 def _checksums(leaves: list[jax.Array]) -> list[jax.Array]:
     """Of the bits of arrays, modulo 2^32: exact, and so the same however they are cut.
@@ -164,6 +192,10 @@ def _checksums(leaves: list[jax.Array]) -> list[jax.Array]:
 def checksums(state: TrainState) -> list[int]:
     """A number an array, which tells whether it is what it was."""
     return [int(total) for total in parallel.fetch(_checksums(jax.tree.leaves(state)))]
+
+
+def _crc(note: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(note, sort_keys=True).encode())
 
 
 def _metric(metrics: dict[str, float]) -> float:
