@@ -26,7 +26,9 @@ def fourier_features(log_snr_Bx1: jax.Array, width: int) -> jax.Array:
 class Block(nnx.Module):
     """h + gate * MLP(LayerNorm(h) * (1 + scale) + shift); shift, scale and gate come from y."""
 
-    def __init__(self, width: int, dropout: float, *, dtype: jnp.dtype, rngs: nnx.Rngs) -> None:
+    def __init__(
+        self, width: int, dropout: float, *, dtype: jnp.dtype = jnp.float32, rngs: nnx.Rngs
+    ) -> None:
         linear = functools.partial(nnx.Linear, dtype=dtype, rngs=rngs)
         self.norm = nnx.LayerNorm(width, use_bias=False, use_scale=False, rngs=rngs)
         self.modulation = linear(width, 3 * width, kernel_init=_zeros, bias_init=_zeros)

@@ -144,11 +144,16 @@ class Feed:
 
 
 def _on_devices(table: Table, mesh: Mesh) -> Table:
-    share = mesh.shape['data']
-    x0_NxD, c_TxC = (
-        np.pad(part, ((0, 0), (0, -part.shape[1] % share))) for part in (table.x0_NxD, table.c_TxC)
-    )
-    x0_NxD, c_TxC = parallel.put((x0_NxD, c_TxC), _by_column(mesh))
     everywhere = parallel.replicated(mesh)
-    identity_N, sentence_T = parallel.put((table.identity_N, table.sentence_T), everywhere)
-    return Table(x0_NxD, identity_N, c_TxC, sentence_T)
+    return Table(
+        x0_NxD=parallel.put(_filled_up(table.x0_NxD, mesh), _by_column(mesh)),
+        identity_N=parallel.put(table.identity_N, everywhere),
+        c_TxC=parallel.put(_filled_up(table.c_TxC, mesh), _by_column(mesh)),
+        sentence_T=parallel.put(table.sentence_T, everywhere),
+    )
+
+
+def _filled_up(part_RxW: np.ndarray, mesh: Mesh) -> np.ndarray:
+    """With columns of zeros, so that its width divides over 'data'."""
+    missing = -part_RxW.shape[1] % mesh.shape['data']
+    return np.pad(part_RxW, ((0, 0), (0, missing))) if missing else part_RxW

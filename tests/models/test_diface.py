@@ -83,6 +83,27 @@ def test_guidance_of_one_is_none(built):
         assert np.allclose(guided, plain) == same
 
 
+def test_computing_in_bfloat16():
+    """The same float32 parameters, and float32 estimates close to float32's."""
+    model, params = build(tiny.config(), 8, 12, jax.random.key(0))
+    rough, same = build(tiny.config(), 8, 12, jax.random.key(0), 'bfloat16')
+    jax.tree.map(np.testing.assert_array_equal, params, same)
+    assert {leaf.dtype for leaf in jax.tree.leaves(same)} == {np.dtype(np.float32)}
+    x_t, c, log_snr = normal(1, 4, 8), normal(2, 4, 12), jnp.zeros((4, 1))
+    for one, other in (
+        (model.denoiser(params, c)(x_t, log_snr), rough.denoiser(params, c)(x_t, log_snr)),
+        (model.refine(params, x_t), rough.refine(params, x_t)),
+    ):
+        assert other.dtype == jnp.float32
+        assert np.any(other != one)
+        np.testing.assert_allclose(other, one, atol=0.02 * np.abs(one).max())
+
+
+def test_a_type_that_is_not_computed_in():
+    with pytest.raises(ValueError, match='float32, bfloat16'):
+        build(tiny.config(), 8, 12, jax.random.key(0), 'float16')
+
+
 def test_normalisation():
     rng = np.random.default_rng(0)
     scale = np.repeat([2.0, 50.0], [12, 4])  # two encoders of very different size
