@@ -10,7 +10,7 @@ import ml_collections
 import numpy as np
 from absl import logging
 
-from diface_jax import parallel, stages
+from diface_jax import hosts, parallel, stages
 from diface_jax.comparison import Comparison
 from diface_jax.data.prepared import Prepared
 from diface_jax.explanation import Explanation
@@ -61,7 +61,7 @@ def evaluate(
         made = json.loads(out.read_text())
         stages.require_same(str(out), made['settings'], settings)
         logging.info('evaluate: %s is there already, with the same settings', out)
-        print(table(made['results']))
+        _show(made['results'])
         return
     stages.require_same('The model', trained.encoders, data.card['encoders'])
     if 'test' not in data.splits:
@@ -81,7 +81,12 @@ def evaluate(
         'settings': settings,
     }
     stages.write_json(out, content)
-    print(table(measured['results']))
+    _show(measured['results'])
+
+
+def _show(results: Sequence[protocols.Row]) -> None:
+    if hosts.is_first():
+        print(table(results))
 
 
 def attach(out: pathlib.Path, extras: Mapping[str, pathlib.Path]) -> None:

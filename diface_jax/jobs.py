@@ -14,6 +14,7 @@ The files of a run::
     WORKDIR/ablation.json           the ablation table; ablation/ holds its training runs
 """
 
+import functools
 import json
 import pathlib
 import shutil
@@ -22,7 +23,7 @@ from collections.abc import Callable, Sequence
 import ml_collections
 from absl import logging
 
-from diface_jax import ablation, evaluation, stages, sweep
+from diface_jax import ablation, evaluation, hosts, stages, sweep
 from diface_jax.data import prepared
 from diface_jax.data.fitted import Encoders
 from diface_jax.data.population import Population
@@ -37,20 +38,28 @@ MODES = ('all', *ORDER, 'sweep', 'ablate', 'fit_population')
 
 
 def run(
-    mode: str, config: ml_collections.ConfigDict, workdir: pathlib.Path, overwrite: bool
+    mode: str,
+    config: ml_collections.ConfigDict,
+    workdir: pathlib.Path,
+    overwrite: bool,
+    resume_from: int | None = None,
 ) -> None:
-    """Runs one job, or with mode 'all' those of ORDER.
+    """Runs one job, or with mode 'all' those of ORDER, on all hosts.
 
     Args:
       mode: one of MODES.
       config: the whole config.
       workdir: where outputs go.
       overwrite: what was made with other settings is deleted and made again.
+      resume_from: the checkpoint that training goes on from; None: the newest.
+
+    Raises:
+      ValueError: hosts do not share the workdir, or a setting cannot be used.
     """
-    workdir.mkdir(parents=True, exist_ok=True)
+    hosts.check_shared(workdir)
     jobs = {
         'prepare': _prepare,
-        'train': _train,
+        'train': functools.partial(_train, resume_from=resume_from),
         'evaluate': _evaluate,
         'report': _report,
         'sweep': _sweep,
@@ -59,6 +68,7 @@ def run(
     }
     for name in ORDER if mode == 'all' else (mode,):
         jobs[name](config, workdir, overwrite)
+        hosts.barrier(name)
 
 
 def folder_of(workdir: pathlib.Path, data: ml_collections.ConfigDict) -> pathlib.Path:
@@ -84,10 +94,15 @@ def _prepare_one(
     _make(lambda: prepare(config, data, folder, home), overwrite, [folder / prepared.CARD])
 
 
-def _train(config: ml_collections.ConfigDict, workdir: pathlib.Path, overwrite: bool) -> None:
+def _train(
+    config: ml_collections.ConfigDict,
+    workdir: pathlib.Path,
+    overwrite: bool,
+    resume_from: int | None,
+) -> None:
     data = prepared.load(folder_of(workdir, config.data))
     made = [workdir / name for name in ('training.json', 'checkpoints', 'metrics.jsonl')]
-    _make(lambda: train(config, data, workdir), overwrite, made)
+    _make(lambda: train(config, data, workdir, resume_from), overwrite, made)
 
 
 def _evaluate(config: ml_collections.ConfigDict, workdir: pathlib.Path, overwrite: bool) -> None:
@@ -104,6 +119,8 @@ def _evaluate(config: ml_collections.ConfigDict, workdir: pathlib.Path, overwrit
 
 
 def _report(config: ml_collections.ConfigDict, workdir: pathlib.Path, overwrite: bool) -> None:
+    if not hosts.is_first():
+        return
     results = _results_file(config, workdir)
     if not results.is_file():
         raise FileNotFoundError(f'no results in {results}: run --mode=evaluate first')
@@ -126,6 +143,8 @@ def _ablate(config: ml_collections.ConfigDict, workdir: pathlib.Path, overwrite:
 
 
 def _fit_population(config: ml_collections.ConfigDict, workdir: pathlib.Path, _: bool) -> None:
+    if not hosts.is_first():
+        return
     population = Population.fit(prepared.load(folder_of(workdir, config.data)))
     population.save(workdir / 'population')
     logging.info(
@@ -154,7 +173,14 @@ def _make(make: Callable[[], None], overwrite: bool, paths: Sequence[pathlib.Pat
         if not overwrite:
             raise
         logging.warning('%s', error)
-        for path in paths:
-            logging.warning('removes %s (--overwrite)', path)
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        hosts.barrier('all have seen what is to be replaced')
+        if hosts.is_first():
+            _remove(paths)
+        hosts.barrier('removed')
         make()
+
+
+def _remove(paths: Sequence[pathlib.Path]) -> None:
+    for path in paths:
+        logging.warning('removes %s (--overwrite)', path)
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)

@@ -25,10 +25,11 @@ import logging as std_logging
 import pathlib
 import sys
 
+import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from diface_jax import config_files, jobs
+from diface_jax import config_files, hosts, jobs, preemption
 from diface_jax.gallery import commands
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -55,6 +56,30 @@ _MODE = flags.DEFINE_enum(
 _OVERWRITE = flags.DEFINE_bool(
     'overwrite', False, 'Replace what was made with other settings, instead of stopping.'
 )
+_RESUME_FROM = flags.DEFINE_integer(
+    'resume_from',
+    None,
+    'train: go on from the checkpoint of this step, and delete those after it; without it, from '
+    'the newest.',
+    lower_bound=1,
+)
+_DISTRIBUTED = flags.DEFINE_bool(
+    'distributed',
+    False,
+    'One of several hosts (on GPUs, processes), each started with this same command: a TPU pod, '
+    'GKE, SLURM or Open MPI, found by JAX. The workdir must be the same folder on all.',
+)
+_COORDINATOR = flags.DEFINE_string(
+    'coordinator', None, 'HOST:PORT of process 0, where --distributed finds no cluster.'
+)
+_NUM_PROCESSES = flags.DEFINE_integer('num_processes', None, 'How many; goes with --coordinator.')
+_PROCESS_ID = flags.DEFINE_integer(
+    'process_id', None, 'Which one this is, from 0; goes with --coordinator.'
+)
+
+_LOST = (
+    'If another host has ended, its log says why. The same command on all hosts goes on from here.'
+)
 
 
 def main(argv: list[str]) -> None:
@@ -67,15 +92,34 @@ def main(argv: list[str]) -> None:
     logging.get_absl_logger().addFilter(
         lambda record: record.levelno > std_logging.INFO or 'diface_jax' in record.pathname
     )
+    preemption.listen()
     try:
-        if _MODE.value in commands.MODES:
-            sys.exit(commands.run(_MODE.value, _WORKDIR.value))
-        jobs.run(_MODE.value, _CONFIG.value, pathlib.Path(_WORKDIR.value), _OVERWRITE.value)
+        sys.exit(_run())
     except (ImportError, OSError, ValueError, FloatingPointError) as error:
         logging.debug('what happened', exc_info=True)
-        sys.exit(f'{_MODE.value}: {error}')
+        hosts.leave(f'{_MODE.value}: {error}')
+    except jax.errors.JaxRuntimeError as error:
+        if not hosts.several():
+            raise
+        hosts.leave(f'{_MODE.value}: {error}\n{_LOST}')
+    except preemption.Preempted as stop:
+        print(stop, file=sys.stderr)
+        leave = sys.exit if stop.everywhere else hosts.leave
+        leave(preemption.EXIT_CODE)
     except KeyboardInterrupt:
-        sys.exit('interrupted; the same command goes on from here')
+        hosts.leave('interrupted; the same command goes on from here')
+
+
+def _run() -> int:
+    """Starts the hosts and does what the mode says; returns the exit code."""
+    hosts.start(_DISTRIBUTED.value, _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
+    if not hosts.is_first():
+        logging.set_verbosity(logging.WARNING)
+    if _MODE.value in commands.MODES:
+        return commands.run(_MODE.value, _WORKDIR.value)
+    workdir = pathlib.Path(_WORKDIR.value)
+    jobs.run(_MODE.value, _CONFIG.value, workdir, _OVERWRITE.value, _RESUME_FROM.value)
+    return 0
 
 
 def cli() -> None:

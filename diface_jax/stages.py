@@ -10,6 +10,8 @@ import pathlib
 import tempfile
 from typing import Any
 
+from diface_jax import hosts
+
 
 class SettingsDifferError(ValueError):
     """What is there was made with other settings than those asked for."""
@@ -45,7 +47,9 @@ def plain(settings: Any) -> Any:
 
 
 def write_json(path: pathlib.Path, content: Any) -> None:
-    """Writes JSON at once: a kill or a full disk leaves the file as it was."""
+    """Writes JSON at once, on the first host: a kill or a full disk leaves the file as it was."""
+    if not hosts.is_first():
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile('w', dir=path.parent, suffix='.tmp', delete=False) as file:
         try:
@@ -56,3 +60,9 @@ def write_json(path: pathlib.Path, content: Any) -> None:
         except BaseException:
             os.unlink(file.name)
             raise
+
+
+def remove(path: pathlib.Path) -> None:
+    """Removes a stage's file, if it is there, on the first host: the stage is not done any more."""
+    if hosts.is_first():
+        path.unlink(missing_ok=True)

@@ -14,9 +14,8 @@ import jax
 import ml_collections
 import numpy as np
 from absl import logging
-from tqdm import tqdm
 
-from diface_jax import parallel, stages
+from diface_jax import hosts, parallel, stages
 from diface_jax.data.prepared import Prepared
 from diface_jax.models.diface import Sampling
 from diface_jax.recognition import protocols, verification
@@ -62,7 +61,9 @@ def sweep(
     grid = list(samplings(config.sweep))
     bench = _Bench(config, trained, home)
     about = {'settings': settings, 'split': 'validation', 'texts': bench.size}
-    for sampling in tqdm(grid[len(rows) :], initial=len(rows), total=len(grid), desc='sweep'):
+    for sampling in hosts.progress(
+        grid[len(rows) :], initial=len(rows), total=len(grid), desc='sweep'
+    ):
         rows.append(vars(sampling) | bench.measure(sampling))
         stages.write_json(out, about | {'complete': False, 'rows': rows})
     chosen, why = choose(rows)

@@ -3,7 +3,8 @@
 Records from a reader, faces through E, captions from the grammar, texts through the text encoder,
 and all of it into an ArrayRecord data set with a data card. The slow parts are kept in shards named
 after what they were made from, so that an interrupted job goes on where it was and a change of
-captions does not cost the faces again.
+captions does not cost the faces again. Several hosts share the shards out between them; the first
+one puts all together.
 """
 
 import collections
@@ -18,10 +19,10 @@ from typing import Any, NamedTuple
 import ml_collections
 import numpy as np
 from absl import logging
-from tqdm import tqdm
 
-from diface_jax import stages
-from diface_jax.data import captions, chips, prepared, readers, shards, simulated
+from diface_jax import hosts, stages
+from diface_jax.data import captions, prepared, readers, shards, shares, simulated
+from diface_jax.data.chips import Chips
 from diface_jax.data.fitted import Encoders
 from diface_jax.data.records import DataSet, Photo
 from diface_jax.encoders import arrays
@@ -100,6 +101,7 @@ def prepare(
     )
     card = _Job(config, source, settings['data']['root'], text_encoder, folder).run(fitted)
     stages.write_json(folder / prepared.CARD, card | {'settings': settings})
+    hosts.barrier('prepared')
     logging.info('prepare: wrote %s; %s', folder, prepared.summary(card))
 
 
@@ -141,12 +143,14 @@ class _Job:
         text = fitted.text if fitted else self._fit_conditions(kept, texts, pool_TxP)
         attributes = sorted({name for photo in kept for name in photo.labels or ()})
         encoders = Encoders(face, text)
-        rows = _rows(kept, faces.embedding_NxD[faces.found_N], texts, pool_TxP, text, attributes)
-        prepared.write(self.folder, rows, sorted({photo.split for photo in kept}))
-        if not fitted:
-            encoders.save(self.folder)
-        if self.source.embedded:
-            simulated.write_gallery(self.source, self.folder)
+        if hosts.is_first():
+            embedding_NxD = faces.embedding_NxD[faces.found_N]
+            rows = _rows(kept, embedding_NxD, texts, pool_TxP, text, attributes)
+            prepared.write(self.folder, rows, sorted({photo.split for photo in kept}))
+            if not fitted:
+                encoders.save(self.folder)
+            if self.source.embedded:
+                simulated.write_gallery(self.source, self.folder)
         card = _card(self.source, faces, kept, texts, attributes)
         return card | {'encoders': encoders.about}
 
@@ -163,15 +167,16 @@ class _Job:
         files = [photo.file for photo in self.source.photos if photo.split == 'train']
         drawn = np.random.default_rng(0).permutation(len(files))[:MAX_PHOTOS]
         files = [files[i] for i in np.sort(drawn)]
-        base = FaceEncoder(None)
-        found = self._in_shards('maps', files, functools.partial(_maps_of, base))
         blocks = dlib_resnet.block_widths(dlib_resnet.load(), len(align.PADDINGS))
+        maps_of = functools.partial(_maps_of, FaceEncoder(None), sum(blocks))
+        found = self._in_shards('maps', files, maps_of)
         name = shards.key('appearance', str(width), *self._made_by, *files)
 
         def make() -> shards.Arrays:
             return appearance.fit(found['maps'][found['found']], blocks, width)._asdict()
 
-        return Appearance(**shards.cached(self._cache, name, make))
+        cached = functools.partial(shards.cached, self._cache, name, make)
+        return Appearance(**hosts.first_then_others('appearance', cached))
 
     def _embed_faces(self, face: FaceEncoder | SimulatedEncoder) -> Faces:
         if self.source.embedded:
@@ -184,10 +189,10 @@ class _Job:
         return Faces(**self._in_shards('faces', files, make, looks))
 
     def _in_shards(
-        self, what: str, files: Sequence[str], make: chips.Make, *made_by: str
+        self, what: str, files: Sequence[str], make: shares.Make, *made_by: str
     ) -> shards.Arrays:
         made_by = (what, *self._made_by, *made_by)
-        return chips.in_shards(self.source, files, self._cache, made_by, make)
+        return shares.of_photos(self.source, files, self._cache, made_by, make)
 
     @property
     def _made_by(self) -> tuple[str, ...]:
@@ -200,18 +205,16 @@ class _Job:
     def _pools(self, sentences: Sequence[str]) -> np.ndarray:
         """What the text encoder makes of sentences; float16, for there are many."""
         encoder = self.text_encoder
-        parts = [np.zeros((0, bert.POOLS * encoder.width), np.float16)]
+        if not sentences:
+            return np.zeros((0, bert.POOLS * encoder.width), np.float16)
 
         def make(some: Sequence[str]) -> shards.Arrays:
             return {'pool': encoder.encode(some).astype(np.float16)}
 
-        with tqdm(total=len(sentences), desc='texts', unit='text') as bar:
-            for rows in shards.cut(len(sentences), _TEXTS_A_SHARD):
-                name = shards.key('pools', encoder.sha256, *sentences[rows])
-                made = shards.cached(self._cache, name, functools.partial(make, sentences[rows]))
-                parts.append(made['pool'])
-                bar.update(rows.stop - rows.start)
-        return np.concatenate(parts)
+        made_by = ('pools', encoder.sha256)
+        return shares.in_shards(self._cache, made_by, sentences, _TEXTS_A_SHARD, make, unit='text')[
+            'pool'
+        ]
 
     def _fit_conditions(
         self, photos: Sequence[Photo], texts: Sequence[Sequence[Text]], pool_TxP: np.ndarray
@@ -231,11 +234,10 @@ class _Job:
 
 
 def _maps_of(
-    encoder: FaceEncoder, files: Sequence[str], aligned: Sequence[chips.Chips]
+    encoder: FaceEncoder, width: int, files: Sequence[str], aligned: Sequence[Chips]
 ) -> shards.Arrays:
     found = [chip for chip, _ in aligned if chip is not None]
     found_N = np.array([chip is not None for chip, _ in aligned])
-    width = sum(dlib_resnet.block_widths(dlib_resnet.load(), len(align.PADDINGS)))
     maps_NxP = np.zeros((len(files), width), np.float16)
     if found:
         maps_NxP[found_N] = encoder.maps(np.stack(found))
@@ -243,7 +245,7 @@ def _maps_of(
 
 
 def _faces_of(
-    encoder: FaceEncoder, files: Sequence[str], aligned: Sequence[chips.Chips]
+    encoder: FaceEncoder, files: Sequence[str], aligned: Sequence[Chips]
 ) -> shards.Arrays:
     found = [chip for chip, _ in aligned if chip is not None]
     found_N = np.array([chip is not None for chip, _ in aligned])

@@ -1,6 +1,7 @@
 """A prepared data set seen through a VAE: the recogniser's embeddings replaced by latents."""
 
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -9,8 +10,9 @@ import ml_collections
 import numpy as np
 from absl import logging
 
-from diface_jax import stages
-from diface_jax.data import chips, readers, shards
+from diface_jax import hosts, stages
+from diface_jax.data import readers, shards, shares
+from diface_jax.data.chips import Chips
 from diface_jax.data.prepared import Prepared
 from diface_jax.encoders.face import align, vae
 
@@ -60,12 +62,12 @@ def _chips(data: Prepared, folder: pathlib.Path) -> dict[str, np.ndarray]:
     )
     files = np.concatenate([split.file_N for split in data.splits.values()]).tolist()
     made_by = ('small chips', str(vae.SIZE), str(align.VERSION), where['root'])
-    found = chips.in_shards(source, files, folder, made_by, _small)['chips']
+    found = shares.of_photos(source, files, folder, made_by, _small)['chips']
     ends = np.cumsum([len(split.file_N) for split in data.splits.values()])
     return dict(zip(data.splits, np.split(found, ends[:-1]), strict=True))
 
 
-def _small(files: Sequence[str], aligned: Sequence[chips.Chips]) -> shards.Arrays:
+def _small(files: Sequence[str], aligned: Sequence[Chips]) -> shards.Arrays:
     for file, (found, why) in zip(files, aligned, strict=True):
         if found is None:
             raise ValueError(
@@ -85,7 +87,10 @@ def _weights(
         *('vae', str(vae.VERSION), settings.to_json(sort_keys=True), str(align.VERSION)),
         *(data.card['settings']['data']['root'], *data.splits['train'].file_N.tolist()),
     )
-    return shards.cached(folder, name, lambda: vae.weights_of(vae.fit(chips_NxHxWx3, settings)))
+    fit = functools.partial(
+        shards.cached, folder, name, lambda: vae.weights_of(vae.fit(chips_NxHxWx3, settings))
+    )
+    return hosts.first_then_others('vae', fit)
 
 
 def _card(card: dict[str, Any], settings: ml_collections.ConfigDict, sha256: str) -> dict[str, Any]:

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
+from diface_jax import hosts
 from diface_jax.gallery import answers, search, store, wording
 
 if TYPE_CHECKING:
     from diface_jax.model import Model
 
+_CHANGING = ('enroll', 'delete', 'serve')
 MODES = ('enroll', 'search', 'identify', 'verify', 'delete', 'serve')
 DONE, NO_MATCH = 0, 2  # exit codes; 1 is an error
 
@@ -69,7 +71,8 @@ def run(mode: str, workdir: str | None) -> int:
       The exit code: DONE, or NO_MATCH where nothing passes.
 
     Raises:
-      ValueError: a flag is missing or cannot be used; says which.
+      ValueError: a flag is missing or cannot be used, or there are several hosts where one is
+        wanted; says which.
     """
     commands = {
         'enroll': _enroll,
@@ -78,6 +81,8 @@ def run(mode: str, workdir: str | None) -> int:
         'verify': _verify,
         'serve': _serve,
     }
+    if hosts.several() and mode in _CHANGING:
+        raise ValueError('a gallery is changed and served by one host: leave out --distributed')
     try:
         if mode == 'delete':
             return _delete()
@@ -140,7 +145,7 @@ def _search(mode: str, model: 'Model') -> int:
         found = [verb(_GALLERY.value, _TEXT.value, **asked)]
     for number, answer in enumerate(found):
         _print(answer.to_json(), _told(answer))
-        if _SHEET.value:
+        if _SHEET.value and hosts.is_first():
             # It draws with Pillow, which training need not have.
             from diface_jax.gallery import sheet
 
@@ -219,6 +224,8 @@ def _phrases(scored: answers.Scored) -> list[str]:
 
 
 def _print(made: Any, text: str) -> None:
+    if not hosts.is_first():
+        return
     said = json.dumps(made) if _JSON.value else text
     # A name or a text may hold what the terminal's encoding does not.
     encoding = sys.stdout.encoding or 'utf-8'

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import jax
 import numpy as np
@@ -29,6 +29,7 @@ class Extractor:
     def __init__(self, model: DiFace, sampling: Sampling, mesh: Mesh, batch_size: int = 512):
         self._batch_size = -(-batch_size // mesh.size) * mesh.size
         everywhere, rows = parallel.replicated(mesh), parallel.by_row(mesh)
+        self._rows = rows
         self._recover = jax.jit(
             functools.partial(model.recover, sampling=sampling),
             in_shardings=(everywhere, rows, everywhere),
@@ -94,7 +95,7 @@ class Extractor:
             self._recover(params, some, jax.random.fold_in(key, i))
             for i, some in enumerate(self._padded(c_TxC))
         ]
-        return np.concatenate(parts)[: len(c_TxC)]
+        return np.concatenate(parallel.fetch(parts))[: len(c_TxC)]
 
     def refined(self, params: Params, x0_TxD: np.ndarray) -> np.ndarray:
         """R of embeddings recovered from texts; f_TxF."""
@@ -126,13 +127,14 @@ class Extractor:
         self, refine: Callable[..., jax.Array], params: Params, x0_NxD: np.ndarray
     ) -> np.ndarray:
         parts = [refine(params, some) for some in self._padded(x0_NxD)]
-        return np.concatenate(parts)[: len(x0_NxD)]
+        return np.concatenate(parallel.fetch(parts))[: len(x0_NxD)]
 
-    def _padded(self, rows_NxW: np.ndarray) -> np.ndarray:
-        """[batches, batch_size, W], filled up with zeros."""
+    def _padded(self, rows_NxW: np.ndarray) -> Iterator[jax.Array]:
+        """Batches [batch_size, W] on the devices, the last one filled up with zeros."""
         missing = -len(rows_NxW) % self._batch_size
         filled = np.pad(rows_NxW, ((0, missing), (0, 0)))
-        return filled.reshape(-1, self._batch_size, rows_NxW.shape[1])
+        for some in filled.reshape(-1, self._batch_size, rows_NxW.shape[1]):
+            yield parallel.put(some, self._rows)
 
 
 def spread(f_PxF: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
@@ -145,4 +147,4 @@ def spread(f_PxF: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
 def _seen(path: Path, count: int) -> Path:
     """At most `count` times of a path, evenly spread from the first to the last, on the host."""
     seen = np.unique(np.linspace(0, len(path.t_S) - 1, count).round().astype(int))
-    return Path(*(np.asarray(values)[seen] for values in path))
+    return Path(*(values[seen] for values in parallel.fetch(path)))

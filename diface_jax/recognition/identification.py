@@ -12,8 +12,8 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 from jax.sharding import Mesh
-from tqdm import tqdm
 
+from diface_jax import hosts
 from diface_jax.data.prepared import Split, another_photo
 from diface_jax.recognition import bootstrap, protocols, scoring, verification
 from diface_jax.recognition.baselines import Features
@@ -260,7 +260,7 @@ def measure(
     times_RxI = bootstrap.resampled(num_people, effort.resamples, effort.seed)
     measured = Measured([], [])
     tasks = list(itertools.product(verification.PROTOCOLS, LEVELS, methods))
-    for protocol, photos, method in tqdm(tasks, desc=f'identification, {track}'):
+    for protocol, photos, method in hosts.progress(tasks, desc=f'identification, {track}'):
         draws = _draws(split, texts, protocol, sizes, effort)
         stood = [_stand(methods[method], split, d, protocol, photos, mesh) for d in draws]
         condition = protocols.Condition(track, protocol, 'random')

@@ -8,9 +8,8 @@ import functools
 import jax
 import numpy as np
 from jax.sharding import Mesh
-from tqdm import tqdm
 
-from diface_jax import parallel
+from diface_jax import hosts, parallel
 from diface_jax.diffusion.likelihood import Evaluator, Levels, bound
 from diface_jax.models.diface import DiFace, Params
 
@@ -62,7 +61,7 @@ class RatioScorer:
 
         shardings = (everywhere, everywhere, *[rows] * 4)
         jitted = jax.jit(log_p, in_shardings=shardings, out_shardings=rows)
-        self._log_p = functools.partial(jitted, params, key)
+        self._log_p, self._rows = functools.partial(jitted, params, key), rows
 
     def scores(self, text_P: np.ndarray, photo_P: np.ndarray) -> np.ndarray:
         """Log-likelihood ratios of pairs; a pair given twice is computed once.
@@ -76,15 +75,16 @@ class RatioScorer:
           ratio_P in nats, above 0 where the text makes the photo likelier.
         """
         alone = np.stack([np.full_like(photo_P, _NO_TEXT), photo_P])
-        asked = np.concatenate([alone, np.stack([text_P, photo_P])], axis=1)
-        (text_U, photo_U), place = np.unique(asked, axis=1, return_inverse=True)
+        every = np.concatenate([alone, np.stack([text_P, photo_P])], axis=1)
+        (text_U, photo_U), place = np.unique(every, axis=1, return_inverse=True)
         batches = zip(self._batches(text_U), self._batches(photo_U), strict=True)
         total = -(-len(text_U) // self._batch_size)
         found = []
-        for text, photo in tqdm(batches, desc='likelihoods', total=total, unit='batch'):
+        for text, photo in hosts.progress(batches, desc='likelihoods', total=total, unit='batch'):
             keep_Bx1 = text[:, None] != _NO_TEXT  # where not, c's last row stands in
             c_BxC, x0_BxD = self._c_TxC[text], self._x0_NxD[photo]
-            found.append(np.asarray(self._log_p(c_BxC, keep_Bx1, x0_BxD, photo)))
+            asked = parallel.put((c_BxC, keep_Bx1, x0_BxD, photo), self._rows)
+            found.append(parallel.fetch(self._log_p(*asked)))
         alone_P, given_P = np.concatenate(found)[place].reshape(2, -1)
         return given_P - alone_P
 

@@ -66,10 +66,7 @@ class Index:
         share = max(1, -(-len(f_GxF) // mesh.size))
         self._rows = min(block, 1 << (share - 1).bit_length()) * mesh.size
         fits = device_bytes // max(1, self._rows // mesh.size * f_GxF.shape[1] * 4)
-        self._resident = [
-            jax.device_put(self._block(start), parallel.by_row(mesh))
-            for start in list(self._starts())[:fits]
-        ]
+        self._resident = [self._put(self._block(start)) for start in list(self._starts())[:fits]]
 
     def search(self, f_PxF: np.ndarray, k: int, allowed_G: np.ndarray | None = None) -> Nearest:
         """The k best entries of each probe.
@@ -132,8 +129,8 @@ class Index:
         count = min(1 << (count - 1).bit_length(), len(self._starts()) * self._rows)
         everywhere = parallel.replicated(self._mesh)
         padded_PxF = np.pad(f_PxF, [(0, probes - len(f_PxF)), (0, 0)])
-        f_PxF_there = jax.device_put(padded_PxF, everywhere)
-        best = jax.device_put(
+        f_PxF_there = parallel.put(padded_PxF, everywhere)
+        best = parallel.put(
             (np.full((probes, count), -np.inf, np.float32), np.full((probes, count), -1, np.int32)),
             everywhere,
         )
@@ -141,8 +138,9 @@ class Index:
             allowed_B = np.zeros(self._rows, bool)
             some = allowed_G[start : start + self._rows]
             allowed_B[: len(some)] = some
+            allowed_B = self._put(allowed_B)
             best = _better(*best, f_PxF_there, f_BxF, allowed_B, start, mesh=self._mesh)
-        score_PxN, row_PxN = (np.asarray(part)[: len(f_PxF)] for part in best)
+        score_PxN, row_PxN = (part[: len(f_PxF)] for part in parallel.fetch(best))
         return np.where(np.isneginf(score_PxN), -1, row_PxN), score_PxN[:, -1]
 
     def _starts(self) -> range:
@@ -153,7 +151,10 @@ class Index:
             if i < len(self._resident):
                 yield start, self._resident[i]
             else:
-                yield start, jax.device_put(self._block(start), parallel.by_row(self._mesh))
+                yield start, self._put(self._block(start))
+
+    def _put(self, rows: np.ndarray) -> jax.Array:
+        return parallel.put(rows, parallel.by_row(self._mesh))
 
     def _block(self, start: int) -> np.ndarray:
         rows = self._f_GxF[start : start + self._rows]

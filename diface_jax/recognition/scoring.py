@@ -94,16 +94,16 @@ def standing(probes: Probes, gallery: Gallery, mesh: Mesh, scores: int = SCORES)
     f_PxF, f_GxF = _scaled(probes.f_PxF), _scaled(gallery.f_GxF)
     columns, groups = _lay_out(gallery.person_G)
     everywhere, rows = parallel.replicated(mesh), parallel.by_row(mesh)
-    there = jax.device_put(
+    there = parallel.put(
         (f_GxF[columns.photo_C], columns, gallery.number_SxI, gallery.enrolled_I), everywhere
     )
     size = mesh.size * int(np.clip(scores // len(columns.photo_C), 1, _ROWS))
     asked = [_filled_up(part, size) for part in probes._replace(f_PxF=f_PxF)]
     found = []
     for start in range(0, len(asked[0]), size):
-        block = jax.device_put([part[start : start + size] for part in asked], rows)
+        block = parallel.put([part[start : start + size] for part in asked], rows)
         found.append(_stand(*block, *there, groups=groups))
-    parts = [np.concatenate(part, axis=-1) for part in zip(*jax.device_get(found), strict=True)]
+    parts = [np.concatenate(part, axis=-1) for part in zip(*parallel.fetch(found), strict=True)]
     return Standing(*[part[..., : len(f_PxF)] for part in parts])
 
 

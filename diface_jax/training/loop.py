@@ -1,8 +1,8 @@
-"""Training: joint steps, validation, checkpoints, early stopping; it can be killed and goes on."""
+"""Training: joint steps, validation, checkpoints, early stopping; it can be stopped and goes on."""
 
 import json
 import pathlib
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import jax
 import ml_collections
@@ -11,7 +11,7 @@ from absl import logging
 from jax.sharding import Mesh
 from tqdm import tqdm
 
-from diface_jax import parallel, stages
+from diface_jax import hosts, parallel, preemption, stages
 from diface_jax.data.batches import Batches
 from diface_jax.data.prepared import Prepared, Split
 from diface_jax.models.diface import Sampling
@@ -23,7 +23,7 @@ from diface_jax.training.feed import Feed, Table
 from diface_jax.training.program import Program
 from diface_jax.training.state import Sizes
 from diface_jax.training.step import Metrics, make_steps
-from diface_jax.training.validation import Validation, ValidationPairs
+from diface_jax.training.validation import ValidationPairs
 
 SECTIONS = (
     *('seed', 'model', 'diffusion', 'contrast', 'margin', 'loss_weight', 'train'),
@@ -47,28 +47,45 @@ def settings_of(config: ml_collections.ConfigDict, data: Prepared) -> dict[str, 
     return stages.plain(sections | {'data': data.card['settings']})
 
 
-def train(config: ml_collections.ConfigDict, data: Prepared, workdir: pathlib.Path) -> None:
+def train(
+    config: ml_collections.ConfigDict,
+    data: Prepared,
+    workdir: pathlib.Path,
+    resume_from: int | None = None,
+) -> None:
     """Trains until `train.num_steps` or until validation has stopped rising.
 
     Leaves `checkpoints/` (latest and best), `metrics.jsonl` and, when done, `training.json` in the
-    workdir. Goes on from the latest checkpoint; does nothing when it is done with these settings.
+    workdir. Goes on from the latest checkpoint, and ends as if it had never stopped; does nothing
+    when it is done with these settings.
+
+    Args:
+      config: the whole config.
+      data: prepared.
+      workdir: the same folder on all hosts.
+      resume_from: goes on from the checkpoint of this step, and forgets what came after it.
 
     Raises:
       SettingsDifferError: what is there was trained with other settings.
+      DamagedCheckpointError: the checkpoint to go on from cannot be used; says what to do.
+      ValueError: there is no checkpoint of step `resume_from`.
       FloatingPointError: the loss is not a number.
+      Preempted: SIGTERM has come, and all is saved.
     """
     settings = settings_of(config, data)
     done_file = workdir / 'training.json'
-    if done_file.is_file():
+    if done_file.is_file() and resume_from is None:
         done = json.loads(done_file.read_text())
         stages.require_same(f'The model in {workdir}', done['settings'], settings)
         logging.info('train: %s is done already, best at step %d', workdir, done['best_step'])
         return
-    with Checkpoints(workdir / 'checkpoints') as checkpoints:
-        run = _Run(config, data, settings, checkpoints, workdir / 'metrics.jsonl')
-        why = run.to_the_end()
-    done = {'best_step': run.best.step, 'steps': run.step, 'why': why, 'settings': settings}
-    stages.write_json(done_file, done | {METRIC: run.best.value})
+    with preemption.between_steps():
+        with Checkpoints(workdir / 'checkpoints') as checkpoints:
+            run = _Run(config, data, settings, checkpoints, workdir / 'metrics.jsonl', resume_from)
+            stages.remove(done_file)
+            why = run.to_the_end()
+        done = {'best_step': run.best.step, 'steps': run.step, 'why': why, 'settings': settings}
+        stages.write_json(done_file, done | {METRIC: run.best.value})
     logging.info('train: %s; best at step %d, %s %.4f', why, run.best.step, METRIC, run.best.value)
 
 
@@ -82,6 +99,7 @@ class _Run:
         settings: dict[str, Any],
         checkpoints: Checkpoints,
         metrics_file: pathlib.Path,
+        resume_from: int | None,
     ) -> None:
         self._config, self._settings, self._checkpoints = config, settings, checkpoints
         self._encoders = data.card['encoders']
@@ -98,22 +116,24 @@ class _Run:
         self._extractor = Extractor(model, Sampling(**config.sample), mesh)
         self._log = MetricsLog(metrics_file)
         self._key = jax.random.key(config.seed)
-        self._start(mesh)
+        self._start(mesh, resume_from or checkpoints.latest() or 0)
 
-    def _start(self, mesh: Mesh) -> None:
-        """The state to go on from: the latest checkpoint's, or a new one."""
-        self.step, self.best = self._checkpoints.latest() or 0, Best(0, -np.inf)
+    def _start(self, mesh: Mesh, step: int) -> None:
+        """The state to go on from: a checkpoint's, or a new one."""
+        self.step, self.best = step, Best(0, -np.inf)
+        self._sums: dict[str, float] = {}
         fsdp = self._config.mesh.fsdp
-        self._log.keep_until(self.step)
-        if not self.step:
+        if step:
+            note = self._checkpoints.note(step)
+            stages.require_same('The checkpoint to go on from', note['settings'], self._settings)
+            like = states.shapes(self._config, self._sizes, mesh, fsdp)
+            self.state = self._checkpoints.restore(step, like)
+            self.best, self._sums = Best(*note['best']), note.get('sums', {})
+            logging.info('train: goes on from step %d', step)
+        else:
             self.state = states.born(self._config, self._sizes, mesh, fsdp)
-            return
-        note = self._checkpoints.note(self.step)
-        stages.require_same('The checkpoint to go on from', note['settings'], self._settings)
-        like = states.shapes(self._config, self._sizes, mesh, fsdp)
-        self.state = self._checkpoints.restore(self.step, like)
-        self.best = Best(*note['best'])
-        logging.info('train: goes on from step %d', self.step)
+        self._checkpoints.forget_after(step)
+        self._log.keep_until(step)
 
     def to_the_end(self) -> str:
         """Trains on; returns why it stopped."""
@@ -121,32 +141,46 @@ class _Run:
         logging.info(
             'train: %d steps at most, %d texts of %d photos', train.num_steps, *self._feed.counts
         )
-        with tqdm(total=train.num_steps, initial=self.step, unit='step', desc='train') as bar:
+        about = {'total': train.num_steps, 'initial': self.step, 'unit': 'step', 'desc': 'train'}
+        with hosts.progress(**about) as bar:
             while self.step < train.num_steps:
-                if self._out_of_patience():
-                    return f'validation has not risen for {self.step - self.best.step} steps'
-                metrics = self._advance(min(train.eval_every, train.num_steps - self.step), bar)
-                self._validate(metrics)
+                unrisen = self._interval.start - self.best.step
+                if unrisen >= train.patience:
+                    return f'validation has not risen for {unrisen} steps'
+                self._advance(bar)
+                self._validate()
         return f'all {train.num_steps} steps taken'
 
-    def _out_of_patience(self) -> bool:
-        return self.step - self.best.step >= self._config.train.patience
+    @property
+    def _interval(self) -> range:
+        """The steps, this one among them, from one validation to the next."""
+        every = self._config.train.eval_every
+        start = self.step - self.step % every
+        return range(start, min(start + every, self._config.train.num_steps))
 
-    def _advance(self, count: int, bar: tqdm) -> dict[str, float]:
-        """Takes `count` steps; returns the means of their metrics."""
-        sums: dict[str, float] = {}
-        sizes = _dispatches(count, self._config.train.steps_per_dispatch)
+    def _advance(self, bar: tqdm) -> None:
+        """Takes the steps left of an interval; `_sums` become the means of its metrics."""
+        interval = self._interval
+        sizes = _dispatches(interval.stop - self.step, self._config.train.steps_per_dispatch)
         fed = self._feed.dispatches(self.step, sizes)
         for size, batches in zip(sizes, fed, strict=True):
+            if preemption.stop_now():
+                self._stop()
             self.state, metrics = self._steps(self.state, batches, self._feed.table, self._key)
             self.step += size
             for name, value in _checked(metrics, self.step).items():
-                sums[name] = sums.get(name, 0.0) + value * size / count
+                self._sums[name] = self._sums.get(name, 0.0) + value * size / len(interval)
             bar.update(size)
-        bar.set_postfix_str(f'loss {sums["loss"]:.3f}')
-        return sums
+        bar.set_postfix_str(f'loss {self._sums["loss"]:.3f}')
 
-    def _validate(self, metrics: dict[str, float]) -> None:
+    def _stop(self) -> NoReturn:
+        """Saves, in the middle of an interval, what is needed to go on as if nothing had been."""
+        if self.step > (self._checkpoints.latest() or 0):
+            self._checkpoints.save(self.step, self.state, self._note() | {'sums': self._sums})
+        logging.info('train: stops at step %d', self.step)
+        raise preemption.Preempted(everywhere=True)
+
+    def _validate(self) -> None:
         """Judges the averaged parameters; logs, and saves a checkpoint."""
         average = jax.device_put(self.state.average, parallel.replicated(self._mesh))
         features = self._extractor.features(
@@ -154,11 +188,12 @@ class _Run:
         )
         found = self._pairs.judge(features)
         self.best = max(self.best, Best(self.step, found.metrics[METRIC]), key=lambda b: b.value)
-        self._log.write(self.step, metrics | found.metrics)
-        self._checkpoints.save(self.step, self.state, self._note(found))
+        self._log.write(self.step, self._sums | found.metrics)
+        self._sums = {}
+        self._checkpoints.save(self.step, self.state, self._note() | found._asdict())
 
-    def _note(self, found: Validation) -> dict[str, Any]:
-        """All that is needed to use a checkpoint later, and to go on from it."""
+    def _note(self) -> dict[str, Any]:
+        """What is needed to use a checkpoint and to go on from it, but for its validation."""
         return {
             'settings': self._settings,
             'encoders': self._encoders,
@@ -167,8 +202,6 @@ class _Run:
                 'mean': self._normalise.mean_D.tolist(),
                 'widths': self._normalise.widths,
             },
-            'thresholds': found.thresholds,
-            'metrics': found.metrics,
             'best': list(self.best),
         }
 
@@ -217,12 +250,16 @@ class MetricsLog:
 
     def keep_until(self, step: int) -> None:
         """Drops lines after a step, which a resumed run will write again."""
+        if not hosts.is_first():
+            return
         lines = self._path.read_text().splitlines() if self._path.is_file() else []
         kept = [line for line in lines if line.endswith('}') and json.loads(line)['step'] <= step]
         self._path.write_text(''.join(f'{line}\n' for line in kept))
 
     def write(self, step: int, metrics: dict[str, float]) -> None:
-        """Appends a line."""
+        """Appends a line, on the first host."""
+        if not hosts.is_first():
+            return
         with self._path.open('a') as file:
             file.write(json.dumps({'step': step, **metrics}) + '\n')
         logging.info(

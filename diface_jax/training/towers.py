@@ -13,9 +13,8 @@ import ml_collections
 import numpy as np
 import optax
 from flax import nnx
-from tqdm import tqdm
 
-from diface_jax import parallel
+from diface_jax import hosts, parallel
 from diface_jax.data.batches import Batch, Batches
 from diface_jax.models.refine import unit
 from diface_jax.recognition.baselines import Features
@@ -81,7 +80,7 @@ def fit_towers(
     transform = optax.adamw(config.learning_rate, weight_decay=config.weight_decay)
     step = _make_step(static, transform, config)
     state, best = (params, transform.init(params)), (-np.inf, params)
-    for done in tqdm(range(config.num_steps), desc='towers', unit='step'):
+    for done in hosts.progress(range(config.num_steps), desc='towers', unit='step'):
         state = step(state, batches(done), table, jax.random.fold_in(key, done))
         if (done + 1) % config.eval_every == 0:
             value = judge(nnx.merge(static, state[0]))

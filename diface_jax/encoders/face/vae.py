@@ -16,7 +16,8 @@ import ml_collections
 import numpy as np
 import optax
 from flax import nnx
-from tqdm import tqdm
+
+from diface_jax import hosts
 
 NAME = 'conv_vae'
 # Raise it when the network or its training changes: older weights are not used again.
@@ -120,7 +121,7 @@ def fit(chips_NxHxWx3: np.ndarray, config: ml_collections.ConfigDict) -> Vae:
     transform = optax.adam(optax.cosine_decay_schedule(config.learning_rate, config.num_steps))
     step = _make_step(static, transform, config)
     state = (params, transform.init(params))
-    with tqdm(range(config.num_steps), desc='vae', unit='step') as bar:
+    with hosts.progress(range(config.num_steps), desc='vae', unit='step') as bar:
         for done in bar:
             rng = np.random.default_rng((config.seed, done))
             rows = rng.integers(len(chips_NxHxWx3), size=config.batch_size)
