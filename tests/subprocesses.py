@@ -19,7 +19,7 @@ if {processes} > 1:
 """
 
 
-def run(code, *arguments, devices, processes=1, timeout=240):
+def run(code, *arguments, devices, processes=1, timeout=600):
     """Runs code in each process, with `devices` of its own; returns what each printed."""
     with socket.socket() as free:
         free.bind(('localhost', 0))
