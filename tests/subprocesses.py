@@ -23,7 +23,7 @@ if {join}:
 """
 
 
-def run(code, *arguments, devices, processes=1, join=True, exit_code=0, timeout=240):
+def run(code, *arguments, devices, processes=1, join=True, exit_code=0, timeout=600):
     """Runs code in each process, with `devices` of its own; returns what each printed.
 
     Args:
