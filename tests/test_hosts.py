@@ -12,6 +12,7 @@ from tests import celeba_tree, subprocesses, together
 
 # All that is done by several hosts but training, on 2 x 2 devices.
 TWO = """
+import pathlib
 import numpy as np
 from diface_jax import hosts
 from tests import together
