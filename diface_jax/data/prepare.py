@@ -25,6 +25,7 @@ from diface_jax.data import captions, prepared, readers, shards, shares
 from diface_jax.data.chips import Chips
 from diface_jax.data.fitted import Encoders
 from diface_jax.data.records import DataSet, Photo
+from diface_jax.encoders import arrays
 from diface_jax.encoders.face import align, appearance, dlib_resnet
 from diface_jax.encoders.face.appearance import MAX_PHOTOS, Appearance
 from diface_jax.encoders.face.encoder import FaceEncoder
@@ -168,7 +169,7 @@ class _Job:
 
     def _embed_faces(self, face: FaceEncoder) -> Faces:
         files = [photo.file for photo in self.source.photos]
-        looks = face.appearance.sha256 if face.appearance else ''
+        looks = arrays.sha256(face.appearance) if face.appearance else ''
         make = functools.partial(_faces_of, face)
         return Faces(**self._in_shards('faces', files, make, looks))
 
