@@ -10,10 +10,8 @@ import jax
 
 HERE = pathlib.Path(__file__).resolve().parents[1]
 
-# Small programs take longer to optimise than to run.
 START = """
 import os, sys
-os.environ['XLA_FLAGS'] = '--xla_backend_optimization_level=0'
 import jax
 jax.config.update('jax_num_cpu_devices', {devices})
 JOIN = 'localhost:{port}', {processes}, {process}
@@ -23,7 +21,16 @@ if {join}:
 """
 
 
-def run(code, *arguments, devices, processes=1, join=True, exit_code=0, timeout=600):
+def run(
+    code,
+    *arguments,
+    devices,
+    processes=1,
+    join=True,
+    optimised=False,
+    exit_code=0,
+    timeout=600,
+):
     """Runs code in each process, with `devices` of its own; returns what each printed.
 
     Args:
@@ -32,6 +39,7 @@ def run(code, *arguments, devices, processes=1, join=True, exit_code=0, timeout=
       devices: simulated ones, of each process.
       processes: how many.
       join: starts them as hosts of one run before the code; otherwise the code does.
+      optimised: as users have it; but small programs take longer to optimise than to run.
       exit_code: the one expected.
       timeout: in seconds, of all.
 
@@ -45,7 +53,8 @@ def run(code, *arguments, devices, processes=1, join=True, exit_code=0, timeout=
     about |= {'join': join and processes > 1}
     compiled = {'JAX_COMPILATION_CACHE_DIR': jax.config.jax_compilation_cache_dir or ''}
     compiled |= {'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0.1'}
-    environment = os.environ | compiled
+    level = {} if optimised else {'XLA_FLAGS': '--xla_backend_optimization_level=0'}
+    environment = os.environ | compiled | level
     running = [
         subprocess.Popen(
             [sys.executable, '-c', START.format(process=i, **about) + code, *map(str, arguments)],

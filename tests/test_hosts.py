@@ -12,6 +12,7 @@ from tests import celeba_tree, subprocesses, together
 
 # All that is done by several hosts but training, on 2 x 2 devices.
 TWO = """
+import pathlib
 import numpy as np
 from diface_jax import hosts
 from tests import together
@@ -34,7 +35,7 @@ np.savez(mine / 'found.npz', *found)
 @pytest.fixture(scope='module')
 def root(tmp_path_factory):
     root = tmp_path_factory.mktemp('faces') / 'drawn'
-    celeba_tree.make(root, people=(4, 2, 2))
+    celeba_tree.make(root, people=(2, 1, 1))
     return root
 
 
@@ -42,7 +43,7 @@ def root(tmp_path_factory):
 def two(root, tmp_path_factory):
     """What two hosts printed, the folder they share, and the folder with one for each."""
     shared, own = (tmp_path_factory.mktemp(name) for name in ('shared', 'own'))
-    said = subprocesses.run(TWO, root, shared, own, devices=2, processes=2)
+    said = subprocesses.run(TWO, root, shared, own, devices=2, processes=2, optimised=True)
     return said, shared, own
 
 
