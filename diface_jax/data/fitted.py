@@ -28,7 +28,7 @@ class Encoders(NamedTuple):
     def save(self, folder: pathlib.Path) -> None:
         """Writes what was fitted; raises OSError."""
         arrays.save(self.text.standard, folder / _STANDARDISATION)
-        if isinstance(self.face, FaceEncoder) and self.face.appearance:
+        if self.face.appearance:
             arrays.save(self.face.appearance, folder / _APPEARANCE)
 
     @classmethod

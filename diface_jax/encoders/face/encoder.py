@@ -66,9 +66,16 @@ class SimulatedEncoder:
 
     Attributes:
       about: name, hash and width of each part.
+      appearance: None.
     """
 
+    appearance = None
     about: list[dict[str, Any]]
+
+    @property
+    def width(self) -> int:
+        """D, of an embedding."""
+        return sum(one['width'] for one in self.about)
 
     def embed(self, chips_Nx2xHxWx3: np.ndarray) -> np.ndarray:
         """Raises ValueError: a photograph's embedding means nothing to simulated people."""
