@@ -4,6 +4,7 @@ import pathlib
 from typing import Any, NamedTuple, Self
 
 from diface_jax.data import prepared
+from diface_jax.encoders import arrays
 from diface_jax.encoders.face.appearance import Appearance
 from diface_jax.encoders.face.encoder import FaceEncoder, SimulatedEncoder
 from diface_jax.encoders.text import bert
@@ -26,9 +27,9 @@ class Encoders(NamedTuple):
 
     def save(self, folder: pathlib.Path) -> None:
         """Writes what was fitted; raises OSError."""
-        self.text.standard.save(folder / _STANDARDISATION)
-        if isinstance(self.face, FaceEncoder) and self.face.appearance:
-            self.face.appearance.save(folder / _APPEARANCE)
+        arrays.save(self.text.standard, folder / _STANDARDISATION)
+        if self.face.appearance:
+            arrays.save(self.face.appearance, folder / _APPEARANCE)
 
     @classmethod
     def load(cls, text: bert.TextEncoder, folder: pathlib.Path) -> Self:
@@ -38,7 +39,7 @@ class Encoders(NamedTuple):
           FileNotFoundError: nothing is prepared there.
         """
         about = prepared.card(folder)['encoders']['face']
-        standard = Standardisation.load(folder / _STANDARDISATION)
+        standard = arrays.load(Standardisation, folder / _STANDARDISATION)
         return cls(_face_encoder(about, folder), ConditionEncoder(text, standard))
 
 
@@ -47,4 +48,5 @@ def _face_encoder(
 ) -> FaceEncoder | SimulatedEncoder:
     if about[0].get('simulated'):
         return SimulatedEncoder(about)
-    return FaceEncoder(Appearance.load(folder / _APPEARANCE) if len(about) > 1 else None)
+    looks = arrays.load(Appearance, folder / _APPEARANCE) if len(about) > 1 else None
+    return FaceEncoder(looks)

@@ -6,7 +6,6 @@ they do not). `simulated` draws people from these numbers.
 """
 
 import dataclasses
-import hashlib
 import json
 import pathlib
 from typing import Any, Self
@@ -17,6 +16,7 @@ import safetensors.numpy
 
 from diface_jax.data.copula import positive
 from diface_jax.data.prepared import Prepared
+from diface_jax.encoders import arrays
 
 FILE = 'population.safetensors'
 # Averages of fewer people could tell of one of them.
@@ -76,20 +76,19 @@ class Population:
     @property
     def sha256(self) -> str:
         """A hash of the numbers, which tells one fit from another."""
-        arrays = (self.mean_V, self.between_VxV, self.within_VxV)
-        return hashlib.sha256(b''.join(array.tobytes() for array in arrays)).hexdigest()
+        return arrays.sha256((self.mean_V, self.between_VxV, self.within_VxV))
 
     def save(self, folder: pathlib.Path) -> None:
         """Writes FILE, as safetensors, in a folder; of each covariance the lower triangle."""
         lower = np.tril_indices(len(self.mean_V))
-        arrays = {
+        numbers = {
             'mean': self.mean_V,
             'between': self.between_VxV[lower],
             'within': self.within_VxV[lower],
         }
         about = {name: getattr(self, name) for name in _ABOUT}
         folder.mkdir(parents=True, exist_ok=True)
-        safetensors.numpy.save_file(arrays, folder / FILE, {'about': json.dumps(about)})
+        safetensors.numpy.save_file(numbers, folder / FILE, {'about': json.dumps(about)})
 
     @classmethod
     def load(cls, folder: pathlib.Path) -> Self:

@@ -24,6 +24,7 @@ from diface_jax import stages
 from diface_jax.data import captions, chips, prepared, readers, shards, simulated
 from diface_jax.data.fitted import Encoders
 from diface_jax.data.records import DataSet, Photo
+from diface_jax.encoders import arrays
 from diface_jax.encoders.face import align, appearance, dlib_resnet
 from diface_jax.encoders.face.appearance import MAX_PHOTOS, Appearance
 from diface_jax.encoders.face.encoder import FaceEncoder, SimulatedEncoder
@@ -178,7 +179,7 @@ class _Job:
             embedding_NxD = self.source.embedded.embedding_NxD
             return Faces(embedding_NxD, np.ones(count, bool), shards.strings([''] * count))
         files = [photo.file for photo in self.source.photos]
-        looks = face.appearance.sha256 if face.appearance else ''
+        looks = arrays.sha256(face.appearance) if face.appearance else ''
         make = functools.partial(_faces_of, face)
         return Faces(**self._in_shards('faces', files, make, looks))
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from diface_jax.encoders.face import appearance, dlib_resnet
-from diface_jax.encoders.face.appearance import Appearance
 from diface_jax.encoders.face.encoder import FaceEncoder
 
 BLOCKS = (6, 4)
@@ -35,15 +34,6 @@ def test_a_photo_is_embedded_without_its_neighbours(maps):
 def test_too_few_photos_say_what_to_do(maps):
     with pytest.raises(ValueError, match='leave the appearance out with 0'):
         appearance.fit(maps[1][:3], BLOCKS, 4)
-
-
-def test_a_fit_is_kept_and_told_from_another(maps, tmp_path):
-    found = appearance.fit(maps[1], BLOCKS, 2)
-    found.save(tmp_path / 'looks')
-    again = Appearance.load(tmp_path / 'looks')
-    assert again.sha256 == found.sha256 != appearance.fit(maps[1][9:], BLOCKS, 2).sha256
-    with pytest.raises(FileNotFoundError, match='--mode=prepare'):
-        Appearance.load(tmp_path / 'nothing')
 
 
 def test_both_encoders_stand_side_by_side():

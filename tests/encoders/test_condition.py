@@ -44,12 +44,3 @@ def test_the_encoder_reads_what_it_was_fitted_on(pools, words):
     np.testing.assert_allclose(found.encode(['one', 'two']), standard(mine[:2]))
     assert found.about['width'] == mine.shape[1]
     assert found.about['pools'] == (bert.POOLS if words else 1)
-
-
-def test_a_fit_is_kept_and_told_from_another(pools, tmp_path):
-    standard = Standardisation.fit(pools, bert.POOLS)
-    standard.save(tmp_path / 'standard')
-    again = Standardisation.load(tmp_path / 'standard')
-    assert again.sha256 == standard.sha256 != Standardisation.fit(pools[1:], bert.POOLS).sha256
-    with pytest.raises(FileNotFoundError, match='--mode=prepare'):
-        Standardisation.load(tmp_path / 'nothing')

@@ -7,12 +7,9 @@ both). So the maps on the way, of the chip E was trained on and of a wide one, a
 their principal components over training photos. No label and no sentence takes part.
 """
 
-import hashlib
-import pathlib
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
-import safetensors.numpy
 from sklearn.decomposition import PCA
 
 NAME = 'principal components of the maps of dlib_face_recognition_resnet_model_v1'
@@ -35,22 +32,6 @@ class Appearance(NamedTuple):
     def width(self) -> int:
         """K."""
         return self.components_PxK.shape[1]
-
-    @property
-    def sha256(self) -> str:
-        """A hash of the numbers, which tells one fit from another."""
-        return hashlib.sha256(self.mean_P.tobytes() + self.components_PxK.tobytes()).hexdigest()
-
-    def save(self, path: pathlib.Path) -> None:
-        """Writes it as safetensors; raises OSError."""
-        safetensors.numpy.save_file(self._asdict(), path)
-
-    @classmethod
-    def load(cls, path: pathlib.Path) -> Self:
-        """Reads it; FileNotFoundError, which says what to do, if it is not there."""
-        if not path.is_file():
-            raise FileNotFoundError(f'no appearance encoder in {path}: run --mode=prepare first')
-        return cls(**safetensors.numpy.load_file(path))
 
 
 def fit(maps_NxP: np.ndarray, blocks: tuple[int, ...], width: int) -> Appearance:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from diface_jax.encoders import arrays
 from diface_jax.encoders.face import align, dlib_resnet
 from diface_jax.encoders.face.appearance import NAME, Appearance
 
@@ -30,7 +31,7 @@ class FaceEncoder:
         dlib = {'name': dlib_resnet.NAME, 'sha256': dlib_resnet.SHA256, 'width': dlib_resnet.WIDTH}
         found = [dlib | chips]
         if self.appearance:
-            looks = {'sha256': self.appearance.sha256, 'width': self.appearance.width}
+            looks = {'sha256': arrays.sha256(self.appearance), 'width': self.appearance.width}
             found.append({'name': NAME} | looks | chips)
         return found
 
@@ -65,8 +66,10 @@ class SimulatedEncoder:
 
     Attributes:
       about: name, hash and width of each part.
+      appearance: None.
     """
 
+    appearance = None
     about: list[dict[str, Any]]
 
     def embed(self, chips_Nx2xHxWx3: np.ndarray) -> np.ndarray:

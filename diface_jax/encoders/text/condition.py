@@ -5,14 +5,12 @@ told by how far it is from its mean over training sentences, in their standard d
 """
 
 import dataclasses
-import hashlib
-import pathlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-import safetensors.numpy
 
+from diface_jax.encoders import arrays
 from diface_jax.encoders.text import bert
 
 
@@ -34,22 +32,6 @@ class Standardisation(NamedTuple):
         """Conditions c_TxC, float32."""
         return (vector_TxC.astype(np.float32) - self.mean_C) / self.scale_C
 
-    @property
-    def sha256(self) -> str:
-        """A hash of the numbers, which tells one fit from another."""
-        return hashlib.sha256(self.mean_C.tobytes() + self.scale_C.tobytes()).hexdigest()
-
-    def save(self, path: pathlib.Path) -> None:
-        """Writes it as safetensors; raises OSError."""
-        safetensors.numpy.save_file(self._asdict(), path)
-
-    @classmethod
-    def load(cls, path: pathlib.Path) -> Self:
-        """Reads it; FileNotFoundError, which says what to do, if it is not there."""
-        if not path.is_file():
-            raise FileNotFoundError(f'no text standardisation in {path}: run --mode=prepare first')
-        return cls(**safetensors.numpy.load_file(path))
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ConditionEncoder:
@@ -66,7 +48,7 @@ class ConditionEncoder:
     @property
     def about(self) -> dict[str, Any]:
         """Name, hashes and width, for data cards and checkpoints."""
-        hashes = {'sha256': self.encoder.sha256, 'standardisation': self.standard.sha256}
+        hashes = {'sha256': self.encoder.sha256, 'standardisation': arrays.sha256(self.standard)}
         width = len(self.standard.mean_C)
         sizes = {'width': width, 'pools': width // self.encoder.width}
         return {'name': self.encoder.name} | sizes | hashes

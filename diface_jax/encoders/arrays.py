@@ -1,0 +1,28 @@
+"""Named arrays fitted to training data: told apart by a hash, saved and loaded."""
+
+import hashlib
+import pathlib
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+import numpy as np
+import safetensors.numpy
+
+Fit = TypeVar('Fit')
+
+
+def sha256(arrays: Iterable[np.ndarray]) -> str:
+    """A hash of the numbers, as 64 hexadecimal digits; tells one fit from another."""
+    return hashlib.sha256(b''.join(array.tobytes() for array in arrays)).hexdigest()
+
+
+def save(fit: Any, path: pathlib.Path) -> None:
+    """Writes a NamedTuple of arrays as safetensors; raises OSError."""
+    safetensors.numpy.save_file(fit._asdict(), path)
+
+
+def load(kind: type[Fit], path: pathlib.Path) -> Fit:
+    """Reads what `save` wrote of a `kind`; FileNotFoundError, which says what to do, without it."""
+    if not path.is_file():
+        raise FileNotFoundError(f'nothing fitted in {path}: run --mode=prepare first')
+    return kind(**safetensors.numpy.load_file(path))
