@@ -48,7 +48,7 @@ def environment(folder, celeba):
         'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0.1',
     }
     if celeba is None:
-        celeba_tree.make(folder / 'celeba')
+        celeba_tree.make(folder / 'celeba', PEOPLE, photos=2)
         return settings
     some_of(celeba, folder / 'celeba')
     return settings | {'DIFACE_PHOTOS': str(min((SHARED / 'data/photos').resolve().iterdir()))}
