@@ -113,7 +113,7 @@ class Comparison:
         return self._best('ridge', ((about, self._linear(fit)) for about, fit in fits.items()))
 
     def _cca(self) -> Method:
-        whole = {s: baselines.fit_cca(self._moments, s) for s in STRENGTHS}
+        whole = dict(zip(STRENGTHS, baselines.fit_cca(self._moments, STRENGTHS), strict=True))
         fits = {
             f'strength {s:g}, {dim} directions': whole[s].first(dim)
             for s, dim in itertools.product(STRENGTHS, DIMS)

@@ -14,7 +14,7 @@ and then searches galleries::
 
 --config takes a file, or the name of a config that comes with the project. What was interrupted
 goes on when the same command is given again. Exit codes: 0 done, or a match; 2 no match; 1 an
-error.
+error; 75 stopped by SIGTERM, to be gone on with.
 
 Limits: a sentence fits many people, so most of those it finds are somebody else. A result is a
 reason to look, never evidence; not for law enforcement, surveillance, hiring, credit or

@@ -4,6 +4,7 @@ Every method here, like DiFace itself, ends in two tables of features whose dot 
 score. The fitted ones see the training rows alone; what they choose, they choose on validation.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -112,28 +113,34 @@ def fit_ridge(moments: Moments, strength: float) -> Linear:
     return Linear(moments.c_mean_C, weight_CxD, np.eye(weight_CxD.shape[1]))
 
 
-def fit_cca(moments: Moments, strength: float) -> Linear:
+def fit_cca(moments: Moments, strengths: Iterable[float]) -> tuple[Linear, ...]:
     """Canonical correlation analysis of c and x0 (Hotelling 1936), regularised on both sides.
 
     Args:
       moments: of the training pairs.
-      strength: ridge penalty, in units of each side's mean variance.
+      strengths: ridge penalties, in units of each side's mean variance.
 
     Returns:
-      The two maps: all canonical directions, the best correlated first, each weighed by the root of
-      its correlation.
+      The two maps for each strength: all canonical directions, the best correlated first, each
+      weighed by the root of its correlation.
     """
-    c_root = _inverse_root(moments.cc_CxC + _penalty(moments.cc_CxC, strength))
-    x_root = _inverse_root(moments.xx_DxD + _penalty(moments.xx_DxD, strength))
-    u, correlation, vt = np.linalg.svd(c_root @ moments.cx_CxD @ x_root, full_matrices=False)
-    scale = np.sqrt(correlation)
-    return Linear(moments.c_mean_C, c_root @ u * scale, x_root @ vt.T * scale)
+    # Taken apart once: a penalty moves the eigenvalues alone.
+    of_c, of_x = np.linalg.eigh(moments.cc_CxC), np.linalg.eigh(moments.xx_DxD)
+
+    def fit(strength: float) -> Linear:
+        c_root, x_root = _inverse_root(of_c, strength), _inverse_root(of_x, strength)
+        u, correlation, vt = np.linalg.svd(c_root @ moments.cx_CxD @ x_root, full_matrices=False)
+        scale = np.sqrt(correlation)
+        return Linear(moments.c_mean_C, c_root @ u * scale, x_root @ vt.T * scale)
+
+    return tuple(map(fit, strengths))
 
 
 def _penalty(covariance: np.ndarray, strength: float) -> np.ndarray:
     return strength * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
 
 
-def _inverse_root(symmetric: np.ndarray) -> np.ndarray:
-    values, vectors = np.linalg.eigh(symmetric)
-    return (vectors / np.sqrt(values)) @ vectors.T
+def _inverse_root(spectrum: tuple[np.ndarray, np.ndarray], strength: float) -> np.ndarray:
+    """Of a penalised covariance, by its eigenvalues and eigenvectors."""
+    values, vectors = spectrum
+    return (vectors / np.sqrt(values + strength * values.mean())) @ vectors.T

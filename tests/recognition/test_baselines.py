@@ -26,7 +26,7 @@ def test_ridge_finds_a_linear_map():
 def test_cca_finds_the_shared_cause_and_no_more():
     """Of six directions of x0 four are shared; text and photo agree in those."""
     c, x0 = linear_pairs(noise=0.01)
-    fit = baselines.fit_cca(baselines.Moments.of(c, x0), 1e-6).first(4)
+    fit = baselines.fit_cca(baselines.Moments.of(c, x0), [1e-6])[0].first(4)
     features = fit.features(c, x0 - x0.mean(axis=0))
     agreement = np.sum(features.text_TxF * features.photo_NxF, axis=1)
     assert agreement.mean() > 0.99
