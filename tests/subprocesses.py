@@ -29,7 +29,7 @@ def run(
     join=True,
     optimised=False,
     exit_code=0,
-    timeout=400,
+    timeout=600,
 ):
     """Runs code in each process, with `devices` of its own; returns what each printed.
 

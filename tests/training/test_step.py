@@ -54,8 +54,7 @@ LAYOUTS = {
     'model parallel, streamed': {'mesh.model': 2, 'train.resident': False},
 }
 TWO_PROCESSES = {
-    'fsdp, model parallel': {'mesh.fsdp': True, 'mesh.model': 2},
-    'streamed': {'train.resident': False},
+    'all at once': {'mesh.fsdp': True, 'mesh.model': 2, 'train.resident': False},
 }
 
 
