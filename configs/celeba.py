@@ -72,8 +72,8 @@ def get_config() -> ml_collections.ConfigDict:
     # How often a photo that has free-hand sentences is described by one of them.
     config.train.human_share = 0.5
 
-    # How many neighbouring devices share the hidden units, and whether parameters are cut over all
-    # others too (FSDP). Neither changes what is computed.
+    # How many neighbouring devices share the hidden units, and whether the state is cut over all
+    # others too (FSDP; parameters are made whole for each step). Neither changes what is computed.
     config.mesh = {'model': 1, 'fsdp': False}
 
     # T~ steps and K samples a text, as chosen on validation.
