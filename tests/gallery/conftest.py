@@ -4,7 +4,7 @@ import pytest
 from absl import flags, logging
 from absl.testing import flagsaver
 
-from diface_jax import main
+from diface_jax import main, preemption
 from diface_jax import model as models
 from tests.gallery import world
 
@@ -18,6 +18,7 @@ def model():
 def command(model, monkeypatch, capsys):
     """Runs a mode; returns the exit code, and what it said: on stdout, and why it stopped."""
     monkeypatch.setattr(models, 'load', lambda workdir: model)
+    monkeypatch.setattr(preemption, 'listen', lambda: None)  # this process is not only ours
     monkeypatch.setattr(logging.get_absl_logger(), 'filters', [])
 
     def run(mode, *arguments):

@@ -1,6 +1,7 @@
 """Training end to end on a small population: it learns, resumes bit for bit, and keeps its word."""
 
 import json
+import shutil
 
 import jax
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from diface_jax import stages
 from diface_jax.training import loop, trained
-from diface_jax.training.checkpoint import METRIC, Checkpoints
+from diface_jax.training.checkpoint import METRIC, Checkpoints, DamagedCheckpointError
 from tests import population, tiny
 
 
@@ -73,6 +74,25 @@ def test_killed_and_resumed_equals_uninterrupted(data, tmp_path, finished, monke
     # Step 15 was logged, but its checkpoint is not there: it is done again.
     assert [line['step'] for line in lines(tmp_path)] == [5, 10, 15]
     loop.train(tiny.config(), data, tmp_path)
+    assert lines(tmp_path) == lines(finished)
+    for resumed, whole in zip(leaves(tmp_path), leaves(finished), strict=True):
+        np.testing.assert_array_equal(resumed, whole)
+
+
+@pytest.mark.filterwarnings(
+    'ignore::pytest.PytestUnraisableExceptionWarning', 'ignore:coroutine:RuntimeWarning'
+)
+def test_a_damaged_checkpoint_is_not_gone_on_from_and_the_one_before_is(data, tmp_path, finished):
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    files = [path for path in (tmp_path / 'checkpoints' / '20').rglob('*') if path.is_file()]
+    max(files, key=lambda path: path.stat().st_size).write_bytes(b'')
+    (tmp_path / 'training.json').unlink()
+    with pytest.raises(DamagedCheckpointError, match=r'20 is damaged.*--resume_from=15'):
+        loop.train(tiny.config(), data, tmp_path)
+    assert lines(tmp_path) == lines(finished)
+    with pytest.raises(ValueError, match=r'no checkpoint of step 7 in .* there are \['):
+        loop.train(tiny.config(), data, tmp_path, resume_from=7)
+    loop.train(tiny.config(), data, tmp_path, resume_from=15)
     assert lines(tmp_path) == lines(finished)
     for resumed, whole in zip(leaves(tmp_path), leaves(finished), strict=True):
         np.testing.assert_array_equal(resumed, whole)
