@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -16,6 +17,13 @@ TAKES_TURNS = """
 echo "$*" >>calls
 code=$(head -1 codes); sed -i 1d codes
 exit "$code"
+"""
+
+# Tests that were started in the background have SIGINT ignored, and bash cannot undo that.
+HEARING = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execvp(sys.argv[1], sys.argv[1:])
 """
 
 
@@ -32,7 +40,7 @@ def test_a_command_runs_again_on_75_alone(launch, stand_in, tmp_path, codes, run
 def test_a_signal_to_the_loop_reaches_the_command_and_ends_both(stand_in, tmp_path, number):
     stand_in('slow', "trap 'sleep 0.5; echo saved >saved; exit 75' TERM; touch up; sleep 30 & wait")
     command = ['bash', LAUNCH / 'restart.sh', tmp_path / 'bin' / 'slow']
-    with subprocess.Popen(command, cwd=tmp_path) as loop:
+    with subprocess.Popen([sys.executable, '-c', HEARING, *command], cwd=tmp_path) as loop:
         while not (tmp_path / 'up').exists():
             time.sleep(0.02)
         os.kill(loop.pid, number)
