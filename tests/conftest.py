@@ -6,6 +6,9 @@ import pathlib
 import jax
 import pytest
 
+# Small programs take longer to optimise than to run. Children of the tests inherit it.
+os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} --xla_backend_optimization_level=0'
+
 SHARED = pathlib.Path(__file__).resolve().parents[1] / '../shared'
 
 

@@ -27,7 +27,6 @@ def run(
     devices,
     processes=1,
     join=True,
-    optimised=False,
     exit_code=0,
     timeout=600,
 ):
@@ -39,7 +38,6 @@ def run(
       devices: simulated ones, of each process.
       processes: how many.
       join: starts them as hosts of one run before the code; otherwise the code does.
-      optimised: as users have it; but small programs take longer to optimise than to run.
       exit_code: the one expected.
       timeout: in seconds, of all.
 
@@ -53,8 +51,7 @@ def run(
     about |= {'join': join and processes > 1}
     compiled = {'JAX_COMPILATION_CACHE_DIR': jax.config.jax_compilation_cache_dir or ''}
     compiled |= {'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0.1'}
-    level = {} if optimised else {'XLA_FLAGS': '--xla_backend_optimization_level=0'}
-    environment = os.environ | compiled | level
+    environment = os.environ | compiled
     running = [
         subprocess.Popen(
             [sys.executable, '-c', START.format(process=i, **about) + code, *map(str, arguments)],

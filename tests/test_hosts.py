@@ -43,7 +43,7 @@ def root(tmp_path_factory):
 def two(root, tmp_path_factory):
     """What two hosts printed, the folder they share, and the folder with one for each."""
     shared, own = (tmp_path_factory.mktemp(name) for name in ('shared', 'own'))
-    said = subprocesses.run(TWO, root, shared, own, devices=2, processes=2, optimised=True)
+    said = subprocesses.run(TWO, root, shared, own, devices=2, processes=2)
     return said, shared, own
 
 
