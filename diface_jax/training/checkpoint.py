@@ -150,7 +150,7 @@ class Checkpoints:
     def _reading(self, step: int) -> Iterator[None]:
         try:
             yield
-        except Exception as error:
+        except Exception as error:  # orbax and tensorstore raise many kinds; all are told on
             before = max((s for s in self._manager.all_steps() if s < step), default=None)
             raise DamagedCheckpointError(
                 f'the checkpoint {self._folder / str(step)} is damaged: {_brief(error)}. '
