@@ -19,6 +19,13 @@ def get_config() -> ml_collections.ConfigDict:
     config.data.shares = (0.8, 0.1, 0.1)
     config.data.split_seed = 0
 
+    # A second data set, of other people, whose training photos join the first one's; empty: none.
+    config.also = ml_collections.ConfigDict()
+    config.also.root = ''
+    config.also.layout = 'auto'
+    config.also.shares = (0.7, 0.1, 0.2)
+    config.also.split_seed = 0
+
     # Drawn where the data set is a population (layout simulated): people, and photos of each.
     config.simulated = {'people': 1500, 'photos': 3, 'seed': 0}
 
@@ -85,6 +92,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.evaluate = ml_collections.ConfigDict()
     config.evaluate.root = ''  # another data set to test on; empty: the one trained on
     config.evaluate.layout = 'auto'
+    # Thresholds are from its own validation people where this gives it some, else from those of
+    # the one trained on. The second data set is split as it was for training, whatever is here.
     config.evaluate.shares = (0.0, 0.0, 1.0)
     config.evaluate.split_seed = 0
     config.evaluate.seed = 0

@@ -11,7 +11,7 @@ import numpy as np
 from absl import logging
 
 from diface_jax import hosts, parallel, stages
-from diface_jax.comparison import Comparison
+from diface_jax.comparison import Comparison, Method
 from diface_jax.data.prepared import Prepared
 from diface_jax.explanation import Explanation
 from diface_jax.recognition import identification, protocols
@@ -39,14 +39,16 @@ def evaluate(
     Args:
       config: for its `evaluate` and `captions`.
       trained: the checkpoint.
-      home: the data set it was trained on: baselines are fitted on its training split, and every
-        threshold is from its validation split.
-      data: the data set to measure on; `home` itself, or another.
+      home: the data set it was trained on: baselines are fitted on its training split and tuned
+        on its validation split.
+      data: the data set to measure on; `home` itself, or another. Thresholds are from its own
+        validation split if it has one, else from that of `home`.
       encode: from sentences to conditions, for sentences made while evaluating.
       out: the file to write.
 
     Raises:
-      SettingsDifferError: `out` is of other settings, or `data` of other encoders than the model.
+      SettingsDifferError: `out` is of other settings, `data` of other encoders than the model, or
+        it was trained on and is split in another way now.
       ValueError: `data` has no test split, or no text in it.
     """
     settings = stages.plain(
@@ -64,6 +66,7 @@ def evaluate(
         _show(made['results'])
         return
     stages.require_same('The model', trained.encoders, data.card['encoders'])
+    _check_unseen(trained, data)
     if 'test' not in data.splits:
         raise ValueError('no photo to test on: give data.shares a share for test')
     if not data.splits['test'].tracks(config.captions.said):
@@ -82,6 +85,13 @@ def evaluate(
     }
     stages.write_json(out, content)
     _show(measured['results'])
+
+
+def _check_unseen(trained: Trained, data: Prepared) -> None:
+    """Raises if the second data set trained on is split anew: people trained on would be tested."""
+    also, asked = trained.settings['data'].get('also'), data.card['settings']
+    if also and also['data']['root'] == asked['data']['root']:
+        stages.require_same('The second data set that the model was trained on', also, asked)
 
 
 def _show(results: Sequence[protocols.Row]) -> None:
@@ -127,11 +137,10 @@ def _measure(
     settings, said = config.evaluate, config.captions.said
     pairs = ValidationPairs(home, said)
     methods = Comparison(config, trained, home, pairs).methods(data.attributes)
-    thresholds = {
-        name: pairs.judge(method(home, 'validation')).thresholds for name, method in methods.items()
-    }
-    # DiFace is judged by what its checkpoint carries.
-    thresholds['diface'] = trained.thresholds
+    judge = data if 'validation' in data.splits else home
+    thresholds = _thresholds(methods, judge, ValidationPairs(judge, said))
+    if judge is home:
+        thresholds['diface'] = trained.thresholds  # as its checkpoint carries them
     features = {name: method(data, 'test') for name, method in methods.items()}
     split, gender_N = data.splits['test'], data.gender('test')
     texts = split.tracks(said)
@@ -139,7 +148,7 @@ def _measure(
     draws = {
         condition: protocols.draws_of(split, texts[condition.track], condition, gender_N, effort)
         for condition in protocols.conditions(tuple(texts), gender_N is not None)
-        if condition.name in trained.thresholds
+        if condition.name in thresholds['diface']
     }
     estimates = list(protocols.verification_estimates(features, thresholds, split, draws, effort))
     curves = list(protocols.roc_curves(features, split, draws, effort))
@@ -150,13 +159,32 @@ def _measure(
         estimates += found.estimates
         curves += found.curves
     explanation = Explanation(
-        config, trained, data, features['diface'], encode, texts, draws, effort
+        config,
+        trained,
+        data,
+        features['diface'],
+        thresholds['diface'],
+        encode,
+        texts,
+        draws,
+        effort,
     )
     return {
+        'thresholds': {'from': judge.card['name'], **thresholds},
         'results': [estimate.row for estimate in estimates],
         'differences': list(differences(estimates)),
         'curves': curves,
         **explanation.sections(),
+    }
+
+
+def _thresholds(
+    methods: Mapping[str, Method], judge: Prepared, pairs: ValidationPairs
+) -> dict[str, dict[str, float]]:
+    """Threshold s of each method by condition, on the validation split of `judge`."""
+    return {
+        name: pairs.judge(method(judge, 'validation')).thresholds
+        for name, method in methods.items()
     }
 
 

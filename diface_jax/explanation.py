@@ -41,6 +41,7 @@ class Explanation:
       trained: the checkpoint.
       data: measured on its test split.
       features: DiFace's, of that split.
+      thresholds: its threshold s by condition.
       encode: from sentences to conditions.
       texts: rows of the texts measured by, of each track.
       draws: the pairs measured, by condition.
@@ -51,6 +52,7 @@ class Explanation:
     trained: Trained
     data: Prepared
     features: Features
+    thresholds: Mapping[str, float]
     encode: Callable[[Sequence[str]], np.ndarray]
     texts: Mapping[str, np.ndarray]
     draws: Mapping[Condition, Sequence[Pairs]]
@@ -71,7 +73,7 @@ class Explanation:
         """Pairs and threshold of every condition with random impostors."""
         for condition, draws in self.draws.items():
             if condition.impostors == 'random':
-                yield condition, draws, self.trained.thresholds[condition.name]
+                yield condition, draws, self.thresholds[condition.name]
 
     def _groups(self) -> Iterator[protocols.Row]:
         names = self.data.attributes

@@ -28,6 +28,7 @@ from diface_jax.data import prepared
 from diface_jax.data.fitted import Encoders
 from diface_jax.data.population import Population
 from diface_jax.data.prepare import prepare
+from diface_jax.data.prepared import Prepared
 from diface_jax.encoders.text import bert
 from diface_jax.report.page import write_report
 from diface_jax.training import trained
@@ -80,6 +81,8 @@ def folder_of(workdir: pathlib.Path, data: ml_collections.ConfigDict) -> pathlib
 
 def _prepare(config: ml_collections.ConfigDict, workdir: pathlib.Path, overwrite: bool) -> None:
     _prepare_one(config, config.data, workdir, overwrite)
+    if config.also.root:
+        _prepare_one(config, config.also, workdir, overwrite)
 
 
 def _prepare_one(
@@ -100,14 +103,14 @@ def _train(
     overwrite: bool,
     resume_from: int | None,
 ) -> None:
-    data = prepared.load(folder_of(workdir, config.data))
+    data = _home(config, workdir)
     made = [workdir / name for name in ('training.json', 'checkpoints', 'metrics.jsonl')]
     _make(lambda: train(config, data, workdir, resume_from), overwrite, made)
 
 
 def _evaluate(config: ml_collections.ConfigDict, workdir: pathlib.Path, overwrite: bool) -> None:
     model = trained.load(workdir)
-    home = data = prepared.load(folder_of(workdir, config.data))
+    home = data = _home(config, workdir)
     out = _results_file(config, workdir)
     if config.evaluate.root:
         other = _other(config)
@@ -131,13 +134,13 @@ def _report(config: ml_collections.ConfigDict, workdir: pathlib.Path, overwrite:
 
 
 def _sweep(config: ml_collections.ConfigDict, workdir: pathlib.Path, overwrite: bool) -> None:
-    home, out = prepared.load(folder_of(workdir, config.data)), workdir / 'sweep.json'
+    home, out = _home(config, workdir), workdir / 'sweep.json'
     model = trained.load(workdir)
     _make(lambda: sweep.sweep(config, model, home, out), overwrite, [out])
 
 
 def _ablate(config: ml_collections.ConfigDict, workdir: pathlib.Path, overwrite: bool) -> None:
-    home, out = prepared.load(folder_of(workdir, config.data)), workdir / 'ablation.json'
+    home, out = _home(config, workdir), workdir / 'ablation.json'
     runs = workdir / 'ablation'
     _make(lambda: ablation.ablate(config, home, runs, out), overwrite, [out, runs])
 
@@ -154,9 +157,26 @@ def _fit_population(config: ml_collections.ConfigDict, workdir: pathlib.Path, _:
     )
 
 
+def _home(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> Prepared:
+    """The data set that is trained on, with the training photos of the second one if there is."""
+    home = prepared.load(folder_of(workdir, config.data))
+    if not config.also.root:
+        return home
+    return prepared.joined(home, prepared.load(folder_of(workdir, config.also)))
+
+
 def _other(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
-    """Another data set to test on, told as `config.data` is."""
+    """Another data set to test on, told as `config.data` is.
+
+    The second one trained on is split as it was for training.
+    """
+    if config.also.root and _same_place(config.also.root, config.evaluate.root):
+        return config.also
     return ml_collections.ConfigDict({name: config.evaluate[name] for name in config.data})
+
+
+def _same_place(one: str, other: str) -> bool:
+    return pathlib.Path(one).resolve() == pathlib.Path(other).resolve()
 
 
 def _results_file(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> pathlib.Path:

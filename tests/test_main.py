@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from diface_jax import jobs, parallel, stages
+from diface_jax import evaluation, jobs, parallel, stages
 from diface_jax.data import prepared
 from diface_jax.models.diface import Sampling
 from diface_jax.recognition import identification, protocols
 from diface_jax.recognition.extraction import Extractor
 from diface_jax.training import trained
+from diface_jax.training.validation import ValidationPairs
 from tests import celeba_tree, tiny
 
 HERE = pathlib.Path(__file__).resolve().parents[1]
@@ -23,10 +24,11 @@ HERE = pathlib.Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope='module')
 def config(tmp_path_factory):
-    root = tmp_path_factory.mktemp('data') / 'drawn'
-    celeba_tree.make(root)
+    folder = tmp_path_factory.mktemp('data')
+    celeba_tree.make(folder / 'drawn')
+    celeba_tree.make(folder / 'others', people=(4, 6, 12), seed=5)
     config = tiny.config()
-    config.data.root = str(root)
+    config.data.root, config.also.root = str(folder / 'drawn'), str(folder / 'others')
     config.train.update(num_steps=4, eval_every=2)
     return config
 
@@ -120,16 +122,40 @@ def test_again_does_nothing(config, workdir, capsys):
     assert 'diface' in capsys.readouterr().out
 
 
-def test_evaluates_on_another_data_set(config, workdir, tmp_path):
-    other = tmp_path / 'others'
-    celeba_tree.make(other, people=(1, 1, 12), seed=5)
+def test_trains_on_a_second_data_set_too(config, workdir):
+    made = json.loads((workdir / 'evaluation.json').read_text())
+    assert made['thresholds']['diface'] == trained.load(workdir).thresholds
+    counts = made['data_card']['splits']
+    assert [counts[name]['photos'] for name in counts] == [3 * (14 + 4), 3 * 8, 3 * 8]
+    also = trained.load(workdir).settings['data']['also']
+    assert also['data']['root'] == config.also.root
+
+
+def test_evaluates_on_the_second_data_set_as_it_was_split(config, workdir):
     config = config.copy_and_resolve_references()
-    config.evaluate.root = str(other)
+    config.evaluate.root = config.also.root
     jobs.run('evaluate', config, workdir, overwrite=False)
     made = json.loads((workdir / 'evaluation_others.json').read_text())
     assert made['data_card']['splits']['test']['identities'] == 12
-    assert made['settings']['data']['data']['root'] == str(other)
+    assert made['settings']['data']['data']['root'] == config.also.root
     assert {row['change'] for row in made['attributes']} == {'unsaid', 'wrong'}
+    # Thresholds are from its own people.
+    model, pairs = trained.load(workdir), ValidationPairs(_others(workdir), (1.0,))
+    extractor = Extractor(model.model, Sampling(**config.sample), parallel.make_mesh())
+    about = pairs.split, pairs.texts, model.normalise, jax.random.key(0)
+    found = pairs.judge(extractor.features(model.params, *about)).thresholds
+    assert made['thresholds']['diface'] == pytest.approx(found, abs=1e-6)
+
+
+def test_the_second_data_set_cannot_be_split_anew(config, workdir):
+    model, others = trained.load(workdir), _others(workdir)
+    others.card['settings']['data']['split_seed'] = 1
+    with pytest.raises(stages.SettingsDifferError, match=r'split_seed: 0 -> 1'):
+        evaluation.evaluate(config, model, others, others, list, workdir / 'none.json')
+
+
+def _others(workdir):
+    return prepared.load(workdir / 'prepared' / 'others')
 
 
 def test_overwrite_replaces_and_nothing_else_does(config, workdir, tmp_path):

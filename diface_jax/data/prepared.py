@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from diface_jax import stages
 from diface_jax.data.records import SPLITS
 
 TRACKS = ('grammar', 'human')
@@ -100,6 +101,46 @@ class Prepared:
     def gender(self, split: str) -> np.ndarray | None:
         """The label 'Male' of a split's photos, 1, 0 or -1; None where nobody labelled it."""
         return self.labels(split, ['Male'])[:, 0] if 'Male' in self.attributes else None
+
+
+def joined(home: Prepared, other: Prepared) -> Prepared:
+    """`home`, with the training photos of another data set among its own.
+
+    Args:
+      home: whose validation and test splits, and whose attributes, stay as they are; an attribute
+        that only it has is unknown of the other's photos.
+      other: prepared with the encoders of `home`, and of other people.
+
+    Raises:
+      SettingsDifferError: it was prepared with other encoders.
+      ValueError: it has no photo to train on.
+    """
+    stages.require_same(other.card['name'], other.card['encoders'], home.card['encoders'])
+    if 'train' not in other.splits:
+        raise ValueError(f'{other.card["name"]} has no photo to train on: give also.shares some')
+    taken = 1 + max(split.identity_N.max() for split in home.splits.values())
+    mine, theirs = home.splits['train'], other.splits['train']
+    unknown = np.full((len(theirs.file_N), len(home.attributes)), -1, np.int8)
+    for column, name in enumerate(home.attributes):
+        if name in other.attributes:
+            unknown[:, column] = other.labels('train', [name])[:, 0]
+    theirs = dataclasses.replace(
+        theirs,
+        identity_N=theirs.identity_N + taken,
+        label_NxA=unknown,
+        photo_T=theirs.photo_T + len(mine.file_N),
+    )
+    fields = [field.name for field in dataclasses.fields(Split)]
+    train = Split(**{f: np.concatenate([getattr(mine, f), getattr(theirs, f)]) for f in fields})
+    settings = home.card['settings'] | {'also': other.card['settings']}
+    card = home.card | {'settings': settings, 'splits': _counts_joined(home.card, other.card)}
+    return Prepared(home.splits | {'train': train}, home.attributes, card)
+
+
+def _counts_joined(home: dict[str, Any], other: dict[str, Any]) -> dict[str, dict[str, int]]:
+    more = other['splits']['train']
+    train = {what: count + more[what] for what, count in home['splits']['train'].items()}
+    return home['splits'] | {'train': train}
 
 
 def another_photo(

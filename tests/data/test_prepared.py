@@ -1,0 +1,90 @@
+"""A second data set joined to the one that is trained on."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from diface_jax import stages
+from diface_jax.data import prepared
+from diface_jax.data.prepared import Prepared, Split
+
+ENCODERS = {'face': [{'name': 'E', 'width': 2}], 'text': {'name': 'B', 'width': 3}}
+
+
+def split(people, photos, attributes, first=0):
+    """Photos of some people, two sentences each, and every number in it another."""
+    identity_N = first + np.repeat(np.arange(people, dtype=np.int32), photos)
+    photo_T = np.repeat(np.arange(len(identity_N), dtype=np.int32), 2)
+    return Split(
+        file_N=np.array([f'{i:03d}.jpg' for i in range(len(identity_N))]),
+        identity_N=identity_N,
+        embedding_NxD=np.arange(2.0 * len(identity_N)).reshape(-1, 2).astype(np.float32),
+        label_NxA=np.arange(len(identity_N) * attributes).reshape(-1, attributes) % 2,
+        photo_T=photo_T,
+        track_T=np.zeros(len(photo_T), np.int8),
+        said_T=np.ones(len(photo_T), np.float32),
+        text_T=np.array([f'photo {i}' for i in photo_T], object),
+        c_TxC=np.repeat(photo_T[:, None], 3, axis=1).astype(np.float32),
+    )
+
+
+def made(name, attributes, splits):
+    counts = {which: {'photos': len(some.file_N)} for which, some in splits.items()}
+    card = {'name': name, 'encoders': ENCODERS, 'splits': counts, 'settings': {'root': name}}
+    return Prepared(splits, attributes, card)
+
+
+@pytest.fixture
+def home():
+    splits = {'train': split(4, 2, 2), 'validation': split(2, 2, 2, 4), 'test': split(3, 2, 2, 6)}
+    return made('home', ('Bald', 'Male'), splits)
+
+
+@pytest.fixture
+def other():
+    return made('other', ('Asian', 'Male'), {'train': split(5, 3, 2), 'test': split(2, 2, 2, 5)})
+
+
+def test_training_photos_come_together(home, other):
+    both = prepared.joined(home, other)
+    train = both.splits['train']
+    assert both.splits['validation'] is home.splits['validation']
+    assert both.splits['test'] is home.splits['test']
+    assert both.attributes == home.attributes
+    assert len(train.file_N) == 8 + 15
+    assert both.card['splits']['train']['photos'] == 23
+    assert len(np.unique(train.identity_N)) == 4 + 5
+    tested = np.concatenate([home.splits[name].identity_N for name in ('validation', 'test')])
+    assert not set(tested) & set(train.identity_N)
+    # Each text is still about the photo it was about.
+    of_photo_T = [f'photo {i if i < 8 else i - 8}' for i in train.photo_T]
+    np.testing.assert_array_equal(train.text_T, of_photo_T)
+    np.testing.assert_array_equal(
+        train.embedding_NxD[8:], other.splits['train'].embedding_NxD, strict=True
+    )
+
+
+def test_an_attribute_of_one_alone_is_unknown_of_the_other(home, other):
+    train = prepared.joined(home, other).splits['train']
+    assert (train.label_NxA[8:, 0] == -1).all()
+    np.testing.assert_array_equal(train.label_NxA[8:, 1], other.labels('train', ['Male'])[:, 0])
+
+
+def test_the_settings_tell_of_it(home, other):
+    assert prepared.joined(home, other).card['settings'] == {
+        'root': 'home',
+        'also': {'root': 'other'},
+    }
+
+
+def test_other_encoders_are_refused(home, other):
+    card = other.card | {'encoders': ENCODERS | {'text': {'name': 'another', 'width': 3}}}
+    with pytest.raises(stages.SettingsDifferError, match=r"text\.name: 'another' -> 'B'"):
+        prepared.joined(home, dataclasses.replace(other, card=card))
+
+
+def test_nothing_to_train_on_is_refused(home, other):
+    del other.splits['train']
+    with pytest.raises(ValueError, match=r'other has no photo to train on: give also\.shares'):
+        prepared.joined(home, other)
