@@ -20,7 +20,10 @@ class Batches:
 
     A photo with a text is drawn uniformly, without repeats within a batch; one of its texts
     uniformly (of the human track with probability `human_share` where it has one); and another
-    photo of that person (itself where there is none).
+    photo of that person (itself where there is none). Where data sets are joined, all photos of a
+    batch are of one, drawn by how many it has: to tell a face of one from a sentence of another is
+    too easy to learn from (measured with plain towers on CelebA and LFW: AUC 0.2 to 0.4 points
+    higher on the former's validation people, and over 1 on the latter's).
     """
 
     def __init__(self, split: Split, batch_size: int, human_share: float, seed: int) -> None:
@@ -32,21 +35,30 @@ class Batches:
         self._first = [np.searchsorted(owner, np.arange(num_photos)) for owner in owners]
         self._count = [np.bincount(owner, minlength=num_photos) for owner in owners]
         usable = self._count[0] + (self._count[1] if human_share > 0 else 0)
-        self._photos = np.flatnonzero(usable)
-        if len(self._photos) < batch_size:
+        photos = np.flatnonzero(usable)
+        self._photos = np.split(photos, np.searchsorted(photos, split.starts[1:]))
+        fewest = min(map(len, self._photos))
+        if fewest < batch_size:
             raise ValueError(
-                f'{len(self._photos)} training photos have a text: fewer than '
+                f'{fewest} training photos have a text: fewer than '
                 f'train.batch_size={batch_size}; choose a smaller batch'
             )
 
     def __call__(self, step: int) -> Batch:
         """The batch of a step."""
         rng = np.random.default_rng((self._seed, step))
-        photo_B = rng.choice(self._photos, self._batch_size, replace=False)
+        photo_B = rng.choice(self._photos_of(rng), self._batch_size, replace=False)
         mate_B = another_photo(rng, self._identity_N, photo_B)
         mate_B = np.where(mate_B < 0, photo_B, mate_B)
         text_B = self._choose_texts(rng, photo_B)
         return Batch(*(rows.astype(np.int32) for rows in (photo_B, mate_B, text_B)))
+
+    def _photos_of(self, rng: np.random.Generator) -> np.ndarray:
+        """The photos of the data set that a batch is of."""
+        if len(self._photos) == 1:
+            return self._photos[0]
+        count = np.array([len(photos) for photos in self._photos])
+        return self._photos[rng.choice(len(count), p=count / count.sum())]
 
     def _choose_texts(self, rng: np.random.Generator, photo_B: np.ndarray) -> np.ndarray:
         human = rng.random(len(photo_B)) < self._human_share

@@ -49,6 +49,7 @@ class Split:
       said_T: share of the attributes the grammar was allowed to say; nan for the human track.
       text_T: the sentences.
       c_TxC: their conditions, from the text encoder.
+      starts: the row at which the photos of each data set begin, where several are joined.
     """
 
     file_N: np.ndarray
@@ -60,6 +61,7 @@ class Split:
     said_T: np.ndarray
     text_T: np.ndarray
     c_TxC: np.ndarray
+    starts: tuple[int, ...] = (0,)
 
     def texts(self, track: str, said: float | None = None) -> np.ndarray:
         """Rows of the texts of a track, and for the grammar of a share said when one is given."""
@@ -130,8 +132,9 @@ def joined(home: Prepared, other: Prepared) -> Prepared:
         label_NxA=unknown,
         photo_T=theirs.photo_T + len(mine.file_N),
     )
-    fields = [field.name for field in dataclasses.fields(Split)]
-    train = Split(**{f: np.concatenate([getattr(mine, f), getattr(theirs, f)]) for f in fields})
+    fields = [field.name for field in dataclasses.fields(Split) if field.name != 'starts']
+    rows = {name: np.concatenate([getattr(mine, name), getattr(theirs, name)]) for name in fields}
+    train = Split(**rows, starts=(0, len(mine.file_N)))
     settings = home.card['settings'] | {'also': other.card['settings']}
     card = home.card | {'settings': settings, 'splits': _counts_joined(home.card, other.card)}
     return Prepared(home.splits | {'train': train}, home.attributes, card)

@@ -1,5 +1,7 @@
 """Batches are a function of seed and step, and pair what belongs together."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -58,3 +60,13 @@ def test_steps_are_stacked(split):
 def test_more_than_there_is(split):
     with pytest.raises(ValueError, match='smaller batch'):
         Batches(split, 100_000, 0.0, seed=0)
+
+
+def test_a_batch_is_of_one_of_the_data_sets_joined(split):
+    start = len(split.file_N) * 3 // 4
+    joined = dataclasses.replace(split, starts=(0, start))
+    batches = Batches(joined, 16, 0.5, seed=0)
+    of_second = [set(batches(step).photo_B >= start) for step in range(400)]
+    assert all(len(kinds) == 1 for kinds in of_second)
+    share = np.mean([kinds == {True} for kinds in of_second])
+    assert 0.18 < share < 0.32

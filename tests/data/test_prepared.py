@@ -54,6 +54,7 @@ def test_training_photos_come_together(home, other):
     assert both.attributes == home.attributes
     assert len(train.file_N) == 8 + 15
     assert both.card['splits']['train']['photos'] == 23
+    assert (home.splits['train'].starts, train.starts) == ((0,), (0, 8))
     assert len(np.unique(train.identity_N)) == 4 + 5
     tested = np.concatenate([home.splits[name].identity_N for name in ('validation', 'test')])
     assert not set(tested) & set(train.identity_N)
