@@ -59,7 +59,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.contrast = ml_collections.ConfigDict()
     config.contrast.num_steps = 1  # DDIM steps by which the refinement loss recovers x0
     config.contrast.temperature = 0.07  # at the start; it is learned
-    config.contrast.own_weight = 8.0  # of the described photo; another of the person counts 1
+    # Of the described photo; another of the person counts 1. More is for same, less for cross.
+    config.contrast.own_weight = 2.0
     config.contrast.embedding_noise = 0.5  # on photos, in standard deviations of x0
 
     # A margin head beside the contrast: none, cosface or arcface.
@@ -107,7 +108,7 @@ def get_config() -> ml_collections.ConfigDict:
         'dropout': 0.5,
         'embedding_noise': 0.5,
         'temperature': 0.07,
-        'own_weight': 8.0,
+        'own_weight': 2.0,
         'learning_rate': 1e-3,
         'weight_decay': 0.01,
         'num_steps': 2000,
