@@ -10,7 +10,7 @@ def config():
     config.train.update(
         batch_size=16, num_steps=20, eval_every=5, steps_per_dispatch=2, patience=1000
     )
-    config.captions.said = (1.0,)
+    config.captions.update(whole=1, partial=1, said=(1.0,))
     config.encoders.update(appearance=4, words=False)
     config.evaluate.update(draws=2, resamples=20, galleries=(10, 0), literal_steps=3)
     config.evaluate.update(path_steps=3, photos_an_attribute=10, mistakes=2, panels=1)

@@ -40,7 +40,7 @@ class Batches:
         fewest = min(map(len, self._photos))
         if fewest < batch_size:
             raise ValueError(
-                f'{fewest} training photos have a text: fewer than '
+                f'{fewest} training photos of a data set have a text: fewer than '
                 f'train.batch_size={batch_size}; choose a smaller batch'
             )
 
