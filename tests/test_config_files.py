@@ -33,7 +33,7 @@ def test_a_file_that_is_there_comes_first_and_may_start_from_the_projects(tmp_pa
 @pytest.mark.parametrize('name', ['celebb', 'other/celeba.py', '', 'configs/__init__.py'])
 def test_a_name_that_is_none_is_told_what_there_is(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ValueError, match='celeba, celeba_paper'):
+    with pytest.raises(ValueError, match='celeba, celeba_lfw, celeba_paper'):
         config_files.find(name)
 
 
