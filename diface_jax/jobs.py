@@ -80,6 +80,8 @@ def folder_of(workdir: pathlib.Path, data: ml_collections.ConfigDict) -> pathlib
 
 
 def _prepare(config: ml_collections.ConfigDict, workdir: pathlib.Path, overwrite: bool) -> None:
+    if config.also.root and _same_place(config.also.root, config.data.root):
+        raise ValueError('also.root is the data set itself: give another one, or none')
     _prepare_one(config, config.data, workdir, overwrite)
     if config.also.root:
         _prepare_one(config, config.also, workdir, overwrite)

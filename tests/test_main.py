@@ -158,6 +158,13 @@ def _others(workdir):
     return prepared.load(workdir / 'prepared' / 'others')
 
 
+def test_a_data_set_cannot_be_its_own_second(config, tmp_path):
+    config = config.copy_and_resolve_references()
+    config.also.root = f'{config.data.root}/'
+    with pytest.raises(ValueError, match='is the data set itself'):
+        jobs.run('prepare', config, tmp_path, overwrite=False)
+
+
 def test_overwrite_replaces_and_nothing_else_does(config, workdir, tmp_path):
     config = config.copy_and_resolve_references()
     config.evaluate.seed = 3

@@ -122,14 +122,14 @@ def joined(home: Prepared, other: Prepared) -> Prepared:
         raise ValueError(f'{other.card["name"]} has no photo to train on: give also.shares some')
     taken = 1 + max(split.identity_N.max() for split in home.splits.values())
     mine, theirs = home.splits['train'], other.splits['train']
-    unknown = np.full((len(theirs.file_N), len(home.attributes)), -1, np.int8)
+    label_NxA = np.full((len(theirs.file_N), len(home.attributes)), -1, np.int8)
     for column, name in enumerate(home.attributes):
         if name in other.attributes:
-            unknown[:, column] = other.labels('train', [name])[:, 0]
+            label_NxA[:, column] = other.labels('train', [name])[:, 0]
     theirs = dataclasses.replace(
         theirs,
         identity_N=theirs.identity_N + taken,
-        label_NxA=unknown,
+        label_NxA=label_NxA,
         photo_T=theirs.photo_T + len(mine.file_N),
     )
     fields = [field.name for field in dataclasses.fields(Split) if field.name != 'starts']
