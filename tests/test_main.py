@@ -26,7 +26,7 @@ HERE = pathlib.Path(__file__).resolve().parents[1]
 def config(tmp_path_factory):
     folder = tmp_path_factory.mktemp('data')
     celeba_tree.make(folder / 'drawn')
-    celeba_tree.make(folder / 'others', people=(8, 4, 8), photos=2, seed=5)
+    celeba_tree.make(folder / 'others', people=(6, 4, 12), seed=5)
     config = tiny.config()
     config.data.root, config.also.root = str(folder / 'drawn'), str(folder / 'others')
     config.train.update(num_steps=4, eval_every=2)
@@ -126,7 +126,7 @@ def test_trains_on_a_second_data_set_too(config, workdir):
     made = json.loads((workdir / 'evaluation.json').read_text())
     assert made['thresholds']['diface'] == trained.load(workdir).thresholds
     counts = made['data_card']['splits']
-    assert [counts[name]['photos'] for name in counts] == [3 * 14 + 2 * 8, 3 * 8, 3 * 8]
+    assert [counts[name]['photos'] for name in counts] == [3 * (14 + 6), 3 * 8, 3 * 8]
     also = trained.load(workdir).settings['data']['also']
     assert also['data']['root'] == config.also.root
 
@@ -136,7 +136,7 @@ def test_evaluates_on_the_second_data_set_as_it_was_split(config, workdir):
     config.evaluate.root = config.also.root
     jobs.run('evaluate', config, workdir, overwrite=False)
     made = json.loads((workdir / 'evaluation_others.json').read_text())
-    assert made['data_card']['splits']['test']['identities'] == 8
+    assert made['data_card']['splits']['test']['identities'] == 12
     assert made['settings']['data']['data']['root'] == config.also.root
     assert {row['change'] for row in made['attributes']} == {'unsaid', 'wrong'}
     # Thresholds are from its own people.

@@ -28,6 +28,7 @@ def settings(root):
     config = tiny.config()
     config.data.root = str(root)
     config.encoders.words = True
+    config.captions.update(whole=3, partial=2)
     return config
 
 
