@@ -1,8 +1,8 @@
 """DiFace by the letter on CelebA: one encoder on either side, and one sample of a text.
 
 What `configs/celeba.py` adds to it: E's second encoder, words at every depth of the text encoder,
-and the posterior mean (T~ = 1) in place of a sample. Everything else is the same, so that the two
-tables tell what that is worth; README.md's ablation table has it as a row, with fewer steps.
+and the posterior mean (T~ = 1) in place of a sample. Everything else is the same, so that
+their rows in README.md's results tell what that is worth.
 """
 
 import ml_collections

@@ -117,12 +117,18 @@ def ablate(
 
     Raises:
       SettingsDifferError: `out` is of other settings.
-      ValueError: `home` is of simulated people: one row trains on photographs.
+      ValueError: `home` is of simulated people, or of two data sets: one row trains on the
+        photographs of one.
     """
     if 'simulated' in home.card['settings']:
         raise ValueError(
             'the ablation table trains an autoencoder on photographs, and there are none of '
             'simulated people: give a data set of photographs (README.md, Data)'
+        )
+    if 'also' in home.card['settings']:
+        raise ValueError(
+            'the ablation table trains an autoencoder on the photographs of one data set: leave '
+            'config.also out'
         )
     settings = stages.plain(
         {

@@ -47,9 +47,9 @@ def evaluate(
       out: the file to write.
 
     Raises:
-      SettingsDifferError: `out` is of other settings, `data` of other encoders than the model, or
-        it was trained on and is split in another way now.
-      ValueError: `data` has no test split, or no text in it.
+      SettingsDifferError: `out` is of other settings, or `data` of other encoders than the model.
+      ValueError: `data` has no test split, or no text in it; or it was trained on, and is split in
+        another way now.
     """
     settings = stages.plain(
         {
@@ -88,10 +88,20 @@ def evaluate(
 
 
 def _check_unseen(trained: Trained, data: Prepared) -> None:
-    """Raises if the second data set trained on is split anew: people trained on would be tested."""
+    """Raises if the second data set trained on is split anew: people trained on would be tested.
+
+    No SettingsDifferError, which --overwrite answers: here nothing may be replaced.
+    """
     also, asked = trained.settings['data'].get('also'), data.card['settings']
-    if also and also['data']['root'] == asked['data']['root']:
-        stages.require_same('The second data set that the model was trained on', also, asked)
+    if not also or also['data']['root'] != asked['data']['root']:
+        return
+    if lines := stages.differences(also, asked):
+        raise ValueError(
+            'the model was trained on people of this data set, and it is prepared otherwise now '
+            '(in training -> now):\n  '
+            + '\n  '.join(lines)
+            + '\nGive config.also as in training, and prepare it so again with --overwrite'
+        )
 
 
 def _show(results: Sequence[protocols.Row]) -> None:

@@ -90,3 +90,11 @@ def test_what_is_narrowed_says_so(data):
     assert narrow.widths == (10,)
     assert narrow.card['settings'] != whole.card['settings']
     assert ablation.sentence_vector(narrow) is narrow
+
+
+def test_two_data_sets_are_refused_before_anything_is_trained(data, tmp_path):
+    card = data.card | {'settings': data.card['settings'] | {'also': {}}}
+    both = dataclasses.replace(data, card=card)
+    with pytest.raises(ValueError, match=r'leave config\.also out'):
+        ablation.ablate(tiny.config(), both, tmp_path / 'runs', tmp_path / 'ablation.json')
+    assert not list(tmp_path.iterdir())

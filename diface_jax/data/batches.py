@@ -22,8 +22,9 @@ class Batches:
     uniformly (of the human track with probability `human_share` where it has one); and another
     photo of that person (itself where there is none). Where data sets are joined, all photos of a
     batch are of one, drawn by how many it has: to tell a face of one from a sentence of another is
-    too easy to learn from (measured with plain towers on CelebA and LFW: AUC 0.2 to 0.4 points
-    higher on the former's validation people, and over 1 on the latter's).
+    too easy to learn from (measured with plain towers on CelebA and LFW, the grammar's
+    sentences: AUC 0.2 to 0.4 points higher on the former's validation people, and over 1 on the
+    latter's; free-hand ones are level).
     """
 
     def __init__(self, split: Split, batch_size: int, human_share: float, seed: int) -> None:

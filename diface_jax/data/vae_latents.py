@@ -36,11 +36,8 @@ def vae_latents(
 
     Raises:
       FileNotFoundError: the data set's folder is gone.
-      ValueError: there are no training photos, they are of two data sets, or a photo has no face
-        any more.
+      ValueError: there are no training photos, or a photo has no face any more.
     """
-    if 'also' in data.card['settings']:
-        raise ValueError('a VAE is trained on the photos of one data set: leave config.also out')
     if 'train' not in data.splits:
         raise ValueError(f'{data.card["name"]} has no training photos to train a VAE on')
     chips_of = _chips(data, folder)

@@ -72,12 +72,6 @@ def test_the_same_rows_with_other_embeddings(data, latents):
                 np.testing.assert_array_equal(getattr(mine, field.name), value)
 
 
-def test_photos_of_two_data_sets_are_refused(data, cache):
-    card = data.card | {'settings': data.card['settings'] | {'also': {}}}
-    with pytest.raises(ValueError, match=r'leave config\.also out'):
-        vae_latents.vae_latents(dataclasses.replace(data, card=card), settings(), cache)
-
-
 def moved(data, root, to):
     """A copy of the data set in another folder, and the same preparation pointing there."""
     shutil.copytree(root, to)
