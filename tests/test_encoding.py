@@ -65,8 +65,8 @@ def test_a_text_is_the_same_whatever_stands_beside_it(encoded):
     together = encoded.of_texts(TEXTS)
     assert np.allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
     for text, f_F in zip(TEXTS, together, strict=True):
-        np.testing.assert_allclose(encoded.of_texts([text])[0], f_F, atol=1e-6)
-    np.testing.assert_allclose(encoded.of_texts(TEXTS[::-1])[::-1], together, atol=1e-6)
+        np.testing.assert_allclose(encoded.of_texts([text])[0], f_F, atol=1e-5)
+    np.testing.assert_allclose(encoded.of_texts(TEXTS[::-1])[::-1], together, atol=1e-5)
     assert np.abs(together[0] - together[1]).max() > 1e-3
 
 
@@ -78,7 +78,7 @@ def test_faces_become_unit_features(encoded):
     assert encoded.embed([]).shape == (0, encoded.width)
     f_NxF = encoded.of_photos(embedding_NxD)
     assert np.allclose(np.linalg.norm(f_NxF, axis=1), 1, atol=1e-5)
-    np.testing.assert_allclose(encoded.of_photos(embedding_NxD[1:2]), f_NxF[1:2], atol=1e-6)
+    np.testing.assert_allclose(encoded.of_photos(embedding_NxD[1:2]), f_NxF[1:2], atol=1e-5)
 
 
 def test_another_model_has_another_name(trained, encoded, home):

@@ -1,5 +1,5 @@
-import collections
 import json
+import pathlib
 import pickle
 import re
 
@@ -198,15 +198,19 @@ def test_what_ships_is_a_sentence_a_photo_and_nothing_else():
 def test_real_photographs(shared):
     found = read_celeba(shared / 'data/celeba')
 
+    folder = shared / 'data/celeba'
+    columns = dict(line.split() for line in (folder / 'list_eval_partition.txt').open())
+    people = dict(line.split() for line in (folder / 'identity_CelebA.txt').open())
+    described = {json.loads(line)['file'] for line in (folder / 'descriptions.jsonl').open()}
+    splits = dict(zip('012', ('train', 'validation', 'test'), strict=True))
+    names = [pathlib.PurePath(p.file).name for p in found.photos]
     assert found.problems == ()
-    assert collections.Counter(p.split for p in found.photos) == {
-        'train': 11_414,
-        'validation': 1_481,
-        'test': 1_635,
-    }
-    assert len({p.identity for p in found.photos}) == 5_502
+    assert names == sorted(columns)
+    assert [p.split for p in found.photos] == [splits[columns[name]] for name in names]
+    assert [p.identity for p in found.photos] == [people[name] for name in names]
     assert {len(p.labels) for p in found.photos} == {40}
-    assert sum(bool(p.descriptions) for p in found.photos) == 3_498
+    having = [name for p, name in zip(found.photos, names, strict=True) if p.descriptions]
+    assert having == sorted(described)
 
 
 def test_landmarks_lie_as_dlibs_on_an_upright_face():

@@ -63,7 +63,7 @@ def test_descriptors_are_dlibs_own_on_200_photographs(model, chips):
 def test_pairs_of_lfw_are_told_apart_at_dlibs_published_threshold(chips, pairs):
     distance_N = lfw_pairs.distances(chips, pairs)
     same_N = np.array([same for _, _, same in pairs])
-    assert len(pairs) == 200
+    assert same_N.any() and not same_N.all()
     assert np.mean((distance_N < 0.6) == same_N) >= 0.98
 
 
@@ -72,7 +72,7 @@ def test_batches_and_their_filling_change_nothing(model):
     together = dlib_resnet.embed(model, chips_NxHxWx3, batch_size=8)
     for same in (chips_NxHxWx3, chips_NxHxWx3.astype(np.float32)):
         apart = dlib_resnet.embed(model, same, batch_size=3)
-        np.testing.assert_allclose(apart, together, atol=1e-6)
+        np.testing.assert_allclose(apart, together, atol=1e-5)
     assert together.shape == (5, dlib_resnet.WIDTH)
     assert dlib_resnet.embed(model, chips_NxHxWx3[:0]).shape == (0, dlib_resnet.WIDTH)
 

@@ -69,7 +69,7 @@ def rank(competitors, mate):
 
 def assert_same(found, expected):
     for part, other in zip(found, expected, strict=True):
-        np.testing.assert_allclose(part, other, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(part, other, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize('scores', [1, 500, scoring.SCORES])
