@@ -1,11 +1,17 @@
-"""How the documentation is built: pip install '.[docs]', and `sphinx-build -W docs docs/_build`."""
+"""The Sphinx build: pip install '.[docs,faces,web]', then `sphinx-build -W docs docs/_build`."""
 
 import os
 import pathlib
 import sys
+from collections.abc import Callable
+
+import latex2mathml.converter
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.writers.html5 import HTML5Translator
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-# Documentation is made of what is imported; no accelerator is needed for that.
+# autodoc imports the package; that needs no accelerator.
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 
 project = 'DiFace in JAX'
@@ -14,7 +20,6 @@ extensions = [
     'myst_parser',
     'sphinx.ext.apidoc',
     'sphinx.ext.autodoc',
-    'sphinx.ext.mathjax',
     'sphinx.ext.napoleon',
 ]
 myst_enable_extensions = ['dollarmath']
@@ -36,4 +41,24 @@ napoleon_use_ivar = True
 default_role = 'literal'  # `code`, as in the docstrings
 html_theme = 'furo'
 html_title = 'DiFace in JAX'
+html_math_renderer = 'mathml'
 exclude_patterns = ['_build']
+
+
+def _mathml(display: str) -> Callable[[HTML5Translator, nodes.Element], None]:
+    """A visitor that writes a formula as MathML, which browsers show without a network."""
+
+    def visit(self: HTML5Translator, node: nodes.Element) -> None:
+        self.body.append(latex2mathml.converter.convert(node.astext(), display=display))
+        raise nodes.SkipNode
+
+    return visit
+
+
+def setup(app: Sphinx) -> None:
+    """Registers the renderer of formulas."""
+    app.add_html_math_renderer(
+        'mathml',
+        inline_renderers=(_mathml('inline'), None),
+        block_renderers=(_mathml('block'), None),
+    )
