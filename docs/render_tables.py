@@ -7,6 +7,7 @@
     python docs/render_tables.py --closing=FILE         prints the table that ends the quickstart
 
 A page holds `<!-- table NAME -->` or `<!-- time NAME -->`, the rendered text, and `<!-- end -->`.
+A time must not begin a line: Markdown would take it for a block of HTML.
 Tables come from docs/results.json; times from its `durations`, or from docs/recordings/NAME.log.
 It needs no package, so that the quickstart can call it.
 """

@@ -56,6 +56,12 @@ def test_every_page_says_what_the_results_say(tables, results):
     assert [page.name for page in tables.outdated(results)] == []
 
 
+def test_no_time_begins_a_line(tables):
+    """Markdown would take the rest of the line for HTML, and show its links as text."""
+    pages = [page for page in tables.pages() if '\n<!-- time' in page.read_text()]
+    assert pages == []
+
+
 def test_a_figure_changed_by_hand_is_noticed(tables, results):
     page = (ROOT / 'docs' / 'results.md').read_text()
     assert '82.1 (80.3-83.9)' in page
