@@ -298,20 +298,20 @@ def closing(results: Results, evaluation: Mapping[str, Any]) -> str:
     test, celeba = evaluation['data_card']['splits']['test'], results['runs']['celeba']
     rows = quickstart_rows(evaluation)
     lines = [
-        'Verification accuracy in %, grammar sentences with nothing left unsaid. This run: trained',
-        f'and tested ({test["identities"]} people) on simulated people. CelebA: trained on '
-        f'{celeba["training_photos"]:,} photos,',
-        f'tested on {celeba["test_people"]} people (README.md). Ranges are 95% intervals.',
+        'Verification accuracy in %, grammar sentences with nothing left unsaid. This run was tested',
+        f'on {test["identities"]} simulated people: expect a few points up or down. The model of CelebA was',
+        f'trained on {celeba["training_photos"]:,} photos and tested on {celeba["test_people"]} people.',
         '',
-        f'{"":<32}' + ''.join(f'{f"{p}: this run":>20}{"CelebA":>18}' for p in PROTOCOLS),
+        f'{"":<32}' + ''.join(f'{f"{p}: this run":>17}{"CelebA":>9}' for p in PROTOCOLS),
     ]
     for method in SMALL:
         cells = ''
         for protocol in PROTOCOLS:
             where = {'method': method, 'protocol': protocol}
-            mine = next(r for r in rows if where.items() <= r.items())
-            theirs = _find(results, **where, run='celeba', tested_on='CelebA', track='grammar-100')
-            cells += f'{_accuracy(mine):>20}{_accuracy(theirs or {}):>18}'
+            mine = next(row for row in rows if where.items() <= row.items())
+            where |= {'run': 'celeba', 'tested_on': 'CelebA', 'track': 'grammar-100'}
+            theirs = _find(results, **where) or {}
+            cells += f'{mine["accuracy"]:>17.1f}{theirs["accuracy"]:>9.1f}'
         lines.append(f'{METHODS[method].strip("*"):<32}{cells}')
     return '\n'.join(lines)
 
