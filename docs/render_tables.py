@@ -298,9 +298,9 @@ def closing(results: Results, evaluation: Mapping[str, Any]) -> str:
     test, celeba = evaluation['data_card']['splits']['test'], results['runs']['celeba']
     rows = quickstart_rows(evaluation)
     lines = [
-        'Verification accuracy in %, grammar sentences with nothing left unsaid. This run was tested',
-        f'on {test["identities"]} simulated people: expect a few points up or down. The model of CelebA was',
-        f'trained on {celeba["training_photos"]:,} photos and tested on {celeba["test_people"]} people.',
+        'Verification accuracy in %, grammar sentences with nothing left unsaid. This run was',
+        f'tested on {test["identities"]} simulated people: expect a few points up or down. For CelebA,',
+        f'{celeba["training_photos"]:,} photos were trained on, and {celeba["test_people"]} people tested.',
         '',
         f'{"":<32}' + ''.join(f'{f"{p}: this run":>17}{"CelebA":>9}' for p in PROTOCOLS),
     ]
