@@ -295,12 +295,14 @@ def take_quickstart(results: Results, evaluation: Mapping[str, Any]) -> dict[str
 
 def closing(results: Results, evaluation: Mapping[str, Any]) -> str:
     """The table that ends the quickstart: accuracy of this run beside that on CelebA, in %."""
-    test, celeba = evaluation['data_card']['splits']['test'], results['runs']['celeba']
+    people = evaluation['data_card']['splits']['test']['identities']
+    celeba = results['runs']['celeba']
     rows = quickstart_rows(evaluation)
     lines = [
-        'Verification accuracy in %, grammar sentences with nothing left unsaid. This run was',
-        f'tested on {test["identities"]} simulated people: expect a few points up or down. For CelebA,',
-        f'{celeba["training_photos"]:,} photos were trained on, and {celeba["test_people"]} people tested.',
+        'Verification accuracy in %, grammar sentences with nothing left unsaid.',
+        f'This run: tested on {people} simulated people, so expect a few points up or down.',
+        f'CelebA: trained on {celeba["training_photos"]:,} photos, tested on '
+        f'{celeba["test_people"]} people.',
         '',
         f'{"":<32}' + ''.join(f'{f"{p}: this run":>17}{"CelebA":>9}' for p in PROTOCOLS),
     ]
