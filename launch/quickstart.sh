@@ -54,17 +54,11 @@ diface --mode=enroll --gallery="$workdir/gallery" \
 # 2: nobody passes as a match, as is usual for a sentence.
 diface --mode=search --gallery="$workdir/gallery" --k=3 --text="$text" || [ $? -eq 2 ]
 
+echo
+echo "== done in $SECONDS s. Everybody here is SIMULATED: drawn from averages over CelebA, with no photograph"
+echo "and nobody's data."
+.venv/bin/python docs/render_tables.py --closing="$workdir/evaluation.json"
 cat << END
-
-== done in $SECONDS s. Everybody here is SIMULATED: drawn from averages over CelebA, with no photograph
-and nobody's data. Accuracy of verification in %, on 515 simulated people after training on
-881, and on the 550 test people of CelebA. Here are fewer to test on: expect a few points up or down.
-
-                       cross: CelebA  CelebA cut to this size  simulated   same: CelebA  cut  simulated
-  DiFace                      81.6              79.3              80.6           92.6   88.3    88.6
-  CCA                         77.8              77.4              78.2           91.2   89.5    90.7
-  gender label only           73.6              74.0              74.1           74.3   75.1    74.7
-  oracle (true labels)        81.6              82.2              84.0            100    100     100
 
 The report: $workdir/report.html
 Next:

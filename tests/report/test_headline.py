@@ -35,17 +35,17 @@ def said(*rows, half=0.02):
 @pytest.mark.parametrize(
     ('baseline', 'where', 'sure'),
     [
-        (0.80, 'ahead, by +8.0 (+6.0 to +10.0)', 'more than chance'),
+        (0.80, 'ahead, by +8.0 (+6.0 to +10.0)', 'more than chance explains'),
         (0.87, 'ahead, by +1.0 (-1.0 to +3.0)', 'which may be chance'),
         (0.89, 'behind, by -1.0 (-3.0 to +1.0)', 'which may be chance'),
-        (0.95, 'behind, by -7.0 (-9.0 to -5.0)', 'more than chance'),
+        (0.95, 'behind, by -7.0 (-9.0 to -5.0)', 'more than chance explains'),
     ],
 )
 def test_won_or_lost(baseline, where, sure):
     found = said(row('cca', baseline), row('ridge', 0.6))
     ((about, finding),) = found.findings
     assert about == 'Sentences of the grammar, 100% said, cross (another photo of the person)'
-    assert 'right about 81.0% (80.0–82.0)' in finding
+    assert 'decides 81.0% (80.0–82.0) of the pairs correctly' in finding
     assert f'baseline is CCA, AUC {100 * baseline:.1f}%' in finding
     assert f'DiFace is {where} points, {sure}.' in finding
     assert ('in 1 of 1' if 'ahead' in where else 'in none of 1') in found.verdict
@@ -55,12 +55,12 @@ def test_won_or_lost(baseline, where, sure):
 def test_the_oracle_is_a_bound_and_no_baseline():
     finding = said(row('cca', 0.8), row('oracle', 0.99)).findings[0][1]
     assert 'best baseline is CCA' in finding
-    assert '(oracle): 99.0%' in finding
+    assert 'oracle, which knows the true labels of both photos: 99.0%' in finding
 
 
 def test_nothing_is_claimed_without_a_baseline():
     found = said(row('oracle', 0.99))
-    assert found.verdict == 'No baseline was measured beside it.'
+    assert found.verdict == 'No baseline was measured.'
     assert 'baseline' not in found.findings[0][1]
 
 

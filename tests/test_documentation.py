@@ -1,0 +1,113 @@
+"""README and docs: their figures are those of docs/results.json, and a run's come in by command."""
+
+import importlib.util
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+SCRIPT = ROOT / 'docs' / 'render_tables.py'
+
+
+@pytest.fixture(scope='module')
+def tables():
+    spec = importlib.util.spec_from_file_location('render_tables', SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def results(tables):
+    return tables.read()
+
+
+def evaluation():
+    """An `evaluation.json` of a quickstart, with DiFace's accuracy 0.8123 in every row."""
+    methods = ('diface', 'literal', 'towers', 'cca', 'ridge', 'oracle', 'gender')
+    kinds = [('accuracy', i, None) for i in ('random', 'same_gender')] + [('auc', 'random', None)]
+    kinds += [('eer', 'random', None), ('rank@10', None, 100), ('rank@10', None, 203)]
+    rows = [
+        {
+            'method': method,
+            'track': 'grammar-100',
+            'protocol': protocol,
+            'impostors': impostors,
+            'metric': metric,
+            'gallery': gallery,
+            'photos': 'one' if gallery else None,
+            'level': 'identity' if gallery else None,
+            'value': 0.4567 if gallery == 203 else 0.8123,
+            'ci95': [0.7, 0.9],
+        }
+        for method in methods
+        for protocol in ('cross', 'same')
+        for metric, impostors, gallery in kinds
+    ]
+    sizes = {'photos': 609, 'identities': 203}
+    splits = {'train': {'photos': 2547, 'identities': 849}, 'test': sizes}
+    return {'results': rows, 'data_card': {'splits': splits}}
+
+
+def test_every_page_says_what_the_results_say(tables, results):
+    assert [page.name for page in tables.outdated(results)] == []
+
+
+def test_no_time_begins_a_line(tables):
+    """Markdown would take the rest of the line for HTML, and show its links as text."""
+    pages = [page for page in tables.pages() if '\n<!-- time' in page.read_text()]
+    assert pages == []
+
+
+def test_a_figure_changed_by_hand_is_noticed(tables, results):
+    page = (ROOT / 'docs' / 'results.md').read_text()
+    assert '82.1 (80.3-83.9)' in page
+    changed = page.replace('82.1 (80.3-83.9)', '85.1 (80.3-83.9)', 1)
+    assert tables.render(changed, results) == page
+
+
+def test_the_summary_and_the_full_table_agree(tables, results):
+    row = next(r for r in results['results'] if r['method'] == 'diface' and r['run'] == 'celeba')
+    row['accuracy'] = 12.3
+    for name in ('summary', 'celeba-grammar', 'celeba-seeds', 'sizes'):
+        assert '12.3' in tables.TABLES[name](results), name
+
+
+def test_a_quickstart_brings_its_figures_to_the_table(tables, results):
+    taken = tables.take_quickstart(results, evaluation())
+    lines = [x for x in tables.TABLES['quickstart'](taken).splitlines() if 'DiFace' in x]
+    assert lines == 2 * ['| **DiFace** | 81.2 (70.0-90.0) | 81.2 | 81.2 | 45.7 |']
+    assert taken['runs']['quickstart']['test_people'] == 203
+    assert len(taken['results']) == len(results['results'])
+
+
+def test_results_are_written_as_they_were_read(tables, results, tmp_path):
+    tables.write(results, tmp_path / 'results.json')
+    assert (tmp_path / 'results.json').read_bytes() == tables.DATA.read_bytes()
+
+
+def test_the_quickstart_ends_with_its_own_figures_beside_those_of_celeba(tmp_path):
+    (tmp_path / 'evaluation.json').write_text(json.dumps(evaluation()))
+    command = [sys.executable, SCRIPT, f'--closing={tmp_path / "evaluation.json"}']
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert '203 simulated people' in printed
+    line = next(x for x in printed.splitlines() if x.startswith('DiFace'))
+    assert line.split() == ['DiFace', '81.2', '82.1', '81.2', '91.6']
+    assert max(map(len, printed.splitlines())) <= 100
+    assert '--closing=' in (ROOT / 'launch' / 'quickstart.sh').read_text()
+
+
+def test_an_unknown_table_is_an_error(tables, results):
+    with pytest.raises(KeyError, match='no-such'):
+        tables.render('<!-- table no-such --><!-- end -->', results)
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / 'README.md').read_text().splitlines()) <= 200
+
+
+def test_formulas_need_no_network():
+    assert 'mathjax' not in (ROOT / 'docs' / 'conf.py').read_text().lower()
