@@ -22,7 +22,7 @@ def as_png(data: bytes) -> bytes:
     try:
         import pillow_heif
     except ImportError as error:
-        raise ImportError("HEIC needs pillow-heif: pip install 'diface_jax[faces]'") from error
+        raise ImportError('HEIC photos need pillow-heif: pip install pillow-heif') from error
     try:
         found = pillow_heif.open_heif(data)
         if found.size[0] * found.size[1] > align.MAX_PIXELS:
