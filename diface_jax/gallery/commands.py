@@ -84,7 +84,8 @@ _EVERYTHING = flags.DEFINE_bool(
     False,
     'delete: the whole gallery. Its files are overwritten with zeros and deleted; stop programs '
     'that use it first. Overwriting does not reach old blocks of SSDs and copy-on-write file '
-    'systems, snapshots and backups: keep the gallery on an encrypted disk where that matters.',
+    'systems, logs that the database deleted, snapshots and backups: keep the gallery on an '
+    'encrypted disk where that matters.',
 )
 _PORT = flags.DEFINE_integer('port', 8080, 'serve: the port, on this machine alone.', 1, 65535)
 

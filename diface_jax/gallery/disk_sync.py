@@ -10,7 +10,7 @@ import functools
 import hashlib
 import os
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import NamedTuple
 
 from tqdm import tqdm
@@ -123,10 +123,10 @@ def sync(
     """
     report = SyncReport()
     with Store(folder) as store:
+        enrolled = store.files().values()
         new = _new_files(store, photos, exclude, follow_links, report)
-        enrolled = _with_progress(store.files().values())
-        changed = [now for file in enrolled if (now := _changed_file(file))]
-        recognised = recognise(store, [*changed, *new])
+        changed = [now for file in _with_progress(enrolled) if (now := _changed_file(file))]
+        recognised = recognise(store, [*changed, *new], {file.size for file in enrolled})
         gone = drop_gone_paths(store)
         unknown = {file.path for file in recognised.unknown}
         report.moved = recognised.moved | gone.moved
@@ -140,12 +140,16 @@ def sync(
     return report
 
 
-def recognise(store: Store, files: Iterable[File]) -> Recognised:
-    """Enrols the files whose content is a photo of the gallery; no photo is lost when files swap.
+def recognise(store: Store, files: Iterable[File], sizes: Set[int]) -> Recognised:
+    """Enrols the files whose content is a photo of the gallery, all at once.
 
-    All at once, so that a photo whose file was replaced keeps its faces under its new path.
+    So a photo keeps its faces when its file was replaced and it has a new path.
+
+    Args:
+      store: the gallery.
+      files: new and changed files.
+      sizes: of photos, in bytes; files of other sizes are not read.
     """
-    sizes = {file.size for file in store.files().values()}
     candidates = [
         (file, _sha256(file) if file.size in sizes else None) for file in _with_progress(files)
     ]

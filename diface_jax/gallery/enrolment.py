@@ -161,8 +161,11 @@ def enroll_folder(
         person = shown(os.path.basename(os.path.dirname(path))) if people else None
         return Label(person, tags or {})
 
-    unchanged, changed = _compare(store, found.paths, report)
-    recognised = disk_sync.recognise(store, changed)
+    known = store.files()
+    unchanged, changed = _compare(known, store.problems(), found.paths, report)
+    # First, since the files that replace these photos may be committed before they are seen again.
+    replaced = {known[file.path].size for file in changed if file.path in known}
+    recognised = disk_sync.recognise(store, changed, replaced)
     report.moved.update(recognised.moved)
     report.copies = recognised.copies
     report.unchanged = len(unchanged) + recognised.unchanged
@@ -187,10 +190,12 @@ def _report_of(found: PhotoFiles) -> Report:
 
 
 def _compare(
-    store: Store, paths: Sequence[bytes], report: Report
+    known: Mapping[bytes, File],
+    problems: Mapping[bytes, str],
+    paths: Sequence[bytes],
+    report: Report,
 ) -> tuple[list[bytes], list[File]]:
     """Files that are as they were enrolled, and those that are new or have changed."""
-    known, problems = store.files(), store.problems()
     unchanged, changed = [], []
     for path in paths:
         try:

@@ -23,6 +23,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
+from absl import logging
 
 FILE = 'gallery.sqlite3'
 _APPLICATION = 0x44694661  # 'DiFa', in SQLite's header
@@ -250,9 +251,13 @@ class Store:
 
     def files(self) -> dict[bytes, File]:
         """All files that are enrolled, or were found to hold no face, by path."""
-        return {
-            row[0]: File(*row) for row in self._rows('SELECT path, size, modified_ns FROM file')
-        }
+        files = [File(*row) for row in self._rows('SELECT path, size, modified_ns FROM file')]
+        if not all(isinstance(file.path, bytes) for file in files):
+            raise GalleryError(
+                f'{self.folder / FILE} is damaged: a path in it is not stored as bytes. Restore '
+                'the gallery from a copy, or enrol its photographs in a new one'
+            )
+        return {file.path: file for file in files}
 
     def file_photos(self) -> dict[bytes, int]:
         """The number of the photo that each enrolled file holds, by path."""
@@ -270,7 +275,7 @@ class Store:
           By the photo's number, the person by path.
         """
         rows = self._rows(
-            'SELECT photo, path, person_label FROM file WHERE person_label IS NOT NULL'
+            "SELECT photo, path, person_label FROM file WHERE typeof(person_label) = 'text'"
             ' AND photo IN (SELECT photo FROM file GROUP BY photo'
             ' HAVING count(DISTINCT person_label) > 1)'
             ' AND photo IN (SELECT photo FROM entry WHERE face = 0) ORDER BY path'
@@ -479,7 +484,8 @@ class Store:
     def _other_people(self, number: int) -> tuple[str, ...]:
         rows = self._rows(
             'SELECT DISTINCT person_label FROM file JOIN entry ON entry.photo = file.photo'
-            ' WHERE entry.id = ? AND face = 0 AND person_label != person ORDER BY person_label',
+            ' WHERE entry.id = ? AND face = 0 AND person_label != person'
+            " AND typeof(person_label) = 'text' ORDER BY person_label",
             int(number),
         )
         return tuple(person for (person,) in rows)
@@ -541,6 +547,10 @@ class Store:
             self.drop_photos_without_files()
             ids = self.where(conditions).tolist()
             renamed = set(self._drop_labels(ids, conditions))
+            if renamed:
+                logging.info(
+                    '%d faces stay under the other people they are labelled with', len(renamed)
+                )
             return len(renamed) + self._remove([number for number in ids if number not in renamed])
 
     def _drop_labels(self, ids: Sequence[int], conditions: Mapping[str, str]) -> list[int]:
@@ -609,8 +619,8 @@ def delete(folder: pathlib.Path) -> None:
     """Deletes a whole gallery: its files, and the folder when nothing else is in it.
 
     The files' bytes are overwritten with zeros first. That cannot reach the copies that SSDs,
-    copy-on-write file systems, snapshots and backups keep, nor what a program that has the gallery
-    open writes afterwards.
+    copy-on-write file systems, snapshots and backups keep, the log that SQLite deleted when the
+    gallery was last closed, nor what a program that has it open writes afterwards.
 
     Raises:
       GalleryError: there is no gallery.

@@ -177,6 +177,16 @@ def test_a_path_that_cannot_be_looked_at_is_reported_and_not_taken_for_gone(phot
     assert contents(photos) == before
 
 
+def test_a_gallery_with_damaged_paths_is_refused(photos):
+    write(photos, 'a.png', 1)
+    enroll(photos)
+    with Store(photos.parent / 'gallery') as gallery:
+        gallery._database.execute("UPDATE file SET path = 'text'")
+    for change in (sync, enroll):
+        with pytest.raises(store.GalleryError, match='is damaged: a path in it'):
+            change(photos)
+
+
 def test_the_command_needs_no_model(command, photos, monkeypatch):
     old = write(photos, 'a.png', 1)
     enroll(photos)
