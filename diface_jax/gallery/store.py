@@ -346,6 +346,7 @@ class Store:
         Call `drop_photos_without_files` once all files of a change are placed: a photo whose file
         was replaced may have moved to another file.
         """
+        replaced = self._photo_of(file.path)
         self._database.execute(
             'INSERT INTO file (path, photo, size, modified_ns) VALUES (?, ?, ?, ?)'
             ' ON CONFLICT (path) DO UPDATE SET photo = excluded.photo, size = excluded.size,'
@@ -354,6 +355,8 @@ class Store:
             ' person_label = CASE WHEN photo = excluded.photo THEN person_label END',
             (file.path, photo, file.size, file.modified_ns),
         )
+        if replaced not in (None, photo):
+            self._choose_person(replaced)
 
     def drop_path(self, path: bytes, heir: bytes | None = None) -> bool:
         """Forgets a path whose photo has another one; its faces stay.
@@ -382,29 +385,34 @@ class Store:
         return rows[0][0] if rows else None
 
     def label(self, path: bytes, label: Label) -> bool:
-        """Labels an enrolled file with a person and tags, where they are given.
+        """Labels an enrolled file with a person and its photo with tags, where they are given.
 
         The largest face of the photo keeps the first person that its files are labelled with;
         `where` finds it by each of them.
 
         Returns:
-          Whether that is new.
+          Whether the person or a tag is new.
         """
-        changed, photo = 0, self._photo_of(path)
-        if label.person is not None:
-            changed += self._database.execute(
-                'UPDATE file SET person_label = ? WHERE path = ? AND person_label IS NOT ?',
-                (label.person, path, label.person),
-            ).rowcount
+        new_person = label.person is not None and self._label_person(path, label.person)
+        new_tags = bool(label.tags) and self._add_tags(path, label.tags)
+        return new_person or new_tags
+
+    def _label_person(self, path: bytes, person: str) -> bool:
+        changed = self._database.execute(
+            'UPDATE file SET person_label = ? WHERE path = ? AND person_label IS NOT ?',
+            (person, path, person),
+        ).rowcount
         if changed:
-            self._choose_person(photo)
-        if label.tags:
-            tags = json.dumps(dict(label.tags), sort_keys=True)
-            changed += self._database.execute(
-                'UPDATE entry SET tags = json_patch(tags, ?)'
-                ' WHERE photo = ? AND json_patch(tags, ?) != tags',
-                (tags, photo, tags),
-            ).rowcount
+            self._choose_person(self._photo_of(path))
+        return changed > 0
+
+    def _add_tags(self, path: bytes, tags: Mapping[str, str]) -> bool:
+        patch = json.dumps(dict(tags), sort_keys=True)
+        changed = self._database.execute(
+            'UPDATE entry SET tags = json_patch(tags, ?) WHERE'
+            ' photo = (SELECT photo FROM file WHERE path = ?) AND json_patch(tags, ?) != tags',
+            (patch, path, patch),
+        ).rowcount
         return changed > 0
 
     def _choose_person(self, photo: int) -> None:

@@ -223,6 +223,17 @@ def test_a_conflict_is_over_when_one_of_the_copies_is_gone(gallery, photos):
     assert (entry.person, entry.other_people) == ('Ben', ())
 
 
+def test_a_conflict_is_over_when_one_of_the_copies_is_replaced(gallery, photos):
+    for person in ('Anna', 'Ben'):
+        (photos / person).mkdir()
+        (photos / person / 'both.png').write_bytes(world.photo(1))
+    enroll(gallery, photos, people=True)
+    (photos / 'Anna' / 'both.png').write_bytes(world.photo(2))
+    enroll(gallery, photos, people=True)
+    found = gallery.entries(gallery.where({}).tolist())
+    assert [(entry.person, entry.other_people) for entry in found] == [('Ben', ()), ('Anna', ())]
+
+
 def test_a_photo_that_is_dropped_for_another_person_is_a_conflict(gallery, photos):
     (photos / 'Anna').mkdir()
     (photos / 'Anna' / 'a.png').write_bytes(world.photo(1))
