@@ -1,8 +1,8 @@
-"""Enrolling: a folder of photographs, or embeddings of faces, into a gallery.
+"""Enrols a folder of photographs, or a file of embeddings, in a gallery.
 
-Photos are committed in batches. Whatever stops it, what was committed stays, and the same call
-goes on from there: a file is passed over when its size and modification time are those it was
-enrolled with, and a photo whose content is known is not embedded again.
+Photos are committed in batches. After a stop or a kill, the same call continues: files whose size
+and modification time have not changed are skipped, and a photo whose content is in the gallery is
+not embedded again.
 """
 
 import concurrent.futures
@@ -25,23 +25,24 @@ from diface_jax.gallery.photo_files import PhotoFiles, find_photos, reason, stat
 from diface_jax.gallery.store import Face, File, Label, Store, sha256, shown
 
 MAX_BYTES = 200_000_000  # of a file
-_PHOTOS, _BYTES = 32, 300_000_000  # a commit, at most
-_MANY = 64  # photos that are worth starting worker processes for
+_PHOTOS, _BYTES = 32, 300_000_000  # at most, in a batch
+_EMBEDDINGS = 4096  # in a batch
+_MANY = 64  # for this many photos, worker processes are started
 
 Box = tuple[int, int, int, int]
 FoundFaces = list[tuple[Box, np.ndarray]]
 
 
 class Encoder(Protocol):
-    """What enrolling needs of an encoding."""
+    """Finds faces and embeds them."""
 
     faces_of: Callable[[bytes], FoundFaces]
 
     def embed(self, chips: Sequence[np.ndarray]) -> np.ndarray:
-        """Raw embeddings of chips; embedding_NxD."""
+        """Returns the raw embeddings of face crops; embedding_NxD."""
 
     def of_photos(self, embedding_NxD: np.ndarray) -> np.ndarray:
-        """Features of raw embeddings; f_NxF."""
+        """Returns the features of raw embeddings; f_NxF."""
 
 
 @dataclasses.dataclass
@@ -54,7 +55,8 @@ class Report:
       copies: files with a photo that is also enrolled from another file.
       unchanged: files that were enrolled before.
       labelled: of those, files whose person or tags are new.
-      problems: why a file or a folder was passed over, by path.
+      replaced: files that hold another photo than before, whose faces took the place of the old.
+      problems: why a file or a folder was skipped, by path.
       ignored: number of files that are not named like photos, by suffix.
       excluded: number of photos and folders left out by name (hidden, thumbnails), by pattern.
       links: links to folders that were not followed.
@@ -68,6 +70,7 @@ class Report:
     copies: int = 0
     unchanged: int = 0
     labelled: int = 0
+    replaced: list[str] = dataclasses.field(default_factory=list)
     problems: dict[str, str] = dataclasses.field(default_factory=dict)
     ignored: dict[str, int] = dataclasses.field(default_factory=dict)
     excluded: dict[str, int] = dataclasses.field(default_factory=dict)
@@ -97,6 +100,7 @@ class Report:
             'copies': self.copies,
             'files as before': self.unchanged,
             'of them labelled anew': self.labelled,
+            'files that hold another photo than before': len(self.replaced),
             'files passed over': len(self.problems),
             'files that are no photos': sum(self.ignored.values()),
             f'photos or folders excluded by name ({excluded})': sum(self.excluded.values()),
@@ -115,7 +119,7 @@ def _conflict_line(people: Mapping[str, str]) -> str:
 
 
 class _Read(NamedTuple):
-    """A file's bytes and what tells photos apart."""
+    """A file that was read; `sha256` is the hash of its bytes."""
 
     file: File
     label: Label
@@ -146,13 +150,13 @@ def enroll_folder(
       store: the gallery.
       photos: a folder, however deep, or a file.
       encoder: embeds faces.
-      people: the folder a photo lies in is named after the person its largest face shows.
-      tags: said of all of them.
+      people: labels the largest face of each photo with the name of its folder.
+      tags: for all of these photos.
       exclude: names to leave out, as in `photo_files.find_photos`.
-      follow_links: goes into folders that are linked to.
+      follow_links: enters folders that are linked to.
 
     Raises:
-      FileNotFoundError: it is not there.
+      FileNotFoundError: there is no such folder or file.
     """
     found = find_photos(photos, exclude, follow_links)
     report = _report_of(found)
@@ -161,7 +165,7 @@ def enroll_folder(
         person = shown(os.path.basename(os.path.dirname(path))) if people else None
         return Label(person, tags or {})
 
-    known = store.files()
+    known, photo_before = store.files(), store.file_photos()
     unchanged, changed = _compare(known, store.problems(), found.paths, report)
     # First, since the files that replace these photos may be committed before they are seen again.
     replaced = {known[file.path].size for file in changed if file.path in known}
@@ -177,6 +181,9 @@ def enroll_folder(
     if photos.is_dir():
         _drop_gone_paths(store, os.path.join(os.fsencode(photos.resolve()), b''), report)
     report.conflicts = _conflicts(store, found.paths)
+    photo_now = store.file_photos()
+    both = [path for path in found.paths if path in photo_before and path in photo_now]
+    report.replaced = [shown(path) for path in both if photo_before[path] != photo_now[path]]
     return report
 
 
@@ -195,7 +202,7 @@ def _compare(
     paths: Sequence[bytes],
     report: Report,
 ) -> tuple[list[bytes], list[File]]:
-    """Files that are as they were enrolled, and those that are new or have changed."""
+    """Returns the files that are as they were enrolled, and those that are new or have changed."""
     unchanged, changed = [], []
     for path in paths:
         try:
@@ -233,7 +240,7 @@ def _drop_gone_paths(store: Store, root: bytes, report: Report) -> None:
 
 
 def _conflicts(store: Store, paths: Iterable[bytes]) -> list[dict[str, str]]:
-    """The person by path, of each photo of these files that is labelled with different people."""
+    """Returns the person by path, of each of these photos that is labelled with several people."""
     enrolled = set(paths)
     return [
         {shown(path): person for path, person in people.items()}
@@ -243,9 +250,9 @@ def _conflicts(store: Store, paths: Iterable[bytes]) -> list[dict[str, str]]:
 
 
 def enroll_bytes(store: Store, name: str, data: bytes, encoder: Encoder, label: Label) -> Report:
-    """Enrols a photo that is not on this disk; the photo itself is not kept."""
+    """Enrols a photo by its bytes. The gallery keeps its faces, not the photo."""
     report, key = Report(), sha256(data)
-    # Cameras give many photos one name: in place of a folder stands what tells them apart.
+    # Cameras give many photos the same name; the hash in place of a folder tells them apart.
     path = f'dropped-{key.hex()[:16]}/{name}'.encode('utf-8', 'surrogatepass')
     _commit(store, [_Read(File(path, len(data), 0), label, data, key)], encoder, map, report)
     report.conflicts = _conflicts(store, [path])
@@ -259,22 +266,22 @@ def enroll_embeddings(
     labels: Sequence[Label],
     encoder: Encoder,
 ) -> Report:
-    """Enrols raw embeddings of the same E; one whose name is known replaces it.
+    """Enrols raw embeddings of the same E. An embedding replaces an earlier one of its name.
 
     Args:
       store: the gallery.
       names: of the embeddings, all different.
-      embedding_NxD: as E gives them, not centred and not scaled.
-      labels: of each.
-      encoder: refines them.
+      embedding_NxD: as E returns them, not centred and not scaled.
+      labels: one for each embedding.
+      encoder: computes their features.
     """
     report = Report()
     with tqdm(total=len(names), desc='enroll', unit='embedding') as bar:
-        for start in range(0, len(names), 4096):
-            some = slice(start, start + 4096)
-            f_NxF = encoder.of_photos(embedding_NxD[some])
+        for start in range(0, len(names), _EMBEDDINGS):
+            batch = slice(start, start + _EMBEDDINGS)
+            f_NxF = encoder.of_photos(embedding_NxD[batch])
             with store.changing():
-                rows = zip(names[some], embedding_NxD[some], f_NxF, labels[some], strict=True)
+                rows = zip(names[batch], embedding_NxD[batch], f_NxF, labels[batch], strict=True)
                 for name, embedding_D, f_F, label in rows:
                     store.add_embedding(name, Face(None, None, embedding_D, f_F), label)
             report.faces += len(f_NxF)
@@ -292,11 +299,11 @@ def _read(file: File, label: Label, report: Report) -> _Read | None:
 
 
 def read_photo(path: bytes | pathlib.Path) -> bytes:
-    """The bytes of a file.
+    """Reads a file.
 
     Raises:
       OSError: it cannot be read.
-      ValueError: it is no regular file (a pipe would be waited for), or too large.
+      ValueError: it is not a regular file (reading a pipe would wait for ever), or too large.
     """
     _checked(path)
     with open(path, 'rb') as file:
@@ -330,7 +337,11 @@ def _enroll(
     inspected: Mapping[bytes, tuple[list[Face], _Inspected]],
     report: Report,
 ) -> bool:
-    """Enrols a photo within a transaction; False where its faces were not embedded yet."""
+    """Enrols a photo within a transaction.
+
+    Returns:
+      Whether that is done; False where its faces must be embedded first.
+    """
     photo = store.photo(read.sha256)
     if photo is None and read.sha256 not in inspected:
         return False
@@ -364,7 +375,7 @@ def _keep_problem(store: Store, path: bytes, problem: str, lasting: bool, report
 def _faces(
     store: Store, photos: Sequence[_Read], encoder: Encoder, run: Callable
 ) -> dict[bytes, tuple[list[Face], _Inspected]]:
-    """By hash of the photos that are new: their faces, and what was seen in them."""
+    """Finds and embeds the faces of the photos that are new; returned by the photo's hash."""
     unknown = {photo.sha256: photo.data for photo in photos if store.photo(photo.sha256) is None}
     results = run(functools.partial(_inspect, encoder.faces_of), unknown.values())
     inspected = dict(zip(unknown, results, strict=True))
@@ -379,7 +390,7 @@ def _faces(
 
 
 def look(faces_of: Callable[[bytes], FoundFaces], data: bytes) -> tuple[FoundFaces, str | None]:
-    """The faces of a photo, or why there is none."""
+    """Returns the faces of a photo (boxes and crops, the largest first), or why there is none."""
     faces, problem, _ = _inspect(faces_of, data)
     return faces, problem
 
@@ -400,7 +411,7 @@ def _inspect(faces_of: Callable[[bytes], FoundFaces], data: bytes) -> _Inspected
 
 
 def _picture(chips_SxHxWx3: np.ndarray) -> bytes:
-    # Not needed to search, nor to enrol embeddings.
+    # Imported here: searching and enrolling embeddings work without Pillow.
     from PIL import Image
 
     data = io.BytesIO()
@@ -410,7 +421,7 @@ def _picture(chips_SxHxWx3: np.ndarray) -> bytes:
 
 @contextlib.contextmanager
 def _mapping(count: int) -> Iterator[Callable]:
-    """`map`, in worker processes where there is much to do."""
+    """Provides `map`; for many photos one that runs in worker processes."""
     if count < _MANY:
         yield map
         return
@@ -422,13 +433,13 @@ def _mapping(count: int) -> Iterator[Callable]:
             yield pool.map
     except concurrent.futures.process.BrokenProcessPool as error:
         raise OSError(
-            'a worker process died, maybe for want of memory; what was enrolled stays: the same '
-            'command goes on from there'
+            'a worker process died, maybe because memory ran out. What was enrolled stays; the '
+            'same command continues from there'
         ) from error
 
 
 def _end_with_parent() -> None:
-    """Ends a worker whose parent was killed; it would wait for work for ever."""
+    """Ends this worker when its parent is killed; it would wait for work for ever."""
 
     def watch() -> None:
         multiprocessing.parent_process().join()
@@ -438,13 +449,13 @@ def _end_with_parent() -> None:
 
 
 def _batches(waiting: Sequence[tuple[File, Label]]) -> Iterator[list[tuple[File, Label]]]:
-    """Files to be committed together."""
-    some, size = [], 0
+    """Yields files to be committed together."""
+    batch, size = [], 0
     for file, label in waiting:
-        if some and (len(some) == _PHOTOS or size + file.size > _BYTES):
-            yield some
-            some, size = [], 0
-        some.append((file, label))
+        if batch and (len(batch) == _PHOTOS or size + file.size > _BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append((file, label))
         size += file.size
-    if some:
-        yield some
+    if batch:
+        yield batch

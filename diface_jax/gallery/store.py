@@ -250,7 +250,11 @@ class Store:
     # --- enrolling ---
 
     def files(self) -> dict[bytes, File]:
-        """All files that are enrolled, or were found to hold no face, by path."""
+        """Returns all enrolled files by path, those without a face too.
+
+        Raises:
+          GalleryError: a path is damaged.
+        """
         files = [File(*row) for row in self._rows('SELECT path, size, modified_ns FROM file')]
         if not all(isinstance(file.path, bytes) for file in files):
             raise GalleryError(
@@ -260,16 +264,16 @@ class Store:
         return {file.path: file for file in files}
 
     def file_photos(self) -> dict[bytes, int]:
-        """The number of the photo that each enrolled file holds, by path."""
+        """Returns the number of the photo that each enrolled file holds, by path."""
         return dict(self._rows('SELECT path, photo FROM file'))
 
     def copies(self, photo: int) -> list[File]:
-        """The files that hold a photo, by path."""
+        """Returns the files that hold a photo, in order of their paths."""
         query = 'SELECT path, size, modified_ns FROM file WHERE photo = ? ORDER BY path'
         return [File(*row) for row in self._rows(query, photo)]
 
     def conflicts(self) -> dict[int, dict[bytes, str]]:
-        """Photos with faces whose copies are labelled with different people.
+        """Finds photos whose copies are labelled with different people.
 
         Returns:
           By the photo's number, the person by path.
@@ -291,9 +295,9 @@ class Store:
         return dict(self._rows(f'{query} WHERE problem IS NOT NULL'))
 
     def photo(self, sha256: bytes) -> int | None:
-        """The number of a photo, if its bytes are known."""
-        found = self._rows('SELECT id FROM photo WHERE sha256 = ?', sha256)
-        return found[0][0] if found else None
+        """Returns the number of the photo with this hash; None where the gallery has none."""
+        rows = self._rows('SELECT id FROM photo WHERE sha256 = ?', sha256)
+        return rows[0][0] if rows else None
 
     def holds(self, path: bytes) -> bool:
         """Whether a file holds a photo with entries."""
@@ -312,7 +316,7 @@ class Store:
         """Adds a photo with its faces, the largest first, or with the reason why it has none.
 
         Returns:
-          Its number.
+          The photo's number.
         """
         photo = self._database.execute(
             'INSERT INTO photo (sha256, problem) VALUES (?, ?)', (sha256, problem)

@@ -167,6 +167,7 @@ def test_a_photo_whose_name_was_given_to_another_is_enrolled_under_its_new_name(
     found = gallery.entries(gallery.where({}).tolist())
     assert [entry.photo for entry in found] == [str(photos / 'b.jpg'), str(photos / 'a.jpg')]
     assert [entry.tags for entry in found] == [{'year': '2020'}, {}]
+    assert report.replaced == [str(photos / 'a.jpg')]
     assert np.array_equal(embeddings_of(gallery), [world.embedding(1), world.embedding(2)])
     assert enroll(gallery, photos).unchanged == 2
 
