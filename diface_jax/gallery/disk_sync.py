@@ -10,7 +10,7 @@ import functools
 import hashlib
 import os
 import pathlib
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import NamedTuple
 
 from tqdm import tqdm
@@ -112,12 +112,12 @@ def sync(
     Args:
       folder: of the gallery.
       photos: where photos may have moved to; they are recognised by their content.
-      exclude: as in `photo_files.find_photos`; so is `follow_links`.
-      follow_links: goes into folders that are linked to.
-      remove_missing: deletes the photos that are nowhere any more, for good.
+      exclude: names to leave out, as in `photo_files.find_photos`.
+      follow_links: enters folders that are linked to.
+      remove_missing: deletes the photos that are gone from all their paths, for good.
 
     Raises:
-      FileNotFoundError: `photos` is not there.
+      FileNotFoundError: there is no folder `photos`.
       GalleryError: there is no gallery, or another program has it open, which keeps deleted bytes
         on disk.
     """
@@ -126,7 +126,8 @@ def sync(
         enrolled = store.files().values()
         new = _new_files(store, photos, exclude, follow_links, report)
         changed = [now for file in _with_progress(enrolled) if (now := _changed_file(file))]
-        recognised = recognise(store, [*changed, *new], {file.size for file in enrolled})
+        sizes = {file.size for file in enrolled}
+        recognised = recognise(store, [*changed, *new], sizes, may_replace=False)
         gone = drop_gone_paths(store)
         unknown = {file.path for file in recognised.unknown}
         report.moved = recognised.moved | gone.moved
@@ -140,7 +141,9 @@ def sync(
     return report
 
 
-def recognise(store: Store, files: Iterable[File], sizes: Set[int]) -> Recognised:
+def recognise(
+    store: Store, files: Iterable[File], sizes: Set[int], may_replace: bool
+) -> Recognised:
     """Enrols the files whose content is a photo of the gallery, all at once.
 
     So a photo keeps its faces when its file was replaced and it has a new path.
@@ -149,30 +152,52 @@ def recognise(store: Store, files: Iterable[File], sizes: Set[int]) -> Recognise
       store: the gallery.
       files: new and changed files.
       sizes: of photos, in bytes; files of other sizes are not read.
+      may_replace: enrols a file too where the photo that it held before has no other file, and
+        would go with its faces.
     """
-    candidates = [
-        (file, _sha256(file) if file.size in sizes else None) for file in _with_progress(files)
-    ]
-    known, unknown, moved, unchanged, copies = [], [], {}, 0, 0
+    files = list(files)
+    hashes = {file: _sha256(file) for file in _with_progress(files) if file.size in sizes}
+    moved, unchanged, copies = {}, 0, 0
     with store.changing():
-        for file, sha256 in candidates:
-            photo = None if sha256 is None else store.photo(sha256)
-            # A file that cannot be used any more does not replace the faces it showed.
-            if photo is None or (store.problem(photo) and store.holds(file.path)):
-                unknown.append(file)
-                continue
+        photos = _usable_photos(store, hashes)
+        if not may_replace:
+            photos = _without_losses(store, photos)
+        for file, photo in photos.items():
             is_new = all(copy.path != file.path for copy in store.copies(photo))
             dropped = place(store, file, photo)
-            known.append(file)
             moved.update(dropped)
             unchanged += not is_new
             copies += is_new and not dropped
         store.drop_photos_without_files()
-    return Recognised(known, unknown, unchanged, copies, moved)
+    unknown = [file for file in files if file not in photos]
+    return Recognised(list(photos), unknown, unchanged, copies, moved)
+
+
+def _usable_photos(store: Store, hashes: Mapping[File, bytes | None]) -> dict[File, int]:
+    """Returns the photo that each file holds now, for those whose photo is in the gallery."""
+    photos = {file: store.photo(sha256) for file, sha256 in hashes.items() if sha256 is not None}
+    return {
+        file: photo
+        for file, photo in photos.items()
+        # A file that cannot be used any more does not replace the faces it showed.
+        if photo is not None and not (store.problem(photo) and store.holds(file.path))
+    }
+
+
+def _without_losses(store: Store, photos: Mapping[File, int]) -> dict[File, int]:
+    """Leaves out files until every photo of the gallery has one."""
+    before, photos = store.file_photos(), dict(photos)
+    while True:
+        after = before | {file.path: photo for file, photo in photos.items()}
+        lost = set(before.values()) - set(after.values())
+        kept = {file: photo for file, photo in photos.items() if before.get(file.path) not in lost}
+        if len(kept) == len(photos):
+            return kept
+        photos = kept
 
 
 def place(store: Store, file: File, photo: int) -> dict[str, str]:
-    """Enrols a file with a photo of the gallery, and drops the paths where that is no more.
+    """Enrols a file with a photo of the gallery, and drops the photo's paths that are gone.
 
     Returns:
       The path of the file by each dropped path.
@@ -184,7 +209,7 @@ def place(store: Store, file: File, photo: int) -> dict[str, str]:
 
 
 def drop_gone_paths(store: Store, root: bytes = b'') -> GonePaths:
-    """Drops the paths that are gone and whose photos have another one that is there.
+    """Drops each path that is gone, where its photo has another path that is there.
 
     Args:
       store: the gallery.
@@ -211,12 +236,12 @@ def drop_gone_paths(store: Store, root: bytes = b'') -> GonePaths:
 
 
 def moved_lines(moved: dict[str, str]) -> list[str]:
-    """Lines of a report on paths that were dropped."""
+    """Formats dropped paths for a report."""
     return listed([f'  dropped {old}: the photo is at {path}' for old, path in moved.items()])
 
 
 def missing_lines(missing: Sequence[Sequence[str]], deleted: bool = False) -> list[str]:
-    """Lines of a report on photos that are gone."""
+    """Formats the paths of missing photos for a report."""
     lines = listed([f'  missing: {", also ".join(paths)}' for paths in missing])
     if lines and not deleted:
         lines.append(
@@ -227,7 +252,7 @@ def missing_lines(missing: Sequence[Sequence[str]], deleted: bool = False) -> li
 
 
 def listed(lines: Sequence[str]) -> list[str]:
-    """The first lines, and how many more there are."""
+    """Returns the first lines, and a line that says how many more there are."""
     more = len(lines) - MAX_LISTED
     return [
         *lines[:MAX_LISTED],
@@ -242,7 +267,7 @@ def _new_files(
     follow_links: bool,
     report: SyncReport,
 ) -> list[File]:
-    """The photos of a folder that are not enrolled."""
+    """Returns the photos of a folder that are not enrolled."""
     if photos is None:
         return []
     found, known, files = find_photos(photos, exclude, follow_links), store.files(), []

@@ -169,7 +169,7 @@ def enroll_folder(
     unchanged, changed = _compare(known, store.problems(), found.paths, report)
     # First, since the files that replace these photos may be committed before they are seen again.
     replaced = {known[file.path].size for file in changed if file.path in known}
-    recognised = disk_sync.recognise(store, changed, replaced)
+    recognised = disk_sync.recognise(store, changed, replaced, may_replace=True)
     report.moved.update(recognised.moved)
     report.copies = recognised.copies
     report.unchanged = len(unchanged) + recognised.unchanged

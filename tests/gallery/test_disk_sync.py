@@ -148,6 +148,22 @@ def test_photos_that_swapped_names_keep_their_faces_people_and_tags(photos, monk
     assert [entry.tags for entry in after] == [{'year': '2020'}] * 2
 
 
+def test_sync_does_not_lose_a_photo_whose_file_was_overwritten_with_another_one(photos):
+    paths = [write(photos, f'{who}.png', who) for who in (1, 2, 3)]
+    enroll(photos)
+    before = contents(photos)
+    paths[0].write_bytes(world.photo(2))  # the photo of 1 is nowhere any more,
+    paths[1].write_bytes(world.photo(3))  # and that of 2 only in a file that cannot become its own
+    assert sync(photos, photos).changed == [str(path) for path in paths[:2]]
+    assert contents(photos) == before
+    write(photos, 'moved.png', 1)
+    report = sync(photos, photos)
+    assert (report.changed, len(entries(photos))) == ([], 3)
+    assert [entry.photo for entry in entries(photos)] == [
+        str(photos / name) for name in ('moved.png', '1.png', '2.png')
+    ]
+
+
 def test_a_file_that_was_only_touched_is_as_before_and_a_new_photo_in_it_is_reported(photos):
     paths = [write(photos, f'{who}.png', who) for who in (1, 2)]
     enroll(photos)
