@@ -47,6 +47,8 @@ class Model:
         photos: Path,
         people: bool = False,
         tags: Mapping[str, str] | None = None,
+        exclude: Sequence[str] = (),
+        follow_links: bool = False,
     ) -> enrolment.Report:
         """Enrols every face of every photo below a folder (or of one photo) in a gallery.
 
@@ -55,6 +57,8 @@ class Model:
           photos: the folder or file. What is enrolled already is passed over.
           people: the folder a photo lies in is named after the person its largest face shows.
           tags: said of all of them, for searches to filter by.
+          exclude: patterns of names to leave out, besides hidden files, thumbnails and trash.
+          follow_links: goes into folders that are linked to.
 
         Returns:
           What became of the files.
@@ -67,7 +71,9 @@ class Model:
         if not photos.exists():  # before a gallery is made
             raise FileNotFoundError(f'no folder or file of photographs: {photos}')
         with self._open(gallery, create=True) as store:
-            return enrolment.enroll_folder(store, photos, self._encoding, people, tags)
+            return enrolment.enroll_folder(
+                store, photos, self._encoding, people, tags, exclude, follow_links
+            )
 
     def enroll_bytes(
         self, gallery: Path, name: str, data: bytes, label: Label | None = None

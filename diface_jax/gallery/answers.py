@@ -123,4 +123,6 @@ class VerifyAnswer:
 
 def _entry(entry: Entry) -> dict[str, Any]:
     made = dataclasses.asdict(entry)
+    if not entry.other_people:  # as for nearly all
+        del made['other_people']
     return {'entry': made.pop('id'), **made}

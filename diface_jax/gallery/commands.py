@@ -1,4 +1,4 @@
-"""The commands on a gallery: enroll, search, identify, verify, delete and serve."""
+"""The commands on a gallery: enroll, search, identify, verify, delete, sync and serve."""
 
 import dataclasses
 import json
@@ -10,21 +10,44 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from diface_jax import hosts
-from diface_jax.gallery import answers, search, store, wording
+from diface_jax.gallery import answers, disk_sync, search, store, wording
+from diface_jax.gallery.photo_files import EXCLUDED
 
 if TYPE_CHECKING:
     from diface_jax.model import Model
 
-_CHANGING = ('enroll', 'delete', 'serve')
-MODES = ('enroll', 'search', 'identify', 'verify', 'delete', 'serve')
+_CHANGING = ('enroll', 'delete', 'sync', 'serve')
+MODES = ('enroll', 'search', 'identify', 'verify', 'delete', 'sync', 'serve')
 DONE, NO_MATCH = 0, 2  # exit codes; 1 is an error
 
 _GALLERY = flags.DEFINE_string('gallery', None, 'Where a gallery is kept; enroll makes it.')
 _PHOTOS = flags.DEFINE_string(
-    'photos', None, 'enroll: a folder of photographs, however deep, or one photograph.'
+    'photos',
+    None,
+    'enroll: a folder of photographs, however deep, or one photograph. sync: a folder that '
+    'enrolled photographs may have moved to.',
 )
 _PEOPLE = flags.DEFINE_bool(
-    'people', False, "enroll: a photo's folder is named after whom its largest face shows."
+    'people',
+    False,
+    "enroll: a photo's folder is named after whom its largest face shows. A photo in several "
+    "people's folders is found by each of them.",
+)
+_EXCLUDE = flags.DEFINE_multi_string(
+    'exclude',
+    [],
+    'enroll, sync: leaves out photographs and folders of this name, or with a / of this path below '
+    '--photos; * and ? stand for anything, and upper and lower case are the same. May be repeated. '
+    f'Always left out: {" ".join(EXCLUDED)}. To enrol such a folder, give it as --photos.',
+)
+_FOLLOW_LINKS = flags.DEFINE_bool(
+    'follow_links', False, 'enroll, sync: goes into folders that are linked to, each one once.'
+)
+_REMOVE_MISSING = flags.DEFINE_bool(
+    'remove_missing',
+    False,
+    'sync: deletes the faces of photographs that are gone from all their paths, for good. Look at '
+    'what sync lists without it first: a drive may not be mounted.',
 )
 _TAG = flags.DEFINE_multi_string('tag', [], 'enroll: NAME=VALUE, said of all these photographs.')
 _EMBEDDINGS = flags.DEFINE_string(
@@ -56,7 +79,14 @@ _FALSE_MATCHES = flags.DEFINE_float(
 _PRIOR = flags.DEFINE_float('prior', 0.5, 'verify: how likely it is, before looking.')
 _JSON = flags.DEFINE_bool('json', False, 'Prints the answer as JSON (schema in README.md).')
 _SHEET = flags.DEFINE_string('sheet', None, 'search, identify: writes the faces found as a PNG.')
-_EVERYTHING = flags.DEFINE_bool('everything', False, 'delete: the whole gallery.')
+_EVERYTHING = flags.DEFINE_bool(
+    'everything',
+    False,
+    'delete: the whole gallery. Its files are overwritten with zeros and deleted; stop programs '
+    'that use it first. Overwriting does not reach old blocks of SSDs and copy-on-write file '
+    'systems, logs that the database deleted, snapshots and backups: keep the gallery on an '
+    'encrypted disk where that matters.',
+)
 _PORT = flags.DEFINE_integer('port', 8080, 'serve: the port, on this machine alone.', 1, 65535)
 
 
@@ -65,7 +95,7 @@ def run(mode: str, workdir: str | None) -> int:
 
     Args:
       mode: one of MODES.
-      workdir: of the trained model; delete needs none.
+      workdir: of the trained model; delete and sync need none.
 
     Returns:
       The exit code: DONE, or NO_MATCH where nothing passes.
@@ -86,6 +116,8 @@ def run(mode: str, workdir: str | None) -> int:
     try:
         if mode == 'delete':
             return _delete()
+        if mode == 'sync':
+            return _sync()
         _need('workdir', workdir)
         _check(mode)
         # It brings JAX along, which a missing flag need not wait for.
@@ -121,7 +153,10 @@ def _enroll(_: str, model: 'Model') -> int:
         report = model.enroll_embeddings(_GALLERY.value, _EMBEDDINGS.value, _IDS.value)
     elif _PHOTOS.value:
         tags = search.named(_TAG.value)
-        report = model.enroll(_GALLERY.value, _PHOTOS.value, _PEOPLE.value, tags)
+        report = model.enroll(
+            *(_GALLERY.value, _PHOTOS.value, _PEOPLE.value, tags),
+            *(_EXCLUDE.value, _FOLLOW_LINKS.value),
+        )
     else:
         refreshed = model.refresh(_GALLERY.value)
         _print({'refreshed': refreshed}, f'{refreshed} entries brought to this model')
@@ -180,6 +215,17 @@ def _delete() -> int:
     return DONE
 
 
+def _sync() -> int:
+    _need('gallery', _GALLERY.value)
+    photos = pathlib.Path(_PHOTOS.value) if _PHOTOS.value else None
+    report = disk_sync.sync(
+        *(pathlib.Path(_GALLERY.value), photos, _EXCLUDE.value),
+        *(_FOLLOW_LINKS.value, _REMOVE_MISSING.value),
+    )
+    _print(dataclasses.asdict(report), str(report))
+    return DONE
+
+
 def _serve(_: str, model: 'Model') -> int:
     from diface_jax.gallery import serve
 
@@ -201,7 +247,7 @@ def _told(answer: answers.SearchAnswer) -> str:
         lines.append('nothing passes; these are the nearest, to look at and no more:')
     for found in answer.results:
         entry, passes = found.entry, 'match' if found.scored.match else 'lead'
-        who = entry.person or entry.name or ''
+        who = ' and '.join((entry.person or entry.name or '', *entry.other_people))
         lines.append(f'{found.rank:3} {passes} {who} {entry.photo or ""} (entry {entry.id})')
         lines += [f'      {name}: {value}' for name, value in entry.tags.items()]
         lines += [f'      {_numbers(found.scored)}', *_phrases(found.scored)]

@@ -1,11 +1,10 @@
-"""Enrolling: a folder of photographs, or embeddings of faces, into a gallery.
+"""Enrols a folder of photographs, or a file of embeddings, in a gallery.
 
-Photos are committed some at a time. Whatever stops it, what was committed stays, and the same call
-goes on from there: a file is passed over when its size and time are those it was enrolled with, and
-a photo that is known by its bytes is not looked at again.
+Photos are committed in batches. After a stop or a kill, the same call continues: files whose size
+and modification time have not changed are skipped, and a photo whose content is in the gallery is
+not embedded again.
 """
 
-import collections
 import concurrent.futures
 import contextlib
 import dataclasses
@@ -14,56 +13,56 @@ import io
 import multiprocessing
 import os
 import pathlib
-import stat
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from tqdm import tqdm
 
-from diface_jax.gallery import heif
+from diface_jax.gallery import disk_sync, heif
+from diface_jax.gallery.photo_files import PhotoFiles, find_photos, reason, stat_file
 from diface_jax.gallery.store import Face, File, Label, Store, sha256, shown
 
-SUFFIXES = frozenset(
-    (
-        *('.jpg', '.jpeg', '.jpe', '.jfif', '.png', '.webp', '.avif', '.heic', '.heif'),
-        *('.tif', '.tiff', '.bmp', '.gif'),
-    )
-)
 MAX_BYTES = 200_000_000  # of a file
-_PHOTOS, _BYTES = 32, 300_000_000  # a commit, at most
-_MANY = 64  # photos that are worth starting worker processes for
+_PHOTOS, _BYTES = 32, 300_000_000  # at most, in a batch
+_EMBEDDINGS = 4096  # in a batch
+_MANY = 64  # for this many photos, worker processes are started
 
 Box = tuple[int, int, int, int]
 FoundFaces = list[tuple[Box, np.ndarray]]
 
 
 class Encoder(Protocol):
-    """What enrolling needs of an encoding."""
+    """Finds faces and embeds them."""
 
     faces_of: Callable[[bytes], FoundFaces]
 
     def embed(self, chips: Sequence[np.ndarray]) -> np.ndarray:
-        """Raw embeddings of chips; embedding_NxD."""
+        """Returns the raw embeddings of face crops; embedding_NxD."""
 
     def of_photos(self, embedding_NxD: np.ndarray) -> np.ndarray:
-        """Features of raw embeddings; f_NxF."""
+        """Returns the features of raw embeddings; f_NxF."""
 
 
 @dataclasses.dataclass
 class Report:
-    """What became of the files, or of the embeddings.
+    """The outcome of an enrolment of files, or of embeddings.
 
     Attributes:
       photos: new photos with a face.
       faces: new entries.
-      copies: files with a photo that is known from another file.
+      copies: files with a photo that is also enrolled from another file.
       unchanged: files that were enrolled before.
       labelled: of those, files whose person or tags are new.
-      problems: why a file was passed over, by path.
-      ignored: files that are not named like photos, by suffix.
-      missing: files of this folder that are enrolled and not there any more; they stay enrolled.
+      replaced: files that hold another photo than before, whose faces took the place of the old.
+      problems: why a file or a folder was skipped, by path.
+      ignored: number of files that are not named like photos, by suffix.
+      excluded: number of photos and folders left out by name (hidden, thumbnails), by pattern.
+      links: links to folders that were not followed.
+      moved: a path where the photo is now, by path that was dropped because it is gone.
+      missing: all paths of each photo of the folder that is gone; its faces stay enrolled.
+      conflicts: the person by path, of each photo that is labelled with different people.
     """
 
     photos: int = 0
@@ -71,33 +70,69 @@ class Report:
     copies: int = 0
     unchanged: int = 0
     labelled: int = 0
+    replaced: list[str] = dataclasses.field(default_factory=list)
     problems: dict[str, str] = dataclasses.field(default_factory=dict)
     ignored: dict[str, int] = dataclasses.field(default_factory=dict)
-    missing: list[str] = dataclasses.field(default_factory=list)
+    excluded: dict[str, int] = dataclasses.field(default_factory=dict)
+    links: list[str] = dataclasses.field(default_factory=list)
+    moved: dict[str, str] = dataclasses.field(default_factory=dict)
+    missing: list[list[str]] = dataclasses.field(default_factory=list)
+    conflicts: list[dict[str, str]] = dataclasses.field(default_factory=list)
 
     def __str__(self) -> str:
-        """A line a person can read, and one more for each problem."""
-        counts = [
-            f'{self.faces} faces of {self.photos} new photos',
-            f'{self.copies} copies',
-            f'{self.unchanged} files as before',
-            f'{self.labelled} of them labelled anew',
-            f'{len(self.problems)} files passed over',
-            f'{sum(self.ignored.values())} files that are no photos',
-            f'{len(self.missing)} files gone from the folder (they stay enrolled)',
-        ]
-        said = [counts[0], *(count for count in counts[1:] if not count.startswith('0 '))]
-        why = [f'  passed over {path}: {reason}' for path, reason in self.problems.items()]
-        return '\n'.join([', '.join(said), *why])
+        """The counts on a line, and a line for each path that needs attention."""
+        return '\n'.join(
+            [
+                ', '.join(self._counts()),
+                *(f'  passed over {path}: {why}' for path, why in self.problems.items()),
+                *disk_sync.moved_lines(self.moved),
+                *disk_sync.missing_lines(self.missing),
+                *disk_sync.listed(
+                    [f'  not followed (--follow_links does): {path}' for path in self.links]
+                ),
+                *disk_sync.listed(list(map(_conflict_line, self.conflicts))),
+            ]
+        )
+
+    def _counts(self) -> list[str]:
+        excluded = ', '.join(f'{count} {pattern}' for pattern, count in self.excluded.items())
+        counts = {
+            'copies': self.copies,
+            'files as before': self.unchanged,
+            'of them labelled anew': self.labelled,
+            'files that hold another photo than before': len(self.replaced),
+            'files passed over': len(self.problems),
+            'files that are no photos': sum(self.ignored.values()),
+            f'photos or folders excluded by name ({excluded})': sum(self.excluded.values()),
+            'links to folders not followed': len(self.links),
+            'paths dropped, because their photos are elsewhere now': len(self.moved),
+            'photos missing': len(self.missing),
+            'photos labelled with several people': len(self.conflicts),
+        }
+        told = [f'{count} {what}' for what, count in counts.items() if count]
+        return [f'{self.faces} faces of {self.photos} new photos', *told]
+
+
+def _conflict_line(people: Mapping[str, str]) -> str:
+    labels = ', '.join(f'{person} ({path})' for path, person in people.items())
+    return f'  labelled with several people, and found by each: {labels}'
 
 
 class _Read(NamedTuple):
-    """A file's bytes and what tells photos apart."""
+    """A file that was read; `sha256` is the hash of its bytes."""
 
     file: File
     label: Label
     data: bytes
     sha256: bytes
+
+
+class _Inspected(NamedTuple):
+    """The faces of a photo, or why there is none; a lasting problem is the photo's own."""
+
+    faces: FoundFaces
+    problem: str | None = None
+    lasting: bool = True
 
 
 def enroll_folder(
@@ -106,43 +141,121 @@ def enroll_folder(
     encoder: Encoder,
     people: bool = False,
     tags: Mapping[str, str] | None = None,
+    exclude: Sequence[str] = (),
+    follow_links: bool = False,
 ) -> Report:
     """Enrols every face of every photo below a folder, or of one photo.
 
     Args:
       store: the gallery.
-      photos: a folder, however deep, or a file. Links to folders are not followed.
+      photos: a folder, however deep, or a file.
       encoder: embeds faces.
-      people: the folder a photo lies in is named after the person its largest face shows.
-      tags: said of all of them.
+      people: labels the largest face of each photo with the name of its folder.
+      tags: for all of these photos.
+      exclude: names to leave out, as in `photo_files.find_photos`.
+      follow_links: enters folders that are linked to.
 
     Raises:
-      FileNotFoundError: it is not there.
+      FileNotFoundError: there is no such folder or file.
     """
-    paths, ignored = find(photos)
-    report, known = Report(ignored=ignored), store.files()
+    found = find_photos(photos, exclude, follow_links)
+    report = _report_of(found)
+
+    def label(path: bytes) -> Label:
+        person = shown(os.path.basename(os.path.dirname(path))) if people else None
+        return Label(person, tags or {})
+
+    known, photo_before = store.files(), store.file_photos()
+    unchanged, changed = _compare(known, store.problems(), found.paths, report)
+    # First, since the files that replace these photos may be committed before they are seen again.
+    replaced = {known[file.path].size for file in changed if file.path in known}
+    recognised = disk_sync.recognise(store, changed, replaced, may_replace=True)
+    report.moved.update(recognised.moved)
+    report.copies = recognised.copies
+    report.unchanged = len(unchanged) + recognised.unchanged
+    with store.changing():
+        report.labelled = sum(store.label(path, label(path)) for path in unchanged)
+        for file in recognised.known:
+            store.label(file.path, label(file.path))
+    _enroll_files(store, [(file, label(file.path)) for file in recognised.unknown], encoder, report)
     if photos.is_dir():
-        root = os.path.join(os.fsencode(photos.resolve()), b'')
-        gone = {path for path in known if path.startswith(root)} - set(paths)
-        report.missing = sorted(map(shown, gone))
-    waiting = _new(store, paths, known, people, tags or {}, report)
+        _drop_gone_paths(store, os.path.join(os.fsencode(photos.resolve()), b''), report)
+    report.conflicts = _conflicts(store, found.paths)
+    photo_now = store.file_photos()
+    both = [path for path in found.paths if path in photo_before and path in photo_now]
+    report.replaced = [shown(path) for path in both if photo_before[path] != photo_now[path]]
+    return report
+
+
+def _report_of(found: PhotoFiles) -> Report:
+    return Report(
+        ignored=found.ignored,
+        excluded=found.excluded,
+        links=found.links,
+        problems=dict(found.problems),
+    )
+
+
+def _compare(
+    known: Mapping[bytes, File],
+    problems: Mapping[bytes, str],
+    paths: Sequence[bytes],
+    report: Report,
+) -> tuple[list[bytes], list[File]]:
+    """Returns the files that are as they were enrolled, and those that are new or have changed."""
+    unchanged, changed = [], []
+    for path in paths:
+        try:
+            file = _checked(path)
+        except (OSError, ValueError) as error:
+            report.problems[shown(path)] = reason(error)
+            continue
+        if known.get(path) != file:
+            changed.append(file)
+        elif path in problems:
+            report.problems[shown(path)] = problems[path]
+        else:
+            unchanged.append(path)
+    return unchanged, changed
+
+
+def _enroll_files(
+    store: Store, waiting: Sequence[tuple[File, Label]], encoder: Encoder, report: Report
+) -> None:
     with (
         _mapping(len(waiting)) as run,
         tqdm(total=len(waiting), desc='enroll', unit='photo') as bar,
     ):
-        for some in _batches(waiting):
-            read = [one for file in some if (one := _read(*file, report)) is not None]
-            _commit(store, read, encoder, run, report)
-            bar.update(len(some))
-    return report
+        for batch in _batches(waiting):
+            photos = [photo for file in batch if (photo := _read(*file, report)) is not None]
+            _commit(store, photos, encoder, run, report)
+            bar.update(len(batch))
+
+
+def _drop_gone_paths(store: Store, root: bytes, report: Report) -> None:
+    gone = disk_sync.drop_gone_paths(store, root)
+    report.moved.update(gone.moved)
+    report.missing = list(gone.missing.values())
+    report.problems.update(gone.problems)
+
+
+def _conflicts(store: Store, paths: Iterable[bytes]) -> list[dict[str, str]]:
+    """Returns the person by path, of each of these photos that is labelled with several people."""
+    enrolled = set(paths)
+    return [
+        {shown(path): person for path, person in people.items()}
+        for people in store.conflicts().values()
+        if not enrolled.isdisjoint(people)
+    ]
 
 
 def enroll_bytes(store: Store, name: str, data: bytes, encoder: Encoder, label: Label) -> Report:
-    """Enrols a photo that is not on this disk; the photo itself is not kept."""
+    """Enrols a photo by its bytes. The gallery keeps its faces, not the photo."""
     report, key = Report(), sha256(data)
-    # Cameras give many photos one name: in place of a folder stands what tells them apart.
+    # Cameras give many photos the same name; the hash in place of a folder tells them apart.
     path = f'dropped-{key.hex()[:16]}/{name}'.encode('utf-8', 'surrogatepass')
     _commit(store, [_Read(File(path, len(data), 0), label, data, key)], encoder, map, report)
+    report.conflicts = _conflicts(store, [path])
     return report
 
 
@@ -153,22 +266,22 @@ def enroll_embeddings(
     labels: Sequence[Label],
     encoder: Encoder,
 ) -> Report:
-    """Enrols raw embeddings of the same E; one whose name is known replaces it.
+    """Enrols raw embeddings of the same E. An embedding replaces an earlier one of its name.
 
     Args:
       store: the gallery.
       names: of the embeddings, all different.
-      embedding_NxD: as E gives them, not centred and not scaled.
-      labels: of each.
-      encoder: refines them.
+      embedding_NxD: as E returns them, not centred and not scaled.
+      labels: one for each embedding.
+      encoder: computes their features.
     """
     report = Report()
     with tqdm(total=len(names), desc='enroll', unit='embedding') as bar:
-        for start in range(0, len(names), 4096):
-            some = slice(start, start + 4096)
-            f_NxF = encoder.of_photos(embedding_NxD[some])
+        for start in range(0, len(names), _EMBEDDINGS):
+            batch = slice(start, start + _EMBEDDINGS)
+            f_NxF = encoder.of_photos(embedding_NxD[batch])
             with store.changing():
-                rows = zip(names[some], embedding_NxD[some], f_NxF, labels[some], strict=True)
+                rows = zip(names[batch], embedding_NxD[batch], f_NxF, labels[batch], strict=True)
                 for name, embedding_D, f_F, label in rows:
                     store.add_embedding(name, Face(None, None, embedding_D, f_F), label)
             report.faces += len(f_NxF)
@@ -176,145 +289,129 @@ def enroll_embeddings(
     return report
 
 
-def find(photos: pathlib.Path) -> tuple[list[bytes], dict[str, int]]:
-    """Paths of the photos below a folder, in order, and how many other files there are by suffix.
-
-    Raises:
-      FileNotFoundError: it is not there.
-    """
-    if photos.is_file():
-        return [os.fsencode(photos.resolve())], {}
-    if not photos.is_dir():
-        raise FileNotFoundError(f'no folder or file of photographs: {photos}')
-    paths, ignored = [], collections.Counter()
-    for folder, _, files in os.walk(os.fsencode(photos.resolve())):
-        for name in files:
-            suffix = shown(os.path.splitext(name)[1].lower())
-            if suffix in SUFFIXES:
-                paths.append(os.path.join(folder, name))
-            else:
-                ignored[suffix or '(none)'] += 1
-    return sorted(paths), dict(ignored)
-
-
-def _new(
-    store: Store,
-    paths: Sequence[bytes],
-    known: Mapping[bytes, File],
-    people: bool,
-    tags: Mapping[str, str],
-    report: Report,
-) -> list[tuple[File, Label]]:
-    """Files that are new or have changed; the labels of the others are brought up to date."""
-    problems, new = store.problems(), []
-    with store.changing():
-        for path in paths:
-            person = shown(os.path.basename(os.path.dirname(path))) if people else None
-            label = Label(person, tags)
-            try:
-                found = _checked(path)
-            except (OSError, ValueError) as error:
-                report.problems[shown(path)] = _reason(error)
-                continue
-            file = File(path, found.st_size, found.st_mtime_ns)
-            if known.get(path) != file:
-                new.append((file, label))
-            elif path in problems:
-                report.problems[shown(path)] = problems[path]
-            else:
-                report.unchanged += 1
-                report.labelled += store.label(path, label)
-    return new
-
-
 def _read(file: File, label: Label, report: Report) -> _Read | None:
     try:
         data = read_photo(file.path)
     except (OSError, ValueError) as error:
-        report.problems[shown(file.path)] = _reason(error)
+        report.problems[shown(file.path)] = reason(error)
         return None
     return _Read(file, label, data, sha256(data))
 
 
 def read_photo(path: bytes | pathlib.Path) -> bytes:
-    """The bytes of a file.
+    """Reads a file.
 
     Raises:
       OSError: it cannot be read.
-      ValueError: it is no regular file (a pipe would be waited for), or too large.
+      ValueError: it is not a regular file (reading a pipe would wait for ever), or too large.
     """
     _checked(path)
     with open(path, 'rb') as file:
         return file.read()
 
 
-def _checked(path: bytes | pathlib.Path) -> os.stat_result:
-    found = os.stat(path)
-    if not stat.S_ISREG(found.st_mode):
-        raise ValueError('not a regular file')
-    if found.st_size > MAX_BYTES:
-        raise ValueError(f'{found.st_size:,} bytes, above {MAX_BYTES:,}')
-    return found
+def _checked(path: bytes | pathlib.Path) -> File:
+    file = stat_file(path)
+    if file.size > MAX_BYTES:
+        raise ValueError(f'{file.size:,} bytes, above {MAX_BYTES:,}')
+    return file
 
 
 def _commit(
-    store: Store, read: Sequence[_Read], encoder: Encoder, run: Callable, report: Report
+    store: Store, photos: Sequence[_Read], encoder: Encoder, run: Callable, report: Report
 ) -> None:
-    """Enrols some photos in one transaction."""
-    made = _faces(store, read, encoder, run)
-    with store.changing():
-        for one in read:
-            photo = store.photo(one.sha256)
-            faces, problem = made[one.sha256] if photo is None else ([], store.problem(photo))
-            path = shown(one.file.path)
-            if problem and store.holds(one.file.path):
-                report.problems[path] = f'{problem}; what it showed before stays enrolled'
-                continue
-            if problem:
-                report.problems[path] = problem
-            if photo is None:
-                photo = store.add_photo(one.sha256, faces, one.label, problem)
-                report.photos += not problem
-                report.faces += len(faces)
-            else:
-                report.copies += 1
-            store.place(one.file, photo)
-            store.label(one.file.path, one.label)
+    """Enrols photos in one transaction."""
+    inspected = {}
+    while photos:
+        unseen = [photo for photo in photos if photo.sha256 not in inspected]
+        inspected |= _faces(store, unseen, encoder, run)
+        with store.changing():
+            # Photos that were known until another program deleted them come again, to be embedded.
+            photos = [photo for photo in photos if not _enroll(store, photo, inspected, report)]
+            store.drop_photos_without_files()
+
+
+def _enroll(
+    store: Store,
+    read: _Read,
+    inspected: Mapping[bytes, tuple[list[Face], _Inspected]],
+    report: Report,
+) -> bool:
+    """Enrols a photo within a transaction.
+
+    Returns:
+      Whether that is done; False where its faces must be embedded first.
+    """
+    photo = store.photo(read.sha256)
+    if photo is None and read.sha256 not in inspected:
+        return False
+    if photo is None:
+        faces, (_, problem, lasting) = inspected[read.sha256]
+    else:
+        faces, problem, lasting = [], store.problem(photo), True
+    if problem and not _keep_problem(store, read.file.path, problem, lasting, report):
+        return True
+    if photo is None:
+        photo = store.add_photo(read.sha256, faces, read.label, problem)
+        report.photos += not problem
+        report.faces += len(faces)
+        store.place(read.file, photo)
+    else:
+        moved = disk_sync.place(store, read.file, photo)
+        report.moved.update(moved)
+        report.copies += not moved
+    store.label(read.file.path, read.label)
+    return True
+
+
+def _keep_problem(store: Store, path: bytes, problem: str, lasting: bool, report: Report) -> bool:
+    """Reports a problem; returns whether the gallery shall know it, and not try the file again."""
+    holds_faces = store.holds(path)
+    stays = '; what it showed before stays enrolled' if holds_faces else ''
+    report.problems[shown(path)] = f'{problem}{stays}'
+    return lasting and not holds_faces
 
 
 def _faces(
-    store: Store, read: Sequence[_Read], encoder: Encoder, run: Callable
-) -> dict[bytes, tuple[list[Face], str | None]]:
-    """By hash of the photos that are new: their faces, or why there is none."""
-    unknown = {one.sha256: one.data for one in read if store.photo(one.sha256) is None}
-    looked = run(functools.partial(look, encoder.faces_of), unknown.values())
-    found = dict(zip(unknown, looked, strict=True))
-    chips = [chip for faces, _ in found.values() for _, chip in faces]
+    store: Store, photos: Sequence[_Read], encoder: Encoder, run: Callable
+) -> dict[bytes, tuple[list[Face], _Inspected]]:
+    """Finds and embeds the faces of the photos that are new; returned by the photo's hash."""
+    unknown = {photo.sha256: photo.data for photo in photos if store.photo(photo.sha256) is None}
+    results = run(functools.partial(_inspect, encoder.faces_of), unknown.values())
+    inspected = dict(zip(unknown, results, strict=True))
+    chips = [chip for photo in inspected.values() for _, chip in photo.faces]
     embedding_NxD = encoder.embed(chips)
     f_NxF = encoder.of_photos(embedding_NxD) if chips else embedding_NxD
     rows = iter(zip(map(_picture, chips), embedding_NxD, f_NxF, strict=True))
     return {
-        key: ([Face(box, *next(rows)) for box, _ in faces], problem)
-        for key, (faces, problem) in found.items()
+        key: ([Face(box, *next(rows)) for box, _ in photo.faces], photo)
+        for key, photo in inspected.items()
     }
 
 
 def look(faces_of: Callable[[bytes], FoundFaces], data: bytes) -> tuple[FoundFaces, str | None]:
-    """The faces of a photo, or why there is none."""
+    """Returns the faces of a photo (boxes and crops, the largest first), or why there is none."""
+    faces, problem, _ = _inspect(faces_of, data)
+    return faces, problem
+
+
+def _inspect(faces_of: Callable[[bytes], FoundFaces], data: bytes) -> _Inspected:
     try:
-        return faces_of(heif.as_png(data) if heif.is_heif(data) else data), None
-    except (OSError, ValueError, RuntimeError, MemoryError) as error:
-        return [], _reason(error)
-
-
-def _reason(error: Exception) -> str:
-    """One line."""
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return ' '.join(text.split()) or type(error).__name__
+        decodable = heif.as_png(data) if heif.is_heif(data) else data
+    except (ImportError, MemoryError) as error:  # of this machine, not of the photo
+        return _Inspected([], reason(error), lasting=False)
+    except ValueError as error:
+        return _Inspected([], reason(error))
+    try:
+        return _Inspected(faces_of(decodable))
+    except MemoryError as error:
+        return _Inspected([], reason(error), lasting=False)
+    except (OSError, ValueError, RuntimeError) as error:
+        return _Inspected([], reason(error))
 
 
 def _picture(chips_SxHxWx3: np.ndarray) -> bytes:
-    # Not needed to search, nor to enrol embeddings.
+    # Imported here: searching and enrolling embeddings work without Pillow.
     from PIL import Image
 
     data = io.BytesIO()
@@ -324,7 +421,7 @@ def _picture(chips_SxHxWx3: np.ndarray) -> bytes:
 
 @contextlib.contextmanager
 def _mapping(count: int) -> Iterator[Callable]:
-    """`map`, in worker processes where there is much to do."""
+    """Provides `map`; for many photos one that runs in worker processes."""
     if count < _MANY:
         yield map
         return
@@ -336,13 +433,13 @@ def _mapping(count: int) -> Iterator[Callable]:
             yield pool.map
     except concurrent.futures.process.BrokenProcessPool as error:
         raise OSError(
-            'a worker process died, maybe for want of memory; what was enrolled stays: the same '
-            'command goes on from there'
+            'a worker process died, maybe because memory ran out. What was enrolled stays; the '
+            'same command continues from there'
         ) from error
 
 
 def _end_with_parent() -> None:
-    """Ends a worker whose parent was killed; it would wait for work for ever."""
+    """Ends this worker when its parent is killed; it would wait for work for ever."""
 
     def watch() -> None:
         multiprocessing.parent_process().join()
@@ -352,13 +449,13 @@ def _end_with_parent() -> None:
 
 
 def _batches(waiting: Sequence[tuple[File, Label]]) -> Iterator[list[tuple[File, Label]]]:
-    """Files to be committed together."""
-    some, size = [], 0
+    """Yields files to be committed together."""
+    batch, size = [], 0
     for file, label in waiting:
-        if some and (len(some) == _PHOTOS or size + file.size > _BYTES):
-            yield some
-            some, size = [], 0
-        some.append((file, label))
+        if batch and (len(batch) == _PHOTOS or size + file.size > _BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append((file, label))
         size += file.size
-    if some:
-        yield some
+    if batch:
+        yield batch

@@ -23,14 +23,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
+from absl import logging
 
 FILE = 'gallery.sqlite3'
 _APPLICATION = 0x44694661  # 'DiFa', in SQLite's header
-_VERSION = 1
+_VERSION = 2
 _BUSY_SECONDS = 30
 _STATE = 'state'
+_OVERWRITE_BYTES = 1 << 20  # at a time
 
 # A photo is its bytes, wherever they lie: copies are rows of `file`, and entries belong to a photo.
+# `person_label` is whom this path names; `entry.person` is the first of a photo's labels.
 _SCHEMA = f"""
 PRAGMA application_id = {_APPLICATION};
 PRAGMA user_version = {_VERSION};
@@ -40,7 +43,8 @@ CREATE TABLE file (
   path BLOB PRIMARY KEY,
   photo INTEGER NOT NULL REFERENCES photo (id),
   size INTEGER NOT NULL,
-  modified_ns INTEGER NOT NULL
+  modified_ns INTEGER NOT NULL,
+  person_label TEXT
 );
 CREATE INDEX file_of_photo ON file (photo);
 CREATE TABLE entry (
@@ -58,6 +62,13 @@ CREATE TABLE entry (
 CREATE INDEX entry_of_photo ON entry (photo);
 CREATE INDEX entry_of_person ON entry (person);
 """
+# Version 1 kept one person for all copies of a photo.
+_FROM_VERSION_1 = (
+    'ALTER TABLE file ADD COLUMN person_label TEXT',
+    'UPDATE file SET person_label ='
+    ' (SELECT person FROM entry WHERE entry.photo = file.photo AND face = 0)',
+    f'PRAGMA user_version = {_VERSION}',
+)
 
 
 class GalleryError(ValueError):
@@ -106,6 +117,7 @@ class Entry:
       name: the id an imported embedding came with.
       box: left, top, right, bottom in pixels of the upright photo.
       tags: what was said of it by name.
+      other_people: further people that copies of the photo are labelled with.
     """
 
     id: int
@@ -114,6 +126,7 @@ class Entry:
     name: str | None
     box: tuple[int, int, int, int] | None
     tags: dict[str, str]
+    other_people: tuple[str, ...] = ()
 
 
 class Store:
@@ -151,12 +164,30 @@ class Store:
                 if self._is_empty():  # still: another program may have been quicker
                     for statement in _SCHEMA.strip().split(';')[:-1]:
                         run(statement)
-        kind = self._number('PRAGMA application_id'), self._number('PRAGMA user_version')
+        if self._kind() == (_APPLICATION, 1):
+            self._migrate()
+        kind = self._kind()
         if kind != (_APPLICATION, _VERSION):
             raise GalleryError(
                 f'{self.folder / FILE} is not a gallery that this version reads (kind {kind[0]:#x},'
                 f' version {kind[1]}, not {_VERSION}): use another --gallery'
             )
+
+    def _kind(self) -> tuple[int, int]:
+        return self._number('PRAGMA application_id'), self._number('PRAGMA user_version')
+
+    def _migrate(self) -> None:
+        """Brings a gallery of version 1 to this version, in place."""
+        try:
+            with self._transaction():
+                if self._kind()[1] == 1:  # still: another program may have been quicker
+                    for statement in _FROM_VERSION_1:
+                        self._database.execute(statement)
+        except (sqlite3.OperationalError, GalleryError) as error:
+            raise GalleryError(
+                f'{self.folder} was made by an older version and cannot be updated ({error}): open '
+                'it once where it can be written, such as with --mode=search'
+            ) from error
 
     def _is_empty(self) -> bool:
         return not self._number('SELECT count(*) FROM sqlite_master')
@@ -219,10 +250,44 @@ class Store:
     # --- enrolling ---
 
     def files(self) -> dict[bytes, File]:
-        """All files that are enrolled, or were found to hold no face, by path."""
-        return {
-            row[0]: File(*row) for row in self._rows('SELECT path, size, modified_ns FROM file')
-        }
+        """Returns all enrolled files by path, those without a face too.
+
+        Raises:
+          GalleryError: a path is damaged.
+        """
+        files = [File(*row) for row in self._rows('SELECT path, size, modified_ns FROM file')]
+        if not all(isinstance(file.path, bytes) for file in files):
+            raise GalleryError(
+                f'{self.folder / FILE} is damaged: a path in it is not stored as bytes. Restore '
+                'the gallery from a copy, or enrol its photographs in a new one'
+            )
+        return {file.path: file for file in files}
+
+    def file_photos(self) -> dict[bytes, int]:
+        """Returns the number of the photo that each enrolled file holds, by path."""
+        return dict(self._rows('SELECT path, photo FROM file'))
+
+    def copies(self, photo: int) -> list[File]:
+        """Returns the files that hold a photo, in order of their paths."""
+        query = 'SELECT path, size, modified_ns FROM file WHERE photo = ? ORDER BY path'
+        return [File(*row) for row in self._rows(query, photo)]
+
+    def conflicts(self) -> dict[int, dict[bytes, str]]:
+        """Finds photos whose copies are labelled with different people.
+
+        Returns:
+          By the photo's number, the person by path.
+        """
+        rows = self._rows(
+            "SELECT photo, path, person_label FROM file WHERE typeof(person_label) = 'text'"
+            ' AND photo IN (SELECT photo FROM file GROUP BY photo'
+            ' HAVING count(DISTINCT person_label) > 1)'
+            ' AND photo IN (SELECT photo FROM entry WHERE face = 0) ORDER BY path'
+        )
+        people: dict[int, dict[bytes, str]] = {}
+        for photo, path, person in rows:
+            people.setdefault(photo, {})[path] = person
+        return people
 
     def problems(self) -> dict[bytes, str]:
         """Why files have no entries, by path, of those that have none."""
@@ -230,9 +295,9 @@ class Store:
         return dict(self._rows(f'{query} WHERE problem IS NOT NULL'))
 
     def photo(self, sha256: bytes) -> int | None:
-        """The number of a photo, if its bytes are known."""
-        found = self._rows('SELECT id FROM photo WHERE sha256 = ?', sha256)
-        return found[0][0] if found else None
+        """Returns the number of the photo with this hash; None where the gallery has none."""
+        rows = self._rows('SELECT id FROM photo WHERE sha256 = ?', sha256)
+        return rows[0][0] if rows else None
 
     def holds(self, path: bytes) -> bool:
         """Whether a file holds a photo with entries."""
@@ -251,7 +316,7 @@ class Store:
         """Adds a photo with its faces, the largest first, or with the reason why it has none.
 
         Returns:
-          Its number.
+          The photo's number.
         """
         photo = self._database.execute(
             'INSERT INTO photo (sha256, problem) VALUES (?, ?)', (sha256, problem)
@@ -280,36 +345,93 @@ class Store:
         )
 
     def place(self, file: File, photo: int) -> None:
-        """Says that a file holds a photo; what it held before goes, unless a copy is left."""
-        before = self._rows('SELECT photo FROM file WHERE path = ?', file.path)
+        """Records that a file holds a photo, in place of what it held before.
+
+        Call `drop_photos_without_files` once all files of a change are placed: a photo whose file
+        was replaced may have moved to another file.
+        """
+        replaced = self._photo_of(file.path)
         self._database.execute(
-            'INSERT OR REPLACE INTO file (path, photo, size, modified_ns) VALUES (?, ?, ?, ?)',
+            'INSERT INTO file (path, photo, size, modified_ns) VALUES (?, ?, ?, ?)'
+            ' ON CONFLICT (path) DO UPDATE SET photo = excluded.photo, size = excluded.size,'
+            ' modified_ns = excluded.modified_ns,'
+            # The label was of what the file held before.
+            ' person_label = CASE WHEN photo = excluded.photo THEN person_label END',
             (file.path, photo, file.size, file.modified_ns),
         )
-        if before and before[0][0] != photo:
-            self._drop_photos_without_files()
+        if replaced not in (None, photo):
+            self._choose_person(replaced)
 
-    def label(self, path: bytes, label: Label) -> bool:
-        """Says of an enrolled file who it shows and what its tags are, where they are given.
+    def drop_path(self, path: bytes, heir: bytes | None = None) -> bool:
+        """Forgets a path whose photo has another one; its faces stay.
+
+        Args:
+          path: of the file.
+          heir: another path of the photo, which takes over the person if it has no label yet.
 
         Returns:
-          Whether that is new.
+          Whether it was dropped; the last path of a photo is not.
         """
-        changed = 0
-        which = 'photo = (SELECT photo FROM file WHERE path = ?)'
-        if label.person is not None:
-            changed += self._database.execute(
-                f'UPDATE entry SET person = ? WHERE {which} AND face = 0 AND person IS NOT ?',
-                (label.person, path, label.person),
-            ).rowcount
-        if label.tags:
-            tags = json.dumps(dict(label.tags), sort_keys=True)
-            changed += self._database.execute(
-                f'UPDATE entry SET tags = json_patch(tags, ?) WHERE {which}'
-                ' AND json_patch(tags, ?) != tags',
-                (tags, path, tags),
-            ).rowcount
+        photo = self._photo_of(path)
+        if photo is None or len(self.copies(photo)) < 2:
+            return False
+        self._database.execute(
+            'UPDATE file SET person_label = (SELECT person_label FROM file WHERE path = ?)'
+            ' WHERE path = ? AND photo = ? AND person_label IS NULL',
+            (path, heir, photo),
+        )
+        self._database.execute('DELETE FROM file WHERE path = ?', (path,))
+        self._choose_person(photo)
+        return True
+
+    def _photo_of(self, path: bytes) -> int | None:
+        rows = self._rows('SELECT photo FROM file WHERE path = ?', path)
+        return rows[0][0] if rows else None
+
+    def label(self, path: bytes, label: Label) -> bool:
+        """Labels an enrolled file with a person and its photo with tags, where they are given.
+
+        The largest face of the photo keeps the first person that its files are labelled with;
+        `where` finds it by each of them.
+
+        Returns:
+          Whether the person or a tag is new.
+        """
+        new_person = label.person is not None and self._label_person(path, label.person)
+        new_tags = bool(label.tags) and self._add_tags(path, label.tags)
+        return new_person or new_tags
+
+    def _label_person(self, path: bytes, person: str) -> bool:
+        changed = self._database.execute(
+            'UPDATE file SET person_label = ? WHERE path = ? AND person_label IS NOT ?',
+            (person, path, person),
+        ).rowcount
+        if changed:
+            self._choose_person(self._photo_of(path))
         return changed > 0
+
+    def _add_tags(self, path: bytes, tags: Mapping[str, str]) -> bool:
+        patch = json.dumps(dict(tags), sort_keys=True)
+        changed = self._database.execute(
+            'UPDATE entry SET tags = json_patch(tags, ?) WHERE'
+            ' photo = (SELECT photo FROM file WHERE path = ?) AND json_patch(tags, ?) != tags',
+            (patch, path, patch),
+        ).rowcount
+        return changed > 0
+
+    def _choose_person(self, photo: int) -> None:
+        """Names the largest face of a photo by its files' labels: as now, if one still says so."""
+        rows = self._rows(
+            'SELECT person_label FROM file WHERE photo = ? AND person_label IS NOT NULL'
+            ' ORDER BY path',
+            photo,
+        )
+        people = [person for (person,) in rows]
+        now = self._rows('SELECT person FROM entry WHERE photo = ? AND face = 0', photo)
+        if people and now and now[0][0] not in people:
+            self._database.execute(
+                'UPDATE entry SET person = ? WHERE photo = ? AND face = 0', (people[0], photo)
+            )
 
     def replace_features(self, refine: Any, rows: int = 4096) -> Iterator[int]:
         """Makes all features anew from the embeddings that are kept, within a transaction.
@@ -366,7 +488,19 @@ class Store:
 
     def entries(self, ids: Iterable[int]) -> list[Entry]:
         """Entries by number, in the order asked for."""
-        return [self._entry(number) for number in ids]
+        return [
+            dataclasses.replace(self._entry(number), other_people=self._other_people(number))
+            for number in ids
+        ]
+
+    def _other_people(self, number: int) -> tuple[str, ...]:
+        rows = self._rows(
+            'SELECT DISTINCT person_label FROM file JOIN entry ON entry.photo = file.photo'
+            ' WHERE entry.id = ? AND face = 0 AND person_label != person'
+            " AND typeof(person_label) = 'text' ORDER BY person_label",
+            int(number),
+        )
+        return tuple(person for (person,) in rows)
 
     def _entry(self, number: int) -> Entry:
         row = self._rows(
@@ -394,7 +528,8 @@ class Store:
         """
         found = []
         rows = self._database.execute(
-            'SELECT entry.id, person, name, tags, path FROM entry'
+            'SELECT entry.id, CASE face WHEN 0 THEN coalesce(person_label, person) ELSE person END,'
+            ' name, tags, path FROM entry'
             ' LEFT JOIN file ON file.photo = entry.photo ORDER BY entry.id'
         )
         for number, person, name, tags, path in rows:
@@ -413,15 +548,52 @@ class Store:
         without a face: by `photo`, and by `person` where a folder is named like that.
 
         Returns:
-          How many entries went.
+          How many entries went. A face that is labelled with other people too is counted, but it
+          stays under their names: only the label and the path that carried it go.
         """
         with self.changing():
             for path in self.problems():
                 folder = shown(os.path.basename(os.path.dirname(path)))
                 if _fits({'photo': shown(path), 'person': folder}, conditions):
                     self._database.execute('DELETE FROM file WHERE path = ?', (path,))
-            self._drop_photos_without_files()
-            return self._remove(self.where(conditions).tolist())
+            self.drop_photos_without_files()
+            ids = self.where(conditions).tolist()
+            renamed = set(self._drop_labels(ids, conditions))
+            if renamed:
+                logging.info(
+                    '%d faces stay under the other people they are labelled with', len(renamed)
+                )
+            return len(renamed) + self._remove([number for number in ids if number not in renamed])
+
+    def _drop_labels(self, ids: Sequence[int], conditions: Mapping[str, str]) -> list[int]:
+        """Takes the people that fit from faces that are labelled with other people too.
+
+        Returns:
+          The numbers of these faces, which stay.
+        """
+        renamed = []
+        for number in ids if 'person' in conditions else ():
+            files = self._rows(
+                'SELECT path, person_label FROM file JOIN entry ON entry.photo = file.photo'
+                ' WHERE entry.id = ? AND face = 0 AND person_label IS NOT NULL',
+                number,
+            )
+            person = {'person': conditions['person']}
+            fit = [path for path, label in files if _fits({'person': label}, person)]
+            if len(fit) < len(files):
+                renamed.append(number)
+                for path in fit:
+                    self.drop_path(path)
+        return renamed
+
+    def remove_photos(self, photos: Iterable[int]) -> int:
+        """Deletes photos for good, with their faces and paths; returns how many faces went."""
+        faces = 0
+        for photo in photos:
+            faces += self._database.execute('DELETE FROM entry WHERE photo = ?', (photo,)).rowcount
+            self._database.execute('DELETE FROM file WHERE photo = ?', (photo,))
+        self.drop_photos_without_files()
+        return faces
 
     def _remove(self, ids: Sequence[int]) -> int:
         run = self._database.execute
@@ -444,7 +616,8 @@ class Store:
         """
         return self._rows('PRAGMA wal_checkpoint(TRUNCATE)')[0][0] == 0
 
-    def _drop_photos_without_files(self) -> None:
+    def drop_photos_without_files(self) -> None:
+        """Deletes the photos, with their faces, that no file holds any more."""
         self._database.execute('DELETE FROM photo WHERE id NOT IN (SELECT photo FROM file)')
 
     def _rows(self, query: str, *values: Any) -> list[tuple]:
@@ -457,15 +630,45 @@ class Store:
 def delete(folder: pathlib.Path) -> None:
     """Deletes a whole gallery: its files, and the folder when nothing else is in it.
 
+    The files' bytes are overwritten with zeros first. That cannot reach the copies that SSDs,
+    copy-on-write file systems, snapshots and backups keep, the log that SQLite deleted when the
+    gallery was last closed, nor what a program that has it open writes afterwards.
+
     Raises:
       GalleryError: there is no gallery.
+      OSError: a file cannot be written; none is deleted then.
     """
-    if not (folder / FILE).is_file():
+    path = folder / FILE
+    if not path.is_file() or _is_other_database(path):
         raise GalleryError(f'no gallery in {folder}')
-    for suffix in ('', '-wal', '-shm'):
-        (folder / f'{FILE}{suffix}').unlink(missing_ok=True)
+    parts = [folder / f'{FILE}{suffix}' for suffix in ('-wal', '-shm', '-journal', '')]
+    parts = [part for part in parts if part.exists()]
+    for part in parts:
+        _overwrite(part)
+    for part in parts:
+        part.unlink(missing_ok=True)
     with contextlib.suppress(OSError):
         folder.rmdir()
+
+
+def _is_other_database(path: pathlib.Path) -> bool:
+    """Whether it is a whole SQLite database of another program; a damaged gallery is not."""
+    with open(path, 'rb') as file:
+        header = file.read(100)
+    application = int.from_bytes(header[68:72], 'big')
+    # The mark of a new gallery is still in its log.
+    is_new = application == 0 and path.with_name(f'{path.name}-wal').exists()
+    is_whole = len(header) == 100 and header.startswith(b'SQLite format 3')
+    return is_whole and application != _APPLICATION and not is_new
+
+
+def _overwrite(path: pathlib.Path) -> None:
+    """Overwrites a file with zeros where it lies on the disk."""
+    with open(path, 'r+b', buffering=0) as file:
+        left = os.fstat(file.fileno()).st_size
+        while left > 0:
+            left -= file.write(bytes(min(left, _OVERWRITE_BYTES)))
+        os.fsync(file.fileno())
 
 
 def remove(folder: pathlib.Path, where: Mapping[str, str]) -> int:

@@ -2,6 +2,7 @@
 
 import io
 import os
+import sys
 
 import numpy as np
 import pyarrow
@@ -152,8 +153,137 @@ def test_files_that_are_gone_stay_enrolled_and_are_named(gallery, photos):
     files = world.folder_of(photos, people=1)
     enroll(gallery, photos)
     files[0].unlink()
-    assert enroll(gallery, photos).missing == [str(files[0])]
+    assert enroll(gallery, photos).missing == [[str(files[0])]]
     assert gallery.count()['entries'] == 3
+
+
+def test_a_photo_whose_name_was_given_to_another_is_enrolled_under_its_new_name(gallery, photos):
+    (photos / 'a.jpg').write_bytes(world.photo(1))
+    enroll(gallery, photos, tags={'year': '2020'})
+    (photos / 'b.jpg').write_bytes(world.photo(1))
+    (photos / 'a.jpg').write_bytes(world.photo(2))
+    report = enroll(gallery, photos)
+    assert (report.photos, report.copies, report.problems) == (1, 1, {})
+    found = gallery.entries(gallery.where({}).tolist())
+    assert [entry.photo for entry in found] == [str(photos / 'b.jpg'), str(photos / 'a.jpg')]
+    assert [entry.tags for entry in found] == [{'year': '2020'}, {}]
+    assert report.replaced == [str(photos / 'a.jpg')]
+    assert np.array_equal(embeddings_of(gallery), [world.embedding(1), world.embedding(2)])
+    assert enroll(gallery, photos).unchanged == 2
+
+
+def test_a_photo_that_is_deleted_while_its_copy_is_enrolled_is_enrolled_again(
+    gallery, photos, monkeypatch
+):
+    for name, who in (('a', 1), ('b', 2), ('c', 3), ('d', 1)):
+        (photos / f'{name}.png').write_bytes(world.photo(who))
+    removed = []
+
+    class Deleting(world.Oracle):
+        def embed(self, chips):
+            if gallery.count()['entries'] == 2 and not removed:
+                with Store(gallery.folder) as other:
+                    removed.append(other.remove({'photo': '*'}))
+            return super().embed(chips)
+
+    monkeypatch.setattr(enrolment, '_PHOTOS', 2)
+    report = enrolment.enroll_folder(gallery, photos, Deleting())
+    assert removed == [2]
+    assert report.problems == {}
+    assert np.array_equal(embeddings_of(gallery), [world.embedding(3), world.embedding(1)])
+
+
+def test_a_photo_in_two_peoples_folders_is_named_in_the_report_and_found_by_both(gallery, photos):
+    for person in ('Anna', 'Ben'):
+        (photos / person).mkdir()
+        (photos / person / 'both.png').write_bytes(world.photo(1, 2))
+        (photos / person / 'blurred.png').write_bytes(b'no image')
+    report = enroll(gallery, photos, people=True)
+    conflict = {str(photos / who / 'both.png'): who for who in ('Anna', 'Ben')}
+    assert report.conflicts == [conflict]
+    assert f'Ben ({photos / "Ben" / "both.png"})' in str(report)
+    first = gallery.where({'person': 'Anna'}).tolist()
+    assert len(first) == 1
+    assert gallery.where({'person': 'Ben'}).tolist() == first
+    entry = gallery.entries(first)[0]
+    assert (entry.person, entry.other_people) == ('Anna', ('Ben',))
+    before = world.contents(gallery)
+    again = enroll(gallery, photos, people=True)
+    assert (again.labelled, again.conflicts) == (0, [conflict])
+    assert world.contents(gallery) == before
+
+
+def test_a_conflict_is_over_when_one_of_the_copies_is_gone(gallery, photos):
+    for person in ('Anna', 'Ben'):
+        (photos / person).mkdir()
+        (photos / person / 'both.png').write_bytes(world.photo(1))
+    enroll(gallery, photos, people=True)
+    (photos / 'Anna' / 'both.png').unlink()
+    assert enroll(gallery, photos, people=True).conflicts == []
+    (entry,) = gallery.entries(gallery.where({}).tolist())
+    assert (entry.person, entry.other_people) == ('Ben', ())
+
+
+def test_a_conflict_is_over_when_one_of_the_copies_is_replaced(gallery, photos):
+    for person in ('Anna', 'Ben'):
+        (photos / person).mkdir()
+        (photos / person / 'both.png').write_bytes(world.photo(1))
+    enroll(gallery, photos, people=True)
+    (photos / 'Anna' / 'both.png').write_bytes(world.photo(2))
+    enroll(gallery, photos, people=True)
+    found = gallery.entries(gallery.where({}).tolist())
+    assert [(entry.person, entry.other_people) for entry in found] == [('Ben', ()), ('Anna', ())]
+
+
+def test_a_photo_that_is_dropped_for_another_person_is_a_conflict(gallery, photos):
+    (photos / 'Anna').mkdir()
+    (photos / 'Anna' / 'a.png').write_bytes(world.photo(1))
+    enroll(gallery, photos, people=True)
+    for _ in range(2):
+        report = enrolment.enroll_bytes(gallery, 'a.png', world.photo(1), ORACLE, Label('Ben'))
+        assert [set(people.values()) for people in report.conflicts] == [{'Anna', 'Ben'}]
+    assert gallery.entries(gallery.where({'person': 'Ben'}).tolist())[0].person == 'Anna'
+
+
+def test_without_heic_support_the_other_photos_are_enrolled(gallery, photos, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'pillow_heif', None)
+    (photos / 'a.heic').write_bytes(b'\0\0\0\x18ftypheic' + bytes(100))
+    (photos / 'b.png').write_bytes(world.photo(1))
+    for faces in (1, 0):
+        report = enroll(gallery, photos)
+        assert report.faces == faces
+        assert report.problems == {
+            str(photos / 'a.heic'): 'HEIC photos need pillow-heif: pip install pillow-heif'
+        }
+    monkeypatch.undo()  # now it is installed, and the photo is tried again
+    monkeypatch.setattr(enrolment.heif, 'as_png', lambda data: world.photo(2))
+    assert enroll(gallery, photos).faces == 1
+
+
+def test_a_photo_for_which_memory_was_short_is_tried_again(gallery, photos, monkeypatch):
+    (photos / 'a.png').write_bytes(world.photo(1))
+    oracle = world.Oracle()
+
+    def no_memory(data):
+        raise MemoryError
+
+    oracle.faces_of = no_memory
+    report = enrolment.enroll_folder(gallery, photos, oracle)
+    assert report.problems == {str(photos / 'a.png'): 'MemoryError'}
+    assert enroll(gallery, photos).faces == 1
+
+
+def test_folders_left_out_and_links_are_told(gallery, photos):
+    world.folder_of(photos / '@eaDir', people=1)
+    world.folder_of(photos, people=1, photos=1)
+    (photos / 'link').symlink_to(photos.parent)
+    report = enroll(gallery, photos, people=True)
+    assert report.faces == 1
+    assert report.excluded == {'@eaDir': 1}
+    assert report.links == [str(photos / 'link')]
+    assert '1 photos or folders excluded by name (1 @eaDir)' in str(report)
+    assert f'not followed (--follow_links does): {photos / "link"}' in str(report)
+    assert enroll(gallery, photos, exclude=['person-*']).unchanged == 0
 
 
 def test_one_file_and_no_folder(gallery, photos):

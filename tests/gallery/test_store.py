@@ -152,6 +152,108 @@ def test_whole_gallery_deleted_and_nothing_else(tmp_path):
         store.delete(gallery)
 
 
+def test_a_deleted_gallery_is_overwritten(tmp_path):
+    gallery, held = enrolled(tmp_path), tmp_path / 'held'
+    held.mkdir()
+    with Store(gallery) as opened:
+        enrolment.enroll_bytes(opened, 'new', world.photo(9), ORACLE, store.Label('Zoe'))
+        for path in gallery.iterdir():
+            (held / path.name).hardlink_to(path)
+        sizes = {path.name: path.stat().st_size for path in held.iterdir()}
+        assert len(sizes) == 3
+        assert b'Zoe' in on_disk(held)
+        store.delete(gallery)
+    assert not gallery.exists()
+    assert {path.name: path.read_bytes() for path in held.iterdir()} == {
+        name: bytes(size) for name, size in sizes.items()
+    }
+
+
+def test_a_database_of_another_program_is_not_deleted(tmp_path):
+    with sqlite3.connect(tmp_path / store.FILE) as database:
+        database.execute('CREATE TABLE song (name)')
+    before = on_disk(tmp_path)
+    with pytest.raises(GalleryError, match='no gallery'):
+        store.delete(tmp_path)
+    assert on_disk(tmp_path) == before
+
+
+@pytest.mark.parametrize('left', [0, 50, 5000])
+def test_a_damaged_gallery_can_be_deleted(tmp_path, left):
+    gallery = enrolled(tmp_path)
+    path = gallery / store.FILE
+    path.write_bytes(path.read_bytes()[:left])
+    store.delete(gallery)
+    assert not gallery.exists()
+
+
+def test_deleting_one_of_two_people_keeps_the_photo_of_the_other(tmp_path):
+    photos = tmp_path / 'photos'
+    for person in ('Anna', 'Ben'):
+        (photos / person).mkdir(parents=True)
+        (photos / person / 'both.png').write_bytes(world.photo(1))
+    (photos / 'Anna' / 'hers.png').write_bytes(world.photo(2))
+    gallery = tmp_path / 'gallery'
+    with Store(gallery, create=True) as opened:
+        enrolment.enroll_folder(opened, photos, ORACLE, people=True)
+    assert store.remove(gallery, {'person': 'Anna'}) == 2
+    assert b'Anna' not in on_disk(gallery)
+    with Store(gallery) as opened:
+        (entry,) = opened.entries(opened.where({}).tolist())
+        assert (entry.person, entry.photo) == ('Ben', str(photos / 'Ben' / 'both.png'))
+        assert entry.other_people == ()
+    assert store.remove(gallery, {'person': 'Ben'}) == 1
+    with Store(gallery) as opened:
+        assert opened.count() == {'entries': 0, 'people': 0, 'photos': 0, 'files': 0}
+
+
+def test_a_pattern_that_fits_both_people_deletes_the_photo(tmp_path):
+    photos = tmp_path / 'photos'
+    for person in ('Anna', 'Ann'):
+        (photos / person).mkdir(parents=True)
+        (photos / person / 'both.png').write_bytes(world.photo(1))
+    gallery = tmp_path / 'gallery'
+    with Store(gallery, create=True) as opened:
+        enrolment.enroll_folder(opened, photos, ORACLE, people=True)
+    assert store.remove(gallery, {'person': 'Ann*'}) == 1
+    with Store(gallery) as opened:
+        assert opened.count()['entries'] == 0
+
+
+def as_version_1(gallery):
+    with sqlite3.connect(gallery / store.FILE) as database:
+        database.execute('ALTER TABLE file DROP COLUMN person_label')
+        database.execute('PRAGMA user_version = 1')
+    database.close()
+
+
+def test_a_gallery_of_an_older_version_is_brought_up_to_date(tmp_path):
+    gallery = enrolled(tmp_path)
+    with Store(gallery) as opened:
+        enrolment.enroll_bytes(opened, 'new', world.photo(9), ORACLE, store.Label())
+        before = world.contents(opened)
+    as_version_1(gallery)
+    with Store(gallery) as opened:
+        assert world.contents(opened) == before
+        assert opened.where({'person': 'person-1'}).tolist() == [4, 5, 6]
+        report = enrolment.enroll_folder(opened, tmp_path / 'photos', ORACLE, people=True)
+        assert (report.labelled, report.unchanged) == (0, 18)
+
+
+def test_a_gallery_that_cannot_be_brought_up_to_date_is_left_as_it_is(tmp_path, monkeypatch):
+    gallery = enrolled(tmp_path)
+    as_version_1(gallery)
+    before = (gallery / store.FILE).read_bytes()
+    statements = (*store._FROM_VERSION_1[:2], 'UPDATE nowhere SET nothing = 1')
+    with monkeypatch.context() as broken:
+        broken.setattr(store, '_FROM_VERSION_1', statements)
+        with pytest.raises(GalleryError, match='older version and cannot be updated'):
+            Store(gallery)
+    assert (gallery / store.FILE).read_bytes() == before
+    with Store(gallery) as opened:
+        assert opened.count()['entries'] == 18
+
+
 def test_what_is_no_gallery_is_left_alone(tmp_path):
     (tmp_path / 'full').mkdir()
     (tmp_path / 'full' / 'thesis.tex').write_text('long')
