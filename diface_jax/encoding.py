@@ -62,6 +62,14 @@ class Encoding:
         self._encoders = Encoders.load(encoder, home)
         stages.require_same('The model', trained.encoders, self._encoders.about)
 
+    def is_token(self, word: str) -> bool:
+        """Whether the text encoder has a word whole in its vocabulary."""
+        return self._encoders.text.encoder.is_token(word)
+
+    def split(self, sentence: str) -> tuple[str, str]:
+        """A sentence as far as the text encoder reads it, and the rest."""
+        return self._encoders.text.encoder.split(sentence)
+
     def embed(self, chips: Sequence[np.ndarray]) -> np.ndarray:
         """Raw embeddings of faces' chips (as `faces_of` cuts them); embedding_NxD, float32."""
         if not len(chips):
@@ -69,13 +77,22 @@ class Encoding:
         return self._encoders.face.embed(np.stack(chips))
 
     def of_photos(self, embedding_NxD: np.ndarray) -> np.ndarray:
-        """What faces are matched by, from their raw embeddings; f_NxF, float32."""
+        """What faces are matched by, from their raw embeddings; f_NxF, float32.
+
+        Raises:
+          ValueError: an embedding has no finite feature; says which row.
+        """
         x0_NxD = self._trained.normalise(embedding_NxD)
-        return self._of_many.of_photos(self._trained.params, x0_NxD)
+        f_NxF = self._of_many.of_photos(self._trained.params, x0_NxD)
+        bad_B = np.flatnonzero(~np.isfinite(f_NxF).all(axis=1))
+        if len(bad_B):
+            raise ValueError(f'embeddings {bad_B[:10].tolist()} are not those of a face')
+        return f_NxF
 
     def of_texts(self, sentences: Sequence[str]) -> np.ndarray:
         """What sentences are matched by; f_TxF, float32. Each is as if it were alone."""
-        c_TxC = self._encoders.text.encode(sentences)
+        # Cut here, since the encoder would warn of each of a description's variants.
+        c_TxC = self._encoders.text.encode([self.split(sentence)[0] for sentence in sentences])
         key = jax.random.key(_KEY)
         of_one = functools.partial(self._of_one_text.of_texts, self._trained.params, key=key)
         return np.concatenate([of_one(c_TxC[i : i + 1]) for i in range(len(c_TxC))])

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from diface_jax import parallel
 from diface_jax.encoding import Encoding
-from diface_jax.gallery import embeddings, enrolment, questions
+from diface_jax.gallery import conditions, embeddings, enrolment, questions, vocabulary
 from diface_jax.gallery.answers import Found, Scored, SearchAnswer, Told, VerifiedFace, VerifyAnswer
 from diface_jax.gallery.judgement import Judgement, judgement
 from diface_jax.gallery.query import Query, Texts, queries
@@ -147,14 +147,22 @@ class Model:
           OSError: the file cannot be read.
           ValueError: it holds no face or is no photo, or the text cannot be read.
         """
-        query = queries([texts], self._encoding.of_texts)[0]
+        query = self._queries([texts])[0]
         name = '' if isinstance(photo, bytes) else str(photo)
         faces = self._faces_of(photo, name or 'the photo')
         f_NxF = self._encoding.of_photos(self._encoding.embed([chip for _, chip in faces]))
         scored = self._scored(query, f_NxF, prior, searched=1, false_matches=1.0)
         found = [VerifiedFace(box, one) for (box, _), one in zip(faces, scored, strict=True)]
         found.sort(key=lambda face: -face.scored.score)
-        return VerifyAnswer(name, query.texts, prior, self._judgement.threshold, tuple(found))
+        return VerifyAnswer(
+            photo=name,
+            texts=query.texts,
+            prior=prior,
+            threshold=self._judgement.threshold,
+            faces=tuple(found),
+            not_understood=query.not_understood,
+            not_read=query.not_read,
+        )
 
     def _faces_of(self, photo: Path | bytes, name: str) -> enrolment.FoundFaces:
         try:
@@ -181,13 +189,15 @@ class Model:
     def _search(
         self, gallery: pathlib.Path, described: Sequence[Texts], search: Search
     ) -> list[SearchAnswer]:
-        asked = queries(described, self._encoding.of_texts)
+        self._open(gallery).close()  # an unusable gallery is reported before anything is computed
+        asked = self._queries(described)
         if not asked:
             return []
         with self._open(gallery) as store, store.reading():
             faces = self._faces(store)
             allowed_G = faces.allowed(store, search)
             f_QxF = np.stack([query.f_F for query in asked])
+            _check_width(gallery, faces.f_GxF, f_QxF.shape[1])
             best = faces.best(f_QxF, search, allowed_G, least=questions.CANDIDATES)
             about = {'path': str(gallery), **store.count(), **faces.searched(allowed_G)}
             answers = []
@@ -214,13 +224,23 @@ class Model:
             mode='identify' if search.people else 'search',
             texts=query.texts,
             gallery=dict(about),
-            where=dict(search.where),
+            where=conditions.to_json(search.where),
             prior=prior,
             threshold=self._judgement.threshold,
             false_matches=search.false_matches,
             results=tuple(Found(rank, entry, one) for rank, (entry, one) in ranked),
             next_question=self._next_question(query, f_KxF[: questions.CANDIDATES]),
+            not_understood=query.not_understood,
+            not_read=query.not_read,
         )
+
+    def _queries(self, described: Sequence[Texts]) -> list[Query]:
+        taught = self._judgement.words if described else frozenset()
+
+        def check(text: str) -> vocabulary.Unread:
+            return vocabulary.check(text, self._encoding, taught)
+
+        return queries(described, self._encoding.of_texts, check)
 
     def _scored(
         self,
@@ -280,7 +300,7 @@ class Model:
                 with store.changing():
                     self._bind(store)
             self._check_encoder(store)
-            if store.made_with()['model'] != self._encoding.model:
+            if store.made_with().get('model') != self._encoding.model:
                 raise GalleryError(
                     f'{gallery} was made with another model. Its embeddings are kept, so it can be '
                     'brought to this one without its photographs: --mode=enroll --workdir=WORKDIR '
@@ -318,6 +338,14 @@ def load(workdir: Path) -> Model:
     home = workdir / 'prepared' / pathlib.Path(model.settings['data']['data']['root']).name
     encoding = Encoding(model, home)
     return Model(encoding, lambda: judgement(encoding, model.thresholds, workdir))
+
+
+def _check_width(gallery: pathlib.Path, f_GxF: np.ndarray, width: int) -> None:
+    if len(f_GxF) and f_GxF.shape[1] != width:
+        raise GalleryError(
+            f'{gallery} is damaged: its features have {f_GxF.shape[1]} numbers, and those of this '
+            f'model {width}. Restore it from a copy, or enrol its photographs in a new one'
+        )
 
 
 def _dot(f_KxF: np.ndarray, f_FxA: np.ndarray) -> np.ndarray:

@@ -56,23 +56,28 @@ class SearchAnswer:
       mode: 'search' (faces), or 'identify' (people, each by their best face).
       texts: what was said of the one person.
       gallery: where it is; entries and people in all, and of those searched.
-      where: the conditions they were searched under.
+      where: the conditions they were searched under: a pattern by name, or a list of patterns
+        where a name was given several.
       prior: the probability, before looking, that one person searched is the one described.
       threshold: s; a match scores no less.
       false_matches: a match is expected by chance no more often in a gallery of this size.
       results: best first; leads, of which none may be a match.
       next_question: what to ask the witness, if anything is worth it.
+      not_understood: words of the texts that say nothing to the model.
+      not_read: words past the text encoder's length.
     """
 
     mode: str
     texts: tuple[str, ...]
     gallery: dict[str, Any]
-    where: dict[str, str]
+    where: dict[str, str | list[str]]
     prior: float | None
     threshold: float
     false_matches: float
     results: tuple[Found, ...]
     next_question: Asked | None
+    not_understood: tuple[str, ...] = ()
+    not_read: tuple[str, ...] = ()
 
     @property
     def decision(self) -> str:
@@ -101,13 +106,18 @@ class VerifiedFace:
 
 @dataclasses.dataclass(frozen=True)
 class VerifyAnswer:
-    """Whether a photo shows the person described; it does when one of its faces passes."""
+    """Whether a photo shows the person described; it does when one of its faces passes.
+
+    `not_understood` and `not_read` are as in `SearchAnswer`.
+    """
 
     photo: str
     texts: tuple[str, ...]
     prior: float
     threshold: float
     faces: tuple[VerifiedFace, ...]
+    not_understood: tuple[str, ...] = ()
+    not_read: tuple[str, ...] = ()
 
     @property
     def decision(self) -> str:

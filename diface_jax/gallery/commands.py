@@ -5,12 +5,14 @@ import json
 import pathlib
 import sqlite3
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
+import numpy as np
 from absl import flags
 
 from diface_jax import hosts
-from diface_jax.gallery import answers, search, store, wording
+from diface_jax.gallery import answers, conditions, search, store, wording
+from diface_jax.gallery.terminal import printable, printable_lines
 
 if TYPE_CHECKING:
     from diface_jax.model import Model
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 _CHANGING = ('enroll', 'delete', 'serve')
 MODES = ('enroll', 'search', 'identify', 'verify', 'delete', 'serve')
 DONE, NO_MATCH = 0, 2  # exit codes; 1 is an error
+_LISTED = 20  # entries that are shown before they are deleted
 
 _GALLERY = flags.DEFINE_string('gallery', None, 'Where a gallery is kept; enroll makes it.')
 _PHOTOS = flags.DEFINE_string(
@@ -43,7 +46,9 @@ _WHERE = flags.DEFINE_multi_string(
     'where',
     [],
     'search, identify, delete: NAME=PATTERN, only entries whose person, photo (path), name, entry '
-    '(number) or tag fits; * and ? stand for anything. Given several times, all must fit.',
+    '(number) or tag fits. In a pattern * stands for any characters and ? for one; a value that is '
+    'in the gallery exactly as written means only itself. Given several times, also with the same '
+    'NAME, all must fit.',
 )
 _ENROLLED = flags.DEFINE_float(
     'enrolled', search.ENROLLED, 'search: how likely the person is in the gallery, before looking.'
@@ -57,6 +62,7 @@ _PRIOR = flags.DEFINE_float('prior', 0.5, 'verify: how likely it is, before look
 _JSON = flags.DEFINE_bool('json', False, 'Prints the answer as JSON (schema in README.md).')
 _SHEET = flags.DEFINE_string('sheet', None, 'search, identify: writes the faces found as a PNG.')
 _EVERYTHING = flags.DEFINE_bool('everything', False, 'delete: the whole gallery.')
+_YES = flags.DEFINE_bool('yes', False, 'delete: does not ask before it deletes.')
 _PORT = flags.DEFINE_integer('port', 8080, 'serve: the port, on this machine alone.', 1, 65535)
 
 
@@ -120,7 +126,7 @@ def _enroll(_: str, model: 'Model') -> int:
     if _EMBEDDINGS.value:
         report = model.enroll_embeddings(_GALLERY.value, _EMBEDDINGS.value, _IDS.value)
     elif _PHOTOS.value:
-        tags = search.named(_TAG.value)
+        tags = conditions.parse_tags(_TAG.value)
         report = model.enroll(_GALLERY.value, _PHOTOS.value, _PEOPLE.value, tags)
     else:
         refreshed = model.refresh(_GALLERY.value)
@@ -133,7 +139,7 @@ def _enroll(_: str, model: 'Model') -> int:
 def _search(mode: str, model: 'Model') -> int:
     asked = {
         'k': _K.value,
-        'where': search.named(_WHERE.value),
+        'where': conditions.parse(_WHERE.value),
         'enrolled': _ENROLLED.value,
         'false_matches': _FALSE_MATCHES.value,
     }
@@ -157,7 +163,7 @@ def _search(mode: str, model: 'Model') -> int:
 
 def _verify(_: str, model: 'Model') -> int:
     answer = model.verify(_PHOTO.value, _TEXT.value, _PRIOR.value)
-    lines = [f'{answer.decision}: {answer.photo}']
+    lines = [f'{answer.decision}: {printable(answer.photo)}', *_unread(answer)]
     for face in answer.faces:
         lines += [f'  face at {face.box}: {_numbers(face.scored)}', *_phrases(face.scored)]
     _print(answer.to_json(), '\n'.join(lines))
@@ -170,14 +176,66 @@ def _delete() -> int:
     if _EVERYTHING.value == bool(_WHERE.value):
         raise ValueError('say what: --where=person=NAME, --where=photo=PATH, ..., or --everything')
     if _EVERYTHING.value:
+        _confirm_everything(gallery)
         store.delete(gallery)
-        _print({'deleted': str(gallery)}, f'deleted the gallery {gallery}')
+        _print({'deleted': str(gallery)}, f'deleted the gallery {printable(str(gallery))}')
         return DONE
-    gone = store.remove(gallery, search.named(_WHERE.value))
-    if not gone:
-        raise ValueError(f'nothing in {gallery} fits {", ".join(_WHERE.value)}')
+    where = conditions.parse(_WHERE.value)
+    _confirm_some(gallery, where)
+    gone = store.remove(gallery, where)
     _print({'removed': gone}, f'removed {gone} entries')
     return DONE
+
+
+def _confirm_everything(gallery: pathlib.Path) -> None:
+    """Says how much is in a gallery, and asks; also of a gallery that cannot be read."""
+    try:
+        with store.Store(gallery) as opened:
+            has = opened.count()
+        holds = f'{has["entries"]} entries of {has["people"]} people, {has["photos"]} photos'
+    except (ValueError, sqlite3.Error) as error:
+        if not (gallery / store.FILE).is_file():
+            raise
+        holds = f'it cannot be read: {error}'
+    _confirm(f'this deletes the whole gallery {gallery} ({holds})')
+
+
+def _confirm_some(gallery: pathlib.Path, where: conditions.Conditions) -> None:
+    """Shows which entries will go, and asks."""
+    with store.Store(gallery) as opened:
+        ids, unusable = opened.where(where), opened.unusable_where(where)
+        entries = opened.entries(ids.tolist())
+    if not entries and not unusable:
+        raise ValueError(f'nothing in {gallery} fits {", ".join(_WHERE.value)}')
+    people = {entry.person or entry.id for entry in entries}
+    photos = {entry.photo for entry in entries} - {None}
+    what = f'{len(entries)} entries of {len(people)} people, {len(photos)} photos'
+    if unusable:
+        what += f', {len(unusable)} files without a face'
+    lines = [*map(_line, entries), *(printable(store.shown(path)) for path in unusable)]
+    shown = [f'  {line}' for line in lines[:_LISTED]]
+    if len(lines) > _LISTED:
+        shown.append(f'  and {len(lines) - _LISTED} more')
+    _confirm('\n'.join([f'this deletes from {gallery}: {what}', *shown]))
+    with store.Store(gallery) as opened:
+        if not np.array_equal(opened.where(where), ids):
+            raise ValueError(f'{gallery} has changed meanwhile; give the command again')
+
+
+def _confirm(what: str) -> None:
+    """Shows what will be deleted on stderr, and asks on the terminal unless --yes is given.
+
+    Raises:
+      ValueError: the answer is not yes, or nobody can be asked.
+    """
+    print(_encodable(printable_lines(what), sys.stderr), file=sys.stderr)
+    if _YES.value:
+        return
+    if not sys.stdin.isatty():
+        raise ValueError('nothing was deleted: without a terminal to ask on, give --yes')
+    print('Delete for good? [y/N] ', end='', file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ('y', 'yes'):
+        raise ValueError('nothing was deleted')
 
 
 def _serve(_: str, model: 'Model') -> int:
@@ -195,20 +253,39 @@ def _told(answer: answers.SearchAnswer) -> str:
     """A search's answer as text."""
     searched = answer.gallery['entries_searched']
     lines = [f'{answer.decision} among {searched} faces: {" / ".join(answer.texts)}']
+    lines += _unread(answer)
     if not searched:
         lines.append('the gallery is empty, or nothing in it fits --where')
     if answer.decision == answers.NO_MATCH and answer.results:
         lines.append('nothing passes; these are the nearest, to look at and no more:')
     for found in answer.results:
-        entry, passes = found.entry, 'match' if found.scored.match else 'lead'
-        who = entry.person or entry.name or ''
-        lines.append(f'{found.rank:3} {passes} {who} {entry.photo or ""} (entry {entry.id})')
-        lines += [f'      {name}: {value}' for name, value in entry.tags.items()]
+        passes = 'match' if found.scored.match else 'lead'
+        lines.append(f'{found.rank:3} {passes} {_line(found.entry)}')
+        lines += [
+            f'      {printable(name)}: {printable(value)}'
+            for name, value in found.entry.tags.items()
+        ]
         lines += [f'      {_numbers(found.scored)}', *_phrases(found.scored)]
     if asked := answer.next_question:
         choices = ', '.join(answer.say for answer in asked.answers)
         lines.append(f'ask next: {asked.ask} ({choices}; {asked.gain_bits:.2f} bits)')
     return '\n'.join(lines)
+
+
+def _unread(answer: answers.SearchAnswer | answers.VerifyAnswer) -> list[str]:
+    """What of a description the numbers do not reflect."""
+    lines = []
+    if answer.not_understood:
+        lines.append(f'not understood: {", ".join(answer.not_understood)}')
+    if answer.not_read:
+        lines.append(f'too long, the end is not read: {" ".join(answer.not_read)}')
+    return lines
+
+
+def _line(entry: store.Entry) -> str:
+    """An entry in one line: who it is, where the photo is, and its number."""
+    who = entry.person or entry.name or ''
+    return f'{printable(who)} {printable(entry.photo or "")} (entry {entry.id})'
 
 
 def _numbers(scored: answers.Scored) -> str:
@@ -226,7 +303,10 @@ def _phrases(scored: answers.Scored) -> list[str]:
 def _print(made: Any, text: str) -> None:
     if not hosts.is_first():
         return
-    said = json.dumps(made) if _JSON.value else text
-    # A name or a text may hold what the terminal's encoding does not.
-    encoding = sys.stdout.encoding or 'utf-8'
-    print(said.encode(encoding, 'backslashreplace').decode(encoding))
+    print(_encodable(json.dumps(made) if _JSON.value else printable_lines(text), sys.stdout))
+
+
+def _encodable(text: str, stream: TextIO) -> str:
+    """A text with what the stream's encoding lacks (as of a name) escaped."""
+    encoding = stream.encoding or 'utf-8'
+    return text.encode(encoding, 'backslashreplace').decode(encoding)

@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from diface_jax.gallery import heif
 from diface_jax.gallery.store import Face, File, Label, Store, sha256, shown
+from diface_jax.gallery.terminal import printable
 
 SUFFIXES = frozenset(
     (
@@ -87,7 +88,10 @@ class Report:
             f'{len(self.missing)} files gone from the folder (they stay enrolled)',
         ]
         said = [counts[0], *(count for count in counts[1:] if not count.startswith('0 '))]
-        why = [f'  passed over {path}: {reason}' for path, reason in self.problems.items()]
+        why = [
+            f'  passed over {printable(path)}: {printable(reason)}'
+            for path, reason in self.problems.items()
+        ]
         return '\n'.join([', '.join(said), *why])
 
 

@@ -2,19 +2,22 @@
 
 import json
 import logging
+import math
 import pathlib
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from diface_jax import encoding as encodings
 from diface_jax import stages
 from diface_jax.data.prepared import Prepared
+from diface_jax.gallery.vocabulary import words
 from diface_jax.recognition.baselines import Features
 from diface_jax.recognition.calibration import Calibration
 
 FILE = 'calibration.json'
+_log = logging.getLogger('absl')
 _ENOUGH = 100  # free-hand sentences to judge by
 
 
@@ -25,11 +28,13 @@ class Judgement(NamedTuple):
       calibration: of scores.
       threshold: s, from validation.
       rates: the share of validation photos that show each attribute.
+      words: the words of the validation sentences.
     """
 
     calibration: Calibration
     threshold: float
     rates: Mapping[str, float]
+    words: frozenset[str] = frozenset()
 
 
 def judgement(
@@ -46,21 +51,61 @@ def judgement(
       FileNotFoundError: neither is there; says how to make them.
     """
     path = workdir / FILE
-    made = json.loads(path.read_text()) if path.is_file() else {}
-    if made.get('model') != encoding.model:
-        logging.getLogger('absl').info('calibrates scores on validation, once; writes %s', path)
-        data, features, texts = encoding.validation()
-        some = texts_to_judge_by(data, texts)
-        calibration = Calibration.fit(*cross_scores(features, data, some))
-        made = {
-            'model': encoding.model,
-            'calibration': calibration.to_json(),
-            'threshold': cross_threshold(thresholds),
-            'rates': _rates(data),
-        }
+    kept = _read(path, encoding.model)
+    if kept is not None:
+        return kept
+    _log.info('calibrates scores on the validation split, once; writes %s', path)
+    made = _fit(encoding, thresholds)
+    try:
         stages.write_json(path, made)
+    except OSError as error:  # such as a model folder that is read-only
+        _log.warning(
+            '%s cannot be written (%s): this calibration is used once, and made again by the next '
+            'command',
+            path,
+            error.strerror or error,
+        )
+    return _from_json(made)
+
+
+def _fit(encoding: encodings.Encoding, thresholds: Mapping[str, float]) -> dict[str, Any]:
+    """A calibration as it is written to the file."""
+    data, features, texts = encoding.validation()
+    some = texts_to_judge_by(data, texts)
+    return {
+        'model': encoding.model,
+        'calibration': Calibration.fit(*cross_scores(features, data, some)).to_json(),
+        'threshold': cross_threshold(thresholds),
+        'rates': _rates(data),
+        'words': sorted(
+            {word for text in data.splits['validation'].text_T for word in words(text)}
+        ),
+    }
+
+
+def _read(path: pathlib.Path, model: str) -> Judgement | None:
+    """What the file holds; None where it is not there, of another model, or damaged."""
+    if not path.is_file():
+        return None
+    try:
+        made = json.loads(path.read_text(encoding='utf-8'))
+        return _from_json(made) if made.get('model') == model else None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        _log.warning('%s is damaged (%s): the calibration is made again', path, error)
+        return None
+
+
+def _from_json(made: Mapping[str, Any]) -> Judgement:
+    """Raises ValueError, KeyError or TypeError where it is not what was written."""
+    rates = {str(name): float(rate) for name, rate in made['rates'].items()}
+    if not all(0 <= rate <= 1 for rate in rates.values()):
+        raise ValueError('a rate is not between 0 and 1')
+    threshold = float(made['threshold'])
+    if not math.isfinite(threshold):
+        raise ValueError('the threshold is not finite')
     calibration = Calibration.from_json(made['calibration'])
-    return Judgement(calibration, made['threshold'], made['rates'])
+    # Files of earlier versions have no words.
+    return Judgement(calibration, threshold, rates, frozenset(made.get('words', ())))
 
 
 def texts_to_judge_by(data: Prepared, texts: np.ndarray) -> np.ndarray:

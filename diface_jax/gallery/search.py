@@ -1,12 +1,13 @@
 """A gallery in memory, and whom it holds that fits a description."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import math
 from typing import NamedTuple
 
 import numpy as np
 from jax.sharding import Mesh
 
+from diface_jax.gallery.conditions import Where, conditions_of
 from diface_jax.gallery.store import Store
 from diface_jax.recognition.calibration import prior_of
 from diface_jax.recognition.nearest import Index
@@ -22,7 +23,8 @@ class Search:
 
     Attributes:
       k: how many results.
-      where: only entries whose `person`, `photo`, `name` or tag fits a pattern each (* ? [abc]).
+      where: only entries that fit all conditions: patterns (`*` and `?`) by `person`, `photo`,
+        `name`, `entry` or tag, one or several each; or (name, pattern) pairs, as it is kept.
       enrolled: the probability, before looking, that the person described is among them.
       false_matches: a match must be expected by chance no more often than this.
       people: results are people, each by their best face; an entry without a name is a person.
@@ -32,17 +34,22 @@ class Search:
     """
 
     k: int = RESULTS
-    where: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    where: Where = ()
     enrolled: float = ENROLLED
     false_matches: float = FALSE_MATCHES
     people: bool = False
 
     def __post_init__(self) -> None:
+        if isinstance(self.k, bool) or not isinstance(self.k, int | np.integer):
+            raise ValueError(f'how many to find must be a whole number, not {self.k!r}')
         if self.k < 1:
             raise ValueError(f'how many to find must be 1 or more, not {self.k}')
-        if not self.false_matches > 0:
-            raise ValueError(f'the false matches allowed must be above 0, not {self.false_matches}')
+        if not 0 < self.false_matches < math.inf:
+            raise ValueError(
+                f'the false matches allowed must be a number above 0, not {self.false_matches}'
+            )
         prior_of(1, self.enrolled)
+        object.__setattr__(self, 'where', conditions_of(self.where))
 
 
 class Faces(NamedTuple):
@@ -64,11 +71,11 @@ class Faces(NamedTuple):
     def best(
         self, f_QxF: np.ndarray, search: Search, allowed_G: np.ndarray | None, least: int
     ) -> list[np.ndarray]:
-        """Rows of each query's best, at least `least` where there are so many.
+        """Rows of each query's best, at least `least` where the gallery has as many.
 
         For people, more faces are asked for until they are of enough different people.
         """
-        wanted = asked = max(search.k, least)
+        wanted = asked = max(1, min(max(search.k, least), len(self.id_G)))
         while True:
             row_QxK = self.index.search(f_QxF, asked, allowed_G).row_PxK
             found = [row_K[row_K >= 0] for row_K in row_QxK]
@@ -90,16 +97,3 @@ class Faces(NamedTuple):
     def allowed(self, store: Store, search: Search) -> np.ndarray | None:
         """Which entries a search may find; None: all."""
         return np.isin(self.id_G, store.where(search.where)) if search.where else None
-
-
-def named(conditions: Sequence[str]) -> dict[str, str]:
-    """'KEY=PATTERN' as a condition each.
-
-    Raises:
-      ValueError: one is not of this form; says which.
-    """
-    pairs = [condition.partition('=') for condition in conditions]
-    for key, equals, _ in pairs:
-        if not key or not equals:
-            raise ValueError(f'{key!r} is not of the form NAME=VALUE')
-    return {key: value for key, _, value in pairs}

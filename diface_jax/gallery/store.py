@@ -12,23 +12,31 @@ GALLERY/gallery.sqlite3 is all of it once no program has it open; beside it lie 
 
 import contextlib
 import dataclasses
-import fnmatch
 import hashlib
 import json
 import os
 import pathlib
 import secrets
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
+
+from diface_jax.gallery import conditions, row_checks
+from diface_jax.gallery.row_checks import GalleryError
 
 FILE = 'gallery.sqlite3'
 _APPLICATION = 0x44694661  # 'DiFa', in SQLite's header
 _VERSION = 1
 _BUSY_SECONDS = 30
+_PASSING = (
+    *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR),
+    *(sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM),
+)
 _STATE = 'state'
+_FEATURE = 'feature'
+_RESTORE = 'Restore the gallery from a copy, or enrol its photographs in a new one'
 
 # A photo is its bytes, wherever they lie: copies are rows of `file`, and entries belong to a photo.
 _SCHEMA = f"""
@@ -58,10 +66,6 @@ CREATE TABLE entry (
 CREATE INDEX entry_of_photo ON entry (photo);
 CREATE INDEX entry_of_person ON entry (person);
 """
-
-
-class GalleryError(ValueError):
-    """The gallery cannot be used as it was asked for; says what to do."""
 
 
 class File(NamedTuple):
@@ -123,29 +127,44 @@ class Store:
       folder: of the gallery.
       create: makes a gallery where there is none.
 
+    A gallery that may not be written to (its folder or file, or what they lie on) is opened for
+    reading.
+
     Raises:
-      GalleryError: there is none, or what is there is none; says what to do.
+      GalleryError: there is none, or what is there is none; says what to do. So do all methods
+        that read, where they meet a damaged row: they name the file and the row.
     """
 
     def __init__(self, folder: pathlib.Path, create: bool = False) -> None:
-        self.folder = folder
-        path = folder / FILE
-        if not path.is_file():
+        self.folder, self._path = folder, folder / FILE
+        if not self._path.is_file():
             _make(folder, create)
+        self.read_only = not (os.access(folder, os.W_OK) and os.access(self._path, os.W_OK))
         try:
-            self._database = sqlite3.connect(
-                path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
-            )
+            self._database = _read_only(self._path) if self.read_only else _connect(str(self._path))
+        except sqlite3.Error as error:
+            raise GalleryError(f'{self._path} cannot be read as a gallery: {error}') from error
+        try:
             self._set_up()
-        except sqlite3.DatabaseError as error:
-            raise GalleryError(f'{path} cannot be read as a gallery: {error}') from error
+        except BaseException:
+            self.close()
+            raise
 
     def _set_up(self) -> None:
+        try:
+            self._database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, row_checks.MAX_BYTES)
+            self._prepare()
+        except sqlite3.DatabaseError as error:
+            raise GalleryError(f'{self._path} cannot be read as a gallery: {error}') from error
+
+    def _prepare(self) -> None:
+        """Sets the connection up, makes the tables in an empty file, and checks the others."""
         run = self._database.execute
         run('PRAGMA foreign_keys = ON')
         run('PRAGMA secure_delete = ON')
         run('PRAGMA synchronous = FULL')
-        if self._is_empty():
+        run('PRAGMA trusted_schema = OFF')
+        if self._is_empty() and not self.read_only:
             run('PRAGMA journal_mode = WAL')  # for good; it is in the file
             with self._transaction():
                 if self._is_empty():  # still: another program may have been quicker
@@ -157,6 +176,10 @@ class Store:
                 f'{self.folder / FILE} is not a gallery that this version reads (kind {kind[0]:#x},'
                 f' version {kind[1]}, not {_VERSION}): use another --gallery'
             )
+        if strange := self._rows(
+            "SELECT name FROM sqlite_master WHERE type IN ('view', 'trigger')"
+        ):
+            raise GalleryError(f'{self._path} is damaged: {strange[0][0]!r} is not of a gallery')
 
     def _is_empty(self) -> bool:
         return not self._number('SELECT count(*) FROM sqlite_master')
@@ -188,6 +211,8 @@ class Store:
 
     @contextlib.contextmanager
     def _transaction(self, kind: str = 'IMMEDIATE') -> Iterator[None]:
+        if self.read_only and kind == 'IMMEDIATE':
+            raise GalleryError(f'{self.folder} is read-only: it can be searched, but not changed')
         self._database.execute(f'BEGIN {kind}')
         try:
             yield
@@ -198,7 +223,7 @@ class Store:
 
     def state(self) -> str:
         """Another one after every change, whoever made it."""
-        return self._about().get(_STATE, '')
+        return str(self._about().get(_STATE, ''))
 
     # --- what the gallery was made with ---
 
@@ -207,7 +232,13 @@ class Store:
         return {name: value for name, value in self._about().items() if name != _STATE}
 
     def _about(self) -> dict[str, Any]:
-        return {name: json.loads(value) for name, value in self._rows('SELECT * FROM about')}
+        try:
+            return {
+                name: row_checks.from_json(value, name)
+                for name, value in self._each('SELECT name, value FROM about')
+            }
+        except ValueError as error:
+            raise GalleryError(f'{self._path} is damaged: {error}') from error
 
     def bind(self, **made_with: Any) -> None:
         """Writes down what the gallery is made with."""
@@ -226,8 +257,11 @@ class Store:
 
     def problems(self) -> dict[bytes, str]:
         """Why files have no entries, by path, of those that have none."""
-        query = 'SELECT path, problem FROM file JOIN photo ON photo.id = photo'
-        return dict(self._rows(f'{query} WHERE problem IS NOT NULL'))
+        query = 'SELECT photo, path, problem FROM file JOIN photo ON photo.id = photo'
+        return {
+            self._checked('photo', photo, row_checks.path, path): problem
+            for photo, path, problem in self._each(f'{query} WHERE problem IS NOT NULL')
+        }
 
     def photo(self, sha256: bytes) -> int | None:
         """The number of a photo, if its bytes are known."""
@@ -321,11 +355,12 @@ class Store:
         Yields:
           How many are done.
         """
-        last = -1
+        last, width = -1, None
         while found := self._rows(
             'SELECT id, embedding FROM entry WHERE id > ? ORDER BY id LIMIT ?', last, rows
         ):
-            f_NxF = refine(_array([embedding for _, embedding in found]))
+            embedding_NxD = np.stack([self._embedding(*row, width) for row in found])
+            width, f_NxF = embedding_NxD.shape[1], refine(embedding_NxD)
             self._database.executemany(
                 'UPDATE entry SET feature = ? WHERE id = ?',
                 [(_blob(f_F), number) for (number, _), f_F in zip(found, f_NxF, strict=True)],
@@ -333,13 +368,16 @@ class Store:
             last = found[-1][0]
             yield len(found)
 
+    def _embedding(self, number: int, embedding: Any, width: int | None) -> np.ndarray:
+        return self._checked('entry', number, row_checks.vector, embedding, 'embedding', width)
+
     # --- searching ---
 
     def count(self) -> dict[str, int]:
         """How many entries, people (an entry without a name is one), photos and files there are."""
-        entries, named, people = self._rows(
-            'SELECT count(*), count(person), count(DISTINCT person) FROM entry'
-        )[0]
+        entries, named, people = next(
+            self._each('SELECT count(*), count(person), count(DISTINCT person) FROM entry')
+        )
         return {
             'entries': entries,
             'people': entries - named + people,
@@ -353,60 +391,122 @@ class Store:
         `person_G` numbers people from 0; an entry without a name is a person of its own. To be
         called within `reading` where others may write.
         """
-        entries = self._number('SELECT count(*) FROM entry')
-        blob = self._rows('SELECT feature FROM entry LIMIT 1')
-        f_GxF = np.empty((entries, len(blob[0][0]) // 4 if blob else 0), np.float32)
+        entries, width = self._number('SELECT count(*) FROM entry'), self._feature_width()
+        f_GxF = np.empty((entries, width), np.float32)
         id_G, person_G, people = np.empty(entries, np.int64), np.empty(entries, np.int64), {}
-        rows = self._database.execute('SELECT id, person, feature FROM entry ORDER BY id')
-        for row, (number, person, feature) in enumerate(rows):
+        rows = self._each('SELECT id, person, feature FROM entry ORDER BY id')
+        for row, (number, person, feature) in zip(range(entries), rows, strict=False):
+            person = self._checked('entry', number, row_checks.text, person, 'person')
             id_G[row] = number
             person_G[row] = people.setdefault(person if person is not None else number, len(people))
-            f_GxF[row] = np.frombuffer(feature, np.float32)
+            f_GxF[row] = self._checked('entry', number, row_checks.vector, feature, _FEATURE, width)
+        bad_B = row_checks.not_unit_length(f_GxF)
+        if len(bad_B):
+            raise self._damaged(
+                'entry', int(id_G[bad_B[0]]), f'the length of its {_FEATURE} is not 1'
+            )
         return id_G, f_GxF, person_G
+
+    def _feature_width(self) -> int:
+        """How many numbers the first feature has; 0 in an empty gallery."""
+        first = next(self._each('SELECT id, feature FROM entry ORDER BY id LIMIT 1'), None)
+        if first is None:
+            return 0
+        number, feature = first
+        return len(self._checked('entry', number, row_checks.vector, feature, _FEATURE))
 
     def entries(self, ids: Iterable[int]) -> list[Entry]:
         """Entries by number, in the order asked for."""
         return [self._entry(number) for number in ids]
 
     def _entry(self, number: int) -> Entry:
-        row = self._rows(
-            'SELECT id, person, (SELECT min(path) FROM file WHERE file.photo = entry.photo), name,'
-            ' box, tags FROM entry WHERE id = ?',
-            int(number),
+        row = self._by_number(
+            'SELECT person, (SELECT min(path) FROM file WHERE file.photo = entry.photo), name, box,'
+            ' tags FROM entry WHERE id = ?',
+            number,
         )
-        if not row:
+        if row is None:
             raise GalleryError(f'there is no entry {number} in {self.folder}')
-        number, person, path, name, box, tags = row[0]
-        box = tuple(json.loads(box)) if box else None
-        return Entry(number, person, shown(path) if path else None, name, box, json.loads(tags))
+        return self._checked('entry', number, _entry_of, number, *row)
 
     def picture(self, number: int) -> bytes | None:
         """The small JPEG of an entry's face; None where there is none."""
-        found = self._rows('SELECT picture FROM entry WHERE id = ?', int(number))
-        return found[0][0] if found else None
+        row = self._by_number('SELECT picture FROM entry WHERE id = ?', number)
+        return None if row is None else self._checked('entry', number, row_checks.picture, row[0])
 
-    def where(self, conditions: Mapping[str, str]) -> np.ndarray:
+    def _by_number(self, query: str, number: int) -> tuple | None:
+        """The row of an entry; None where there is none, as of a number beyond SQLite's 64 bits."""
+        if not 0 <= number < 1 << 63:
+            return None
+        return next(self._each(query, int(number)), None)
+
+    def where(self, chosen: conditions.Where) -> np.ndarray:
         """Numbers of the entries that fit all conditions, in order; [M].
 
         Args:
-          conditions: by `entry` (a number), `person`, `photo` (a path), `name` or a tag: a pattern
-            as in a shell (* ? [abc]); case counts.
+          chosen: conditions by `entry` (a number), `person`, `photo` (a path), `name` or a tag: a
+            pattern with `*` and `?`, or an exact value; case counts.
         """
-        found = []
-        rows = self._database.execute(
+        return self._chosen(chosen)[0]
+
+    def unusable_where(self, chosen: conditions.Where) -> list[bytes]:
+        """Paths of the files without a face that fit all conditions.
+
+        They have a `photo` (their path), and a `person` where their folder is named like that.
+        """
+        return self._chosen(chosen)[1]
+
+    def _chosen(self, chosen: conditions.Where) -> tuple[np.ndarray, list[bytes]]:
+        """Numbers of the entries, and paths of the files without a face, that fit."""
+        described, unusable = list(self._described()), list(self._unusable())
+        candidates = [values for _, values in (*described, *unusable)]
+        fits = conditions.matcher(conditions.conditions_of(chosen), candidates)
+        ids = [number for number, values in described if fits(values)]
+        paths = [path for path, values in unusable if fits(values)]
+        return np.unique(np.array(ids, np.int64)), paths
+
+    def _described(self) -> Iterator[tuple[int, conditions.Values]]:
+        """What conditions are about, of each entry and each copy of its photo."""
+        rows = self._each(
             'SELECT entry.id, person, name, tags, path FROM entry'
             ' LEFT JOIN file ON file.photo = entry.photo ORDER BY entry.id'
         )
-        for number, person, name, tags, path in rows:
-            values = {**json.loads(tags), 'person': person, 'name': name, 'entry': str(number)}
-            values['photo'] = shown(path) if path else None
-            if _fits(values, conditions):
-                found.append(number)
-        return np.unique(np.array(found, np.int64))
+        for number, *columns in rows:
+            yield number, self._checked('entry', number, _values, number, *columns)
+
+    def _unusable(self) -> Iterator[tuple[bytes, conditions.Values]]:
+        for path in self.problems():
+            folder = shown(os.path.basename(os.path.dirname(path)))
+            yield path, {'photo': shown(path), 'person': folder}
+
+    # --- reading what may be damaged ---
+
+    def _each(self, query: str, *values: Any) -> Iterator[tuple]:
+        """Rows one by one."""
+        last = None
+        try:
+            for row in self._database.execute(query, values):
+                yield row
+                last = row[0]
+        except sqlite3.DatabaseError as error:
+            if _is_passing(error):
+                raise
+            after = '' if last is None else f', after row {last}'
+            raise GalleryError(f'{self._path}{after} is damaged: {error}. {_RESTORE}') from error
+
+    def _checked(self, kind: str, number: int, check: Callable[..., Any], *values: Any) -> Any:
+        """What a check makes of values; GalleryError, which names the row, where it refuses."""
+        try:
+            return check(*values)
+        except ValueError as error:
+            raise self._damaged(kind, number, str(error)) from error
+
+    def _damaged(self, kind: str, number: int, why: str) -> GalleryError:
+        return GalleryError(f'{self._path}, {kind} {number} is damaged: {why}. {_RESTORE}')
 
     # --- removing ---
 
-    def remove(self, conditions: Mapping[str, str]) -> int:
+    def remove(self, chosen: conditions.Where) -> int:
         """Deletes the entries that fit all conditions (as in `where`), for good.
 
         With the last entry of a photo go its hash and its files' paths, and so do those of files
@@ -416,12 +516,11 @@ class Store:
           How many entries went.
         """
         with self.changing():
-            for path in self.problems():
-                folder = shown(os.path.basename(os.path.dirname(path)))
-                if _fits({'photo': shown(path), 'person': folder}, conditions):
-                    self._database.execute('DELETE FROM file WHERE path = ?', (path,))
+            ids, paths = self._chosen(chosen)
+            for path in paths:
+                self._database.execute('DELETE FROM file WHERE path = ?', (path,))
             self._drop_photos_without_files()
-            return self._remove(self.where(conditions).tolist())
+            return self._remove(ids.tolist())
 
     def _remove(self, ids: Sequence[int]) -> int:
         run = self._database.execute
@@ -451,7 +550,7 @@ class Store:
         return self._database.execute(query, values).fetchall()
 
     def _number(self, query: str) -> int:
-        return self._rows(query)[0][0]
+        return next(self._each(query))[0]
 
 
 def delete(folder: pathlib.Path) -> None:
@@ -468,7 +567,7 @@ def delete(folder: pathlib.Path) -> None:
         folder.rmdir()
 
 
-def remove(folder: pathlib.Path, where: Mapping[str, str]) -> int:
+def remove(folder: pathlib.Path, where: conditions.Where) -> int:
     """Deletes entries of a gallery for good; it needs no model.
 
     Args:
@@ -519,12 +618,62 @@ def _blob(values_W: np.ndarray) -> bytes:
     return np.ascontiguousarray(values_W, np.float32).tobytes()
 
 
-def _array(blobs: Sequence[bytes]) -> np.ndarray:
-    return np.frombuffer(b''.join(blobs), np.float32).reshape(len(blobs), -1)
-
-
-def _fits(values: Mapping[str, str | None], conditions: Mapping[str, str]) -> bool:
-    return all(
-        (value := values.get(key)) is not None and fnmatch.fnmatchcase(value, pattern)
-        for key, pattern in conditions.items()
+def _entry_of(number: int, person: Any, path: Any, name: Any, box: Any, tags: Any) -> Entry:
+    """An entry from a row of the table; ValueError where a value cannot be one of an entry."""
+    path = row_checks.path(path)
+    return Entry(
+        id=number,
+        person=row_checks.text(person, 'person'),
+        photo=None if path is None else shown(path),
+        name=row_checks.text(name, 'name'),
+        box=row_checks.box(box),
+        tags=row_checks.tags(tags),
     )
+
+
+def _values(number: int, person: Any, name: Any, tags: Any, path: Any) -> conditions.Values:
+    """What conditions are about, from a row of the tables; ValueError where it cannot be that."""
+    path = row_checks.path(path)
+    return {
+        **row_checks.tags(tags),
+        'person': row_checks.text(person, 'person'),
+        'name': row_checks.text(name, 'name'),
+        'entry': str(number),
+        'photo': None if path is None else shown(path),
+    }
+
+
+def _is_passing(error: sqlite3.Error) -> bool:
+    """Whether an error is of the moment (a lock, a full disk), not of what the file holds."""
+    return getattr(error, 'sqlite_errorcode', 0) & 0xFF in _PASSING
+
+
+def _connect(address: str, uri: bool = False) -> sqlite3.Connection:
+    return sqlite3.connect(
+        address, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=uri
+    )
+
+
+def _read_only(path: pathlib.Path) -> sqlite3.Connection:
+    """A gallery that cannot be written to, opened for reading.
+
+    SQLite keeps files beside it even to read. Where they cannot be made, it is told that nobody
+    changes the gallery; but not where changes wait in its log, which it would pass over.
+
+    Raises:
+      sqlite3.Error: it cannot be read.
+      GalleryError: its log cannot be read.
+    """
+    database = _connect(f'{path.resolve().as_uri()}?mode=ro', uri=True)
+    try:
+        database.execute('SELECT count(*) FROM sqlite_master').fetchone()
+        return database
+    except sqlite3.OperationalError as error:
+        database.close()
+        log = path.with_name(f'{path.name}-wal')
+        if log.is_file() and log.stat().st_size:
+            raise GalleryError(
+                f'{path} is read-only, and its last changes are still in {log.name}: open it once '
+                'where it can be written, such as with --mode=search, or copy its whole folder'
+            ) from error
+    return _connect(f'{path.resolve().as_uri()}?immutable=1', uri=True)

@@ -98,8 +98,22 @@ class Calibration(NamedTuple):
 
     @classmethod
     def from_json(cls, made: Mapping[str, Any]) -> Self:
-        """What `to_json` gave."""
-        return cls(**{**made, **{name: np.asarray(made[name], float) for name in _ARRAYS}})
+        """What `to_json` gave.
+
+        Raises:
+          ValueError, KeyError, TypeError: it is not that.
+        """
+        arrays = {name: np.asarray(made[name], float) for name in _ARRAYS}
+        calibration = cls(**{**made, **arrays})
+        numbers = [calibration.centre, calibration.scale, *map(np.ravel, arrays.values())]
+        if not np.isfinite(np.hstack(numbers)).all() or not calibration.scale > 0:
+            raise ValueError('its numbers are not finite')
+        shapes = [calibration.nats_3.shape, calibration.fmr_Q.shape]
+        if shapes != [(3,), (calibration.score_Q.size,)] or not calibration.score_Q.size:
+            raise ValueError('its lists have other lengths')
+        if not (calibration.fmr_Q > 0).all():
+            raise ValueError('a false match rate is not above 0')
+        return calibration
 
 
 _ARRAYS = ('nats_3', 'score_Q', 'fmr_Q')

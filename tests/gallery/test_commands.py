@@ -121,17 +121,17 @@ def test_contact_sheet(command, gallery, tmp_path):
 
 
 def test_delete(command, gallery):
-    assert command('delete', f'--gallery={gallery}', '--where=person=person-3') == (
+    assert command('delete', f'--gallery={gallery}', '--where=person=person-3', '--yes') == (
         0,
         'removed 3 entries\n',
     )
-    code, said = command('delete', f'--gallery={gallery}', '--where=person=person-3')
+    code, said = command('delete', f'--gallery={gallery}', '--where=person=person-3', '--yes')
     assert code == 1
     assert 'nothing' in said
     code, said = command('delete', f'--gallery={gallery}')
     assert code == 1
     assert '--everything' in said
-    assert command('delete', f'--gallery={gallery}', '--everything')[0] == 0
+    assert command('delete', f'--gallery={gallery}', '--everything', '--yes')[0] == 0
     assert not (gallery / store.FILE).exists()
 
 
