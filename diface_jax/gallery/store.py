@@ -33,7 +33,10 @@ _BUSY_SECONDS = 30
 _PASSING = (
     *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR),
     *(sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM),
+    sqlite3.SQLITE_CONSTRAINT,
 )
+# The second is what SQLite's messages about damaged text raise.
+_READING_ERRORS = (sqlite3.DatabaseError, UnicodeDecodeError)
 _STATE = 'state'
 _FEATURE = 'feature'
 _RESTORE = 'Restore the gallery from a copy, or enrol its photographs in a new one'
@@ -154,7 +157,7 @@ class Store:
         try:
             self._database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, row_checks.MAX_BYTES)
             self._prepare()
-        except sqlite3.DatabaseError as error:
+        except _READING_ERRORS as error:
             raise GalleryError(f'{self._path} cannot be read as a gallery: {error}') from error
 
     def _prepare(self) -> None:
@@ -216,10 +219,19 @@ class Store:
         self._database.execute(f'BEGIN {kind}')
         try:
             yield
+        except sqlite3.DatabaseError as error:
+            self._roll_back()
+            if _is_passing(error):
+                raise
+            raise GalleryError(f'{self._path} is damaged: {error}. {_RESTORE}') from error
         except BaseException:
-            self._database.execute('ROLLBACK')
+            self._roll_back()
             raise
         self._database.execute('COMMIT')
+
+    def _roll_back(self) -> None:
+        if self._database.in_transaction:  # SQLite ends it by itself after some errors
+            self._database.execute('ROLLBACK')
 
     def state(self) -> str:
         """Another one after every change, whoever made it."""
@@ -359,8 +371,8 @@ class Store:
         while found := self._rows(
             'SELECT id, embedding FROM entry WHERE id > ? ORDER BY id LIMIT ?', last, rows
         ):
-            embedding_NxD = np.stack([self._embedding(*row, width) for row in found])
-            width, f_NxF = embedding_NxD.shape[1], refine(embedding_NxD)
+            width = width or len(self._embedding(*found[0], None))
+            f_NxF = refine(np.stack([self._embedding(*row, width) for row in found]))
             self._database.executemany(
                 'UPDATE entry SET feature = ? WHERE id = ?',
                 [(_blob(f_F), number) for (number, _), f_F in zip(found, f_NxF, strict=True)],
@@ -488,7 +500,7 @@ class Store:
             for row in self._database.execute(query, values):
                 yield row
                 last = row[0]
-        except sqlite3.DatabaseError as error:
+        except _READING_ERRORS as error:
             if _is_passing(error):
                 raise
             after = '' if last is None else f', after row {last}'
@@ -643,7 +655,7 @@ def _values(number: int, person: Any, name: Any, tags: Any, path: Any) -> condit
     }
 
 
-def _is_passing(error: sqlite3.Error) -> bool:
+def _is_passing(error: Exception) -> bool:
     """Whether an error is of the moment (a lock, a full disk), not of what the file holds."""
     return getattr(error, 'sqlite_errorcode', 0) & 0xFF in _PASSING
 

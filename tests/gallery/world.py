@@ -4,6 +4,7 @@ A photo is tiles of one colour in a row, each a face of the person of that colou
 real. JAX is not needed, so that a process of its own starts quickly.
 """
 
+import functools
 import io
 
 import numpy as np
@@ -82,6 +83,7 @@ class Oracle:
         )
 
 
+@functools.cache
 def judge():
     """As if genuine pairs scored about 0.8 and impostors 0."""
     # Imported here: they bring JAX along.
