@@ -53,14 +53,17 @@ def conditions_of(where: Where) -> Conditions:
     Raises:
       ValueError: a name or a pattern is not a string.
     """
-    pairs = []
-    for name, patterns in where.items() if isinstance(where, Mapping) else where:
-        several = [patterns] if isinstance(patterns, str) else patterns
-        pairs += [(name, pattern) for pattern in several]
+    if isinstance(where, Mapping):
+        where = [
+            (name, pattern)
+            for name, patterns in where.items()
+            for pattern in (patterns if isinstance(patterns, list | tuple) else [patterns])
+        ]
+    pairs = tuple(where)
     for pair in pairs:
-        if not all(isinstance(part, str) for part in pair):
-            raise ValueError(f'a condition is a name and a pattern, both strings, not {pair}')
-    return tuple(pairs)
+        if not isinstance(pair, tuple) or [type(part) for part in pair] != [str, str]:
+            raise ValueError(f'a condition is a name and a pattern, both strings, not {pair!r}')
+    return pairs
 
 
 def to_json(conditions: Conditions) -> dict[str, str | list[str]]:

@@ -38,9 +38,17 @@ class Unread(NamedTuple):
 
 def words(text: str) -> list[str]:
     """The words of a text, in lower case and without accents; numbers are none."""
-    plain = unicodedata.normalize('NFKD', text.lower())
-    plain = ''.join(letter for letter in plain if not unicodedata.combining(letter))
-    return re.findall(r'[^\W\d_]+', plain)
+    return [_plain(word) for word in _written(text)]
+
+
+def _written(text: str) -> list[str]:
+    """The words of a text, as they are written."""
+    return re.findall(r'[^\W\d_]+', unicodedata.normalize('NFC', text))
+
+
+def _plain(word: str) -> str:
+    letters = unicodedata.normalize('NFKD', word.lower())
+    return ''.join(letter for letter in letters if not unicodedata.combining(letter))
 
 
 # Words that say nothing about a face.
@@ -74,15 +82,16 @@ def check(text: str, reader: TextReader, taught: Set[str] = frozenset()) -> Unre
     """
     read, cut = reader.split(text)
     known = face_words() | taught
-    said = list(dict.fromkeys(words(read)))
+    said = {_plain(word): word for word in _written(read)}
     of_faces = [word for word in said if word in known]
     understood = set(of_faces)
     if len(of_faces) >= _ENGLISH * len(said):
         understood |= {word for word in said if reader.is_token(word)}
-    if said and not understood - _FUNCTION_WORDS:
+    if not understood - _FUNCTION_WORDS:
         shown = text if len(text) <= _SHOWN else f'{text[:_SHOWN]}...'
         raise ValueError(
             f'the description "{shown}" is not understood: it is not about a face, or not in '
             'English. Describe the face, such as "a young man with a short beard"'
         )
-    return Unread(tuple(word for word in said if word not in understood), tuple(cut.split()))
+    not_understood = tuple(written for word, written in said.items() if word not in understood)
+    return Unread(not_understood, tuple(cut.split()))
