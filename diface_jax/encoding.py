@@ -77,17 +77,9 @@ class Encoding:
         return self._encoders.face.embed(np.stack(chips))
 
     def of_photos(self, embedding_NxD: np.ndarray) -> np.ndarray:
-        """What faces are matched by, from their raw embeddings; f_NxF, float32.
-
-        Raises:
-          ValueError: an embedding has no finite feature; says which row.
-        """
+        """What faces are matched by, from their raw embeddings; f_NxF, float32."""
         x0_NxD = self._trained.normalise(embedding_NxD)
-        f_NxF = self._of_many.of_photos(self._trained.params, x0_NxD)
-        bad_B = np.flatnonzero(~np.isfinite(f_NxF).all(axis=1))
-        if len(bad_B):
-            raise ValueError(f'embeddings {bad_B[:10].tolist()} are not those of a face')
-        return f_NxF
+        return self._of_many.of_photos(self._trained.params, x0_NxD)
 
     def of_texts(self, sentences: Sequence[str]) -> np.ndarray:
         """What sentences are matched by; f_TxF, float32. Each is as if it were alone."""

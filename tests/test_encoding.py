@@ -81,12 +81,6 @@ def test_a_text_that_is_too_long_is_cut_at_a_word_without_a_warning(encoded, cap
     assert not encoded.is_token('qwzxy')
 
 
-def test_an_embedding_without_a_direction_is_refused_by_row(encoded):
-    mean_D = encoded._trained.normalise.mean_D
-    with pytest.raises(ValueError, match=r'embeddings \[1\] are not those of a face'):
-        encoded.of_photos(np.stack([mean_D + 1, np.full_like(mean_D, np.nan)]))
-
-
 def test_faces_become_unit_features(encoded):
     rng = np.random.default_rng(0)
     chips = list(rng.integers(0, 255, (3, 2, 150, 150, 3), np.uint8))
