@@ -77,7 +77,7 @@ def vector(value: Any, what: str, width: int | None = None) -> np.ndarray:
       width: how many numbers it must have; None: any that an embedding may have.
 
     Raises:
-      ValueError: it is something else, of another width, or not finite.
+      ValueError: it is something else, or of another width.
     """
     if not isinstance(value, bytes) or not value or len(value) % 4:
         raise ValueError(f'its {what} is not a list of 32-bit numbers')
@@ -85,13 +85,18 @@ def vector(value: Any, what: str, width: int | None = None) -> np.ndarray:
         raise ValueError(f'its {what} has {len(value) // 4:,} numbers, more than {MAX_WIDTH:,}')
     if width is not None and len(value) != 4 * width:
         raise ValueError(f'its {what} has {len(value) // 4} numbers, and the first entry {width}')
-    numbers_W = np.frombuffer(value, np.float32)
-    if not np.isfinite(numbers_W).all():
-        raise ValueError(f'its {what} holds numbers that are not finite')
-    return numbers_W
+    return np.frombuffer(value, np.float32)
+
+
+def embedding(value: Any, width: int | None) -> np.ndarray:
+    """A raw embedding, as of `vector`. Raises ValueError also where it is not finite."""
+    embedding_D = vector(value, 'embedding', width)
+    if not np.isfinite(embedding_D).all():
+        raise ValueError('its embedding holds numbers that are not finite')
+    return embedding_D
 
 
 def not_unit_length(f_GxF: np.ndarray) -> np.ndarray:
-    """Rows of the features that do not have length 1."""
+    """Rows of the features that do not have length 1, or are not finite."""
     length_G = np.sqrt(np.einsum('gf,gf->g', f_GxF, f_GxF, dtype=np.float64))
     return np.flatnonzero(~(np.abs(length_G - 1.0) <= _UNIT_ERROR))

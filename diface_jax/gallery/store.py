@@ -381,7 +381,7 @@ class Store:
             yield len(found)
 
     def _embedding(self, number: int, embedding: Any, width: int | None) -> np.ndarray:
-        return self._checked('entry', number, row_checks.vector, embedding, 'embedding', width)
+        return self._checked('entry', number, row_checks.embedding, embedding, width)
 
     # --- searching ---
 

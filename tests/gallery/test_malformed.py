@@ -190,8 +190,8 @@ ROWS = {
         (bytes(4 * 32), 'length of its feature is not 1'),
         ((1e10 * _F).astype(np.float32).tobytes(), 'length of its feature is not 1'),
         ((0.9 * _F).astype(np.float32).tobytes(), 'length of its feature is not 1'),
-        (np.full(32, np.nan, np.float32).tobytes(), 'not finite'),
-        (np.full(32, -np.inf, np.float32).tobytes(), 'not finite'),
+        (np.full(32, np.nan, np.float32).tobytes(), 'length of its feature is not 1'),
+        (np.full(32, -np.inf, np.float32).tobytes(), 'length of its feature is not 1'),
     ],
     'tags': [
         ('[]', 'tags are not text by name'),
