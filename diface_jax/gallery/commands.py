@@ -22,20 +22,25 @@ MODES = ('enroll', 'search', 'identify', 'verify', 'delete', 'serve')
 DONE, NO_MATCH = 0, 2  # exit codes; 1 is an error
 _LISTED = 20  # entries that are shown before they are deleted
 
-_GALLERY = flags.DEFINE_string('gallery', None, 'Where a gallery is kept; enroll makes it.')
+_GALLERY = flags.DEFINE_string('gallery', None, 'Folder of the gallery; enroll creates it.')
 _PHOTOS = flags.DEFINE_string(
-    'photos', None, 'enroll: a folder of photographs, however deep, or one photograph.'
+    'photos',
+    None,
+    'enroll: a folder of photographs, with all folders inside it, or one photograph.',
 )
 _PEOPLE = flags.DEFINE_bool(
-    'people', False, "enroll: a photo's folder is named after whom its largest face shows."
+    'people', False, 'enroll: the largest face of a photo is the person its folder is named after.'
 )
-_TAG = flags.DEFINE_multi_string('tag', [], 'enroll: NAME=VALUE, said of all these photographs.')
+_TAG = flags.DEFINE_multi_string('tag', [], 'enroll: NAME=VALUE, a tag of all these photographs.')
 _EMBEDDINGS = flags.DEFINE_string(
     'embeddings', None, 'enroll: embeddings of the same face encoder, as .npy, .npz or .parquet.'
 )
-_IDS = flags.DEFINE_string('ids', None, 'enroll: a text file with a line an id, for .npy.')
+_IDS = flags.DEFINE_string('ids', None, 'enroll: a text file with one id on each line, for .npy.')
 _TEXT = flags.DEFINE_multi_string(
-    'text', [], 'search, identify, verify: a description; several are of the same person.'
+    'text',
+    [],
+    'search, identify, verify: a description. Repeat --text to describe one person in several '
+    'sentences; their features are averaged.',
 )
 _QUERIES = flags.DEFINE_string(
     'queries', None, 'search: a text file with a description of another person on each line.'
@@ -51,16 +56,23 @@ _WHERE = flags.DEFINE_multi_string(
     'NAME, all must fit.',
 )
 _ENROLLED = flags.DEFINE_float(
-    'enrolled', search.ENROLLED, 'search: how likely the person is in the gallery, before looking.'
+    'enrolled',
+    search.ENROLLED,
+    'search, identify: prior probability that the person described is in the gallery.',
 )
 _FALSE_MATCHES = flags.DEFINE_float(
     'false_matches',
     search.FALSE_MATCHES,
-    'search: a match is expected by chance no more often than this in a gallery of this size.',
+    'search, identify: a match may score as high by chance at most this often in a gallery of this '
+    'size.',
 )
-_PRIOR = flags.DEFINE_float('prior', 0.5, 'verify: how likely it is, before looking.')
+_PRIOR = flags.DEFINE_float(
+    'prior', 0.5, 'verify: prior probability that the photo shows the person described.'
+)
 _JSON = flags.DEFINE_bool('json', False, 'Prints the answer as JSON (schema in README.md).')
-_SHEET = flags.DEFINE_string('sheet', None, 'search, identify: writes the faces found as a PNG.')
+_SHEET = flags.DEFINE_string(
+    'sheet', None, 'search, identify: writes the results as a picture, PNG.'
+)
 _EVERYTHING = flags.DEFINE_bool('everything', False, 'delete: the whole gallery.')
 _YES = flags.DEFINE_bool('yes', False, 'delete: does not ask before it deletes.')
 _PORT = flags.DEFINE_integer('port', 8080, 'serve: the port, on this machine alone.', 1, 65535)
@@ -74,11 +86,11 @@ def run(mode: str, workdir: str | None) -> int:
       workdir: of the trained model; delete needs none.
 
     Returns:
-      The exit code: DONE, or NO_MATCH where nothing passes.
+      The exit code: DONE, or NO_MATCH where no result is a match.
 
     Raises:
-      ValueError: a flag is missing or cannot be used, or there are several hosts where one is
-        wanted; says which.
+      ValueError: a flag is missing or cannot be used, or a gallery is to be changed by several
+        hosts; says which.
     """
     commands = {
         'enroll': _enroll,
@@ -144,21 +156,36 @@ def _search(mode: str, model: 'Model') -> int:
         'false_matches': _FALSE_MATCHES.value,
     }
     if _QUERIES.value:
-        lines = pathlib.Path(_QUERIES.value).read_text(encoding='utf-8').splitlines()
-        found = model.search_many(_GALLERY.value, [line for line in lines if line.strip()], **asked)
+        results = model.search_many(_GALLERY.value, _queries(pathlib.Path(_QUERIES.value)), **asked)
     else:
         verb = model.identify if mode == 'identify' else model.search
-        found = [verb(_GALLERY.value, _TEXT.value, **asked)]
-    for number, answer in enumerate(found):
+        results = [verb(_GALLERY.value, _TEXT.value, **asked)]
+    for number, answer in enumerate(results, 1):
         _print(answer.to_json(), _told(answer))
         if _SHEET.value and hosts.is_first():
-            # It draws with Pillow, which training need not have.
-            from diface_jax.gallery import sheet
-
             path = pathlib.Path(_SHEET.value)
-            path = path.with_stem(f'{path.stem}-{number + 1}') if len(found) > 1 else path
-            sheet.write(answer, lambda entry: model.picture(_GALLERY.value, entry), path)
-    return _code(*found)
+            path = path.with_stem(f'{path.stem}-{number}') if len(results) > 1 else path
+            _write_sheet(answer, model, path)
+    return _code(*results)
+
+
+def _queries(path: pathlib.Path) -> list[str]:
+    """The descriptions of a text file, one a line."""
+    try:
+        lines = path.read_text(encoding='utf-8-sig').splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{path} is not a text file in UTF-8: {error}') from error
+    described = [line for line in lines if line.strip()]
+    if not described:
+        raise ValueError(f'{path} holds no description: write one on each line')
+    return described
+
+
+def _write_sheet(answer: answers.SearchAnswer, model: 'Model', path: pathlib.Path) -> None:
+    # It draws with Pillow, which training need not have.
+    from diface_jax.gallery import sheet
+
+    sheet.write(answer, lambda entry: model.picture(_GALLERY.value, entry), path)
 
 
 def _verify(_: str, model: 'Model') -> int:
@@ -245,27 +272,27 @@ def _serve(_: str, model: 'Model') -> int:
     return DONE
 
 
-def _code(*found: answers.SearchAnswer | answers.VerifyAnswer) -> int:
-    return DONE if any(one.decision == answers.MATCH for one in found) else NO_MATCH
+def _code(*results: answers.SearchAnswer | answers.VerifyAnswer) -> int:
+    return DONE if any(result.decision == answers.MATCH for result in results) else NO_MATCH
 
 
 def _told(answer: answers.SearchAnswer) -> str:
-    """A search's answer as text."""
+    """The results of a search as text."""
     searched = answer.gallery['entries_searched']
     lines = [f'{answer.decision} among {searched} faces: {" / ".join(answer.texts)}']
     lines += _unread(answer)
     if not searched:
         lines.append('the gallery is empty, or nothing in it fits --where')
     if answer.decision == answers.NO_MATCH and answer.results:
-        lines.append('nothing passes; these are the nearest, to look at and no more:')
-    for found in answer.results:
-        passes = 'match' if found.scored.match else 'lead'
-        lines.append(f'{found.rank:3} {passes} {_line(found.entry)}')
+        lines.append('no face is a match; these are the nearest, as leads only:')
+    for result in answer.results:
+        kind = 'match' if result.scored.match else 'lead'
+        lines.append(f'{result.rank:3} {kind} {_line(result.entry)}')
         lines += [
             f'      {printable(name)}: {printable(value)}'
-            for name, value in found.entry.tags.items()
+            for name, value in result.entry.tags.items()
         ]
-        lines += [f'      {_numbers(found.scored)}', *_phrases(found.scored)]
+        lines += [f'      {_numbers(result.scored)}', *_phrases(result.scored)]
     if asked := answer.next_question:
         choices = ', '.join(answer.say for answer in asked.answers)
         lines.append(f'ask next: {asked.ask} ({choices}; {asked.gain_bits:.2f} bits)')
@@ -300,10 +327,11 @@ def _phrases(scored: answers.Scored) -> list[str]:
     return [f'      {"; ".join(f"{told.phrase} {told.nats:+.2f}" for told in scored.phrases)}']
 
 
-def _print(made: Any, text: str) -> None:
+def _print(answer: Any, text: str) -> None:
+    """Prints an answer on the first host, as JSON or as text."""
     if not hosts.is_first():
         return
-    print(_encodable(json.dumps(made) if _JSON.value else printable_lines(text), sys.stdout))
+    print(_encodable(json.dumps(answer) if _JSON.value else printable_lines(text), sys.stdout))
 
 
 def _encodable(text: str, stream: TextIO) -> str:

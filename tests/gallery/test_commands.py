@@ -108,6 +108,17 @@ def test_a_batch_of_queries(command, gallery, tmp_path):
     assert (tmp_path / 'sheet-2.png').exists()
 
 
+@pytest.mark.parametrize(
+    ('content', 'why'), [(b'\n \n', 'holds no description'), (b'\xff\xfe', 'not a text file')]
+)
+def test_a_file_without_queries_is_named(command, gallery, tmp_path, content, why):
+    (tmp_path / 'queries.txt').write_bytes(content)
+    queries = f'--queries={tmp_path / "queries.txt"}'
+    code, said = command('search', f'--gallery={gallery}', queries)
+    assert code == 1
+    assert f'queries.txt {why}' in said or f'queries.txt is {why}' in said
+
+
 def test_contact_sheet(command, gallery, tmp_path):
     out = tmp_path / 'sheet.png'
     assert command('search', *asked(gallery, 'person 3', '--k=7', f'--sheet={out}'))[0] == 0
