@@ -1,4 +1,4 @@
-"""Descriptions as features: whole, and without each of their phrases."""
+"""Features of descriptions: of the whole text, and of the text without each of its phrases."""
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,10 +18,10 @@ class Query(NamedTuple):
     """A description of one person.
 
     Attributes:
-      texts: what was said.
-      f_F: its features; several sentences count alike: the mean of theirs, scaled to length 1.
-      phrases: its parts.
-      without_PxF: its features without each of them.
+      texts: the sentences.
+      f_F: the features; of several sentences, their mean, scaled to length 1.
+      phrases: the phrases of all sentences.
+      without_PxF: the features without each of the phrases.
       not_understood: words that say nothing to the model.
       not_read: words past the text encoder's length.
     """
@@ -39,10 +39,10 @@ def queries(
     of_texts: Callable[[Sequence[str]], np.ndarray],
     check: Callable[[str], Unread],
 ) -> list[Query]:
-    """Makes queries of descriptions; the encoder sees all their texts at once, each one time.
+    """Queries of descriptions. Each different text is encoded once, all in one call.
 
     Args:
-      asked: a description each.
+      asked: one description for each query.
       of_texts: sentences to features.
       check: which words of a sentence the model does not understand.
 
