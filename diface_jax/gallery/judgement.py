@@ -1,4 +1,4 @@
-"""What scores are worth, from the validation split the model was chosen by; made once a model."""
+"""Calibration of a model's scores on its validation split; fitted once, kept in the workdir."""
 
 import json
 import logging
@@ -18,15 +18,15 @@ from diface_jax.recognition.calibration import Calibration
 
 FILE = 'calibration.json'
 _log = logging.getLogger('absl')
-_ENOUGH = 100  # free-hand sentences to judge by
+_ENOUGH = 100  # free-hand sentences to calibrate on
 
 
 class Judgement(NamedTuple):
-    """How scores are judged.
+    """How scores become decisions and probabilities.
 
     Attributes:
-      calibration: of scores.
-      threshold: s, from validation.
+      calibration: from scores to log-likelihood ratios and false match rates.
+      threshold: s, chosen on validation.
       rates: the share of validation photos that show each attribute.
       words: the words of the validation sentences.
     """
@@ -40,15 +40,18 @@ class Judgement(NamedTuple):
 def judgement(
     encoding: encodings.Encoding, thresholds: Mapping[str, float], workdir: pathlib.Path
 ) -> Judgement:
-    """That of a model: from WORKDIR/calibration.json, or made now and put there.
+    """The calibration of a model: from WORKDIR/calibration.json, or fitted now and written there.
+
+    A file that is damaged or of another model is replaced. Where the file cannot be written, a
+    warning says so.
 
     Args:
-      encoding: of the model.
-      thresholds: from its checkpoint.
-      workdir: where the file is.
+      encoding: the model.
+      thresholds: of its checkpoint, by condition.
+      workdir: folder of the file.
 
     Raises:
-      FileNotFoundError: neither is there; says how to make them.
+      FileNotFoundError: there is no file, and no prepared data set to fit on; says what to do.
     """
     path = workdir / FILE
     kept = _read(path, encoding.model)
@@ -71,10 +74,10 @@ def judgement(
 def _fit(encoding: encodings.Encoding, thresholds: Mapping[str, float]) -> dict[str, Any]:
     """A calibration as it is written to the file."""
     data, features, texts = encoding.validation()
-    some = texts_to_judge_by(data, texts)
+    chosen = texts_to_judge_by(data, texts)
     return {
         'model': encoding.model,
-        'calibration': Calibration.fit(*cross_scores(features, data, some)).to_json(),
+        'calibration': Calibration.fit(*cross_scores(features, data, chosen)).to_json(),
         'threshold': cross_threshold(thresholds),
         'rates': _rates(data),
         'words': sorted(
@@ -109,9 +112,10 @@ def _from_json(made: Mapping[str, Any]) -> Judgement:
 
 
 def texts_to_judge_by(data: Prepared, texts: np.ndarray) -> np.ndarray:
-    """Of validation texts (rows), the free-hand ones, which users write; all where these are few.
+    """Rows of the validation texts to calibrate on: the free-hand ones, or all where these are few.
 
-    At a high score the grammar's let in fewer strangers, and would have false matches understated.
+    Users write free-hand. Grammar sentences give fewer false matches at high scores, so a
+    calibration on them would understate false matches.
     """
     human = np.intersect1d(data.splits['validation'].texts('human'), texts)
     return human if len(human) >= _ENOUGH else texts
@@ -120,24 +124,25 @@ def texts_to_judge_by(data: Prepared, texts: np.ndarray) -> np.ndarray:
 def cross_scores(
     features: Features, data: Prepared, texts: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Scores of texts and *other* photos of whom they describe, and of all other people's.
+    """Genuine and impostor scores of texts.
 
-    A gallery's photo is hardly ever the one that a witness has seen.
+    Genuine pairs are a text and *other* photos of the person it describes: a gallery rarely has the
+    very photo that the text describes. Impostor pairs are a text and photos of all other people.
     """
     split = data.splits['validation']
     genuine, impostor = [], []
-    for some in np.array_split(texts, -(-len(texts) // 512)):
-        score_BxN = features.text_TxF[some] @ features.photo_NxF.T
-        described_B = split.photo_T[some]
+    for text_B in np.array_split(texts, -(-len(texts) // 512)):
+        score_BxN = features.text_TxF[text_B] @ features.photo_NxF.T
+        described_B = split.photo_T[text_B]
         mates_BxN = split.identity_N[described_B][:, None] == split.identity_N
         impostor.append(score_BxN[~mates_BxN])
-        mates_BxN[np.arange(len(some)), described_B] = False
+        mates_BxN[np.arange(len(text_B)), described_B] = False
         genuine.append(score_BxN[mates_BxN])
     return np.concatenate(genuine), np.concatenate(impostor)
 
 
 def cross_threshold(thresholds: Mapping[str, float]) -> float:
-    """The threshold s for free-hand sentences, or where it was trained without, for the grammar's.
+    """The threshold s of free-hand sentences, or of the grammar's where there are no others.
 
     Args:
       thresholds: by condition, such as 'human/cross/random'.

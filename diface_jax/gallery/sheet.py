@@ -1,4 +1,4 @@
-"""A contact sheet: the faces a search found, as one picture to print or pass on."""
+"""A contact sheet: the results of a search as one picture."""
 
 import io
 import pathlib
@@ -20,9 +20,9 @@ def write(answer: SearchAnswer, picture: Callable[[int], bytes | None], path: pa
     """Writes the sheet as a PNG.
 
     Args:
-      answer: of a search.
-      picture: from an entry's number to its JPEG; None where there is none.
-      path: where.
+      answer: the results of a search.
+      picture: returns the JPEG of an entry, by its number, or None.
+      path: of the PNG.
 
     Raises:
       OSError: it cannot be written there.

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-MAX_CHARACTERS = 2000  # the text encoder reads about 1,000 and passes over the rest
+MAX_CHARACTERS = 2000  # the text encoder reads about 1,000; answers name the words it cuts
 NOBODY = 'a person'  # stands for the subject that is taken out of a description
 
 # Phrases begin after punctuation, and after words that join one thing to another.
