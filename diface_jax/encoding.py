@@ -1,6 +1,6 @@
-"""From photographs and sentences to features: the one place where a gallery meets E and the model.
+"""Inference: photographs and sentences to features f.
 
-Nothing else of the gallery knows how many encoders there are, or what a condition looks like.
+The gallery uses the frozen encoders and the trained model only through this module.
 """
 
 import functools
@@ -24,8 +24,8 @@ from diface_jax.training.trained import Trained
 
 _KEY = 0  # of the sampler's noise: a sentence always gets the same features
 
-# From a photo's bytes to the boxes and chips of its faces, the largest first. It raises ValueError
-# where there are none. Worker processes import its module, which imports little.
+# From a photo's bytes to the boxes and crops of its faces, the largest first; raises ValueError
+# where it shows none. Worker processes import its module, which imports little.
 faces_of = align.every_face
 
 
@@ -34,16 +34,16 @@ class Encoding:
 
     Args:
       trained: the checkpoint.
-      home: folder of the prepared data set it was trained on, which keeps its encoders.
+      home: folder of the prepared data set it was trained on, which holds the fitted encoders.
 
     Attributes:
-      face_encoder: which E its embeddings are of.
-      model: which D, R and centring its features are of; a hash of their parameters.
-      width: of an embedding.
+      face_encoder: name, hash and width of each face encoder E.
+      model: SHA-256 of the parameters of D and R, and of the mean embedding.
+      width: D, the width of an embedding.
 
     Raises:
-      FileNotFoundError: `home` is not there any more, or an encoder is not installed.
-      SettingsDifferError: the encoders that are installed are not those it was trained with.
+      FileNotFoundError: `home` does not exist, or an encoder is not installed.
+      SettingsDifferError: the installed encoders are not those it was trained with.
     """
 
     faces_of = staticmethod(faces_of)
@@ -62,29 +62,38 @@ class Encoding:
         self._encoders = Encoders.load(encoder, home)
         stages.require_same('The model', trained.encoders, self._encoders.about)
 
+    def is_token(self, word: str) -> bool:
+        """Whether the text encoder has a word whole in its vocabulary."""
+        return self._encoders.text.encoder.is_token(word)
+
+    def split(self, sentence: str) -> tuple[str, str]:
+        """A sentence as far as the text encoder reads it, and the rest."""
+        return self._encoders.text.encoder.split(sentence)
+
     def embed(self, chips: Sequence[np.ndarray]) -> np.ndarray:
-        """Raw embeddings of faces' chips (as `faces_of` cuts them); embedding_NxD, float32."""
+        """Raw embeddings of face crops (as `faces_of` cuts them); embedding_NxD, float32."""
         if not len(chips):
             return np.zeros((0, self.width), np.float32)
         return self._encoders.face.embed(np.stack(chips))
 
     def of_photos(self, embedding_NxD: np.ndarray) -> np.ndarray:
-        """What faces are matched by, from their raw embeddings; f_NxF, float32."""
+        """Features of faces, from their raw embeddings; f_NxF, float32, of length 1."""
         x0_NxD = self._trained.normalise(embedding_NxD)
         return self._of_many.of_photos(self._trained.params, x0_NxD)
 
     def of_texts(self, sentences: Sequence[str]) -> np.ndarray:
-        """What sentences are matched by; f_TxF, float32. Each is as if it were alone."""
-        c_TxC = self._encoders.text.encode(sentences)
+        """Features of sentences; f_TxF, float32, of length 1. Each is computed on its own."""
+        # Cut here, since the encoder would warn of each of a description's variants.
+        c_TxC = self._encoders.text.encode([self.split(sentence)[0] for sentence in sentences])
         key = jax.random.key(_KEY)
         of_one = functools.partial(self._of_one_text.of_texts, self._trained.params, key=key)
         return np.concatenate([of_one(c_TxC[i : i + 1]) for i in range(len(c_TxC))])
 
     def validation(self) -> tuple[prepared.Prepared, Features, np.ndarray]:
-        """The validation split it was chosen by, its features, and the rows of its texts.
+        """The prepared data set, features of its validation split, and the rows of its texts.
 
         Raises:
-          FileNotFoundError: the prepared data set is not in the workdir any more.
+          FileNotFoundError: the workdir no longer has the prepared data set.
         """
         data = prepared.load(self._home)
         split = data.splits['validation']

@@ -31,6 +31,7 @@ from ml_collections import config_flags
 
 from diface_jax import config_files, hosts, jobs, preemption
 from diface_jax.gallery import commands
+from diface_jax.gallery.terminal import printable_lines
 
 _CONFIG = config_flags.DEFINE_config_file(
     'config',
@@ -97,7 +98,7 @@ def main(argv: list[str]) -> None:
         sys.exit(_run())
     except (ImportError, OSError, ValueError, FloatingPointError) as error:
         logging.debug('what happened', exc_info=True)
-        hosts.leave(f'{_MODE.value}: {error}')
+        hosts.leave(f'{_MODE.value}: {printable_lines(str(error))}')
     except jax.errors.JaxRuntimeError as error:
         if not hosts.several():
             raise

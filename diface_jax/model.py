@@ -1,4 +1,4 @@
-"""The user's verbs: a trained model that enrols photographs and finds people in them by words.
+"""The Python API: a trained model that enrols photographs and searches them by descriptions.
 
 `model = diface_jax.load('WORKDIR')`, then `model.enroll('GALLERY', 'PHOTOS')`, then
 `model.search('GALLERY', 'a young woman with wavy blond hair').results`.
@@ -14,11 +14,12 @@ from tqdm import tqdm
 
 from diface_jax import parallel
 from diface_jax.encoding import Encoding
-from diface_jax.gallery import embeddings, enrolment, questions
+from diface_jax.gallery import conditions, embeddings, enrolment, questions, vocabulary
 from diface_jax.gallery.answers import Found, Scored, SearchAnswer, Told, VerifiedFace, VerifyAnswer
+from diface_jax.gallery.conditions import Where
 from diface_jax.gallery.judgement import Judgement, judgement
 from diface_jax.gallery.query import Query, Texts, queries
-from diface_jax.gallery.search import Faces, Search
+from diface_jax.gallery.search import ENROLLED, FALSE_MATCHES, RESULTS, Faces, Search
 from diface_jax.gallery.store import Entry, GalleryError, Label, Store
 from diface_jax.recognition.calibration import prior_of
 from diface_jax.training import trained
@@ -27,11 +28,11 @@ Path = str | pathlib.Path
 
 
 class Model:
-    """A trained model. Get one from `load`.
+    """A trained model with its frozen encoders. Get one from `load`.
 
     Args:
-      encoding: photographs and sentences to features.
-      judge: makes what scores are judged by, when it is needed.
+      encoding: turns photographs and sentences into features.
+      judge: returns the calibration of scores; called once, when it is first needed.
     """
 
     def __init__(self, encoding: Encoding, judge: Callable[[], Judgement]) -> None:
@@ -50,22 +51,22 @@ class Model:
         exclude: Sequence[str] = (),
         follow_links: bool = False,
     ) -> enrolment.Report:
-        """Enrols every face of every photo below a folder (or of one photo) in a gallery.
+        """Enrols every face of every photo in a folder and the folders inside it.
 
         Args:
-          gallery: its folder; made when it is not there.
-          photos: the folder or file. What is enrolled already is passed over.
-          people: the folder a photo lies in is named after the person its largest face shows.
-          tags: said of all of them, for searches to filter by.
+          gallery: folder of the gallery; created when it does not exist.
+          photos: the folder, or one photo. Photos that are enrolled already are skipped.
+          people: the largest face of a photo is the person its folder is named after.
+          tags: tags of all the photos, by name, for searches to filter by.
           exclude: patterns of names to leave out, besides hidden files, thumbnails and trash.
           follow_links: goes into folders that are linked to.
 
         Returns:
-          What became of the files.
+          Counts of new, known and skipped files, and why files were skipped.
 
         Raises:
-          FileNotFoundError: the photos are not there.
-          GalleryError: the gallery is of another model, or no gallery; says what to do.
+          FileNotFoundError: the photos do not exist.
+          GalleryError: the gallery is of another model, or is not a gallery; says what to do.
         """
         photos = pathlib.Path(photos)
         if not photos.exists():  # before a gallery is made
@@ -78,27 +79,27 @@ class Model:
     def enroll_bytes(
         self, gallery: Path, name: str, data: bytes, label: Label | None = None
     ) -> enrolment.Report:
-        """Enrols a photo by its bytes. Of the photo itself only the faces' chips are kept."""
+        """Enrols a photo given as bytes. Only small crops of its faces are kept."""
         with self._open(gallery, create=True) as store:
             return enrolment.enroll_bytes(store, name, data, self._encoding, label or Label())
 
     def enroll_embeddings(
         self, gallery: Path, path: Path, ids: Path | None = None
     ) -> enrolment.Report:
-        """Enrols raw embeddings of the same E from a file; see `gallery.embeddings.read`."""
+        """Enrols raw embeddings of the same face encoder; see `gallery.embeddings.read`."""
         ids = None if ids is None else pathlib.Path(ids)
-        found = embeddings.read(pathlib.Path(path), ids, self._encoding.width)
+        rows = embeddings.read(pathlib.Path(path), ids, self._encoding.width)
         with self._open(gallery, create=True) as store:
-            return enrolment.enroll_embeddings(store, *found, self._encoding)
+            return enrolment.enroll_embeddings(store, *rows, self._encoding)
 
     def refresh(self, gallery: Path) -> int:
-        """Brings a gallery to this model, from the embeddings it keeps; no photo is needed.
+        """Updates the features of a gallery to this model, from its embeddings, without photos.
 
         Returns:
-          How many entries it has.
+          The number of entries.
 
         Raises:
-          GalleryError: its embeddings are of another E.
+          GalleryError: the embeddings are of another face encoder.
         """
         with Store(pathlib.Path(gallery)) as store:
             self._check_encoder(store)
@@ -111,35 +112,66 @@ class Model:
 
     # --- asking ---
 
-    def search(self, gallery: Path, texts: Texts, **asked: object) -> SearchAnswer:
-        """The faces of a gallery that fit a description best.
+    def search(
+        self,
+        gallery: Path,
+        texts: Texts,
+        k: int = RESULTS,
+        where: Where = (),
+        enrolled: float = ENROLLED,
+        false_matches: float = FALSE_MATCHES,
+    ) -> SearchAnswer:
+        """The k faces of a gallery that match a description best.
 
         Args:
-          gallery: its folder.
+          gallery: folder of the gallery.
           texts: a sentence, or several about one person.
-          **asked: `k`, `where`, `enrolled` and `false_matches`, as in `gallery.search.Search`.
+          k: how many results.
+          where: only entries that fit all conditions, such as {'person': 'An*'}; see
+            `gallery.search.Search`.
+          enrolled: prior probability that the person described is in the gallery.
+          false_matches: a match may score as high by chance at most this often in a gallery of
+            this size.
 
         Returns:
-          The best, whether each passes, and why.
+          The results, best first, each with its probability, whether it is a match, and what each
+          phrase of the description contributes.
 
         Raises:
-          GalleryError: the gallery is of another model, or no gallery; says what to do.
-          ValueError: an argument cannot be used.
+          GalleryError: the gallery is of another model, or is not a gallery; says what to do.
+          ValueError: an argument cannot be used, or no word of a text is understood.
         """
-        return self.search_many(gallery, [texts], **asked)[0]
+        search = Search(k, where, enrolled, false_matches)
+        return self._search(pathlib.Path(gallery), [texts], search)[0]
 
     def search_many(
-        self, gallery: Path, described: Sequence[Texts], **asked: object
+        self,
+        gallery: Path,
+        described: Sequence[Texts],
+        k: int = RESULTS,
+        where: Where = (),
+        enrolled: float = ENROLLED,
+        false_matches: float = FALSE_MATCHES,
     ) -> list[SearchAnswer]:
-        """`search` for several people, in one pass over the gallery."""
-        return self._search(pathlib.Path(gallery), described, Search(**asked))
+        """As `search`, for several people, in one pass over the gallery."""
+        search = Search(k, where, enrolled, false_matches)
+        return self._search(pathlib.Path(gallery), described, search)
 
-    def identify(self, gallery: Path, texts: Texts, **asked: object) -> SearchAnswer:
-        """The people of a gallery who fit a description best, each by their best face.
+    def identify(
+        self,
+        gallery: Path,
+        texts: Texts,
+        k: int = RESULTS,
+        where: Where = (),
+        enrolled: float = ENROLLED,
+        false_matches: float = FALSE_MATCHES,
+    ) -> SearchAnswer:
+        """As `search`, but the results are people, each by their best face.
 
-        As `search`. An entry without a name is a person of its own.
+        An entry without a person is a person of its own.
         """
-        return self._search(pathlib.Path(gallery), [texts], Search(**asked, people=True))[0]
+        search = Search(k, where, enrolled, false_matches, people=True)
+        return self._search(pathlib.Path(gallery), [texts], search)[0]
 
     def verify(self, photo: Path | bytes, texts: Texts, prior: float = 0.5) -> VerifyAnswer:
         """Whether a photo shows the person described.
@@ -147,20 +179,28 @@ class Model:
         Args:
           photo: a file, or its bytes.
           texts: a sentence, or several about one person.
-          prior: the probability, before looking, that it does.
+          prior: prior probability that it does.
 
         Raises:
           OSError: the file cannot be read.
-          ValueError: it holds no face or is no photo, or the text cannot be read.
+          ValueError: it shows no face or is not a photo, or no word of a text is understood.
         """
-        query = queries([texts], self._encoding.of_texts)[0]
+        query = self._queries([texts])[0]
         name = '' if isinstance(photo, bytes) else str(photo)
         faces = self._faces_of(photo, name or 'the photo')
         f_NxF = self._encoding.of_photos(self._encoding.embed([chip for _, chip in faces]))
         scored = self._scored(query, f_NxF, prior, searched=1, false_matches=1.0)
-        found = [VerifiedFace(box, one) for (box, _), one in zip(faces, scored, strict=True)]
-        found.sort(key=lambda face: -face.scored.score)
-        return VerifyAnswer(name, query.texts, prior, self._judgement.threshold, tuple(found))
+        verified = [VerifiedFace(box, score) for (box, _), score in zip(faces, scored, strict=True)]
+        verified.sort(key=lambda face: -face.scored.score)
+        return VerifyAnswer(
+            photo=name,
+            texts=query.texts,
+            prior=prior,
+            threshold=self._judgement.threshold,
+            faces=tuple(verified),
+            not_understood=query.not_understood,
+            not_read=query.not_read,
+        )
 
     def _faces_of(self, photo: Path | bytes, name: str) -> enrolment.FoundFaces:
         try:
@@ -178,7 +218,7 @@ class Model:
             return store.picture(entry)
 
     def count(self, gallery: Path) -> dict[str, int]:
-        """How many entries, people, photos and files a gallery has; made when it is not there."""
+        """Numbers of entries, people, photos and files; creates a gallery that does not exist."""
         with self._open(gallery, create=True) as store:
             return store.count()
 
@@ -187,13 +227,15 @@ class Model:
     def _search(
         self, gallery: pathlib.Path, described: Sequence[Texts], search: Search
     ) -> list[SearchAnswer]:
-        asked = queries(described, self._encoding.of_texts)
+        self._open(gallery).close()  # an unusable gallery is reported before anything is computed
+        asked = self._queries(described)
         if not asked:
             return []
         with self._open(gallery) as store, store.reading():
             faces = self._faces(store)
             allowed_G = faces.allowed(store, search)
             f_QxF = np.stack([query.f_F for query in asked])
+            _check_width(gallery, faces.f_GxF, f_QxF.shape[1])
             best = faces.best(f_QxF, search, allowed_G, least=questions.CANDIDATES)
             about = {'path': str(gallery), **store.count(), **faces.searched(allowed_G)}
             answers = []
@@ -210,7 +252,7 @@ class Model:
         about: Mapping[str, Any],
         search: Search,
     ) -> SearchAnswer:
-        """What the best, by features and entries, amount to."""
+        """The answer, from the features and the entries of the best, best first."""
         people = about['people_searched']
         prior = prior_of(people, search.enrolled) if people else None
         searched, allowed = about['entries_searched'], search.false_matches
@@ -220,13 +262,23 @@ class Model:
             mode='identify' if search.people else 'search',
             texts=query.texts,
             gallery=dict(about),
-            where=dict(search.where),
+            where=conditions.to_json(search.where),
             prior=prior,
             threshold=self._judgement.threshold,
             false_matches=search.false_matches,
-            results=tuple(Found(rank, entry, one) for rank, (entry, one) in ranked),
+            results=tuple(Found(rank, entry, score) for rank, (entry, score) in ranked),
             next_question=self._next_question(query, f_KxF[: questions.CANDIDATES]),
+            not_understood=query.not_understood,
+            not_read=query.not_read,
         )
+
+    def _queries(self, described: Sequence[Texts]) -> list[Query]:
+        taught = self._judgement.words if described else frozenset()
+
+        def check(text: str) -> vocabulary.Unread:
+            return vocabulary.check(text, self._encoding, taught)
+
+        return queries(described, self._encoding.of_texts, check)
 
     def _scored(
         self,
@@ -236,7 +288,7 @@ class Model:
         searched: int,
         false_matches: float,
     ) -> list[Scored]:
-        """How faces fare against a description."""
+        """Score, probability and explanation of each face, given a description."""
         calibration, threshold = self._judgement.calibration, self._judgement.threshold
         score_K = _dot(f_KxF, query.f_F)
         chance_K = calibration.false_matches(score_K, searched)
@@ -261,7 +313,7 @@ class Model:
             query.texts, llr(_dot(f_KxF, query.f_F)), answer_llr_KxA, rates
         )
 
-    # --- what is made once ---
+    # --- computed once ---
 
     @functools.cached_property
     def _judgement(self) -> Judgement:
@@ -273,20 +325,20 @@ class Model:
 
     def _faces(self, store: Store) -> Faces:
         """The gallery in memory; read again when it has changed."""
-        known = self._galleries.get(store.folder)
-        if known is None or known.state != store.state():
-            known = self._galleries[store.folder] = Faces.read(store, self._mesh)
-        return known
+        faces = self._galleries.get(store.folder)
+        if faces is None or faces.state != store.state():
+            faces = self._galleries[store.folder] = Faces.read(store, self._mesh)
+        return faces
 
     def _open(self, gallery: Path, create: bool = False) -> Store:
-        """A gallery of this model."""
+        """Opens a gallery; raises GalleryError where it is of another model."""
         store = Store(pathlib.Path(gallery), create)
         try:
             if create and not store.made_with():
                 with store.changing():
                     self._bind(store)
             self._check_encoder(store)
-            if store.made_with()['model'] != self._encoding.model:
+            if store.made_with().get('model') != self._encoding.model:
                 raise GalleryError(
                     f'{gallery} was made with another model. Its embeddings are kept, so it can be '
                     'brought to this one without its photographs: --mode=enroll --workdir=WORKDIR '
@@ -313,17 +365,25 @@ class Model:
 
 
 def load(workdir: Path) -> Model:
-    """The trained model of a workdir, with its encoders.
+    """The best checkpoint of a workdir, with its encoders, ready for inference.
 
     Raises:
-      FileNotFoundError: no model was trained there, or an encoder is not installed.
-      ValueError: the encoders that are installed are not those it was trained with.
+      FileNotFoundError: the workdir has no trained model, or an encoder is not installed.
+      ValueError: the installed encoders are not those the model was trained with.
     """
     workdir = pathlib.Path(workdir)
     model = trained.load(workdir)
     home = workdir / 'prepared' / pathlib.Path(model.settings['data']['data']['root']).name
     encoding = Encoding(model, home)
     return Model(encoding, lambda: judgement(encoding, model.thresholds, workdir))
+
+
+def _check_width(gallery: pathlib.Path, f_GxF: np.ndarray, width: int) -> None:
+    if len(f_GxF) and f_GxF.shape[1] != width:
+        raise GalleryError(
+            f'{gallery} is damaged: its features have {f_GxF.shape[1]} numbers, and those of this '
+            f'model {width}. Restore it from a copy, or enrol its photographs in a new one'
+        )
 
 
 def _dot(f_KxF: np.ndarray, f_FxA: np.ndarray) -> np.ndarray:

@@ -70,6 +70,17 @@ def test_a_text_is_the_same_whatever_stands_beside_it(encoded):
     assert np.abs(together[0] - together[1]).max() > 1e-3
 
 
+def test_a_text_that_is_too_long_is_cut_at_a_word_without_a_warning(encoded, caplog):
+    text = 'a man with a short beard, ' * 60
+    read, cut = encoded.split(text)
+    assert read
+    assert read + ' ' + cut == text
+    np.testing.assert_array_equal(encoded.of_texts([text]), encoded.of_texts([read]))
+    assert not caplog.records
+    assert encoded.is_token('man')
+    assert not encoded.is_token('qwzxy')
+
+
 def test_faces_become_unit_features(encoded):
     rng = np.random.default_rng(0)
     chips = list(rng.integers(0, 255, (3, 2, 150, 150, 3), np.uint8))

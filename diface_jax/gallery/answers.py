@@ -1,4 +1,4 @@
-"""What a search or a verification answers, as Python and as JSON (the schema is in README.md)."""
+"""Results of searches and verifications, as Python and as JSON (schema in docs/search.md)."""
 
 import dataclasses
 from typing import Any
@@ -12,7 +12,7 @@ MATCH, NO_MATCH = 'match', 'no match'
 
 @dataclasses.dataclass(frozen=True)
 class Told:
-    """What a phrase did to a score: how much the log-likelihood ratio falls without it, in nats."""
+    """What a phrase contributes: how far the log-likelihood ratio falls without it, in nats."""
 
     phrase: str
     nats: float
@@ -20,15 +20,15 @@ class Told:
 
 @dataclasses.dataclass(frozen=True)
 class Scored:
-    """A face held against a description.
+    """The score of a face, given a description.
 
     Attributes:
-      score: the dot product of features.
-      log_likelihood_ratio: in nats; above 0, the description speaks for this face.
-      probability: that it is the person described, given the prior.
+      score: the dot product of the features of face and description.
+      log_likelihood_ratio: in nats; above 0, the description supports this face.
+      probability: posterior probability that this is the person described.
       expected_false_matches: how many of the faces searched would score as high by chance.
-      match: whether it passes.
-      phrases: what each phrase of the description did.
+      match: whether it is a match.
+      phrases: the contribution of each phrase of the description.
     """
 
     score: float
@@ -41,7 +41,7 @@ class Scored:
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """A face of a gallery, by rank from 1."""
+    """A result: an entry of the gallery, its rank from 1, and its score."""
 
     rank: int
     entry: Entry
@@ -50,33 +50,39 @@ class Found:
 
 @dataclasses.dataclass(frozen=True)
 class SearchAnswer:
-    """The faces of a gallery that fit a description best.
+    """The faces or people of a gallery that match a description best.
 
     Attributes:
       mode: 'search' (faces), or 'identify' (people, each by their best face).
-      texts: what was said of the one person.
-      gallery: where it is; entries and people in all, and of those searched.
-      where: the conditions they were searched under.
-      prior: the probability, before looking, that one person searched is the one described.
-      threshold: s; a match scores no less.
-      false_matches: a match is expected by chance no more often in a gallery of this size.
-      results: best first; leads, of which none may be a match.
-      next_question: what to ask the witness, if anything is worth it.
+      texts: the sentences of the description.
+      gallery: its path; numbers of entries and people in all, and of those searched.
+      where: the conditions they were searched under: a pattern by name, or a list of patterns
+        where a name was given several.
+      prior: prior probability of each person searched that they are the one described; None when
+        nobody was searched.
+      threshold: s; a match scores at least this.
+      false_matches: a match may score as high by chance at most this often.
+      results: best first; often none of them is a match.
+      next_question: the most informative question to ask the witness, if one is worth asking.
+      not_understood: words of the texts that say nothing to the model.
+      not_read: words past the text encoder's length.
     """
 
     mode: str
     texts: tuple[str, ...]
     gallery: dict[str, Any]
-    where: dict[str, str]
+    where: dict[str, str | list[str]]
     prior: float | None
     threshold: float
     false_matches: float
     results: tuple[Found, ...]
     next_question: Asked | None
+    not_understood: tuple[str, ...] = ()
+    not_read: tuple[str, ...] = ()
 
     @property
     def decision(self) -> str:
-        """'match' when a result passes, else 'no match'."""
+        """'match' when a result is a match, else 'no match'."""
         return MATCH if any(found.scored.match for found in self.results) else NO_MATCH
 
     def to_json(self) -> dict[str, Any]:
@@ -87,13 +93,12 @@ class SearchAnswer:
             for found in self.results
         ]
         question = self.next_question and self.next_question.to_json()
-        made = dataclasses.asdict(self) | {'results': results, 'next_question': question}
-        return head | made
+        return head | dataclasses.asdict(self) | {'results': results, 'next_question': question}
 
 
 @dataclasses.dataclass(frozen=True)
 class VerifiedFace:
-    """A face of the photo: its box, and how it fares. A false match here is of one in one."""
+    """A face of the photo: its box and its score, as the only face of a gallery."""
 
     box: tuple[int, int, int, int]
     scored: Scored
@@ -101,17 +106,22 @@ class VerifiedFace:
 
 @dataclasses.dataclass(frozen=True)
 class VerifyAnswer:
-    """Whether a photo shows the person described; it does when one of its faces passes."""
+    """Whether a photo shows the person described: whether one of its faces is a match.
+
+    `not_understood` and `not_read` are as in `SearchAnswer`.
+    """
 
     photo: str
     texts: tuple[str, ...]
     prior: float
     threshold: float
     faces: tuple[VerifiedFace, ...]
+    not_understood: tuple[str, ...] = ()
+    not_read: tuple[str, ...] = ()
 
     @property
     def decision(self) -> str:
-        """'match' when a face passes, else 'no match'."""
+        """'match' when a face is a match, else 'no match'."""
         return MATCH if any(face.scored.match for face in self.faces) else NO_MATCH
 
     def to_json(self) -> dict[str, Any]:
@@ -122,7 +132,7 @@ class VerifyAnswer:
 
 
 def _entry(entry: Entry) -> dict[str, Any]:
-    made = dataclasses.asdict(entry)
-    if not entry.other_people:  # as for nearly all
-        del made['other_people']
-    return {'entry': made.pop('id'), **made}
+    values = dataclasses.asdict(entry)
+    if not entry.other_people:  # most entries have none
+        del values['other_people']
+    return {'entry': values.pop('id'), **values}

@@ -5,13 +5,15 @@ import json
 import pathlib
 import sqlite3
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
+import numpy as np
 from absl import flags
 
 from diface_jax import hosts
-from diface_jax.gallery import answers, disk_sync, search, store, wording
+from diface_jax.gallery import answers, conditions, disk_sync, search, store, wording
 from diface_jax.gallery.photo_files import EXCLUDED
+from diface_jax.gallery.terminal import printable, printable_lines
 
 if TYPE_CHECKING:
     from diface_jax.model import Model
@@ -19,19 +21,20 @@ if TYPE_CHECKING:
 _CHANGING = ('enroll', 'delete', 'sync', 'serve')
 MODES = ('enroll', 'search', 'identify', 'verify', 'delete', 'sync', 'serve')
 DONE, NO_MATCH = 0, 2  # exit codes; 1 is an error
+_LISTED = 20  # entries that are shown before they are deleted
 
-_GALLERY = flags.DEFINE_string('gallery', None, 'Where a gallery is kept; enroll makes it.')
+_GALLERY = flags.DEFINE_string('gallery', None, 'Folder of the gallery; enroll creates it.')
 _PHOTOS = flags.DEFINE_string(
     'photos',
     None,
-    'enroll: a folder of photographs, however deep, or one photograph. sync: a folder that '
-    'enrolled photographs may have moved to.',
+    'enroll: a folder of photographs, with all folders inside it, or one photograph. sync: a '
+    'folder that enrolled photographs may have moved to.',
 )
 _PEOPLE = flags.DEFINE_bool(
     'people',
     False,
-    "enroll: a photo's folder is named after whom its largest face shows. A photo in several "
-    "people's folders is found by each of them.",
+    'enroll: the largest face of a photo is the person its folder is named after. A photo '
+    "in several people's folders is found by each of them.",
 )
 _EXCLUDE = flags.DEFINE_multi_string(
     'exclude',
@@ -49,13 +52,16 @@ _REMOVE_MISSING = flags.DEFINE_bool(
     'sync: deletes the faces of photographs that are gone from all their paths, for good. Look at '
     'what sync lists without it first: a drive may not be mounted.',
 )
-_TAG = flags.DEFINE_multi_string('tag', [], 'enroll: NAME=VALUE, said of all these photographs.')
+_TAG = flags.DEFINE_multi_string('tag', [], 'enroll: NAME=VALUE, a tag of all these photographs.')
 _EMBEDDINGS = flags.DEFINE_string(
     'embeddings', None, 'enroll: embeddings of the same face encoder, as .npy, .npz or .parquet.'
 )
-_IDS = flags.DEFINE_string('ids', None, 'enroll: a text file with a line an id, for .npy.')
+_IDS = flags.DEFINE_string('ids', None, 'enroll: a text file with one id on each line, for .npy.')
 _TEXT = flags.DEFINE_multi_string(
-    'text', [], 'search, identify, verify: a description; several are of the same person.'
+    'text',
+    [],
+    'search, identify, verify: a description. Repeat --text to describe one person in several '
+    'sentences; their features are averaged.',
 )
 _QUERIES = flags.DEFINE_string(
     'queries', None, 'search: a text file with a description of another person on each line.'
@@ -66,19 +72,28 @@ _WHERE = flags.DEFINE_multi_string(
     'where',
     [],
     'search, identify, delete: NAME=PATTERN, only entries whose person, photo (path), name, entry '
-    '(number) or tag fits; * and ? stand for anything. Given several times, all must fit.',
+    '(number) or tag fits. In a pattern * stands for any characters and ? for one; a value that is '
+    'in the gallery exactly as written means only itself. Given several times, also with the same '
+    'NAME, all must fit.',
 )
 _ENROLLED = flags.DEFINE_float(
-    'enrolled', search.ENROLLED, 'search: how likely the person is in the gallery, before looking.'
+    'enrolled',
+    search.ENROLLED,
+    'search, identify: prior probability that the person described is in the gallery.',
 )
 _FALSE_MATCHES = flags.DEFINE_float(
     'false_matches',
     search.FALSE_MATCHES,
-    'search: a match is expected by chance no more often than this in a gallery of this size.',
+    'search, identify: a match may score as high by chance at most this often in a gallery of this '
+    'size.',
 )
-_PRIOR = flags.DEFINE_float('prior', 0.5, 'verify: how likely it is, before looking.')
+_PRIOR = flags.DEFINE_float(
+    'prior', 0.5, 'verify: prior probability that the photo shows the person described.'
+)
 _JSON = flags.DEFINE_bool('json', False, 'Prints the answer as JSON (schema in README.md).')
-_SHEET = flags.DEFINE_string('sheet', None, 'search, identify: writes the faces found as a PNG.')
+_SHEET = flags.DEFINE_string(
+    'sheet', None, 'search, identify: writes the results as a picture, PNG.'
+)
 _EVERYTHING = flags.DEFINE_bool(
     'everything',
     False,
@@ -87,6 +102,7 @@ _EVERYTHING = flags.DEFINE_bool(
     'systems, logs that the database deleted, snapshots and backups: keep the gallery on an '
     'encrypted disk where that matters.',
 )
+_YES = flags.DEFINE_bool('yes', False, 'delete: does not ask before it deletes.')
 _PORT = flags.DEFINE_integer('port', 8080, 'serve: the port, on this machine alone.', 1, 65535)
 
 
@@ -98,11 +114,11 @@ def run(mode: str, workdir: str | None) -> int:
       workdir: of the trained model; delete and sync need none.
 
     Returns:
-      The exit code: DONE, or NO_MATCH where nothing passes.
+      The exit code: DONE, or NO_MATCH where no result is a match.
 
     Raises:
-      ValueError: a flag is missing or cannot be used, or there are several hosts where one is
-        wanted; says which.
+      ValueError: a flag is missing or cannot be used, or a gallery is to be changed by several
+        hosts; says which.
     """
     commands = {
         'enroll': _enroll,
@@ -152,10 +168,13 @@ def _enroll(_: str, model: 'Model') -> int:
     if _EMBEDDINGS.value:
         report = model.enroll_embeddings(_GALLERY.value, _EMBEDDINGS.value, _IDS.value)
     elif _PHOTOS.value:
-        tags = search.named(_TAG.value)
         report = model.enroll(
-            *(_GALLERY.value, _PHOTOS.value, _PEOPLE.value, tags),
-            *(_EXCLUDE.value, _FOLLOW_LINKS.value),
+            _GALLERY.value,
+            _PHOTOS.value,
+            people=_PEOPLE.value,
+            tags=conditions.parse_tags(_TAG.value),
+            exclude=_EXCLUDE.value,
+            follow_links=_FOLLOW_LINKS.value,
         )
     else:
         refreshed = model.refresh(_GALLERY.value)
@@ -168,31 +187,46 @@ def _enroll(_: str, model: 'Model') -> int:
 def _search(mode: str, model: 'Model') -> int:
     asked = {
         'k': _K.value,
-        'where': search.named(_WHERE.value),
+        'where': conditions.parse(_WHERE.value),
         'enrolled': _ENROLLED.value,
         'false_matches': _FALSE_MATCHES.value,
     }
     if _QUERIES.value:
-        lines = pathlib.Path(_QUERIES.value).read_text(encoding='utf-8').splitlines()
-        found = model.search_many(_GALLERY.value, [line for line in lines if line.strip()], **asked)
+        results = model.search_many(_GALLERY.value, _queries(pathlib.Path(_QUERIES.value)), **asked)
     else:
         verb = model.identify if mode == 'identify' else model.search
-        found = [verb(_GALLERY.value, _TEXT.value, **asked)]
-    for number, answer in enumerate(found):
+        results = [verb(_GALLERY.value, _TEXT.value, **asked)]
+    for number, answer in enumerate(results, 1):
         _print(answer.to_json(), _told(answer))
         if _SHEET.value and hosts.is_first():
-            # It draws with Pillow, which training need not have.
-            from diface_jax.gallery import sheet
-
             path = pathlib.Path(_SHEET.value)
-            path = path.with_stem(f'{path.stem}-{number + 1}') if len(found) > 1 else path
-            sheet.write(answer, lambda entry: model.picture(_GALLERY.value, entry), path)
-    return _code(*found)
+            path = path.with_stem(f'{path.stem}-{number}') if len(results) > 1 else path
+            _write_sheet(answer, model, path)
+    return _code(*results)
+
+
+def _queries(path: pathlib.Path) -> list[str]:
+    """The descriptions of a text file, one a line."""
+    try:
+        lines = path.read_text(encoding='utf-8-sig').splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{path} is not a text file in UTF-8: {error}') from error
+    described = [line for line in lines if line.strip()]
+    if not described:
+        raise ValueError(f'{path} holds no description: write one on each line')
+    return described
+
+
+def _write_sheet(answer: answers.SearchAnswer, model: 'Model', path: pathlib.Path) -> None:
+    # It draws with Pillow, which training need not have.
+    from diface_jax.gallery import sheet
+
+    sheet.write(answer, lambda entry: model.picture(_GALLERY.value, entry), path)
 
 
 def _verify(_: str, model: 'Model') -> int:
     answer = model.verify(_PHOTO.value, _TEXT.value, _PRIOR.value)
-    lines = [f'{answer.decision}: {answer.photo}']
+    lines = [f'{answer.decision}: {printable(answer.photo)}', *_unread(answer)]
     for face in answer.faces:
         lines += [f'  face at {face.box}: {_numbers(face.scored)}', *_phrases(face.scored)]
     _print(answer.to_json(), '\n'.join(lines))
@@ -205,12 +239,13 @@ def _delete() -> int:
     if _EVERYTHING.value == bool(_WHERE.value):
         raise ValueError('say what: --where=person=NAME, --where=photo=PATH, ..., or --everything')
     if _EVERYTHING.value:
+        _confirm_everything(gallery)
         store.delete(gallery)
-        _print({'deleted': str(gallery)}, f'deleted the gallery {gallery}')
+        _print({'deleted': str(gallery)}, f'deleted the gallery {printable(str(gallery))}')
         return DONE
-    gone = store.remove(gallery, search.named(_WHERE.value))
-    if not gone:
-        raise ValueError(f'nothing in {gallery} fits {", ".join(_WHERE.value)}')
+    where = conditions.parse(_WHERE.value)
+    _confirm_some(gallery, where)
+    gone = store.remove(gallery, where)
     _print({'removed': gone}, f'removed {gone} entries')
     return DONE
 
@@ -219,11 +254,65 @@ def _sync() -> int:
     _need('gallery', _GALLERY.value)
     photos = pathlib.Path(_PHOTOS.value) if _PHOTOS.value else None
     report = disk_sync.sync(
-        *(pathlib.Path(_GALLERY.value), photos, _EXCLUDE.value),
-        *(_FOLLOW_LINKS.value, _REMOVE_MISSING.value),
+        pathlib.Path(_GALLERY.value),
+        photos,
+        exclude=_EXCLUDE.value,
+        follow_links=_FOLLOW_LINKS.value,
+        remove_missing=_REMOVE_MISSING.value,
     )
     _print(dataclasses.asdict(report), str(report))
     return DONE
+
+
+def _confirm_everything(gallery: pathlib.Path) -> None:
+    """Says how much is in a gallery, and asks; also of a gallery that cannot be read."""
+    try:
+        with store.Store(gallery) as opened:
+            has = opened.count()
+        holds = f'{has["entries"]} entries of {has["people"]} people, {has["photos"]} photos'
+    except (ValueError, sqlite3.Error) as error:
+        if not (gallery / store.FILE).is_file():
+            raise
+        holds = f'it cannot be read: {error}'
+    _confirm(f'this deletes the whole gallery {gallery} ({holds})')
+
+
+def _confirm_some(gallery: pathlib.Path, where: conditions.Conditions) -> None:
+    """Shows which entries will go, and asks."""
+    with store.Store(gallery) as opened:
+        ids, unusable = opened.where(where), opened.unusable_where(where)
+        entries = opened.entries(ids.tolist())
+    if not entries and not unusable:
+        raise ValueError(f'nothing in {gallery} fits {", ".join(_WHERE.value)}')
+    people = {entry.person or entry.id for entry in entries}
+    photos = {entry.photo for entry in entries} - {None}
+    what = f'{len(entries)} entries of {len(people)} people, {len(photos)} photos'
+    if unusable:
+        what += f', {len(unusable)} files without a face'
+    lines = [*map(_line, entries), *(printable(store.shown(path)) for path in unusable)]
+    shown = [f'  {line}' for line in lines[:_LISTED]]
+    if len(lines) > _LISTED:
+        shown.append(f'  and {len(lines) - _LISTED} more')
+    _confirm('\n'.join([f'this deletes from {gallery}: {what}', *shown]))
+    with store.Store(gallery) as opened:
+        if not np.array_equal(opened.where(where), ids):
+            raise ValueError(f'{gallery} has changed meanwhile; give the command again')
+
+
+def _confirm(what: str) -> None:
+    """Shows what will be deleted on stderr, and asks on the terminal unless --yes is given.
+
+    Raises:
+      ValueError: the answer is not yes, or nobody can be asked.
+    """
+    print(_encodable(printable_lines(what), sys.stderr), file=sys.stderr)
+    if _YES.value:
+        return
+    if not sys.stdin.isatty():
+        raise ValueError('nothing was deleted: without a terminal to ask on, give --yes')
+    print('Delete for good? [y/N] ', end='', file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ('y', 'yes'):
+        raise ValueError('nothing was deleted')
 
 
 def _serve(_: str, model: 'Model') -> int:
@@ -233,28 +322,47 @@ def _serve(_: str, model: 'Model') -> int:
     return DONE
 
 
-def _code(*found: answers.SearchAnswer | answers.VerifyAnswer) -> int:
-    return DONE if any(one.decision == answers.MATCH for one in found) else NO_MATCH
+def _code(*results: answers.SearchAnswer | answers.VerifyAnswer) -> int:
+    return DONE if any(result.decision == answers.MATCH for result in results) else NO_MATCH
 
 
 def _told(answer: answers.SearchAnswer) -> str:
-    """A search's answer as text."""
+    """The results of a search as text."""
     searched = answer.gallery['entries_searched']
     lines = [f'{answer.decision} among {searched} faces: {" / ".join(answer.texts)}']
+    lines += _unread(answer)
     if not searched:
         lines.append('the gallery is empty, or nothing in it fits --where')
     if answer.decision == answers.NO_MATCH and answer.results:
-        lines.append('nothing passes; these are the nearest, to look at and no more:')
-    for found in answer.results:
-        entry, passes = found.entry, 'match' if found.scored.match else 'lead'
-        who = ' and '.join((entry.person or entry.name or '', *entry.other_people))
-        lines.append(f'{found.rank:3} {passes} {who} {entry.photo or ""} (entry {entry.id})')
-        lines += [f'      {name}: {value}' for name, value in entry.tags.items()]
-        lines += [f'      {_numbers(found.scored)}', *_phrases(found.scored)]
+        lines.append('no face is a match; these are the nearest, as leads only:')
+    for result in answer.results:
+        kind = 'match' if result.scored.match else 'lead'
+        lines.append(f'{result.rank:3} {kind} {_line(result.entry)}')
+        lines += [
+            f'      {printable(name)}: {printable(value)}'
+            for name, value in result.entry.tags.items()
+        ]
+        lines += [f'      {_numbers(result.scored)}', *_phrases(result.scored)]
     if asked := answer.next_question:
         choices = ', '.join(answer.say for answer in asked.answers)
         lines.append(f'ask next: {asked.ask} ({choices}; {asked.gain_bits:.2f} bits)')
     return '\n'.join(lines)
+
+
+def _unread(answer: answers.SearchAnswer | answers.VerifyAnswer) -> list[str]:
+    """What of a description the numbers do not reflect."""
+    lines = []
+    if answer.not_understood:
+        lines.append(f'not understood: {", ".join(answer.not_understood)}')
+    if answer.not_read:
+        lines.append(f'too long, the end is not read: {" ".join(answer.not_read)}')
+    return lines
+
+
+def _line(entry: store.Entry) -> str:
+    """An entry in one line: who it is, where the photo is, and its number."""
+    who = ' and '.join((entry.person or entry.name or '', *entry.other_people))
+    return f'{printable(who)} {printable(entry.photo or "")} (entry {entry.id})'
 
 
 def _numbers(scored: answers.Scored) -> str:
@@ -269,10 +377,14 @@ def _phrases(scored: answers.Scored) -> list[str]:
     return [f'      {"; ".join(f"{told.phrase} {told.nats:+.2f}" for told in scored.phrases)}']
 
 
-def _print(made: Any, text: str) -> None:
+def _print(answer: Any, text: str) -> None:
+    """Prints an answer on the first host, as JSON or as text."""
     if not hosts.is_first():
         return
-    said = json.dumps(made) if _JSON.value else text
-    # A name or a text may hold what the terminal's encoding does not.
-    encoding = sys.stdout.encoding or 'utf-8'
-    print(said.encode(encoding, 'backslashreplace').decode(encoding))
+    print(_encodable(json.dumps(answer) if _JSON.value else printable_lines(text), sys.stdout))
+
+
+def _encodable(text: str, stream: TextIO) -> str:
+    """A text with what the stream's encoding lacks (as of a name) escaped."""
+    encoding = stream.encoding or 'utf-8'
+    return text.encode(encoding, 'backslashreplace').decode(encoding)

@@ -16,7 +16,9 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from diface_jax.gallery.photo_files import find_photos, reason, stat_file
-from diface_jax.gallery.store import File, GalleryError, Store, shown
+from diface_jax.gallery.row_checks import GalleryError
+from diface_jax.gallery.store import File, Store, shown
+from diface_jax.gallery.terminal import printable
 
 MAX_LISTED = 20  # lines of a kind in a report
 _BAR_DELAY = 2  # seconds before a progress bar appears
@@ -253,7 +255,7 @@ def missing_lines(missing: Sequence[Sequence[str]], deleted: bool = False) -> li
 
 def listed(lines: Sequence[str]) -> list[str]:
     """Returns the first lines, and a line that says how many more there are."""
-    more = len(lines) - MAX_LISTED
+    lines, more = list(map(printable, lines)), len(lines) - MAX_LISTED
     return [
         *lines[:MAX_LISTED],
         *([f'  ... and {more} more (--json lists all)'] if more > 0 else []),

@@ -23,6 +23,7 @@ from tqdm import tqdm
 from diface_jax.gallery import disk_sync, heif
 from diface_jax.gallery.photo_files import PhotoFiles, find_photos, reason, stat_file
 from diface_jax.gallery.store import Face, File, Label, Store, sha256, shown
+from diface_jax.gallery.terminal import printable
 
 MAX_BYTES = 200_000_000  # of a file
 _PHOTOS, _BYTES = 32, 300_000_000  # at most, in a batch
@@ -84,11 +85,17 @@ class Report:
         return '\n'.join(
             [
                 ', '.join(self._counts()),
-                *(f'  passed over {path}: {why}' for path, why in self.problems.items()),
+                *(
+                    f'  passed over {printable(path)}: {printable(why)}'
+                    for path, why in self.problems.items()
+                ),
                 *disk_sync.moved_lines(self.moved),
                 *disk_sync.missing_lines(self.missing),
                 *disk_sync.listed(
-                    [f'  not followed (--follow_links does): {path}' for path in self.links]
+                    [
+                        f'  not followed (--follow_links does): {printable(path)}'
+                        for path in self.links
+                    ]
                 ),
                 *disk_sync.listed(list(map(_conflict_line, self.conflicts))),
             ]
@@ -114,7 +121,9 @@ class Report:
 
 
 def _conflict_line(people: Mapping[str, str]) -> str:
-    labels = ', '.join(f'{person} ({path})' for path, person in people.items())
+    labels = ', '.join(
+        f'{printable(person)} ({printable(path)})' for path, person in people.items()
+    )
     return f'  labelled with several people, and found by each: {labels}'
 
 

@@ -1,72 +1,121 @@
-"""What scores are worth, from the validation split the model was chosen by; made once a model."""
+"""Calibration of a model's scores on its validation split; fitted once, kept in the workdir."""
 
 import json
 import logging
+import math
 import pathlib
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from diface_jax import encoding as encodings
 from diface_jax import stages
 from diface_jax.data.prepared import Prepared
+from diface_jax.gallery.vocabulary import words
 from diface_jax.recognition.baselines import Features
 from diface_jax.recognition.calibration import Calibration
 
 FILE = 'calibration.json'
-_ENOUGH = 100  # free-hand sentences to judge by
+_log = logging.getLogger('absl')
+_ENOUGH = 100  # free-hand sentences to calibrate on
 
 
 class Judgement(NamedTuple):
-    """How scores are judged.
+    """How scores become decisions and probabilities.
 
     Attributes:
-      calibration: of scores.
-      threshold: s, from validation.
+      calibration: from scores to log-likelihood ratios and false match rates.
+      threshold: s, chosen on validation.
       rates: the share of validation photos that show each attribute.
+      words: the words of the validation sentences.
     """
 
     calibration: Calibration
     threshold: float
     rates: Mapping[str, float]
+    words: frozenset[str] = frozenset()
 
 
 def judgement(
     encoding: encodings.Encoding, thresholds: Mapping[str, float], workdir: pathlib.Path
 ) -> Judgement:
-    """That of a model: from WORKDIR/calibration.json, or made now and put there.
+    """The calibration of a model: from WORKDIR/calibration.json, or fitted now and written there.
+
+    A file that is damaged or of another model is replaced. Where the file cannot be written, a
+    warning says so.
 
     Args:
-      encoding: of the model.
-      thresholds: from its checkpoint.
-      workdir: where the file is.
+      encoding: the model.
+      thresholds: of its checkpoint, by condition.
+      workdir: folder of the file.
 
     Raises:
-      FileNotFoundError: neither is there; says how to make them.
+      FileNotFoundError: there is no file, and no prepared data set to fit on; says what to do.
     """
     path = workdir / FILE
-    made = json.loads(path.read_text()) if path.is_file() else {}
-    if made.get('model') != encoding.model:
-        logging.getLogger('absl').info('calibrates scores on validation, once; writes %s', path)
-        data, features, texts = encoding.validation()
-        some = texts_to_judge_by(data, texts)
-        calibration = Calibration.fit(*cross_scores(features, data, some))
-        made = {
-            'model': encoding.model,
-            'calibration': calibration.to_json(),
-            'threshold': cross_threshold(thresholds),
-            'rates': _rates(data),
-        }
+    kept = _read(path, encoding.model)
+    if kept is not None:
+        return kept
+    _log.info('calibrates scores on the validation split, once; writes %s', path)
+    made = _fit(encoding, thresholds)
+    try:
         stages.write_json(path, made)
+    except OSError as error:  # such as a model folder that is read-only
+        _log.warning(
+            '%s cannot be written (%s): this calibration is used once, and made again by the next '
+            'command',
+            path,
+            error.strerror or error,
+        )
+    return _from_json(made)
+
+
+def _fit(encoding: encodings.Encoding, thresholds: Mapping[str, float]) -> dict[str, Any]:
+    """A calibration as it is written to the file."""
+    data, features, texts = encoding.validation()
+    chosen = texts_to_judge_by(data, texts)
+    return {
+        'model': encoding.model,
+        'calibration': Calibration.fit(*cross_scores(features, data, chosen)).to_json(),
+        'threshold': cross_threshold(thresholds),
+        'rates': _rates(data),
+        'words': sorted(
+            {word for text in data.splits['validation'].text_T for word in words(text)}
+        ),
+    }
+
+
+def _read(path: pathlib.Path, model: str) -> Judgement | None:
+    """What the file holds; None where it is not there, of another model, or damaged."""
+    if not path.is_file():
+        return None
+    try:
+        made = json.loads(path.read_text(encoding='utf-8'))
+        return _from_json(made) if made.get('model') == model else None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        _log.warning('%s is damaged (%s): the calibration is made again', path, error)
+        return None
+
+
+def _from_json(made: Mapping[str, Any]) -> Judgement:
+    """Raises ValueError, KeyError or TypeError where it is not what was written."""
+    rates = {str(name): float(rate) for name, rate in made['rates'].items()}
+    if not all(0 <= rate <= 1 for rate in rates.values()):
+        raise ValueError('a rate is not between 0 and 1')
+    threshold = float(made['threshold'])
+    if not math.isfinite(threshold):
+        raise ValueError('the threshold is not finite')
     calibration = Calibration.from_json(made['calibration'])
-    return Judgement(calibration, made['threshold'], made['rates'])
+    # Files of earlier versions have no words.
+    return Judgement(calibration, threshold, rates, frozenset(made.get('words', ())))
 
 
 def texts_to_judge_by(data: Prepared, texts: np.ndarray) -> np.ndarray:
-    """Of validation texts (rows), the free-hand ones, which users write; all where these are few.
+    """Rows of the validation texts to calibrate on: the free-hand ones, or all where these are few.
 
-    At a high score the grammar's let in fewer strangers, and would have false matches understated.
+    Users write free-hand. Grammar sentences give fewer false matches at high scores, so a
+    calibration on them would understate false matches.
     """
     human = np.intersect1d(data.splits['validation'].texts('human'), texts)
     return human if len(human) >= _ENOUGH else texts
@@ -75,24 +124,25 @@ def texts_to_judge_by(data: Prepared, texts: np.ndarray) -> np.ndarray:
 def cross_scores(
     features: Features, data: Prepared, texts: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Scores of texts and *other* photos of whom they describe, and of all other people's.
+    """Genuine and impostor scores of texts.
 
-    A gallery's photo is hardly ever the one that a witness has seen.
+    Genuine pairs are a text and *other* photos of the person it describes: a gallery rarely has the
+    very photo that the text describes. Impostor pairs are a text and photos of all other people.
     """
     split = data.splits['validation']
     genuine, impostor = [], []
-    for some in np.array_split(texts, -(-len(texts) // 512)):
-        score_BxN = features.text_TxF[some] @ features.photo_NxF.T
-        described_B = split.photo_T[some]
+    for text_B in np.array_split(texts, -(-len(texts) // 512)):
+        score_BxN = features.text_TxF[text_B] @ features.photo_NxF.T
+        described_B = split.photo_T[text_B]
         mates_BxN = split.identity_N[described_B][:, None] == split.identity_N
         impostor.append(score_BxN[~mates_BxN])
-        mates_BxN[np.arange(len(some)), described_B] = False
+        mates_BxN[np.arange(len(text_B)), described_B] = False
         genuine.append(score_BxN[mates_BxN])
     return np.concatenate(genuine), np.concatenate(impostor)
 
 
 def cross_threshold(thresholds: Mapping[str, float]) -> float:
-    """The threshold s for free-hand sentences, or where it was trained without, for the grammar's.
+    """The threshold s of free-hand sentences, or of the grammar's where there are no others.
 
     Args:
       thresholds: by condition, such as 'human/cross/random'.

@@ -1,12 +1,13 @@
-"""Descriptions as features: whole, and without each of their phrases."""
+"""Features of descriptions: of the whole text, and of the text without each of its phrases."""
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from diface_jax.gallery import wording
+from diface_jax.gallery.vocabulary import Unread
 from diface_jax.recognition.baselines import unit
 
 # A sentence, or several about one person.
@@ -17,41 +18,55 @@ class Query(NamedTuple):
     """A description of one person.
 
     Attributes:
-      texts: what was said.
-      f_F: its features; several sentences count alike: the mean of theirs, scaled to length 1.
-      phrases: its parts.
-      without_PxF: its features without each of them.
+      texts: the sentences.
+      f_F: the features; of several sentences, their mean, scaled to length 1.
+      phrases: the phrases of all sentences.
+      without_PxF: the features without each of the phrases.
+      not_understood: words that say nothing to the model.
+      not_read: words past the text encoder's length.
     """
 
     texts: tuple[str, ...]
     f_F: np.ndarray
     phrases: tuple[str, ...]
     without_PxF: np.ndarray
+    not_understood: tuple[str, ...]
+    not_read: tuple[str, ...]
 
 
-def queries(asked: Sequence[Texts], of_texts: Callable[[Sequence[str]], np.ndarray]) -> list[Query]:
-    """Makes queries of descriptions; the encoder sees all their texts at once, each one time.
+def queries(
+    asked: Sequence[Texts],
+    of_texts: Callable[[Sequence[str]], np.ndarray],
+    check: Callable[[str], Unread],
+) -> list[Query]:
+    """Queries of descriptions. Each different text is encoded once, all in one call.
 
     Args:
-      asked: a description each.
+      asked: one description for each query.
       of_texts: sentences to features.
+      check: which words of a sentence the model does not understand.
 
     Raises:
-      ValueError: a description is empty, too long or no text.
+      ValueError: a description is empty, too long, no text, or not understood at all.
     """
     said = [wording.checked(texts) for texts in asked]
+    unread_of = {text: check(text) for text in dict.fromkeys(itertools.chain(*said))}
     parted = [[wording.phrases(text) for text in texts] for texts in said]
     every = dict.fromkeys(itertools.chain(*said))
     for phrases in itertools.chain(*parted):
         every |= dict.fromkeys(wording.without(phrases, i) for i in range(len(phrases)))
     f_of = dict(zip(every, of_texts(list(every)), strict=True))
-    return [_query(texts, parts, f_of) for texts, parts in zip(said, parted, strict=True)]
+    return [
+        _query(texts, parts, f_of, [unread_of[text] for text in texts])
+        for texts, parts in zip(said, parted, strict=True)
+    ]
 
 
 def _query(
     texts: Sequence[str],
     parts: Sequence[Sequence[wording.Phrase]],
     f_of: Mapping[str, np.ndarray],
+    unread: Sequence[Unread],
 ) -> Query:
     f_SxF = np.stack([f_of[text] for text in texts])
     said, without = [], []
@@ -64,8 +79,18 @@ def _query(
             said.append(phrase.words)
             without.append(_fused(rest_SxF))
     return Query(
-        tuple(texts), _fused(f_SxF), tuple(said), np.array(without).reshape(-1, f_SxF.shape[1])
+        texts=tuple(texts),
+        f_F=_fused(f_SxF),
+        phrases=tuple(said),
+        without_PxF=np.array(without).reshape(-1, f_SxF.shape[1]),
+        not_understood=_together(one.not_understood for one in unread),
+        not_read=_together(one.not_read for one in unread),
     )
+
+
+def _together(lists: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    """The words of all lists, each once, in order."""
+    return tuple(dict.fromkeys(itertools.chain.from_iterable(lists)))
 
 
 def _fused(f_SxF: np.ndarray) -> np.ndarray:

@@ -1,9 +1,9 @@
-"""The next question for the witness: the one whose answer tells most about who it is.
+"""The next question for the witness: the one whose answer is most informative.
 
-The candidates are the best of a search, each as likely as its score says. What a candidate would
-make the witness answer is what the model sees in the face: the odds of an answer are its share
-among people times the likelihood ratio of a sentence that says it. The gain of a question is the
-mutual information of its answer and the candidate, in bits.
+The candidates are the best results of a search, weighted by their likelihood. For each candidate
+the model predicts the answer: its odds are the share of people of whom it is true, times the
+likelihood ratio of a sentence that says so. The gain of a question is the mutual information of
+answer and candidate, in bits.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,11 +13,11 @@ import numpy as np
 from scipy.special import softmax, xlogy
 
 CANDIDATES = 50
-_WORTH = 0.001  # bits; less is not worth a question
+_WORTH = 0.001  # bits; a question that gains less is not asked
 
 
 class Answer(NamedTuple):
-    """What the witness may say, a sentence of it, and the labels (name, value) that mean it."""
+    """An answer, a sentence that says it, and the attribute and its value that it stands for."""
 
     say: str
     sentence: str
@@ -25,9 +25,9 @@ class Answer(NamedTuple):
 
 
 class Question(NamedTuple):
-    """A question, its answers, and (parts of) words that tell that a text has answered it already.
+    """A question, its answers, and words of texts that have answered it already.
 
-    Words of more than three letters count as beginnings.
+    A word of more than three letters stands for all words that begin with it.
     """
 
     ask: str
@@ -165,7 +165,7 @@ QUESTIONS = (
 
 
 class Asked(NamedTuple):
-    """A question worth asking, with what may be answered, and the expected gain in bits."""
+    """A question worth asking, its answers, and the expected gain in bits."""
 
     ask: str
     answers: tuple[Answer, ...]
@@ -186,32 +186,37 @@ def next_question(
     """The question with the largest expected gain that the texts have not answered yet.
 
     Args:
-      texts: what the witness has said.
-      llr_K: log-likelihood ratios of the candidates, for all that was said.
-      answer_llr_KxA: those of every sentence of `sentences()`, alone.
+      texts: the description so far.
+      llr_K: log-likelihood ratios of the candidates, given the description.
+      answer_llr_KxA: those given each sentence of `sentences()` alone.
       rates: the share of people with each attribute.
 
     Returns:
-      The question, or None where nothing is left to ask, or no two candidates to tell apart.
+      The question, or None where no question gains enough.
     """
-    weight_K, found, start = softmax(llr_K), [], 0
+    weight_K, open_questions, start = softmax(llr_K), [], 0
     for question in QUESTIONS:
-        some = slice(start, start := start + len(question.answers))
+        columns = slice(start, start := start + len(question.answers))
         if not _said(texts, question.words):
-            log_odds_KxA = answer_llr_KxA[:, some] + np.log(_shares(question.answers, rates))
+            log_odds_KxA = answer_llr_KxA[:, columns] + np.log(_shares(question.answers, rates))
             gain = information(weight_K, softmax(log_odds_KxA, axis=1))
-            found.append(Asked(question.ask, question.answers, gain))
-    best = max(found, key=lambda asked: asked.gain_bits, default=None)
+            open_questions.append(Asked(question.ask, question.answers, gain))
+    best = max(open_questions, key=lambda asked: asked.gain_bits, default=None)
     return best if best and best.gain_bits >= _WORTH else None
 
 
 def sentences() -> list[str]:
-    """Every answer's sentence, question by question."""
+    """The sentences of all answers, question by question."""
     return [answer.sentence for question in QUESTIONS for answer in question.answers]
 
 
 def information(weight_K: np.ndarray, answer_KxA: np.ndarray) -> float:
-    """Mutual information, in bits, of a candidate K and an answer A given it."""
+    """Mutual information, in bits, of candidate and answer.
+
+    Args:
+      weight_K: probabilities of the candidates.
+      answer_KxA: probabilities of the answers, given each candidate.
+    """
     overall_A = weight_K @ answer_KxA
     return float(max(0.0, _entropy(overall_A) - weight_K @ _entropy(answer_KxA)))
 
@@ -221,7 +226,7 @@ def _entropy(share_xA: np.ndarray) -> np.ndarray:
 
 
 def _shares(answers: Sequence[Answer], rates: Mapping[str, float]) -> np.ndarray:
-    """How often each answer is right; where that is not known, all alike."""
+    """The share of people of whom each answer is true; equal shares where it is not known."""
     labels = [answer.label for answer in answers]
     if any(name not in rates for name, _ in labels):
         return np.full(len(answers), 1.0 / len(answers))

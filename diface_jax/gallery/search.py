@@ -1,12 +1,13 @@
-"""A gallery in memory, and whom it holds that fits a description."""
+"""A gallery in memory, and its best matches of a description."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import math
 from typing import NamedTuple
 
 import numpy as np
 from jax.sharding import Mesh
 
+from diface_jax.gallery.conditions import Where, conditions_of
 from diface_jax.gallery.store import Store
 from diface_jax.recognition.calibration import prior_of
 from diface_jax.recognition.nearest import Index
@@ -18,35 +19,43 @@ RESULTS = 10
 
 @dataclasses.dataclass(frozen=True)
 class Search:
-    """What is asked besides the description.
+    """Settings of a search.
 
     Attributes:
       k: how many results.
-      where: only entries whose `person`, `photo`, `name` or tag fits a pattern each (* ? [abc]).
-      enrolled: the probability, before looking, that the person described is among them.
-      false_matches: a match must be expected by chance no more often than this.
-      people: results are people, each by their best face; an entry without a name is a person.
+      where: only entries that fit all conditions: patterns (`*` and `?`) by `person`, `photo`,
+        `name`, `entry` or tag, one or several each; or (name, pattern) pairs, as it is kept.
+      enrolled: prior probability that the person described is in the gallery.
+      false_matches: a match may score as high by chance at most this often in a gallery of this
+        size.
+      people: results are people, each by their best face; an entry without a person is one of its
+        own.
 
     Raises:
-      ValueError: one of them cannot be.
+      ValueError: a setting is impossible; says which.
     """
 
     k: int = RESULTS
-    where: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    where: Where = ()
     enrolled: float = ENROLLED
     false_matches: float = FALSE_MATCHES
     people: bool = False
 
     def __post_init__(self) -> None:
+        if isinstance(self.k, bool) or not isinstance(self.k, int | np.integer):
+            raise ValueError(f'how many to find must be a whole number, not {self.k!r}')
         if self.k < 1:
             raise ValueError(f'how many to find must be 1 or more, not {self.k}')
-        if not self.false_matches > 0:
-            raise ValueError(f'the false matches allowed must be above 0, not {self.false_matches}')
+        if not 0 < self.false_matches < math.inf:
+            raise ValueError(
+                f'the false matches allowed must be a number above 0, not {self.false_matches}'
+            )
         prior_of(1, self.enrolled)
+        object.__setattr__(self, 'where', conditions_of(self.where))
 
 
 class Faces(NamedTuple):
-    """A gallery as it was at `state`: entries' numbers, features, and who they are, by number."""
+    """A gallery at one `state` of its store: numbers, features and person of each entry."""
 
     state: str
     id_G: np.ndarray
@@ -56,7 +65,7 @@ class Faces(NamedTuple):
 
     @classmethod
     def read(cls, store: Store, mesh: Mesh) -> 'Faces':
-        """All of a gallery."""
+        """Reads all entries of a gallery."""
         state = store.state()
         id_G, f_GxF, person_G = store.features()
         return cls(state, id_G, f_GxF, person_G, Index(f_GxF, mesh))
@@ -64,42 +73,29 @@ class Faces(NamedTuple):
     def best(
         self, f_QxF: np.ndarray, search: Search, allowed_G: np.ndarray | None, least: int
     ) -> list[np.ndarray]:
-        """Rows of each query's best, at least `least` where there are so many.
+        """Rows of each query's best, at least `least` where the gallery has as many.
 
         For people, more faces are asked for until they are of enough different people.
         """
-        wanted = asked = max(search.k, least)
+        wanted = asked = max(1, min(max(search.k, least), len(self.id_G)))
         while True:
             row_QxK = self.index.search(f_QxF, asked, allowed_G).row_PxK
-            found = [row_K[row_K >= 0] for row_K in row_QxK]
+            rows = [row_K[row_K >= 0] for row_K in row_QxK]
             if search.people:
-                found = [self._first_of_each(row_K) for row_K in found]
-            enough = all(len(row_K) >= wanted for row_K in found)
+                rows = [self._first_of_each(row_K) for row_K in rows]
+            enough = all(len(row_K) >= wanted for row_K in rows)
             if not search.people or enough or asked >= len(self.id_G):
-                return [row_K[:wanted] for row_K in found]
+                return [row_K[:wanted] for row_K in rows]
             asked *= 4
 
     def _first_of_each(self, row_K: np.ndarray) -> np.ndarray:
         return row_K[np.sort(np.unique(self.person_G[row_K], return_index=True)[1])]
 
     def searched(self, allowed_G: np.ndarray | None) -> dict[str, int]:
-        """How many entries, and people in them, a search may find."""
-        some = self.person_G if allowed_G is None else self.person_G[allowed_G]
-        return {'entries_searched': len(some), 'people_searched': len(np.unique(some))}
+        """Numbers of the entries, and of the people, that a search may return."""
+        person_A = self.person_G if allowed_G is None else self.person_G[allowed_G]
+        return {'entries_searched': len(person_A), 'people_searched': len(np.unique(person_A))}
 
     def allowed(self, store: Store, search: Search) -> np.ndarray | None:
-        """Which entries a search may find; None: all."""
+        """Mask of the entries that a search may return; None: all."""
         return np.isin(self.id_G, store.where(search.where)) if search.where else None
-
-
-def named(conditions: Sequence[str]) -> dict[str, str]:
-    """'KEY=PATTERN' as a condition each.
-
-    Raises:
-      ValueError: one is not of this form; says which.
-    """
-    pairs = [condition.partition('=') for condition in conditions]
-    for key, equals, _ in pairs:
-        if not key or not equals:
-            raise ValueError(f'{key!r} is not of the form NAME=VALUE')
-    return {key: value for key, _, value in pairs}

@@ -1,7 +1,7 @@
-"""A page in the browser: drop photographs, type a description, see faces and why.
+"""The server of a page in the browser: add photographs, type a description, see the results.
 
-It listens on this machine alone, and answers this page alone: a request under another host's name
-(DNS rebinding) or from another site's page is refused. The page loads nothing from elsewhere.
+It listens on this machine only, and answers only its own page: a request under another host name
+(DNS rebinding) or from the page of another site is refused. The page loads nothing from elsewhere.
 """
 
 import dataclasses
@@ -48,7 +48,7 @@ def run(model: Model, gallery: pathlib.Path, port: int) -> None:
     Raises:
       ValueError: the port is taken.
     """
-    model.count(gallery)  # makes the gallery, or says why it cannot be used
+    model.count(gallery)  # creates the gallery, or raises where it cannot be used
     try:
         listening = socket.create_server((HOST, port))
     except OSError as error:
@@ -59,7 +59,7 @@ def run(model: Model, gallery: pathlib.Path, port: int) -> None:
 
 
 def application(model: Model, gallery: pathlib.Path) -> FastAPI:
-    """The page and what it asks for; one request at a time goes to the model."""
+    """The page and its API; requests to the model are handled one at a time."""
     app, turn = FastAPI(docs_url=None, redoc_url=None, openapi_url=None), threading.Lock()
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[HOST, 'localhost'])
 
@@ -111,7 +111,7 @@ def application(model: Model, gallery: pathlib.Path) -> FastAPI:
 
 
 async def _guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-    """Answers the page and who types its address; no other site."""
+    """Refuses requests that the page of another site makes."""
     if request.headers.get('sec-fetch-site', 'none') not in ('same-origin', 'none'):
         return JSONResponse({'error': 'another site may not ask'}, 403)
     response = await call_next(request)
@@ -124,7 +124,7 @@ def _explain(_: Request, error: Exception) -> Response:
 
 
 async def _body(request: Request) -> bytes:
-    """What was sent; ValueError once it is more than a photo may be."""
+    """The body of a request; ValueError where it is larger than a photo may be."""
     data = bytearray()
     async for part in request.stream():
         data += part

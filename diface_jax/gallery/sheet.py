@@ -1,4 +1,4 @@
-"""A contact sheet: the faces a search found, as one picture to print or pass on."""
+"""A contact sheet: the results of a search as one picture."""
 
 import io
 import pathlib
@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from diface_jax.gallery.answers import Found, SearchAnswer
 
 _FACE, _LINE, _GAP, _COLUMNS = 150, 18, 14, 5
+_LARGEST = 4096  # pixels; pictures of faces have a few hundred
 _WIDTH = _COLUMNS * (_FACE + _GAP) + _GAP
 _INK, _PAPER, _NO_FACE, _MATCH = '#1b1e23', '#ffffff', '#d5d9de', '#12906a'
 _MISUSE = 'A description fits many people: a result is a reason to look, never evidence.'
@@ -19,12 +20,13 @@ def write(answer: SearchAnswer, picture: Callable[[int], bytes | None], path: pa
     """Writes the sheet as a PNG.
 
     Args:
-      answer: of a search.
-      picture: from an entry's number to its JPEG; None where there is none.
-      path: where.
+      answer: the results of a search.
+      picture: returns the JPEG of an entry, by its number, or None.
+      path: of the PNG.
 
     Raises:
       OSError: it cannot be written there.
+      ValueError: an entry's picture is damaged; says which.
     """
     head = textwrap.wrap(' / '.join(answer.texts), 105)[:6]
     searched = answer.gallery['entries_searched']
@@ -38,7 +40,7 @@ def write(answer: SearchAnswer, picture: Callable[[int], bytes | None], path: pa
     for i, found in enumerate(answer.results):
         x = _GAP + i % _COLUMNS * (_FACE + _GAP)
         y = top + i // _COLUMNS * (_FACE + 4 * _LINE + _GAP)
-        sheet.paste(_face(picture(found.entry.id)), (x, y))
+        sheet.paste(_face(found.entry.id, picture(found.entry.id)), (x, y))
         if found.scored.match:
             pen.rectangle((x - 3, y - 3, x + _FACE + 2, y + _FACE + 2), outline=_MATCH, width=3)
         for j, line in enumerate(_caption(found)):
@@ -61,11 +63,16 @@ def _short(name: str) -> str:
     return name if len(name) <= 18 else f'{name[:15]}...'
 
 
-def _face(data: bytes | None) -> Image.Image:
+def _face(entry: int, data: bytes | None) -> Image.Image:
     if data is None:  # imported embeddings have none
         return Image.new('RGB', (_FACE, _FACE), _NO_FACE)
-    with Image.open(io.BytesIO(data)) as image:
-        return image.convert('RGB').resize((_FACE, _FACE))
+    try:
+        with Image.open(io.BytesIO(data), formats=['JPEG']) as image:
+            if max(image.size) > _LARGEST:
+                raise ValueError(f'{image.size[0]} by {image.size[1]} pixels')
+            return image.convert('RGB').resize((_FACE, _FACE))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise ValueError(f'the picture of entry {entry} is damaged: {error}') from error
 
 
 def _drawable(line: str) -> str:

@@ -12,25 +12,36 @@ GALLERY/gallery.sqlite3 is all of it once no program has it open; beside it lie 
 
 import contextlib
 import dataclasses
-import fnmatch
 import hashlib
 import json
 import os
 import pathlib
 import secrets
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Self
 
 import numpy as np
 from absl import logging
 
+from diface_jax.gallery import conditions, row_checks
+from diface_jax.gallery.row_checks import GalleryError
+
 FILE = 'gallery.sqlite3'
 _APPLICATION = 0x44694661  # 'DiFa', in SQLite's header
 _VERSION = 2
 _BUSY_SECONDS = 30
+_PASSING = (
+    *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR),
+    *(sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM),
+    sqlite3.SQLITE_CONSTRAINT,
+)
+# The second is what SQLite's messages about damaged text raise.
+_READING_ERRORS = (sqlite3.DatabaseError, UnicodeDecodeError)
 _STATE = 'state'
 _OVERWRITE_BYTES = 1 << 20  # at a time
+_FEATURE = 'feature'
+_RESTORE = 'Restore the gallery from a copy, or enrol its photographs in a new one'
 
 # A photo is its bytes, wherever they lie: copies are rows of `file`, and entries belong to a photo.
 # `person_label` is whom this path names; `entry.person` is the first of a photo's labels.
@@ -69,10 +80,6 @@ _FROM_VERSION_1 = (
     ' (SELECT person FROM entry WHERE entry.photo = file.photo AND face = 0)',
     f'PRAGMA user_version = {_VERSION}',
 )
-
-
-class GalleryError(ValueError):
-    """The gallery cannot be used as it was asked for; says what to do."""
 
 
 class File(NamedTuple):
@@ -136,29 +143,44 @@ class Store:
       folder: of the gallery.
       create: makes a gallery where there is none.
 
+    A gallery that may not be written to (its folder or file, or what they lie on) is opened for
+    reading.
+
     Raises:
-      GalleryError: there is none, or what is there is none; says what to do.
+      GalleryError: there is none, or what is there is none; says what to do. So do all methods
+        that read, where they meet a damaged row: they name the file and the row.
     """
 
     def __init__(self, folder: pathlib.Path, create: bool = False) -> None:
-        self.folder = folder
-        path = folder / FILE
-        if not path.is_file():
+        self.folder, self._path = folder, folder / FILE
+        if not self._path.is_file():
             _make(folder, create)
+        self.read_only = not (os.access(folder, os.W_OK) and os.access(self._path, os.W_OK))
         try:
-            self._database = sqlite3.connect(
-                path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
-            )
+            self._database = _read_only(self._path) if self.read_only else _connect(str(self._path))
+        except sqlite3.Error as error:
+            raise GalleryError(f'{self._path} cannot be read as a gallery: {error}') from error
+        try:
             self._set_up()
-        except sqlite3.DatabaseError as error:
-            raise GalleryError(f'{path} cannot be read as a gallery: {error}') from error
+        except BaseException:
+            self.close()
+            raise
 
     def _set_up(self) -> None:
+        try:
+            self._database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, row_checks.MAX_BYTES)
+            self._prepare()
+        except _READING_ERRORS as error:
+            raise GalleryError(f'{self._path} cannot be read as a gallery: {error}') from error
+
+    def _prepare(self) -> None:
+        """Sets the connection up, makes the tables in an empty file, and checks the others."""
         run = self._database.execute
         run('PRAGMA foreign_keys = ON')
         run('PRAGMA secure_delete = ON')
         run('PRAGMA synchronous = FULL')
-        if self._is_empty():
+        run('PRAGMA trusted_schema = OFF')
+        if self._is_empty() and not self.read_only:
             run('PRAGMA journal_mode = WAL')  # for good; it is in the file
             with self._transaction():
                 if self._is_empty():  # still: another program may have been quicker
@@ -172,6 +194,10 @@ class Store:
                 f'{self.folder / FILE} is not a gallery that this version reads (kind {kind[0]:#x},'
                 f' version {kind[1]}, not {_VERSION}): use another --gallery'
             )
+        if strange := self._rows(
+            "SELECT name FROM sqlite_master WHERE type IN ('view', 'trigger')"
+        ):
+            raise GalleryError(f'{self._path} is damaged: {strange[0][0]!r} is not of a gallery')
 
     def _kind(self) -> tuple[int, int]:
         return self._number('PRAGMA application_id'), self._number('PRAGMA user_version')
@@ -219,17 +245,28 @@ class Store:
 
     @contextlib.contextmanager
     def _transaction(self, kind: str = 'IMMEDIATE') -> Iterator[None]:
+        if self.read_only and kind == 'IMMEDIATE':
+            raise GalleryError(f'{self.folder} is read-only: it can be searched, but not changed')
         self._database.execute(f'BEGIN {kind}')
         try:
             yield
+        except sqlite3.DatabaseError as error:
+            self._roll_back()
+            if _is_passing(error):
+                raise
+            raise GalleryError(f'{self._path} is damaged: {error}. {_RESTORE}') from error
         except BaseException:
-            self._database.execute('ROLLBACK')
+            self._roll_back()
             raise
         self._database.execute('COMMIT')
 
+    def _roll_back(self) -> None:
+        if self._database.in_transaction:  # SQLite ends it by itself after some errors
+            self._database.execute('ROLLBACK')
+
     def state(self) -> str:
         """Another one after every change, whoever made it."""
-        return self._about().get(_STATE, '')
+        return str(self._about().get(_STATE, ''))
 
     # --- what the gallery was made with ---
 
@@ -238,7 +275,13 @@ class Store:
         return {name: value for name, value in self._about().items() if name != _STATE}
 
     def _about(self) -> dict[str, Any]:
-        return {name: json.loads(value) for name, value in self._rows('SELECT * FROM about')}
+        try:
+            return {
+                name: row_checks.from_json(value, name)
+                for name, value in self._each('SELECT name, value FROM about')
+            }
+        except ValueError as error:
+            raise GalleryError(f'{self._path} is damaged: {error}') from error
 
     def bind(self, **made_with: Any) -> None:
         """Writes down what the gallery is made with."""
@@ -291,8 +334,11 @@ class Store:
 
     def problems(self) -> dict[bytes, str]:
         """Why files have no entries, by path, of those that have none."""
-        query = 'SELECT path, problem FROM file JOIN photo ON photo.id = photo'
-        return dict(self._rows(f'{query} WHERE problem IS NOT NULL'))
+        query = 'SELECT photo, path, problem FROM file JOIN photo ON photo.id = photo'
+        return {
+            self._checked('photo', photo, row_checks.path, path): problem
+            for photo, path, problem in self._each(f'{query} WHERE problem IS NOT NULL')
+        }
 
     def photo(self, sha256: bytes) -> int | None:
         """Returns the number of the photo with this hash; None where the gallery has none."""
@@ -443,11 +489,12 @@ class Store:
         Yields:
           How many are done.
         """
-        last = -1
+        last, width = -1, None
         while found := self._rows(
             'SELECT id, embedding FROM entry WHERE id > ? ORDER BY id LIMIT ?', last, rows
         ):
-            f_NxF = refine(_array([embedding for _, embedding in found]))
+            width = width or len(self._embedding(*found[0], None))
+            f_NxF = refine(np.stack([self._embedding(*row, width) for row in found]))
             self._database.executemany(
                 'UPDATE entry SET feature = ? WHERE id = ?',
                 [(_blob(f_F), number) for (number, _), f_F in zip(found, f_NxF, strict=True)],
@@ -455,13 +502,16 @@ class Store:
             last = found[-1][0]
             yield len(found)
 
+    def _embedding(self, number: int, embedding: Any, width: int | None) -> np.ndarray:
+        return self._checked('entry', number, row_checks.embedding, embedding, width)
+
     # --- searching ---
 
     def count(self) -> dict[str, int]:
         """How many entries, people (an entry without a name is one), photos and files there are."""
-        entries, named, people = self._rows(
-            'SELECT count(*), count(person), count(DISTINCT person) FROM entry'
-        )[0]
+        entries, named, people = next(
+            self._each('SELECT count(*), count(person), count(DISTINCT person) FROM entry')
+        )
         return {
             'entries': entries,
             'people': entries - named + people,
@@ -475,16 +525,29 @@ class Store:
         `person_G` numbers people from 0; an entry without a name is a person of its own. To be
         called within `reading` where others may write.
         """
-        entries = self._number('SELECT count(*) FROM entry')
-        blob = self._rows('SELECT feature FROM entry LIMIT 1')
-        f_GxF = np.empty((entries, len(blob[0][0]) // 4 if blob else 0), np.float32)
+        entries, width = self._number('SELECT count(*) FROM entry'), self._feature_width()
+        f_GxF = np.empty((entries, width), np.float32)
         id_G, person_G, people = np.empty(entries, np.int64), np.empty(entries, np.int64), {}
-        rows = self._database.execute('SELECT id, person, feature FROM entry ORDER BY id')
-        for row, (number, person, feature) in enumerate(rows):
+        rows = self._each('SELECT id, person, feature FROM entry ORDER BY id')
+        for row, (number, person, feature) in zip(range(entries), rows, strict=False):
+            person = self._checked('entry', number, row_checks.text, person, 'person')
             id_G[row] = number
             person_G[row] = people.setdefault(person if person is not None else number, len(people))
-            f_GxF[row] = np.frombuffer(feature, np.float32)
+            f_GxF[row] = self._checked('entry', number, row_checks.vector, feature, _FEATURE, width)
+        bad_B = row_checks.not_unit_length(f_GxF)
+        if len(bad_B):
+            raise self._damaged(
+                'entry', int(id_G[bad_B[0]]), f'the length of its {_FEATURE} is not 1'
+            )
         return id_G, f_GxF, person_G
+
+    def _feature_width(self) -> int:
+        """How many numbers the first feature has; 0 in an empty gallery."""
+        first = next(self._each('SELECT id, feature FROM entry ORDER BY id LIMIT 1'), None)
+        if first is None:
+            return 0
+        number, feature = first
+        return len(self._checked('entry', number, row_checks.vector, feature, _FEATURE))
 
     def entries(self, ids: Iterable[int]) -> list[Entry]:
         """Entries by number, in the order asked for."""
@@ -503,45 +566,94 @@ class Store:
         return tuple(person for (person,) in rows)
 
     def _entry(self, number: int) -> Entry:
-        row = self._rows(
-            'SELECT id, person, (SELECT min(path) FROM file WHERE file.photo = entry.photo), name,'
-            ' box, tags FROM entry WHERE id = ?',
-            int(number),
+        row = self._by_number(
+            'SELECT person, (SELECT min(path) FROM file WHERE file.photo = entry.photo), name, box,'
+            ' tags FROM entry WHERE id = ?',
+            number,
         )
-        if not row:
+        if row is None:
             raise GalleryError(f'there is no entry {number} in {self.folder}')
-        number, person, path, name, box, tags = row[0]
-        box = tuple(json.loads(box)) if box else None
-        return Entry(number, person, shown(path) if path else None, name, box, json.loads(tags))
+        return self._checked('entry', number, _entry_of, number, *row)
 
     def picture(self, number: int) -> bytes | None:
         """The small JPEG of an entry's face; None where there is none."""
-        found = self._rows('SELECT picture FROM entry WHERE id = ?', int(number))
-        return found[0][0] if found else None
+        row = self._by_number('SELECT picture FROM entry WHERE id = ?', number)
+        return None if row is None else self._checked('entry', number, row_checks.picture, row[0])
 
-    def where(self, conditions: Mapping[str, str]) -> np.ndarray:
+    def _by_number(self, query: str, number: int) -> tuple | None:
+        """The row of an entry; None where there is none, as of a number beyond SQLite's 64 bits."""
+        if not 0 <= number < 1 << 63:
+            return None
+        return next(self._each(query, int(number)), None)
+
+    def where(self, chosen: conditions.Where) -> np.ndarray:
         """Numbers of the entries that fit all conditions, in order; [M].
 
         Args:
-          conditions: by `entry` (a number), `person`, `photo` (a path), `name` or a tag: a pattern
-            as in a shell (* ? [abc]); case counts.
+          chosen: conditions by `entry` (a number), `person`, `photo` (a path), `name` or a tag: a
+            pattern with `*` and `?`, or an exact value; case counts.
         """
-        found = []
-        rows = self._database.execute(
+        return self._chosen(chosen)[0]
+
+    def unusable_where(self, chosen: conditions.Where) -> list[bytes]:
+        """Paths of the files without a face that fit all conditions.
+
+        They have a `photo` (their path), and a `person` where their folder is named like that.
+        """
+        return self._chosen(chosen)[1]
+
+    def _chosen(self, chosen: conditions.Where) -> tuple[np.ndarray, list[bytes]]:
+        """Numbers of the entries, and paths of the files without a face, that fit."""
+        described, unusable = list(self._described()), list(self._unusable())
+        candidates = [values for _, values in (*described, *unusable)]
+        fits = conditions.matcher(conditions.conditions_of(chosen), candidates)
+        ids = [number for number, values in described if fits(values)]
+        paths = [path for path, values in unusable if fits(values)]
+        return np.unique(np.array(ids, np.int64)), paths
+
+    def _described(self) -> Iterator[tuple[int, conditions.Values]]:
+        """What conditions are about, of each entry and each copy of its photo."""
+        rows = self._each(
             'SELECT entry.id, CASE face WHEN 0 THEN coalesce(person_label, person) ELSE person END,'
             ' name, tags, path FROM entry'
             ' LEFT JOIN file ON file.photo = entry.photo ORDER BY entry.id'
         )
-        for number, person, name, tags, path in rows:
-            values = {**json.loads(tags), 'person': person, 'name': name, 'entry': str(number)}
-            values['photo'] = shown(path) if path else None
-            if _fits(values, conditions):
-                found.append(number)
-        return np.unique(np.array(found, np.int64))
+        for number, *columns in rows:
+            yield number, self._checked('entry', number, _values, number, *columns)
+
+    def _unusable(self) -> Iterator[tuple[bytes, conditions.Values]]:
+        for path in self.problems():
+            folder = shown(os.path.basename(os.path.dirname(path)))
+            yield path, {'photo': shown(path), 'person': folder}
+
+    # --- reading what may be damaged ---
+
+    def _each(self, query: str, *values: Any) -> Iterator[tuple]:
+        """Rows one by one."""
+        last = None
+        try:
+            for row in self._database.execute(query, values):
+                yield row
+                last = row[0]
+        except _READING_ERRORS as error:
+            if _is_passing(error):
+                raise
+            after = '' if last is None else f', after row {last}'
+            raise GalleryError(f'{self._path}{after} is damaged: {error}. {_RESTORE}') from error
+
+    def _checked(self, kind: str, number: int, check: Callable[..., Any], *values: Any) -> Any:
+        """What a check makes of values; GalleryError, which names the row, where it refuses."""
+        try:
+            return check(*values)
+        except ValueError as error:
+            raise self._damaged(kind, number, str(error)) from error
+
+    def _damaged(self, kind: str, number: int, why: str) -> GalleryError:
+        return GalleryError(f'{self._path}, {kind} {number} is damaged: {why}. {_RESTORE}')
 
     # --- removing ---
 
-    def remove(self, conditions: Mapping[str, str]) -> int:
+    def remove(self, chosen: conditions.Where) -> int:
         """Deletes the entries that fit all conditions (as in `where`), for good.
 
         With the last entry of a photo go its hash and its files' paths, and so do those of files
@@ -552,34 +664,34 @@ class Store:
           stays under their names: only the label and the path that carried it go.
         """
         with self.changing():
-            for path in self.problems():
-                folder = shown(os.path.basename(os.path.dirname(path)))
-                if _fits({'photo': shown(path), 'person': folder}, conditions):
-                    self._database.execute('DELETE FROM file WHERE path = ?', (path,))
+            ids, paths = self._chosen(chosen)
+            for path in paths:
+                self._database.execute('DELETE FROM file WHERE path = ?', (path,))
             self.drop_photos_without_files()
-            ids = self.where(conditions).tolist()
-            renamed = set(self._drop_labels(ids, conditions))
+            ids = ids.tolist()
+            renamed = set(self._drop_labels(ids, chosen))
             if renamed:
                 logging.info(
                     '%d faces stay under the other people they are labelled with', len(renamed)
                 )
             return len(renamed) + self._remove([number for number in ids if number not in renamed])
 
-    def _drop_labels(self, ids: Sequence[int], conditions: Mapping[str, str]) -> list[int]:
+    def _drop_labels(self, ids: Sequence[int], chosen: conditions.Where) -> list[int]:
         """Takes the people that fit from faces that are labelled with other people too.
 
         Returns:
           The numbers of these faces, which stay.
         """
+        people = [pair for pair in conditions.conditions_of(chosen) if pair[0] == 'person']
         renamed = []
-        for number in ids if 'person' in conditions else ():
+        for number in ids if people else ():
             files = self._rows(
                 'SELECT path, person_label FROM file JOIN entry ON entry.photo = file.photo'
                 ' WHERE entry.id = ? AND face = 0 AND person_label IS NOT NULL',
                 number,
             )
-            person = {'person': conditions['person']}
-            fit = [path for path, label in files if _fits({'person': label}, person)]
+            fits = conditions.matcher(people, [{'person': label} for _, label in files])
+            fit = [path for path, label in files if fits({'person': label})]
             if len(fit) < len(files):
                 renamed.append(number)
                 for path in fit:
@@ -624,7 +736,7 @@ class Store:
         return self._database.execute(query, values).fetchall()
 
     def _number(self, query: str) -> int:
-        return self._rows(query)[0][0]
+        return next(self._each(query))[0]
 
 
 def delete(folder: pathlib.Path) -> None:
@@ -671,7 +783,7 @@ def _overwrite(path: pathlib.Path) -> None:
         os.fsync(file.fileno())
 
 
-def remove(folder: pathlib.Path, where: Mapping[str, str]) -> int:
+def remove(folder: pathlib.Path, where: conditions.Where) -> int:
     """Deletes entries of a gallery for good; it needs no model.
 
     Args:
@@ -722,12 +834,62 @@ def _blob(values_W: np.ndarray) -> bytes:
     return np.ascontiguousarray(values_W, np.float32).tobytes()
 
 
-def _array(blobs: Sequence[bytes]) -> np.ndarray:
-    return np.frombuffer(b''.join(blobs), np.float32).reshape(len(blobs), -1)
-
-
-def _fits(values: Mapping[str, str | None], conditions: Mapping[str, str]) -> bool:
-    return all(
-        (value := values.get(key)) is not None and fnmatch.fnmatchcase(value, pattern)
-        for key, pattern in conditions.items()
+def _entry_of(number: int, person: Any, path: Any, name: Any, box: Any, tags: Any) -> Entry:
+    """An entry from a row of the table; ValueError where a value cannot be one of an entry."""
+    path = row_checks.path(path)
+    return Entry(
+        id=number,
+        person=row_checks.text(person, 'person'),
+        photo=None if path is None else shown(path),
+        name=row_checks.text(name, 'name'),
+        box=row_checks.box(box),
+        tags=row_checks.tags(tags),
     )
+
+
+def _values(number: int, person: Any, name: Any, tags: Any, path: Any) -> conditions.Values:
+    """What conditions are about, from a row of the tables; ValueError where it cannot be that."""
+    path = row_checks.path(path)
+    return {
+        **row_checks.tags(tags),
+        'person': row_checks.text(person, 'person'),
+        'name': row_checks.text(name, 'name'),
+        'entry': str(number),
+        'photo': None if path is None else shown(path),
+    }
+
+
+def _is_passing(error: Exception) -> bool:
+    """Whether an error is of the moment (a lock, a full disk), not of what the file holds."""
+    return getattr(error, 'sqlite_errorcode', 0) & 0xFF in _PASSING
+
+
+def _connect(address: str, uri: bool = False) -> sqlite3.Connection:
+    return sqlite3.connect(
+        address, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=uri
+    )
+
+
+def _read_only(path: pathlib.Path) -> sqlite3.Connection:
+    """A gallery that cannot be written to, opened for reading.
+
+    SQLite keeps files beside it even to read. Where they cannot be made, it is told that nobody
+    changes the gallery; but not where changes wait in its log, which it would pass over.
+
+    Raises:
+      sqlite3.Error: it cannot be read.
+      GalleryError: its log cannot be read.
+    """
+    database = _connect(f'{path.resolve().as_uri()}?mode=ro', uri=True)
+    try:
+        database.execute('SELECT count(*) FROM sqlite_master').fetchone()
+        return database
+    except sqlite3.OperationalError as error:
+        database.close()
+        log = path.with_name(f'{path.name}-wal')
+        if log.is_file() and log.stat().st_size:
+            raise GalleryError(
+                f'{path} is read-only, and its last changes are still in {log.name}: open it once '
+                'where it can be written, such as with --mode=search, or copy its whole folder'
+            ) from error
+    return _connect(f'{path.resolve().as_uri()}?immutable=1', uri=True)

@@ -1,13 +1,13 @@
-"""A description taken apart: its phrases, and what it says without one of them."""
+"""Checks a description, and splits it into phrases."""
 
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-MAX_CHARACTERS = 2000  # the text encoder reads about 1,000 and passes over the rest
-NOBODY = 'a person'  # what a description without its subject is about
+MAX_CHARACTERS = 2000  # the text encoder reads about 1,000; answers name the words it cuts
+NOBODY = 'a person'  # stands for the subject that is taken out of a description
 
-# Phrases begin after punctuation, and after the words that add one thing to another.
+# Phrases begin after punctuation, and after words that join one thing to another.
 _BETWEEN = re.compile(
     r'\s*[,;:.!?()]+(?:\s*(?:and|with|but)\b)?\s*'
     r'|\s+(?:and|with|who|whose|but|plus|also|wearing|having|has|had)\s+',
@@ -16,17 +16,18 @@ _BETWEEN = re.compile(
 
 
 class Phrase(NamedTuple):
-    """A part of a text: the words before it that join it on, and itself."""
+    """A part of a text, and the words before it that join it to the part before."""
 
     joint: str
     words: str
 
 
 def checked(texts: str | Sequence[str]) -> list[str]:
-    """One or more sentences about one person, ready to be read.
+    """One or more sentences about one person, with single spaces.
 
     Raises:
-      ValueError: there are none, or one is empty, far too long, or no text.
+      ValueError: there are none, or one is empty, longer than MAX_CHARACTERS, or holds control
+        characters.
     """
     texts = [texts] if isinstance(texts, str) else list(texts)
     if not texts:
@@ -46,21 +47,21 @@ def checked(texts: str | Sequence[str]) -> list[str]:
 
 def phrases(text: str) -> list[Phrase]:
     """The phrases of a text, in order: 'a man', 'a beard' of 'a man with a beard'."""
-    found, joint, start = [], '', 0
+    parts, joint, start = [], '', 0
     for between in [*_BETWEEN.finditer(text), None]:
         end = between.start() if between else len(text)
         words = text[start:end].strip()
         if words:
-            found.append(Phrase(joint, words))
+            parts.append(Phrase(joint, words))
             joint = ''
         if between:
             joint += between.group()
             start = between.end()
-    return found
+    return parts
 
 
 def without(parts: Sequence[Phrase], left_out: int) -> str:
-    """The text that is left when one phrase is taken out."""
+    """The text without one of its phrases."""
     kept = list(parts)
     gone = kept.pop(left_out)
     if left_out == 0:

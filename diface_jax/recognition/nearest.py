@@ -1,10 +1,11 @@
-"""Exact search: the k gallery entries whose features have the largest dot product with a probe's.
+"""Exact search: the k gallery entries whose features have the largest dot product with a probe.
 
-The gallery is cut over the mesh's axis 'data' and goes through the devices in blocks; what fits
-stays there, the rest is sent for every search. Devices score in float32, whose last bits depend on
-the blocks. So they only nominate: the nominees are scored again in float64, and there are enough of
-them when the worst is worse than the k-th best by more than float32 can err. The result is that of
-a float64 product with the whole gallery and a stable sort, on any number of devices.
+The gallery is sharded over the mesh axis 'data' and scored in blocks; blocks that fit in device
+memory stay there, the others are sent for every search. Devices score in float32, whose rounding
+depends on the blocks. So they only nominate candidates, which are scored again in float64. There
+are enough candidates when the worst of them is below the k-th best by more than the rounding error
+of float32. The result equals a float64 product with the whole gallery and a stable sort, on any
+number of devices.
 """
 
 import functools
@@ -19,14 +20,14 @@ from jax.sharding import PartitionSpec as P
 
 from diface_jax import parallel
 
-BLOCK = 1 << 15  # rows a device and block: 4 MB of scores for 32 probes
-DEVICE_BYTES = 4 << 30  # of the gallery that stay on a device
-PROBES = 64  # at a time
-_SPARE = 16  # nominees beside the k
+BLOCK = 1 << 15  # rows that a device scores at a time: 4 MB of scores for 32 probes
+DEVICE_BYTES = 4 << 30  # of the gallery that are kept on each device
+PROBES = 64  # scored at a time
+_SPARE = 16  # candidates in addition to the k
 
 
 class Nearest(NamedTuple):
-    """The best k of each probe, best first, equals in the gallery's order.
+    """The best k entries of each probe, best first; equal scores in the order of the gallery.
 
     Attributes:
       row_PxK: rows of the gallery; -1 where fewer than k are allowed.
@@ -44,10 +45,10 @@ class Index:
       f_GxF: features, float32.
       mesh: the devices.
       block: rows a device scores at a time.
-      device_bytes: of the gallery that stay on each device; the rest streams through.
+      device_bytes: of the gallery that are kept on each device; the rest is streamed.
 
     Raises:
-      ValueError: a feature is not a number.
+      ValueError: a feature is not finite.
     """
 
     def __init__(
@@ -73,11 +74,11 @@ class Index:
 
         Args:
           f_PxF: features of the probes.
-          k: how many, at least 1.
-          allowed_G: which entries may be found; None: all.
+          k: number of entries, at least 1. The result has k columns also in smaller galleries.
+          allowed_G: mask of the entries that may be returned; None: all.
 
         Raises:
-          ValueError: k is below 1, or a feature is not a number.
+          ValueError: k is below 1, or a feature is not finite.
         """
         if k < 1:
             raise ValueError(f'how many to find must be 1 or more, not {k}')
@@ -96,7 +97,8 @@ class Index:
     def _search(self, f_PxF: np.ndarray, k: int, allowed_G: np.ndarray) -> Nearest:
         """`search` of at most PROBES probes."""
         width, most = f_PxF.shape[1], int(allowed_G.sum())
-        # A product of F terms errs by F roundings of the longest terms at most; twice, for two.
+        # A dot product of F terms errs by at most F roundings of its longest terms; doubled,
+        # since two scores are compared.
         longest = np.linalg.norm(f_PxF, axis=1) * self._longest
         error_P = 2 * (width + 1) * np.finfo(np.float32).eps * longest
         nominees = k + _SPARE
@@ -108,7 +110,7 @@ class Index:
             nominees *= 4
 
     def _judge(self, f_PxF: np.ndarray, row_PxN: np.ndarray, k: int) -> Nearest:
-        """The best k of the nominees, in float64."""
+        """The best k of the candidates, scored in float64."""
         row_PxN = np.sort(row_PxN, axis=1)
         score_PxN = np.einsum(
             'pf,pnf->pn', f_PxF.astype(np.float64), self._f_GxF[row_PxN].astype(np.float64)
@@ -136,8 +138,8 @@ class Index:
         )
         for start, f_BxF in self._blocks():
             allowed_B = np.zeros(self._rows, bool)
-            some = allowed_G[start : start + self._rows]
-            allowed_B[: len(some)] = some
+            allowed_rows = allowed_G[start : start + self._rows]
+            allowed_B[: len(allowed_rows)] = allowed_rows
             allowed_B = self._put(allowed_B)
             best = _better(*best, f_PxF_there, f_BxF, allowed_B, start, mesh=self._mesh)
         score_PxN, row_PxN = (part[: len(f_PxF)] for part in parallel.fetch(best))
@@ -175,10 +177,10 @@ def _better(
     start: jax.Array,
     mesh: Mesh,
 ) -> tuple[jax.Array, jax.Array]:
-    """The best N so far and of one more block. Each device finds its own best before they meet."""
+    """The best N of those so far and one more block; each device first selects its own best."""
     count = score_PxN.shape[1]
 
-    # What jit cannot say: that only each device's best N are to be gathered, not all scores.
+    # shard_map, since jit would gather all scores and not only the best N of each device.
     @functools.partial(
         jax.shard_map,
         mesh=mesh,
@@ -194,7 +196,7 @@ def _better(
         return score_PxM, place_PxM + jax.lax.axis_index('data') * len(f_bxF)
 
     new_PxM, place_PxM = own_best(f_PxF, f_BxF, allowed_B)
-    # Of equals, top_k takes the first: what came before, then the devices in order.
+    # Of equal scores top_k takes the first: earlier blocks first, then devices in order.
     score_PxN, chosen_PxN = jax.lax.top_k(jnp.concatenate([score_PxN, new_PxM], 1), count)
     rows = jnp.concatenate([row_PxN, place_PxM.astype(jnp.int32) + start], 1)
     return score_PxN, jnp.take_along_axis(rows, chosen_PxN, 1)

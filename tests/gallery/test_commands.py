@@ -1,5 +1,6 @@
 """The command line: JSON as documented, exit codes, and errors that say what to do."""
 
+import io
 import json
 import pathlib
 import re
@@ -7,10 +8,10 @@ import re
 import pytest
 from PIL import Image
 
-from diface_jax.gallery import store
+from diface_jax.gallery import commands, store
 from tests.gallery import world
 
-REFERENCE = pathlib.Path(__file__).resolve().parents[2] / 'docs' / 'search.md'
+REFERENCE = pathlib.Path(__file__).resolve().parents[2] / 'docs' / 'searching.md'
 
 
 @pytest.fixture
@@ -107,6 +108,17 @@ def test_a_batch_of_queries(command, gallery, tmp_path):
     assert (tmp_path / 'sheet-2.png').exists()
 
 
+@pytest.mark.parametrize(
+    ('content', 'why'), [(b'\n \n', 'holds no description'), (b'\xff\xfe', 'not a text file')]
+)
+def test_a_file_without_queries_is_named(command, gallery, tmp_path, content, why):
+    (tmp_path / 'queries.txt').write_bytes(content)
+    queries = f'--queries={tmp_path / "queries.txt"}'
+    code, said = command('search', f'--gallery={gallery}', queries)
+    assert code == 1
+    assert f'queries.txt {why}' in said or f'queries.txt is {why}' in said
+
+
 def test_contact_sheet(command, gallery, tmp_path):
     out = tmp_path / 'sheet.png'
     assert command('search', *asked(gallery, 'person 3', '--k=7', f'--sheet={out}'))[0] == 0
@@ -121,18 +133,182 @@ def test_contact_sheet(command, gallery, tmp_path):
 
 
 def test_delete(command, gallery):
-    assert command('delete', f'--gallery={gallery}', '--where=person=person-3') == (
+    assert command('delete', f'--gallery={gallery}', '--where=person=person-3', '--yes') == (
         0,
         'removed 3 entries\n',
     )
-    code, said = command('delete', f'--gallery={gallery}', '--where=person=person-3')
+    code, said = command('delete', f'--gallery={gallery}', '--where=person=person-3', '--yes')
     assert code == 1
     assert 'nothing' in said
     code, said = command('delete', f'--gallery={gallery}')
     assert code == 1
     assert '--everything' in said
-    assert command('delete', f'--gallery={gallery}', '--everything')[0] == 0
+    assert command('delete', f'--gallery={gallery}', '--everything', '--yes')[0] == 0
     assert not (gallery / store.FILE).exists()
+
+
+def photos_in(gallery):
+    with store.Store(gallery) as opened:
+        return [entry.photo for entry in opened.entries(opened.where({}).tolist())]
+
+
+def enrolled(command, tmp_path, *names):
+    """A gallery of photos with these names; returns it, and their paths by name."""
+    paths = {name: tmp_path / 'photos' / name for name in names}
+    for who, path in enumerate(paths.values()):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(world.photo(who))
+    command('enroll', f'--gallery={tmp_path / "gallery"}', f'--photos={tmp_path / "photos"}')
+    return tmp_path / 'gallery', paths
+
+
+def test_a_repeated_where_deletes_only_what_fits_both(command, tmp_path):
+    names = '2020/anna.png', '2020/eve.png', '2021/anna.png'
+    gallery, paths = enrolled(command, tmp_path, *names)
+    where = ('--where=photo=*2020*', '--where=photo=*anna*')
+    found = command('search', *asked(gallery, 'person 1'), *where, '--json')[1]
+    assert json.loads(found)['where'] == {'photo': ['*2020*', '*anna*']}
+    assert [one['photo'] for one in json.loads(found)['results']] == [str(paths['2020/anna.png'])]
+    assert command('delete', f'--gallery={gallery}', *where, '--yes') == (0, 'removed 1 entries\n')
+    assert photos_in(gallery) == [str(paths['2020/eve.png']), str(paths['2021/anna.png'])]
+
+
+@pytest.mark.parametrize('name', ['img[1].png', 'img?.png', 'img*.png', 'img\x1b[1m.png'])
+def test_the_path_that_a_search_printed_deletes_that_photo(command, tmp_path, name):
+    gallery, paths = enrolled(command, tmp_path, name, 'img1.png', 'img12.png')
+    _, said = command('search', *asked(gallery, 'person 0'), '--k=1')
+    printed = re.search(r'match  (.*) \(entry', said).group(1)
+    assert command('delete', f'--gallery={gallery}', f'--where=photo={printed}', '--yes')[0] == 0
+    assert photos_in(gallery) == [str(paths['img1.png']), str(paths['img12.png'])]
+
+
+def test_the_path_of_a_file_without_a_face_deletes_no_other(command, tmp_path):
+    gallery, paths = enrolled(command, tmp_path, 'img1.png', 'other.png')
+    (tmp_path / 'photos' / 'img?.png').write_bytes(b'no image')
+    command('enroll', f'--gallery={gallery}', f'--photos={tmp_path / "photos"}')
+    where = f'--where=photo={tmp_path / "photos" / "img?.png"}'
+    assert command('delete', f'--gallery={gallery}', where, '--yes') == (0, 'removed 0 entries\n')
+    assert photos_in(gallery) == list(map(str, paths.values()))
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(
+    ('answer', 'left'),
+    [('n\n', 18), ('\n', 18), ('', 18), ('yep\n', 18), ('y\n', 15), (' YES \n', 15)],
+)
+def test_deleting_asks_and_only_yes_deletes(command, gallery, monkeypatch, answer, left):
+    monkeypatch.setattr('sys.stdin', Terminal(answer))
+    code, said = command('delete', f'--gallery={gallery}', '--where=person=person-3')
+    assert (code, said) == ((0, 'removed 3 entries\n') if left == 15 else (1, DELETED_NOTHING))
+    assert len(photos_in(gallery)) == left
+
+
+DELETED_NOTHING = 'delete: nothing was deleted'
+
+
+@pytest.mark.parametrize('what', ['--where=person=person-3', '--everything'])
+def test_deleting_without_a_terminal_needs_yes(command, gallery, monkeypatch, what):
+    monkeypatch.setattr('sys.stdin', io.StringIO('y\n'))
+    code, said = command('delete', f'--gallery={gallery}', what)
+    assert code == 1
+    assert said == f'{DELETED_NOTHING}: without a terminal to ask on, give --yes'
+    assert len(photos_in(gallery)) == 18
+
+
+def test_deleting_shows_what_will_go(command, gallery, tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr(commands, '_confirm', shown.append)
+    (tmp_path / 'photos' / 'person-3' / 'blurred.jpg').write_bytes(b'no image')
+    command('enroll', f'--gallery={gallery}', f'--photos={tmp_path / "photos"}')
+    command('delete', f'--gallery={gallery}', '--where=photo=*')
+    lines = shown[0].splitlines()
+    assert lines[0] == (
+        f'this deletes from {gallery}: 18 entries of 6 people, 18 photos, 1 files without a face'
+    )
+    assert lines[1] == f'  person-0 {tmp_path}/photos/person-0/0.png (entry 1)'
+    assert lines[-1] == f'  {tmp_path}/photos/person-3/blurred.jpg'
+    command('enroll', f'--gallery={gallery}', f'--photos={tmp_path / "photos"}')
+    command('delete', f'--gallery={gallery}', '--everything')
+    assert shown[1] == (
+        f'this deletes the whole gallery {gallery} (18 entries of 18 people, 18 photos)'
+    )
+    assert not gallery.exists()
+
+
+def test_what_was_enrolled_while_deleting_asked_is_not_deleted(command, gallery, monkeypatch):
+    def enroll_meanwhile(_):
+        world.model().enroll_bytes(gallery, 'new.png', world.photo(9), store.Label('person-3'))
+
+    monkeypatch.setattr(commands, '_confirm', enroll_meanwhile)
+    code, said = command('delete', f'--gallery={gallery}', '--where=person=person-3')
+    assert code == 1
+    assert 'has changed meanwhile' in said
+    assert len(photos_in(gallery)) == 19
+
+
+def test_a_gallery_that_cannot_be_read_can_be_deleted(command, gallery):
+    (gallery / store.FILE).write_bytes(b'no database')
+    assert command('delete', f'--gallery={gallery}', '--everything', '--yes')[0] == 0
+    assert not gallery.exists()
+
+
+def test_control_characters_of_names_do_not_reach_the_terminal(command, tmp_path, monkeypatch):
+    evil = '\x1b[2J\x9b31m\u202eevil\nprobability 100%'
+    (tmp_path / 'photos' / evil).mkdir(parents=True)
+    (tmp_path / 'photos' / evil / f'{evil}.png').write_bytes(world.photo(1))
+    (tmp_path / 'photos' / evil / f'{evil}.jpg').write_bytes(b'no image')
+    gallery, photos = f'--gallery={tmp_path / "gallery"}', f'--photos={tmp_path / "photos"}'
+    shown = []
+    monkeypatch.setattr(commands, '_confirm', lambda what: shown.append(what) or refuse())
+
+    def refuse():
+        raise ValueError('no')
+
+    said = [
+        command('enroll', gallery, photos, '--people', f'--tag={evil}={evil}')[1],
+        command('search', gallery, '--text=person 1')[1],
+        command('identify', gallery, '--text=person 1')[1],
+        command(
+            'verify', f'--photo={tmp_path / "photos" / evil / (evil + ".png")}', '--text=a man'
+        )[1],
+        command('delete', gallery, '--where=person=*')[1],
+        command(
+            'verify', f'--photo={tmp_path / "photos" / evil / (evil + ".jpg")}', '--text=a man'
+        )[1],
+        *shown,
+    ]
+    assert len(shown) == 1
+    for text in said:
+        assert not [letter for letter in text if letter != '\n' and not letter.isprintable()]
+    assert '\\x1b[2J\\x9b31m\\u202eevil\\nprobability 100%' in said[1]
+    assert not any(line.startswith('probability 100%') for line in '\n'.join(said[:4]).splitlines())
+    found = json.loads(command('search', gallery, '--text=person 1', '--json')[1])
+    assert found['results'][0]['person'] == evil  # JSON escapes by itself
+
+
+def test_words_that_are_not_understood_are_told(command, gallery, tmp_path):
+    code, said = command('search', *asked(gallery, 'person 3 с бородой'))
+    assert code == 0
+    assert said.splitlines()[1] == 'not understood: с, бородой'
+    code, said = command('search', *asked(gallery, 'person 3 с бородой'), '--json')
+    assert json.loads(said)['not_understood'] == ['с', 'бородой']
+    photo = f'--photo={tmp_path / "photos" / "person-3" / "0.png"}'
+    code, said = command('verify', photo, '--text=person 3 ' + 'a ' * 60 + 'hat')
+    assert said.splitlines()[1] == 'too long, the end is not read: a hat'
+    code, said = command('verify', photo, '--text=person 3 ' + 'a ' * 60 + 'hat', '--json')
+    assert json.loads(said)['not_read'] == ['a', 'hat']
+
+
+@pytest.mark.parametrize('text', ['мужчина с бородой', 'ein Mann mit Bart', 'qwzx', '42'])
+def test_a_text_of_which_nothing_is_understood_gets_no_probability(command, gallery, text):
+    for more in ((), ('--text=person 3',)):
+        code, said = command('search', *asked(gallery, text), *more)
+        assert code == 1
+        assert f'the description "{text}" is not understood' in said
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from diface_jax.gallery import judgement
+from diface_jax.gallery.vocabulary import words
 from diface_jax.recognition.baselines import Features
 from tests import population
 
@@ -76,3 +77,59 @@ def test_rates_are_shares_of_the_labels(tmp_path):
 
 def test_threshold_without_free_hand_sentences():
     assert judgement.cross_threshold({'a/same/random': 1.0, 'a/cross/random': 2.0}) == 2.0
+
+
+def test_a_read_only_model_folder_is_searched_with_a_warning(tmp_path, monkeypatch, caplog):
+    made = judgement.judgement(Encoding(), THRESHOLDS, tmp_path / 'writable')
+
+    def refuse(path, content):
+        raise PermissionError(13, 'Permission denied', str(path))
+
+    monkeypatch.setattr(judgement.stages, 'write_json', refuse)
+    with caplog.at_level('WARNING', 'absl'):
+        again = judgement.judgement(Encoding(), THRESHOLDS, tmp_path)
+    assert json.dumps(again.calibration.to_json()) == json.dumps(made.calibration.to_json())
+    assert 'calibration.json cannot be written (Permission denied)' in caplog.text
+
+
+@pytest.fixture(scope='module')
+def kept_calibration(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('kept')
+    judgement.judgement(Encoding(), THRESHOLDS, folder)
+    return json.loads((folder / judgement.FILE).read_text())
+
+
+@pytest.mark.parametrize(
+    'damage',
+    [
+        lambda made: '{',
+        lambda made: '[]',
+        lambda made: '[' * 100_000,
+        lambda made: json.dumps({**made, 'calibration': {}}),
+        lambda made: json.dumps({**made, 'rates': {'Male': 7}}),
+        lambda made: json.dumps({**made, 'rates': []}),
+        lambda made: json.dumps({**made, 'threshold': float('nan')}),
+        lambda made: json.dumps({**made, 'calibration': {**made['calibration'], 'scale': 0}}),
+        lambda made: json.dumps({**made, 'calibration': {**made['calibration'], 'nats_3': [1]}}),
+        lambda made: json.dumps({**made, 'calibration': {**made['calibration'], 'score_Q': ['a']}}),
+        lambda made: json.dumps({**made, 'words': 7}),
+    ],
+)
+def test_a_damaged_calibration_is_made_again(tmp_path, kept_calibration, damage, caplog):
+    (tmp_path / judgement.FILE).write_text(damage(kept_calibration))
+    fitted = []
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(judgement, '_fit', lambda *_: fitted.append(1) or kept_calibration)
+        again = judgement.judgement(Encoding(), THRESHOLDS, tmp_path)
+    assert fitted
+    assert again.calibration.to_json() == kept_calibration['calibration']
+    assert json.loads((tmp_path / judgement.FILE).read_text()) == kept_calibration
+    assert 'is damaged' in caplog.text
+
+
+def test_the_words_of_the_validation_sentences_are_kept(tmp_path):
+    sentences = population.prepared().splits['validation'].text_T
+    judgement.judgement(Encoding(), THRESHOLDS, tmp_path)
+    kept = judgement.judgement(Encoding(), THRESHOLDS, tmp_path).words
+    assert kept == {word for text in sentences for word in words(text)}
+    assert kept

@@ -42,7 +42,7 @@ def test_identify_has_everybody_once_by_their_best_face(model, gallery):
 
 
 def test_numbers_are_those_of_the_calibration(model, gallery):
-    calibration, threshold, _ = world.judge()
+    calibration, threshold, *_ = world.judge()
     answer = model.search(gallery, 'person 3', k=60, enrolled=0.3, false_matches=2.0)
     assert answer.prior == prior_of(20, 0.3)
     for found in answer.results:

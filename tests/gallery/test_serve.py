@@ -60,6 +60,28 @@ def test_what_cannot_be_is_explained(page, monkeypatch):
     assert page.get('/api/gallery').json()['entries'] == 1
 
 
+@pytest.mark.parametrize('number', ['99', '0', '-1', str(1 << 63), str(10**40)])
+def test_a_picture_that_is_not_there_is_not_found(page, number):
+    drop(page, world.photo(1))
+    assert page.get(f'/api/faces/{number}').status_code == 404
+    assert page.delete(f'/api/entries/{number}').json() == {'removed': 0}
+
+
+def test_the_page_is_told_what_is_not_understood(page):
+    drop(page, world.photo(1))
+    assert search(page, 'person 1 с бородой').json()['not_understood'] == ['с', 'бородой']
+    response = search(page, 'мужчина с бородой')
+    assert response.status_code == 400
+    assert 'not about a face, or not in English' in response.json()['error']
+    assert "$('unread').textContent = unread(answer)" in page.get('/').text
+
+
+def test_the_page_says_which_face_it_is_about_to_remove(page):
+    confirmed = re.search(r'const which = (.*);\n\s*if \(!confirm\(`(.*)`\)\)', page.get('/').text)
+    assert all(part in confirmed[1] for part in ('name', 'found.photo', 'found.entry'))
+    assert '${which}' in confirmed[2]
+
+
 @pytest.mark.parametrize(
     'headers',
     [

@@ -4,6 +4,7 @@ A photo is tiles of one colour in a row, each a face of the person of that colou
 real. JAX is not needed, so that a process of its own starts quickly.
 """
 
+import functools
 import io
 
 import numpy as np
@@ -48,11 +49,17 @@ class Oracle:
     """
 
     faces_of = staticmethod(faces_of)
+    is_token = staticmethod(str.isascii)
     face_encoder = {'name': 'oracle', 'sha256': '00', 'width': WIDTH}  # noqa: RUF012
     width = WIDTH
 
     def __init__(self, model='first', sign=1.0):
         self.model, self._sign = model, np.float32(sign)
+
+    def split(self, text):
+        """Reads 60 words."""
+        words = text.split(' ')
+        return ' '.join(words[:60]), ' '.join(words[60:])
 
     def embed(self, chips):
         colours = [chip.reshape(-1, 3).mean(axis=0).round().astype(int) // 8 for chip in chips]
@@ -76,6 +83,7 @@ class Oracle:
         )
 
 
+@functools.cache
 def judge():
     """As if genuine pairs scored about 0.8 and impostors 0."""
     # Imported here: they bring JAX along.

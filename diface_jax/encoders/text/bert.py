@@ -264,6 +264,23 @@ class TextEncoder:
                 bar.update(len(rows))
         return pool_NxP
 
+    def is_token(self, word: str) -> bool:
+        """Whether a word is whole in the vocabulary, not unknown or put together from pieces."""
+        tokens = self._tokenizer.tokenize(word)
+        return len(tokens) == 1 and tokens[0] != self._tokenizer.unk_token
+
+    def split(self, sentence: str) -> tuple[str, str]:
+        """A sentence as far as it is read, by whole words, and the rest, beyond `max_tokens`."""
+        encoded = self._tokenizer(sentence, return_offsets_mapping=True, verbose=False)
+        if len(encoded['input_ids']) <= self.max_tokens:
+            return sentence, ''
+        end = encoded['offset_mapping'][self.max_tokens - 1][0]
+        while end and not sentence[end - 1].isspace():
+            end -= 1
+        # A single word that is longer than all that is read is cut within.
+        end = end or encoded['offset_mapping'][self.max_tokens - 1][0]
+        return sentence[:end].rstrip(), sentence[end:]
+
     def _tokenize(self, sentences: Sequence[str]) -> list[list[int]]:
         for index, sentence in enumerate(sentences):
             if not sentence.strip():

@@ -1,0 +1,108 @@
+"""Conditions that choose entries of a gallery: NAME=PATTERN, all of which must hold."""
+
+import fnmatch
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from diface_jax.gallery.terminal import printable
+
+Conditions = tuple[tuple[str, str], ...]
+# As users write them in Python: by name, with one pattern or several each; or as pairs.
+Where = Mapping[str, str | Sequence[str]] | Iterable[tuple[str, str]]
+# What conditions are about: an entry's person, photo, name, number ('entry') and tags.
+Values = Mapping[str, str | None]
+
+_RESERVED = ('person', 'photo', 'name', 'entry')
+
+
+def parse(arguments: Iterable[str]) -> Conditions:
+    """Conditions from 'NAME=PATTERN' each; a name may come several times.
+
+    Raises:
+      ValueError: an argument is not of this form.
+    """
+    pairs = [argument.partition('=') for argument in arguments]
+    for name, equals, _ in pairs:
+        if not name or not equals:
+            raise ValueError(f'{name!r} is not of the form NAME=VALUE')
+    return tuple((name, value) for name, _, value in pairs)
+
+
+def parse_tags(arguments: Iterable[str]) -> dict[str, str]:
+    """Tags from 'NAME=VALUE' each.
+
+    Raises:
+      ValueError: an argument is not of this form, a name comes twice, or --where could not tell
+        the tag from what every entry has.
+    """
+    tags: dict[str, str] = {}
+    for name, value in parse(arguments):
+        if name in tags:
+            raise ValueError(f'the tag {name!r} is given twice: give it once')
+        if name in _RESERVED:
+            raise ValueError(
+                f'a tag cannot be called {name!r}: --where={name}= means another thing'
+            )
+        tags[name] = value
+    return tags
+
+
+def conditions_of(where: Where) -> Conditions:
+    """Conditions as pairs, however they were written.
+
+    Raises:
+      ValueError: a name or a pattern is not a string.
+    """
+    if isinstance(where, Mapping):
+        where = [
+            (name, pattern)
+            for name, patterns in where.items()
+            for pattern in (patterns if isinstance(patterns, list | tuple) else [patterns])
+        ]
+    pairs = tuple(where)
+    for pair in pairs:
+        if not isinstance(pair, tuple) or [type(part) for part in pair] != [str, str]:
+            raise ValueError(f'a condition is a name and a pattern, both strings, not {pair!r}')
+    return pairs
+
+
+def to_json(conditions: Conditions) -> dict[str, str | list[str]]:
+    """Patterns by name: a string, or a list of strings where a name has several."""
+    patterns: dict[str, list[str]] = {}
+    for name, pattern in conditions:
+        patterns.setdefault(name, []).append(pattern)
+    return {name: some[0] if len(some) == 1 else some for name, some in patterns.items()}
+
+
+def matcher(conditions: Conditions, candidates: Iterable[Values]) -> Callable[[Values], bool]:
+    """Tells which candidates fit all conditions.
+
+    `*` stands for any characters and `?` for one; everything else, brackets too, stands for itself.
+    A pattern that is a candidate's value, as it is or as it is printed, fits only that value: the
+    path that a search printed never means another photo.
+    """
+    exact = {
+        (name, pattern)
+        for values in candidates
+        for name, pattern in conditions
+        if pattern in _spellings(values.get(name))
+    }
+    tests = [
+        (name, _equals(pattern) if (name, pattern) in exact else _fits(pattern))
+        for name, pattern in conditions
+    ]
+    return lambda values: all(test(_spellings(values.get(name))) for name, test in tests)
+
+
+def _spellings(value: str | None) -> tuple[str, ...]:
+    """A value as it is and as it is printed."""
+    return () if value is None else (value, printable(value))
+
+
+def _equals(pattern: str) -> Callable[[tuple[str, ...]], bool]:
+    return lambda spellings: pattern in spellings
+
+
+def _fits(pattern: str) -> Callable[[tuple[str, ...]], bool]:
+    fits = re.compile(fnmatch.translate(pattern.replace('[', '[[]'))).match
+    return lambda spellings: any(map(fits, spellings))

@@ -1,0 +1,97 @@
+"""Which words of a description a model can understand.
+
+The text encoder turns anything into a vector: Russian, noise and a shopping list too, and the score
+of such a vector looks like any other. So the words are checked before: a word is understood when
+sentences about faces use it (the caption grammar, the free-hand sentences of the package, or the
+model's own validation sentences). In a text of which at least half the words are such, other words
+that the text encoder has whole in its vocabulary are taken as English and understood as well.
+"""
+
+import functools
+import itertools
+import json
+import re
+import unicodedata
+from collections.abc import Callable, Set
+from typing import NamedTuple, Protocol
+
+from diface_jax.data import captions, celeba
+from diface_jax.gallery import questions
+
+_ENGLISH = 0.5  # share of the words that sentences about faces use, from which a text is English
+_SHOWN = 60  # characters of a text in a message
+
+
+class TextReader(Protocol):
+    """What checking a text needs of an encoding."""
+
+    is_token: Callable[[str], bool]
+    split: Callable[[str], tuple[str, str]]
+
+
+class Unread(NamedTuple):
+    """Words of a text that a model does not understand, and those past the encoder's length."""
+
+    not_understood: tuple[str, ...]
+    not_read: tuple[str, ...]
+
+
+def words(text: str) -> list[str]:
+    """The words of a text, in lower case and without accents; numbers are none."""
+    return [_plain(word) for word in _written(text)]
+
+
+def _written(text: str) -> list[str]:
+    """The words of a text, as they are written."""
+    return re.findall(r'[^\W\d_]+', unicodedata.normalize('NFC', text))
+
+
+def _plain(word: str) -> str:
+    letters = unicodedata.normalize('NFKD', word.lower())
+    return ''.join(letter for letter in letters if not unicodedata.combining(letter))
+
+
+# Words that say nothing about a face.
+_FUNCTION_WORDS = frozenset(
+    words(
+        'a an and are as at be but by for from had has have having in is it its not of on or that '
+        'the their there they this to was were what which who whose will with without y'
+    )
+)
+
+
+@functools.cache
+def face_words() -> frozenset[str]:
+    """The words of the grammar, of the package's free-hand sentences, and of the questions."""
+    lines = celeba.FREE_HAND.read_text(encoding='utf-8').splitlines()
+    free_hand = (json.loads(line)['description'] for line in lines)
+    texts = itertools.chain(captions.vocabulary(), free_hand, questions.sentences())
+    return frozenset(itertools.chain.from_iterable(map(words, texts)))
+
+
+def check(text: str, reader: TextReader, taught: Set[str] = frozenset()) -> Unread:
+    """Which words of a description do not reach the model.
+
+    Args:
+      text: the description.
+      reader: knows the text encoder's vocabulary and length.
+      taught: words of the model's own sentences, in any language.
+
+    Raises:
+      ValueError: no word of it says anything about a face.
+    """
+    read, cut = reader.split(text)
+    known = face_words() | taught
+    said = {_plain(word): word for word in _written(read)}
+    of_faces = [word for word in said if word in known]
+    understood = set(of_faces)
+    if len(of_faces) >= _ENGLISH * len(said):
+        understood |= {word for word in said if reader.is_token(word)}
+    if not understood - _FUNCTION_WORDS:
+        shown = text if len(text) <= _SHOWN else f'{text[:_SHOWN]}...'
+        raise ValueError(
+            f'the description "{shown}" is not understood: it is not about a face, or not in '
+            'English. Describe the face, such as "a young man with a short beard"'
+        )
+    not_understood = tuple(written for word, written in said.items() if word not in understood)
+    return Unread(not_understood, tuple(cut.split()))

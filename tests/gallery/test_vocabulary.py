@@ -1,0 +1,77 @@
+"""What of a description is understood."""
+
+import pytest
+
+from diface_jax.encoders.text import bert
+from diface_jax.gallery import vocabulary
+
+
+@pytest.fixture(scope='module')
+def reader():
+    return bert.load()
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        *('мужчина с бородой', '男人', '留着胡子的男人', 'رجل ملتح', 'ein Mann mit Bart'),
+        *('ein alter Mann mit grauem Bart', 'un homme avec une barbe', 'un uomo con la barba'),
+        *('un hombre con barba y gafas', 'una mujer joven con el pelo largo', 'une femme'),
+        *('mies jolla on parta', 'mężczyzna z brodą', 'asdkj qwe zxcv', 'Lorem ipsum dolor amet'),
+        *('quarterly revenue report for the board', 'with a', '12345', 'car engine repair manual'),
+    ],
+)
+def test_another_language_nonsense_and_other_subjects_are_refused(reader, text):
+    with pytest.raises(ValueError, match='not about a face, or not in English'):
+        vocabulary.check(text, reader)
+
+
+@pytest.mark.parametrize(
+    ('text', 'expected'),
+    [
+        ('a man with a beard', ()),
+        ('Short spiky black hair, tan skin, and faint stubble. Male, mid-twenties.', ()),
+        ("A bespectacled gentleman's grey moustache", ()),
+        ('a bald clown in a uniform', ()),
+        ('a fiancé with a beard', ()),
+        ('a man with a борода', ('борода',)),
+        ('a man with a qwzx and a beard', ('qwzx',)),
+        ('een man met een baard', ('een', 'met', 'baard')),
+        ('En man med skägg', ('En', 'med', 'skägg')),
+        (
+            'the quick brown fox jumps over the lazy dog',
+            ('quick', 'fox', 'jumps', 'lazy', 'dog'),
+        ),
+    ],
+)
+def test_words_that_are_not_understood_are_named(reader, text, expected):
+    assert vocabulary.check(text, reader).not_understood == expected
+
+
+def test_words_the_model_was_taught_are_understood(reader):
+    taught = frozenset(vocabulary.words('Ein Mann mit Bart und Brille'))
+    assert vocabulary.check('Mann mit Bart', reader, taught) == ((), ())
+
+
+def test_words_past_the_length_are_named(reader):
+    beard = 'a man with a short beard and a very big nose, '
+    text = beard * 24 + 'wearing red spectacles'
+    read, cut = reader.split(text)
+    assert read + ' ' + cut == text
+    assert len(reader._tokenize([read])[0]) <= reader.max_tokens
+    unread = vocabulary.check(text, reader)
+    assert unread.not_understood == ()
+    assert unread.not_read == tuple(cut.split())
+    assert unread.not_read[-3:] == ('wearing', 'red', 'spectacles')
+    assert reader.split(beard) == (beard, '')
+
+
+def test_one_word_without_end_is_cut_within(reader):
+    read, cut = reader.split('x' * 2000)
+    assert read
+    assert read + cut == 'x' * 2000
+
+
+def test_a_long_text_is_not_warned_of_for_each_of_its_variants(reader, caplog):
+    reader.encode([reader.split('a man with a beard, ' * 60)[0]])
+    assert not caplog.records
