@@ -31,6 +31,7 @@ from diface_jax.data.prepare import prepare
 from diface_jax.data.prepared import Prepared
 from diface_jax.encoders.text import bert
 from diface_jax.report.page import write_report
+from diface_jax.runtime.settings import Settings
 from diface_jax.training import trained
 from diface_jax.training.loop import train
 
@@ -55,8 +56,9 @@ def run(
       resume_from: the checkpoint that training goes on from; None: the newest.
 
     Raises:
-      ValueError: hosts do not share the workdir, or a setting cannot be used.
+      ValueError: a setting cannot be used, names its key; or hosts do not share the workdir.
     """
+    Settings.from_config(config)
     hosts.check_shared(workdir)
     jobs = {
         'prepare': _prepare,

@@ -21,6 +21,7 @@ reason to look, never evidence; not for law enforcement, surveillance, hiring, c
 immigration. README.md says how often it is wrong, and for whom.
 """
 
+import difflib
 import logging as std_logging
 import pathlib
 import sys
@@ -31,6 +32,7 @@ from ml_collections import config_flags
 
 from diface_jax import config_files, hosts, jobs, preemption
 from diface_jax.gallery import commands
+from diface_jax.runtime import devices, versions
 
 _CONFIG = config_flags.DEFINE_config_file(
     'config',
@@ -39,11 +41,12 @@ _CONFIG = config_flags.DEFINE_config_file(
     '--config.name=value.',
 )
 flags.FLAGS['config'].parser = config_files.ConfigParser('config')
+_MODES = (*jobs.MODES, *commands.MODES)
 _WORKDIR = flags.DEFINE_string('workdir', None, 'Where everything this run makes is kept.')
 _MODE = flags.DEFINE_enum(
     'mode',
     'all',
-    (*jobs.MODES, *commands.MODES),
+    _MODES,
     'What to do: prepare (photos and labels to embeddings and sentences), train, evaluate, report '
     '(a page of the results), or all four in order; sweep (what T~, K, guidance and eta cost and '
     'bring, on validation); ablate (what each part of DiFace brings: trains a model a row); '
@@ -77,15 +80,23 @@ _PROCESS_ID = flags.DEFINE_integer(
     'process_id', None, 'Which one this is, from 0; goes with --coordinator.'
 )
 
+_VERSION = flags.DEFINE_bool('version', False, 'Prints versions of diface_jax, JAX and Python.')
+
+_WITHOUT_DEVICES = ('report', 'delete')
+
 _LOST = (
     'If another host has ended, its log says why. The same command on all hosts goes on from here.'
+)
+_OUT_OF_DEVICE_MEMORY = (
+    'out of device memory: choose a smaller config.train.batch_size, config.model or '
+    'config.sample.num_samples'
 )
 
 
 def main(argv: list[str]) -> None:
     """Runs the jobs of a mode."""
     if len(argv) > 1:
-        raise app.UsageError(f'unexpected arguments: {" ".join(argv[1:])}')
+        sys.exit(_unexpected(argv[1]))
     logging.set_verbosity(logging.INFO)
     # What libraries do inside (a checkpoint's threads, back ends JAX did not find) stays inside.
     std_logging.getLogger('jax').setLevel(std_logging.WARNING)
@@ -98,7 +109,11 @@ def main(argv: list[str]) -> None:
     except (ImportError, OSError, ValueError, FloatingPointError) as error:
         logging.debug('what happened', exc_info=True)
         hosts.leave(f'{_MODE.value}: {error}')
+    except MemoryError as error:
+        hosts.leave(f'{_MODE.value}: out of memory: {error}')
     except jax.errors.JaxRuntimeError as error:
+        if 'RESOURCE_EXHAUSTED' in str(error):
+            hosts.leave(f'{_MODE.value}: {_OUT_OF_DEVICE_MEMORY}\n{error}')
         if not hosts.several():
             raise
         hosts.leave(f'{_MODE.value}: {error}\n{_LOST}')
@@ -115,8 +130,12 @@ def _run() -> int:
     hosts.start(_DISTRIBUTED.value, _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
     if not hosts.is_first():
         logging.set_verbosity(logging.WARNING)
+    if _MODE.value not in _WITHOUT_DEVICES:
+        devices.require()
     if _MODE.value in commands.MODES:
         return commands.run(_MODE.value, _WORKDIR.value)
+    if not _CONFIG.value or not _WORKDIR.value:
+        raise ValueError('give --config and --workdir (or another --mode; see --help)')
     workdir = pathlib.Path(_WORKDIR.value)
     jobs.run(_MODE.value, _CONFIG.value, workdir, _OVERWRITE.value, _RESUME_FROM.value)
     return 0
@@ -125,20 +144,39 @@ def _run() -> int:
 def cli() -> None:
     """The command line."""
     flags.adopt_module_key_flags(commands)
-    flags.register_multi_flags_validator(
-        ['mode', 'config', 'workdir'],
-        lambda given: given['mode'] in commands.MODES or (given['config'] and given['workdir']),
-        '--config and --workdir must be given',
-    )
+    flags.FLAGS['mode'].parser = _ModeParser(_MODES)
     app.run(main, flags_parser=_parse)
 
 
+class _ModeParser(flags.EnumParser):
+    """Reads the value of --mode; of a misspelt one it tells the nearest."""
+
+    def parse(self, argument: str) -> str:
+        """The mode; ValueError where there is none of that name."""
+        if argument not in self.enum_values:
+            raise ValueError(f'no such mode: {_nearest_mode(argument)}')
+        return argument
+
+
 def _parse(argv: list[str]) -> list[str]:
-    """What is left of the arguments; a setting that the config does not have is an error."""
+    """The arguments that are not flags; exits with a sentence about a flag that is wrong."""
     try:
-        return app.parse_flags_with_usage(argv)
-    except AttributeError as error:
-        sys.exit(f'--config: no such setting or attribute: {error}')
+        positional = flags.FLAGS(argv)
+    except flags.Error as error:
+        sys.exit(f'{error}\nSee --help for the flags, and configs/celeba.py for the settings.')
+    if _VERSION.value:
+        print(versions.summary())
+        sys.exit()
+    return positional
+
+
+def _unexpected(argument: str) -> str:
+    return f'unexpected argument {argument!r}: {_nearest_mode(argument, "--mode=")}'
+
+
+def _nearest_mode(word: str, prefix: str = '') -> str:
+    near = difflib.get_close_matches(word, _MODES, n=1)
+    return f'did you mean {prefix}{near[0]}?' if near else f'the modes are {", ".join(_MODES)}'
 
 
 if __name__ == '__main__':
