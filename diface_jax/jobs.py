@@ -164,6 +164,11 @@ def _fit_population(config: ml_collections.ConfigDict, workdir: pathlib.Path, _:
 def _home(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> Prepared:
     """The data set that is trained on, with the training photos of the second one if there is."""
     home = prepared.load(folder_of(workdir, config.data))
+    if 'train' not in home.splits:
+        raise ValueError(
+            f'no photo of {config.data.root} is to train on: give data.shares a share for train, '
+            'or more people'
+        )
     if not config.also.root:
         return home
     return prepared.joined(home, prepared.load(folder_of(workdir, config.also)))
