@@ -111,8 +111,8 @@ def _check_usable(source: DataSet, root: str) -> None:
     if not source.photos:
         reasons = '; '.join(f'{problem.file}: {problem.why}' for problem in source.problems[:3])
         raise ValueError(
-            f'no photo of {source.name} in {root} can be used ({len(source.problems)} problems: '
-            f'{reasons})'
+            f'no photo of {source.name} in {root} can be used ({len(source.problems)} problems, '
+            f'the first: {reasons})'
         )
 
 

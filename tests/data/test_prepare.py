@@ -145,7 +145,7 @@ def test_a_data_set_without_a_usable_photo_says_why(tmp_path):
     for photo in (root / 'img_align_celeba').iterdir():
         photo.unlink()
     config, out = settings(root), tmp_path / 'out'
-    with pytest.raises(ValueError, match=r'no photo of celeba in .* \(3 problems: .*000001.jpg: '):
+    with pytest.raises(ValueError, match=r'\(5 problems, the first: .*1.jpg: left out: not on'):
         prepare.prepare(config, config.data, out, out)
 
 
