@@ -1,7 +1,7 @@
-"""Where configs are: a file of yours, or one that comes with the project, by its name.
+"""Locates and loads configs: your own files by path, those of the project by name.
 
-The project's own are in `configs/` of a checkout, and in `diface_jax/configs/` of an installed
-package, where setup.py puts them. Both are found from any folder.
+Configs of the project lie in `configs/` of a checkout, and in `diface_jax/configs/` of an installed
+package, where setup.py puts them. Their names work in any folder.
 """
 
 import pathlib
@@ -21,17 +21,14 @@ _INSTALLED, _CHECKED_OUT = _HERE / 'configs', _HERE.parent / 'configs'
 
 
 def find(name: str) -> pathlib.Path:
-    """The file of a config.
+    """The path of a config's file.
 
     Args:
-      name: the path of a file; or one of the project's configs as `celeba`, `celeba.py` or
-        `configs/celeba.py`. A file that is there comes first.
-
-    Returns:
-      Its path.
+      name: the path of a file; or a config of the project as `celeba`, `celeba.py` or
+        `configs/celeba.py`. An existing file takes precedence.
 
     Raises:
-      ValueError: there is no such file and no such config; lists those there are.
+      ValueError: neither a file nor a config has this name; lists the configs.
     """
     path = pathlib.Path(name)
     if path.is_file():

@@ -1,23 +1,23 @@
 """DiFace in JAX: recognises faces from sentences (arXiv 2312.01367).
 
-For those who study cross-modal recognition, and for those who look for photographs in their own
-collections by words. A model is trained once, on photographs with labels or sentences::
+For research on cross-modal recognition, and to find photographs in your own collection by a
+description. Train a model once, on photographs with labels or sentences::
 
   diface --config=celeba --config.data.root=CELEBA --workdir=WORKDIR
   diface --config=celeba --config.data.root=CELEBA --workdir=WORKDIR --config.train.num_steps=500
 
-and then searches galleries::
+Then search galleries::
 
   diface --mode=enroll --workdir=WORKDIR --gallery=GALLERY --photos=PHOTOS
   diface --mode=search --workdir=WORKDIR --gallery=GALLERY --text="a man with a short beard"
   diface --mode=verify --workdir=WORKDIR --photo=PHOTO --text="a man with a short beard"
 
---config takes a file, or the name of a config that comes with the project. What was interrupted
-goes on when the same command is given again. Exit codes: 0 done, or a match; 2 no match; 1 an
-error; 75 stopped by SIGTERM, to be gone on with.
+--config takes a file, or the name of a config of the project. After an interruption, give the same
+command again to continue. Exit codes: 0 done, or a match; 2 no match; 1 an error; 75 stopped by
+SIGTERM, give the same command again.
 
-Limits: a sentence fits many people, so most of those it finds are somebody else. A result is a
-reason to look, never evidence; not for law enforcement, surveillance, hiring, credit or
+Limits: a sentence fits many people, so most faces that it finds are of somebody else. A result is a
+reason to look, never evidence. Do not use it for law enforcement, surveillance, hiring, credit or
 immigration. README.md says how often it is wrong, and for whom.
 """
 
@@ -37,16 +37,15 @@ from diface_jax.runtime import devices, versions
 _CONFIG = config_flags.DEFINE_config_file(
     'config',
     None,
-    'Settings: a file, or a config of the project by name, such as celeba; change one with '
-    '--config.name=value.',
+    'Settings: a file, or the name of a config of the project, such as celeba. Change one with '
+    '--config.section.name=value.',
 )
 flags.FLAGS['config'].parser = config_files.ConfigParser('config')
-_MODES = (*jobs.MODES, *commands.MODES)
-_WORKDIR = flags.DEFINE_string('workdir', None, 'Where everything this run makes is kept.')
+_WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of all outputs of a run.')
 _MODE = flags.DEFINE_enum(
     'mode',
     'all',
-    _MODES,
+    (*jobs.MODES, *commands.MODES),
     'What to do: prepare (photos and labels to embeddings and sentences), train, evaluate, report '
     '(a page of the results), or all four in order; sweep (what T~, K, guidance and eta cost and '
     'bring, on validation); ablate (what each part of DiFace brings: trains a model a row); '
@@ -62,30 +61,32 @@ _OVERWRITE = flags.DEFINE_bool(
 _RESUME_FROM = flags.DEFINE_integer(
     'resume_from',
     None,
-    'train: go on from the checkpoint of this step, and delete those after it; without it, from '
-    'the newest.',
+    'train: continue from the checkpoint of this step and delete later ones. Default: from the '
+    'newest.',
     lower_bound=1,
 )
 _DISTRIBUTED = flags.DEFINE_bool(
     'distributed',
     False,
-    'One of several hosts (on GPUs, processes), each started with this same command: a TPU pod, '
-    'GKE, SLURM or Open MPI, found by JAX. The workdir must be the same folder on all.',
+    'Join the other hosts (on GPUs: processes) of a TPU pod, GKE, SLURM or Open MPI job, which JAX '
+    'detects. Start all with this same command, and with a workdir that all of them share.',
 )
 _COORDINATOR = flags.DEFINE_string(
-    'coordinator', None, 'HOST:PORT of process 0, where --distributed finds no cluster.'
+    'coordinator', None, 'HOST:PORT of process 0, for clusters that --distributed does not detect.'
 )
-_NUM_PROCESSES = flags.DEFINE_integer('num_processes', None, 'How many; goes with --coordinator.')
+_NUM_PROCESSES = flags.DEFINE_integer(
+    'num_processes', None, 'Number of processes, with --coordinator.'
+)
 _PROCESS_ID = flags.DEFINE_integer(
-    'process_id', None, 'Which one this is, from 0; goes with --coordinator.'
+    'process_id', None, 'Number of this process, from 0, with --coordinator.'
 )
 
-_VERSION = flags.DEFINE_bool('version', False, 'Prints versions of diface_jax, JAX and Python.')
+_VERSION = flags.DEFINE_bool('version', False, 'Print the versions of diface_jax, JAX and Python.')
 
 _WITHOUT_DEVICES = ('report', 'delete')
 
-_LOST = (
-    'If another host has ended, its log says why. The same command on all hosts goes on from here.'
+_HOST_LOST = (
+    'If another host has ended, its log says why. Give the same command on all hosts to continue.'
 )
 _OUT_OF_DEVICE_MEMORY = (
     'out of device memory: choose a smaller config.train.batch_size, config.model or '
@@ -94,11 +95,11 @@ _OUT_OF_DEVICE_MEMORY = (
 
 
 def main(argv: list[str]) -> None:
-    """Runs the jobs of a mode."""
+    """Runs a mode and exits; an error that a user can cause becomes one sentence."""
     if len(argv) > 1:
         sys.exit(_unexpected(argv[1]))
     logging.set_verbosity(logging.INFO)
-    # What libraries do inside (a checkpoint's threads, back ends JAX did not find) stays inside.
+    # Hide what libraries log about themselves: checkpoint threads, back ends that are not there.
     std_logging.getLogger('jax').setLevel(std_logging.WARNING)
     logging.get_absl_logger().addFilter(
         lambda record: record.levelno > std_logging.INFO or 'diface_jax' in record.pathname
@@ -107,26 +108,26 @@ def main(argv: list[str]) -> None:
     try:
         sys.exit(_run())
     except (ImportError, OSError, ValueError, FloatingPointError) as error:
-        logging.debug('what happened', exc_info=True)
+        logging.debug('traceback', exc_info=True)
         hosts.leave(f'{_MODE.value}: {error}')
     except MemoryError as error:
         hosts.leave(f'{_MODE.value}: out of memory: {error}')
     except jax.errors.JaxRuntimeError as error:
         if 'RESOURCE_EXHAUSTED' in str(error):
-            hosts.leave(f'{_MODE.value}: {_OUT_OF_DEVICE_MEMORY}\n{error}')
+            hosts.leave(f'{_MODE.value}: {_OUT_OF_DEVICE_MEMORY} ({str(error).splitlines()[0]})')
         if not hosts.several():
             raise
-        hosts.leave(f'{_MODE.value}: {error}\n{_LOST}')
+        hosts.leave(f'{_MODE.value}: {error}\n{_HOST_LOST}')
     except preemption.Preempted as stop:
         print(stop, file=sys.stderr)
         leave = sys.exit if stop.everywhere else hosts.leave
         leave(preemption.EXIT_CODE)
     except KeyboardInterrupt:
-        hosts.leave('interrupted; the same command goes on from here')
+        hosts.leave('interrupted; give the same command again to continue')
 
 
 def _run() -> int:
-    """Starts the hosts and does what the mode says; returns the exit code."""
+    """Joins the hosts and runs the mode; returns the exit code."""
     hosts.start(_DISTRIBUTED.value, _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
     if not hosts.is_first():
         logging.set_verbosity(logging.WARNING)
@@ -144,7 +145,7 @@ def _run() -> int:
 def cli() -> None:
     """The command line."""
     flags.adopt_module_key_flags(commands)
-    flags.FLAGS['mode'].parser = _ModeParser(_MODES)
+    flags.FLAGS['mode'].parser = _ModeParser(flags.FLAGS['mode'].parser.enum_values)
     app.run(main, flags_parser=_parse)
 
 
@@ -175,8 +176,9 @@ def _unexpected(argument: str) -> str:
 
 
 def _nearest_mode(word: str, prefix: str = '') -> str:
-    near = difflib.get_close_matches(word, _MODES, n=1)
-    return f'did you mean {prefix}{near[0]}?' if near else f'the modes are {", ".join(_MODES)}'
+    modes = flags.FLAGS['mode'].parser.enum_values
+    near = difflib.get_close_matches(word, modes, n=1)
+    return f'did you mean {prefix}{near[0]}?' if near else f'the modes are {", ".join(modes)}'
 
 
 if __name__ == '__main__':

@@ -9,9 +9,11 @@ import sys
 import jax
 import numpy as np
 import pytest
+from absl import flags, logging
+from absl.testing import flagsaver
 from sklearn import metrics
 
-from diface_jax import evaluation, jobs, parallel, stages
+from diface_jax import evaluation, jobs, main, parallel, preemption, stages
 from diface_jax.data import prepared
 from diface_jax.models.diface import Sampling
 from diface_jax.recognition import identification, protocols
@@ -273,6 +275,32 @@ def test_a_gpu_that_is_not_there_is_one_clear_sentence(told):
     assert 'JAX has no usable device (JAX_PLATFORMS: cuda)' in output
     assert 'set JAX_PLATFORMS=cpu' in output
     assert 'Traceback' not in output
+
+
+@pytest.mark.parametrize(
+    ('error', 'sentence'),
+    [
+        (MemoryError('Unable to allocate 9 TiB'), 'all: out of memory: Unable to allocate 9 TiB'),
+        (
+            jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: 9 bytes\nstack'),
+            'all: out of device memory: choose a smaller config.train.batch_size, config.model or '
+            'config.sample.num_samples (RESOURCE_EXHAUSTED: 9 bytes)',
+        ),
+    ],
+    ids=['host', 'device'],
+)
+def test_settings_too_large_for_memory_are_one_clear_sentence(error, sentence, monkeypatch):
+    def run(*_):
+        raise error
+
+    monkeypatch.setattr(jobs, 'run', run)
+    monkeypatch.setattr(preemption, 'listen', lambda: None)  # this process is not only ours
+    monkeypatch.setattr(logging.get_absl_logger(), 'filters', [])
+    with flagsaver.flagsaver():
+        flags.FLAGS(['diface', '--config=celeba', '--workdir=any', '--mode=all'])
+        with pytest.raises(SystemExit) as stopped:
+            main.main(['diface'])
+    assert stopped.value.code == sentence
 
 
 def test_the_version_names_what_a_bug_report_needs(told):
