@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 
 import ml_collections
+from absl import flags
 from ml_collections.config_flags import config_flags
 
 from diface_jax.runtime import schema
@@ -109,5 +110,5 @@ class ConfigParser(config_flags.ConfigFileFlagParser):
           ValueError: they cannot be read, or the command line changes one that does not exist.
         """
         config = load(path)
-        check_overrides(config, sys.argv)
+        check_overrides(config, flags.FLAGS.read_flags_from_files(sys.argv, force_gnu=False))
         return config.lock()

@@ -7,6 +7,7 @@ import pytest
 
 from configs import celeba
 from diface_jax import config_files
+from diface_jax.runtime import schema
 from diface_jax.runtime.settings import Settings
 from tests import tiny
 
@@ -35,7 +36,7 @@ def changed(section, path, value):
 
 
 def check(path, value):
-    return Settings.from_config(ml_collections.ConfigDict(changed(CONFIG, path, value)))
+    return schema.build(Settings, changed(CONFIG, path, value), 'config')
 
 
 @pytest.mark.parametrize('name', config_files.names())
