@@ -1,7 +1,7 @@
-"""The settings of runs. `--config=celeba` or `--config=configs/celeba.py` names one, in any folder.
+"""Configs: the settings of runs. `--config=celeba` or `--config=configs/celeba.py` selects one.
 
-A config is a file with a function `get_config()`. One that starts from another asks for it by name,
-which works in a checkout, in an installed package and in files of your own:
+A config is a file with a function `get_config()`. To start from another config, load it by name;
+this works in a checkout, in an installed package and in files of your own:
 
     from diface_jax import config_files
 

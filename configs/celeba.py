@@ -1,7 +1,8 @@
-"""DiFace on CelebA with dlib's face encoder and MiniLM: the main job.
+"""DiFace on CelebA with dlib's face encoder and MiniLM: the main configuration.
 
-Sized for two CPU cores and 11,414 training photos; see README.md for what it reached, and how long
-it took. Any setting can be changed on the command line: --config.section.name=value.
+Sized for two CPU cores and 11,414 training photos; README.md gives its results and running times.
+Change any setting on the command line by --config.section.name=value. All values are checked before
+a run starts (`diface_jax/runtime/settings.py`).
 """
 
 import ml_collections
@@ -13,57 +14,58 @@ def get_config() -> ml_collections.ConfigDict:
     config.seed = 0
 
     config.data = ml_collections.ConfigDict()
-    config.data.root = ''  # the data set's folder
+    config.data.root = ''  # folder of the data set
     config.data.layout = 'auto'  # or celeba, celeb_a_tfds, lfw, folder, simulated
-    # Of identities, for train, validation and test, where the data set brings no split.
+    # Shares of identities for train, validation and test, if the data set has no split of its own.
     config.data.shares = (0.8, 0.1, 0.1)
     config.data.split_seed = 0
 
-    # A second data set, of other people, whose training photos join the first one's; empty: none.
+    # A second data set, of other people, whose training photos are added; empty: none.
     config.also = ml_collections.ConfigDict()
     config.also.root = ''
     config.also.layout = 'auto'
     config.also.shares = (0.7, 0.1, 0.2)
     config.also.split_seed = 0
 
-    # Drawn where the data set is a population (layout simulated): people, and photos of each.
+    # Layout `simulated`: how many people to draw from the population, and photos of each.
     config.simulated = {'people': 1500, 'photos': 3, 'seed': 0}
 
     config.encoders = ml_collections.ConfigDict()
-    config.encoders.text = ''  # MiniLM's folder or hub name; empty: the installed package
-    # Read the text encoder at several depths, where words are told apart; False: its end alone.
+    config.encoders.text = ''  # MiniLM's folder or hub name; empty: the installed copy
+    # Read the text encoder at three depths, which keeps single words apart; False: the last only.
     config.encoders.words = True
-    # Components of what dlib's network saw on its way, beside its embedding; 0 leaves them out.
+    # Principal components of dlib's inner feature maps, beside its embedding; 0: none.
     config.encoders.appearance = 256
 
     config.captions = ml_collections.ConfigDict()
     config.captions.seed = 0
-    # Sentences a training photo: `whole` ones may say everything, `partial` ones a random share.
+    # Sentences per training photo: `whole` may mention every attribute, `partial` a random share.
     config.captions.whole = 3
     config.captions.partial = 2
-    # Shares said, a sentence each, of a validation or test photo: a track each. Choices go by the
-    # first, and by the free-hand sentences.
+    # Validation and test photos have a sentence for each of these shares of mentioned attributes,
+    # each share a track of its own. Model selection uses the first track and the human sentences.
     config.captions.said = (1.0, 0.5, 0.25)
 
     config.model = ml_collections.ConfigDict()
     config.model.score = {'width': 256, 'depth': 3, 'dropout': 0.3, 'prediction': 'x0'}
     config.model.refine = {'feature_dim': 384, 'width': 256, 'dropout': 0.5}
-    config.model.refine_photos = True  # R on both sides; False matches R of the text with x0 itself
+    config.model.refine_photos = True  # R on both sides; False: R of the text against x0
 
     config.diffusion = ml_collections.ConfigDict()
     config.diffusion.schedule = 'cosine'  # or linear
-    config.diffusion.num_levels = 1000  # T; 0 is continuous time
-    config.diffusion.snr_clip = (1.0, 5.0)  # weight of a noise level: its SNR, cut to this range
-    config.diffusion.drop_text = 0.1
+    config.diffusion.num_levels = 1000  # T; 0: continuous time
+    config.diffusion.snr_clip = (1.0, 5.0)  # loss weight of a noise level: its SNR, clipped
+    config.diffusion.drop_text = 0.1  # share of rows without text, for guidance
 
     config.contrast = ml_collections.ConfigDict()
-    config.contrast.num_steps = 1  # DDIM steps by which the refinement loss recovers x0
-    config.contrast.temperature = 0.07  # at the start; it is learned
-    # Of the described photo; another of the person counts 1. More is for same, less for cross.
+    config.contrast.num_steps = 1  # DDIM steps to recover x0 in the refinement loss
+    config.contrast.temperature = 0.07  # initial value; it is learned
+    # Weight of the described photo; another photo of the person has 1. More favours the protocol
+    # same, less favours cross.
     config.contrast.own_weight = 2.0
-    config.contrast.embedding_noise = 0.5  # on photos, in standard deviations of x0
+    config.contrast.embedding_noise = 0.5  # added to photos, in standard deviations of x0
 
-    # A margin head beside the contrast: none, cosface or arcface.
+    # A margin head in addition to the contrastive loss: none, cosface or arcface.
     config.margin = {'kind': 'none', 'margin': 0.2, 'scale': 16.0, 'weight': 0.1}
     config.loss_weight = {'denoise': 1.0, 'refine': 1.0}
     config.optimiser = {'score': _adamw(), 'refine': _adamw()}
@@ -73,35 +75,35 @@ def get_config() -> ml_collections.ConfigDict:
     config.train.num_steps = 2000
     config.train.steps_per_dispatch = 10
     config.train.eval_every = 200
-    config.train.patience = 1000  # steps without a better validation before stopping
+    config.train.patience = 1000  # steps without better validation before training stops
     config.train.ema_decay = 0.995
-    # Of the training step's matrix products: float32, or bfloat16 where it is faster. Parameters,
-    # losses, normalisations and all that is not training stay float32.
+    # Of matrix products in training: float32, or bfloat16 where it is faster. Parameters, losses,
+    # normalisations, validation and evaluation stay in float32.
     config.train.compute_dtype = 'float32'
-    # Keep the training rows in device memory, cut over the devices; False sends each step's rows.
+    # Keep all training rows in device memory, sharded; False: transfer the rows of each step.
     config.train.resident = True
-    # How often a photo that has free-hand sentences is described by one of them.
+    # Probability that a photo with human sentences is described by one of them.
     config.train.human_share = 0.5
 
-    # How many neighbouring devices share the hidden units, and whether the state is cut over all
-    # others too (FSDP; parameters are made whole for each step). Neither changes what is computed.
+    # model: number of devices over which hidden units are sharded (tensor parallelism); fsdp: shard
+    # the training state over the other devices too. Neither changes the results.
     config.mesh = {'model': 1, 'fsdp': False}
 
-    # T~ steps and K samples a text, as chosen on validation.
+    # T~ steps and K samples per text, chosen on validation.
     config.sample = {'num_steps': 1, 'num_samples': 4, 'guidance': 1.0, 'eta': 0.0}
 
     config.evaluate = ml_collections.ConfigDict()
     config.evaluate.root = ''  # another data set to test on; empty: the one trained on
     config.evaluate.layout = 'auto'
-    # Thresholds are from its own validation people where this gives it some, else from those of
-    # the one trained on. The second data set is split as it was for training, whatever is here.
+    # With a share for validation, thresholds come from these people, otherwise from the validation
+    # people of the first data set. The second data set (`also`) keeps its split of training.
     config.evaluate.shares = (0.0, 0.0, 1.0)
     config.evaluate.split_seed = 0
     config.evaluate.seed = 0
     config.evaluate.draws = 10  # of pairs and galleries
     config.evaluate.resamples = 1000  # of the bootstrap over identities
-    config.evaluate.galleries = (100, 1000, 0)  # people; 0 is all
-    config.evaluate.literal_steps = 25  # T~ of the literal method: one sample, no R
+    config.evaluate.galleries = (100, 1000, 0)  # people per gallery; 0: all
+    config.evaluate.literal_steps = 25  # T~ of the paper's method: one sample, no R
     config.evaluate.towers = {
         'width': 256,
         'feature_dim': 128,
@@ -114,12 +116,12 @@ def get_config() -> ml_collections.ConfigDict:
         'num_steps': 2000,
         'eval_every': 100,
     }
-    config.evaluate.path_steps = 25  # T~ of the path along which clusters are measured
-    config.evaluate.photos_an_attribute = 48  # to measure what leaving it unsaid costs
-    config.evaluate.mistakes = 6  # shown, of each kind
-    config.evaluate.panels = 6  # searches shown, of each track and protocol
+    config.evaluate.path_steps = 25  # T~ of the path on which clusters are measured
+    config.evaluate.photos_an_attribute = 48  # to measure the effect of omitting it
+    config.evaluate.mistakes = 6  # listed in the report, of each kind
+    config.evaluate.panels = 6  # example searches in the report, per track and protocol
 
-    # The grid of --mode=sweep, on validation texts.
+    # Grid of --mode=sweep, measured on validation texts.
     config.sweep = ml_collections.ConfigDict()
     config.sweep.texts = 512
     config.sweep.num_steps = (1, 2, 5, 10, 25, 50, 100, 250)
@@ -128,8 +130,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.sweep.eta = (0.0, 1.0)
 
     config.ablate = ml_collections.ConfigDict()
-    config.ablate.num_steps = 1500  # of every row's training
-    # The autoencoder that stands in for E in one row; width is of its first convolution.
+    config.ablate.num_steps = 1500  # of the training run of each row
+    # The autoencoder that replaces E in one row; `width`: channels of its first convolution.
     config.ablate.vae = {
         'latent_dim': 128,
         'width': 16,

@@ -1,7 +1,7 @@
-"""DiFace on CelebA with LFW's people beside it: give --config.also.root=LFW, with LFWA+'s labels.
+"""DiFace on CelebA and LFW together: give --config.also.root=LFW, with LFWA+'s labels.
 
-Everything is as in `configs/celeba.py`, but for more steps, which more people take, of the baseline
-too. README.md says what it reached on either data set's test people.
+As `configs/celeba.py`, with more steps for more people, for the baseline too. README.md gives the
+results on the test people of both data sets.
 """
 
 import ml_collections

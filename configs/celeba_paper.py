@@ -1,8 +1,8 @@
-"""DiFace by the letter on CelebA: one encoder on either side, and one sample of a text.
+"""DiFace as the paper describes it, on CelebA: one encoder per side and one sample per text.
 
-What `configs/celeba.py` adds to it: E's second encoder, words at every depth of the text encoder,
-and the posterior mean (T~ = 1) in place of a sample. Everything else is the same, so that
-their rows in README.md's results tell what that is worth.
+`configs/celeba.py` adds to it the second face encoder, the text encoder's three depths, and the
+posterior mean (T~ = 1) instead of a sample. All else is equal, so the difference of their results
+in README.md is what these three bring.
 """
 
 import ml_collections
@@ -15,6 +15,6 @@ def get_config() -> ml_collections.ConfigDict:
     config = config_files.load('celeba')
     config.encoders.update(words=False, appearance=0)
     config.model.refine.feature_dim = 128
-    # From Gaussian noise, one sample of T~ = 25 steps, compared by cosine.
+    # One sample from Gaussian noise in T~ = 25 steps, compared by cosine.
     config.sample.update(num_steps=25, num_samples=1)
     return config

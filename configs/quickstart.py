@@ -1,7 +1,8 @@
-"""A few minutes on two CPU cores: simulated people in place of CelebA's, and everything smaller.
+"""All stages in a few minutes on two CPU cores, with simulated people and smaller sizes.
 
-Nobody here exists: labels and embeddings are drawn from averages over CelebA (`data/simulated.py`).
-It shows that all of it works, and roughly how well; for results, see `configs/celeba.py`.
+No person in it exists: labels and embeddings are drawn from averages over CelebA
+(`data/simulated.py`). It shows that everything works, and roughly how well; for real results, use
+`configs/celeba.py`.
 """
 
 import ml_collections

@@ -1,7 +1,8 @@
 """DiFace on all of CelebA, on one TPU v6e chip: 162,770 training photos.
 
-What follows was computed by `diface_jax/training/scaling.py`, at 30% of the chip's peaks, and not
-measured; this was never run on a TPU. Compiling, validation and above all preparing come on top.
+Computed by `diface_jax/training/scaling.py` at 30% of the chip's peak rates, not measured: this
+config has never run on a TPU. Compilation, validation and --mode=prepare, the slowest part, are not
+included.
 
     rows      2,048 a step, 2,048 a chip
     steps     7,130 at most, 357 of them to warm up

@@ -1,7 +1,8 @@
 """DiFace on all of CelebA, on a slice of 64 TPU v6e chips: 162,770 training photos.
 
-What follows was computed by `diface_jax/training/scaling.py`, at 30% of the chips' peaks, and not
-measured; this was never run on a TPU. Compiling, validation and above all preparing come on top.
+Computed by `diface_jax/training/scaling.py` at 30% of the chips' peak rates, not measured: this
+config has never run on a TPU. Compilation, validation and --mode=prepare, the slowest part, are not
+included.
 
     rows      16,384 a step, 256 a chip
     steps     891 at most, 45 of them to warm up

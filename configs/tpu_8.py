@@ -1,7 +1,8 @@
 """DiFace on all of CelebA, on one host of eight TPU v6e chips: 162,770 training photos.
 
-What follows was computed by `diface_jax/training/scaling.py`, at 30% of the chips' peaks, and not
-measured; this was never run on a TPU. Compiling, validation and above all preparing come on top.
+Computed by `diface_jax/training/scaling.py` at 30% of the chips' peak rates, not measured: this
+config has never run on a TPU. Compilation, validation and --mode=prepare, the slowest part, are not
+included.
 
     rows      4,096 a step, 512 a chip
     steps     3,565 at most, 178 of them to warm up

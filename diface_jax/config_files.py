@@ -1,31 +1,35 @@
-"""Where configs are: a file of yours, or one that comes with the project, by its name.
+"""Locates and loads configs: your own files by path, those of the project by name.
 
-The project's own are in `configs/` of a checkout, and in `diface_jax/configs/` of an installed
-package, where setup.py puts them. Both are found from any folder.
+Configs of the project lie in `configs/` of a checkout, and in `diface_jax/configs/` of an installed
+package, where setup.py puts them. Their names work in any folder.
 """
 
 import pathlib
+import re
 import runpy
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
 
 import ml_collections
+from absl import flags
 from ml_collections.config_flags import config_flags
+
+from diface_jax.runtime import schema
 
 _HERE = pathlib.Path(__file__).resolve().parent
 _INSTALLED, _CHECKED_OUT = _HERE / 'configs', _HERE.parent / 'configs'
 
 
 def find(name: str) -> pathlib.Path:
-    """The file of a config.
+    """The path of a config's file.
 
     Args:
-      name: the path of a file; or one of the project's configs as `celeba`, `celeba.py` or
-        `configs/celeba.py`. A file that is there comes first.
-
-    Returns:
-      Its path.
+      name: the path of a file; or a config of the project as `celeba`, `celeba.py` or
+        `configs/celeba.py`. An existing file takes precedence.
 
     Raises:
-      ValueError: there is no such file and no such config; lists those there are.
+      ValueError: neither a file nor a config has this name; lists the configs.
     """
     path = pathlib.Path(name)
     if path.is_file():
@@ -37,8 +41,54 @@ def find(name: str) -> pathlib.Path:
 
 
 def load(name: str) -> ml_collections.ConfigDict:
-    """The settings of a config, found as by `find`, for another config to start from."""
-    return runpy.run_path(str(find(name)))['get_config']()
+    """The settings of a config, located as by `find`; also for another config to start from.
+
+    Raises:
+      ValueError: there is no such config, or its `get_config` fails; names the file and the line.
+    """
+    path = find(name)
+    try:
+        config = runpy.run_path(str(path))['get_config']()
+    except Exception as error:  # whatever the code of a user's file raises
+        raise ValueError(f'{_where(path, error)}: {type(error).__name__}: {error}') from error
+    if not isinstance(config, ml_collections.ConfigDict):
+        raise ValueError(f'{path}: get_config() must return a ConfigDict, not {config!r}')
+    return config
+
+
+def _where(path: pathlib.Path, error: Exception) -> str:
+    """The config's file, with the last line of it that an error came through."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+    return f'{path}, line {lines[-1]}' if lines else str(path)
+
+
+def check_overrides(config: ml_collections.ConfigDict, argv: Sequence[str]) -> None:
+    """Makes sure that a config has every setting that a command line changes.
+
+    Args:
+      config: before the changes.
+      argv: `--config.name=value` and other arguments.
+
+    Raises:
+      ValueError: a setting does not exist, or a tuple is indexed; says what to write instead.
+    """
+    for argument in argv:
+        if override := re.match(r'--?(?:no)?config\.([^=]+)', argument):
+            _check_override(config.to_dict(), override[1])
+
+
+def _check_override(section: Mapping[str, object], key: str) -> None:
+    path, value = 'config', section
+    for part in key.split('.'):
+        name, bracket, _ = part.partition('[')
+        if not isinstance(value, Mapping):
+            raise ValueError(f'{path} is a value, and has no setting {name}')
+        if name not in value:
+            raise ValueError(schema.unknown_key(path, name, value))
+        path, value = f'{path}.{name}', value[name]
+        if bracket:
+            raise ValueError(f'{path} is changed as a whole, not by index: --{path}="{value}"')
 
 
 def names() -> list[str]:
@@ -51,8 +101,14 @@ def _folder() -> pathlib.Path:
 
 
 class ConfigParser(config_flags.ConfigFileFlagParser):
-    """Reads the value of --config: what `find` finds."""
+    """Reads the value of --config: what `load` takes."""
 
     def parse(self, path: str) -> ml_collections.ConfigDict:
-        """The settings; ValueError where there are none."""
-        return super().parse(str(find(path)))
+        """The settings, before the command line changes them.
+
+        Raises:
+          ValueError: they cannot be read, or the command line changes one that does not exist.
+        """
+        config = load(path)
+        check_overrides(config, flags.FLAGS.read_flags_from_files(sys.argv, force_gnu=False))
+        return config.lock()

@@ -19,6 +19,8 @@ from absl import logging
 from jax.experimental import multihost_utils
 from tqdm import tqdm
 
+from diface_jax.runtime import devices
+
 T = TypeVar('T')
 
 # How long a file may take from one host to the others, and a host to its end behind the others.
@@ -65,6 +67,7 @@ def start(
             'Open MPI (mpirun); elsewhere give --coordinator=HOST:PORT --num_processes=N '
             '--process_id=I to each process, and the coordinator is the host of process 0'
         ) from error
+    devices.require()
     logging.info('process %d of 0 to %d', jax.process_index(), jax.process_count() - 1)
 
 

@@ -31,6 +31,7 @@ from diface_jax.data.prepare import prepare
 from diface_jax.data.prepared import Prepared
 from diface_jax.encoders.text import bert
 from diface_jax.report.page import write_report
+from diface_jax.runtime.settings import Settings
 from diface_jax.training import trained
 from diface_jax.training.loop import train
 
@@ -55,8 +56,9 @@ def run(
       resume_from: the checkpoint that training goes on from; None: the newest.
 
     Raises:
-      ValueError: hosts do not share the workdir, or a setting cannot be used.
+      ValueError: a setting cannot be used, names its key; or hosts do not share the workdir.
     """
+    Settings.from_config(config)
     hosts.check_shared(workdir)
     jobs = {
         'prepare': _prepare,
@@ -162,6 +164,11 @@ def _fit_population(config: ml_collections.ConfigDict, workdir: pathlib.Path, _:
 def _home(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> Prepared:
     """The data set that is trained on, with the training photos of the second one if there is."""
     home = prepared.load(folder_of(workdir, config.data))
+    if 'train' not in home.splits:
+        raise ValueError(
+            f'no photo of {config.data.root} is to train on: give data.shares a share for train, '
+            'or more people'
+        )
     if not config.also.root:
         return home
     return prepared.joined(home, prepared.load(folder_of(workdir, config.also)))

@@ -1,26 +1,27 @@
 """DiFace in JAX: recognises faces from sentences (arXiv 2312.01367).
 
-For those who study cross-modal recognition, and for those who look for photographs in their own
-collections by words. A model is trained once, on photographs with labels or sentences::
+For research on cross-modal recognition, and to find photographs in your own collection by a
+description. Train a model once, on photographs with labels or sentences::
 
   diface --config=celeba --config.data.root=CELEBA --workdir=WORKDIR
   diface --config=celeba --config.data.root=CELEBA --workdir=WORKDIR --config.train.num_steps=500
 
-and then searches galleries::
+Then search galleries::
 
   diface --mode=enroll --workdir=WORKDIR --gallery=GALLERY --photos=PHOTOS
   diface --mode=search --workdir=WORKDIR --gallery=GALLERY --text="a man with a short beard"
   diface --mode=verify --workdir=WORKDIR --photo=PHOTO --text="a man with a short beard"
 
---config takes a file, or the name of a config that comes with the project. What was interrupted
-goes on when the same command is given again. Exit codes: 0 done, or a match; 2 no match; 1 an
-error; 75 stopped by SIGTERM, to be gone on with.
+--config takes a file, or the name of a config of the project. After an interruption, give the same
+command again to continue. Exit codes: 0 done, or a match; 2 no match; 1 an error; 75 stopped by
+SIGTERM, give the same command again.
 
-Limits: a sentence fits many people, so most of those it finds are somebody else. A result is a
-reason to look, never evidence; not for law enforcement, surveillance, hiring, credit or
+Limits: a sentence fits many people, so most faces that it finds are of somebody else. A result is a
+reason to look, never evidence. Do not use it for law enforcement, surveillance, hiring, credit or
 immigration. README.md says how often it is wrong, and for whom.
 """
 
+import difflib
 import logging as std_logging
 import pathlib
 import sys
@@ -32,15 +33,16 @@ from ml_collections import config_flags
 from diface_jax import config_files, hosts, jobs, preemption
 from diface_jax.gallery import commands
 from diface_jax.gallery.terminal import printable_lines
+from diface_jax.runtime import devices, versions
 
 _CONFIG = config_flags.DEFINE_config_file(
     'config',
     None,
-    'Settings: a file, or a config of the project by name, such as celeba; change one with '
-    '--config.name=value.',
+    'Settings: a file, or the name of a config of the project, such as celeba. Change one with '
+    '--config.section.name=value.',
 )
 flags.FLAGS['config'].parser = config_files.ConfigParser('config')
-_WORKDIR = flags.DEFINE_string('workdir', None, 'Where everything this run makes is kept.')
+_WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of all outputs of a run.')
 _MODE = flags.DEFINE_enum(
     'mode',
     'all',
@@ -60,35 +62,45 @@ _OVERWRITE = flags.DEFINE_bool(
 _RESUME_FROM = flags.DEFINE_integer(
     'resume_from',
     None,
-    'train: go on from the checkpoint of this step, and delete those after it; without it, from '
-    'the newest.',
+    'train: continue from the checkpoint of this step and delete later ones. Default: from the '
+    'newest.',
     lower_bound=1,
 )
 _DISTRIBUTED = flags.DEFINE_bool(
     'distributed',
     False,
-    'One of several hosts (on GPUs, processes), each started with this same command: a TPU pod, '
-    'GKE, SLURM or Open MPI, found by JAX. The workdir must be the same folder on all.',
+    'Join the other hosts (on GPUs: processes) of a TPU pod, GKE, SLURM or Open MPI job, which JAX '
+    'detects. Start all with this same command, and with a workdir that all of them share.',
 )
 _COORDINATOR = flags.DEFINE_string(
-    'coordinator', None, 'HOST:PORT of process 0, where --distributed finds no cluster.'
+    'coordinator', None, 'HOST:PORT of process 0, for clusters that --distributed does not detect.'
 )
-_NUM_PROCESSES = flags.DEFINE_integer('num_processes', None, 'How many; goes with --coordinator.')
+_NUM_PROCESSES = flags.DEFINE_integer(
+    'num_processes', None, 'Number of processes, with --coordinator.'
+)
 _PROCESS_ID = flags.DEFINE_integer(
-    'process_id', None, 'Which one this is, from 0; goes with --coordinator.'
+    'process_id', None, 'Number of this process, from 0, with --coordinator.'
 )
 
-_LOST = (
-    'If another host has ended, its log says why. The same command on all hosts goes on from here.'
+_VERSION = flags.DEFINE_bool('version', False, 'Print the versions of diface_jax, JAX and Python.')
+
+_WITHOUT_DEVICES = ('report', 'delete')
+
+_HOST_LOST = (
+    'If another host has ended, its log says why. Give the same command on all hosts to continue.'
+)
+_OUT_OF_DEVICE_MEMORY = (
+    'out of device memory: choose a smaller config.train.batch_size, config.model or '
+    'config.sample.num_samples'
 )
 
 
 def main(argv: list[str]) -> None:
-    """Runs the jobs of a mode."""
+    """Runs a mode and exits; an error that a user can cause becomes one sentence."""
     if len(argv) > 1:
-        raise app.UsageError(f'unexpected arguments: {" ".join(argv[1:])}')
+        sys.exit(_unexpected(argv[1]))
     logging.set_verbosity(logging.INFO)
-    # What libraries do inside (a checkpoint's threads, back ends JAX did not find) stays inside.
+    # Hide what libraries log about themselves: checkpoint threads, back ends that are not there.
     std_logging.getLogger('jax').setLevel(std_logging.WARNING)
     logging.get_absl_logger().addFilter(
         lambda record: record.levelno > std_logging.INFO or 'diface_jax' in record.pathname
@@ -97,27 +109,35 @@ def main(argv: list[str]) -> None:
     try:
         sys.exit(_run())
     except (ImportError, OSError, ValueError, FloatingPointError) as error:
-        logging.debug('what happened', exc_info=True)
+        logging.debug('traceback', exc_info=True)
         hosts.leave(f'{_MODE.value}: {printable_lines(str(error))}')
+    except MemoryError as error:
+        hosts.leave(f'{_MODE.value}: out of memory: {printable_lines(str(error))}')
     except jax.errors.JaxRuntimeError as error:
+        if 'RESOURCE_EXHAUSTED' in str(error):
+            hosts.leave(f'{_MODE.value}: {_OUT_OF_DEVICE_MEMORY} ({str(error).splitlines()[0]})')
         if not hosts.several():
             raise
-        hosts.leave(f'{_MODE.value}: {error}\n{_LOST}')
+        hosts.leave(f'{_MODE.value}: {error}\n{_HOST_LOST}')
     except preemption.Preempted as stop:
         print(stop, file=sys.stderr)
         leave = sys.exit if stop.everywhere else hosts.leave
         leave(preemption.EXIT_CODE)
     except KeyboardInterrupt:
-        hosts.leave('interrupted; the same command goes on from here')
+        hosts.leave('interrupted; give the same command again to continue')
 
 
 def _run() -> int:
-    """Starts the hosts and does what the mode says; returns the exit code."""
+    """Joins the hosts and runs the mode; returns the exit code."""
     hosts.start(_DISTRIBUTED.value, _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
     if not hosts.is_first():
         logging.set_verbosity(logging.WARNING)
+    if _MODE.value not in _WITHOUT_DEVICES:
+        devices.require()
     if _MODE.value in commands.MODES:
         return commands.run(_MODE.value, _WORKDIR.value)
+    if not _CONFIG.value or not _WORKDIR.value:
+        raise ValueError('give --config and --workdir (or another --mode; see --help)')
     workdir = pathlib.Path(_WORKDIR.value)
     jobs.run(_MODE.value, _CONFIG.value, workdir, _OVERWRITE.value, _RESUME_FROM.value)
     return 0
@@ -126,20 +146,40 @@ def _run() -> int:
 def cli() -> None:
     """The command line."""
     flags.adopt_module_key_flags(commands)
-    flags.register_multi_flags_validator(
-        ['mode', 'config', 'workdir'],
-        lambda given: given['mode'] in commands.MODES or (given['config'] and given['workdir']),
-        '--config and --workdir must be given',
-    )
+    flags.FLAGS['mode'].parser = _ModeParser(flags.FLAGS['mode'].parser.enum_values)
     app.run(main, flags_parser=_parse)
 
 
+class _ModeParser(flags.EnumParser):
+    """Reads the value of --mode; of a misspelt one it tells the nearest."""
+
+    def parse(self, argument: str) -> str:
+        """The mode; ValueError where there is none of that name."""
+        if argument not in self.enum_values:
+            raise ValueError(f'no such mode: {_nearest_mode(argument)}')
+        return argument
+
+
 def _parse(argv: list[str]) -> list[str]:
-    """What is left of the arguments; a setting that the config does not have is an error."""
+    """The arguments that are not flags; exits with a sentence about a flag that is wrong."""
     try:
-        return app.parse_flags_with_usage(argv)
-    except AttributeError as error:
-        sys.exit(f'--config: no such setting or attribute: {error}')
+        positional = flags.FLAGS(argv)
+    except flags.Error as error:
+        sys.exit(f'{error}\nSee --help for the flags, and configs/celeba.py for the settings.')
+    if _VERSION.value:
+        print(versions.summary())
+        sys.exit()
+    return positional
+
+
+def _unexpected(argument: str) -> str:
+    return f'unexpected argument {argument!r}: {_nearest_mode(argument, "--mode=")}'
+
+
+def _nearest_mode(word: str, prefix: str = '') -> str:
+    modes = flags.FLAGS['mode'].parser.enum_values
+    near = difflib.get_close_matches(word, modes, n=1)
+    return f'did you mean {prefix}{near[0]}?' if near else f'the modes are {", ".join(modes)}'
 
 
 if __name__ == '__main__':

@@ -37,6 +37,49 @@ def test_a_name_that_is_none_is_told_what_there_is(name, tmp_path, monkeypatch):
         config_files.find(name)
 
 
+@pytest.mark.parametrize(
+    ('code', 'sentence'),
+    [
+        ('x = 1', "mine.py: KeyError: 'get_config'"),
+        (
+            'def get_config():\n  return {}',
+            'mine.py: get_config() must return a ConfigDict, not {}',
+        ),
+        ('def get_config(:', 'mine.py: SyntaxError: invalid syntax'),
+        (
+            MINE.replace('train.num_steps = 7', 'trian.num_steps = 7'),
+            'mine.py, line 5: AttributeError:',
+        ),
+    ],
+)
+def test_a_config_file_that_fails_is_named_with_its_line(code, sentence, tmp_path):
+    (tmp_path / 'mine.py').write_text(code)
+    with pytest.raises(ValueError) as error:  # noqa: PT011
+        config_files.load(str(tmp_path / 'mine.py'))
+    assert sentence in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ('argument', 'sentence'),
+    [
+        ('--config.trian.x=1', 'config.trian is no setting: did you mean train?'),
+        ('-config.train.bach_size=1', 'config.train.bach_size is no setting: did you mean batch_'),
+        ('--noconfig.train.residents', 'config.train.residents is no setting: did you mean resid'),
+        ('--config.seed.x=1', 'config.seed is a value, and has no setting x'),
+        ('--config.data.shares[0]=1', 'not by index: --config.data.shares="(0.8, 0.1, 0.1)"'),
+    ],
+)
+def test_a_setting_that_does_not_exist_is_told_the_nearest(argument, sentence):
+    with pytest.raises(ValueError) as error:  # noqa: PT011
+        config_files.check_overrides(config_files.load('celeba'), ['diface', argument])
+    assert sentence in str(error.value)
+
+
+def test_settings_that_exist_can_be_changed():
+    argv = ['--config=celeba', '--config.data.root=x', '--noconfig.train.resident', '--workdir=w']
+    config_files.check_overrides(config_files.load('celeba'), argv)
+
+
 def test_the_flag_takes_a_name_and_settings():
     values = flags.FlagValues()
     argv = ['diface', '--config=celeba', '--config.train.num_steps=3']

@@ -1,5 +1,6 @@
 """The main job, as a user runs it."""
 
+import dataclasses
 import json
 import pathlib
 import subprocess
@@ -8,9 +9,11 @@ import sys
 import jax
 import numpy as np
 import pytest
+from absl import flags, logging
+from absl.testing import flagsaver
 from sklearn import metrics
 
-from diface_jax import evaluation, jobs, parallel, stages
+from diface_jax import evaluation, jobs, main, parallel, preemption, stages
 from diface_jax.data import prepared
 from diface_jax.models.diface import Sampling
 from diface_jax.recognition import identification, protocols
@@ -180,20 +183,130 @@ def test_overwrite_replaces_and_nothing_else_does(config, workdir, tmp_path):
     )
 
 
-def command(*flags):
-    run = [sys.executable, '-m', 'diface_jax.main', '--config=configs/celeba.py', *flags]
-    return subprocess.run(run, cwd=HERE, capture_output=True, text=True, check=False)
+def test_a_data_set_without_training_photos_says_what_to_change(config, workdir, monkeypatch):
+    load = prepared.load
+
+    def without_training_photos(folder):
+        data = load(folder)
+        return dataclasses.replace(data, splits={'test': data.splits['test']})
+
+    monkeypatch.setattr(prepared, 'load', without_training_photos)
+    with pytest.raises(ValueError, match=r'is to train on: give data\.shares a share for train'):
+        jobs.run('train', config, workdir, overwrite=False)
 
 
-def test_a_missing_folder_is_a_clear_error(tmp_path):
-    done = command(f'--workdir={tmp_path}', '--config.data.root=nowhere')
-    assert done.returncode == 1
-    assert 'nowhere' in done.stderr
-    assert 'Traceback' not in done.stderr
+# Each command line in a process of its own, forked from one that has imported everything.
+EACH = """
+import json, os, sys, traceback
+import jax
+from diface_jax import main
+
+def run(number, platform, arguments):
+    log = os.open(f'{sys.argv[1]}/{number}', os.O_CREAT | os.O_WRONLY)
+    os.dup2(log, 1), os.dup2(log, 2)
+    jax.config.update('jax_platforms', platform)
+    sys.argv = ['diface', *arguments]
+    try:
+        main.cli()
+    except SystemExit as stop:  # as the interpreter does, without its slow end
+        print(stop.code if isinstance(stop.code, str) else '')
+        return 1 if isinstance(stop.code, str) else stop.code or 0
+    except BaseException:
+        traceback.print_exc()
+        return 1
+
+codes = []
+for number, line in enumerate(json.loads(sys.argv[2])):
+    child = os.fork()
+    if not child:
+        code = run(number, *line)
+        sys.stdout.flush(), sys.stderr.flush()
+        os._exit(code)
+    codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+print(json.dumps(codes))
+"""
+WRONG = {
+    'a missing folder': (['--config.data.root=nowhere'], 'no folder nowhere'),
+    'a wrong section': (['--config.trian.x=1'], 'config.trian is no setting: did you mean train?'),
+    'a wrong key': (['--config.train.bach_size=7'], 'no setting: did you mean batch_size?'),
+    'an index': (['--config.data.shares[0]=1'], '--config.data.shares="(0.8, 0.1, 0.1)"'),
+    'no batch': (
+        ['--config.train.batch_size=0'],
+        'all: config.train.batch_size must be at least 1',
+    ),
+    'eta above 1': (['--config.sample.eta=1.5'], 'all: config.sample.eta must be between 0 and 1'),
+    'not a number': (['--config.train.num_steps=many'], '--config.train.num_steps=many'),
+    'a verb': (['search'], "unexpected argument 'search': did you mean --mode=search?"),
+    'a wrong mode': (['--mode=serch'], '--mode=serch: no such mode: did you mean search?'),
+    'a wrong flag': (['--wrokdir=x'], "Unknown command line flag 'wrokdir'. Did you mean: workdir"),
+    'no workdir': (['--workdir='], 'give --config and --workdir'),
+    'no config': (['--config=celebb'], 'no config file celebb, and no config of that name: celeba'),
+}
 
 
-def test_a_wrong_config_key_is_a_clear_error(tmp_path):
-    done = command(f'--workdir={tmp_path}', '--config.train.bach_size=7')
-    assert done.returncode == 1
-    assert 'bach_size' in done.stderr
-    assert 'Traceback' not in done.stderr
+@pytest.fixture(scope='module')
+def told(tmp_path_factory):
+    """Exit code and output of each wrong command line, and of two others."""
+    logs = tmp_path_factory.mktemp('logs')
+    start = ['--config=celeba', f'--workdir={logs / "work"}']
+    lines = {name: ('cpu', [*start, *arguments]) for name, (arguments, _) in WRONG.items()}
+    lines |= {'no GPU': ('cuda', start), 'version': ('cpu', ['--version'])}
+    run = [sys.executable, '-c', EACH, str(logs), json.dumps(list(lines.values()))]
+    done = subprocess.run(run, cwd=HERE, capture_output=True, text=True, check=True)
+    codes = json.loads(done.stdout)
+    return {
+        name: (code, (logs / str(i)).read_text())
+        for i, (name, code) in enumerate(zip(lines, codes, strict=True))
+    }
+
+
+@pytest.mark.parametrize('name', WRONG)
+def test_a_wrong_command_line_is_one_clear_sentence(name, told):
+    code, output = told[name]
+    assert code == 1
+    assert WRONG[name][1] in output
+    assert 'Traceback' not in output
+    assert len(output.strip().splitlines()) <= 2
+
+
+def test_a_gpu_that_is_not_there_is_one_clear_sentence(told):
+    code, output = told['no GPU']
+    assert code == 1
+    assert 'JAX has no usable device (JAX_PLATFORMS: cuda)' in output
+    assert 'set JAX_PLATFORMS=cpu' in output
+    assert 'Traceback' not in output
+
+
+@pytest.mark.parametrize(
+    ('error', 'sentence'),
+    [
+        (MemoryError('Unable to allocate 9 TiB'), 'all: out of memory: Unable to allocate 9 TiB'),
+        (
+            jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: 9 bytes\nstack'),
+            'all: out of device memory: choose a smaller config.train.batch_size, config.model or '
+            'config.sample.num_samples (RESOURCE_EXHAUSTED: 9 bytes)',
+        ),
+    ],
+    ids=['host', 'device'],
+)
+def test_settings_too_large_for_memory_are_one_clear_sentence(error, sentence, monkeypatch):
+    def run(*_):
+        raise error
+
+    monkeypatch.setattr(jobs, 'run', run)
+    monkeypatch.setattr(preemption, 'listen', lambda: None)  # this process is not only ours
+    monkeypatch.setattr(logging.get_absl_logger(), 'filters', [])
+    with flagsaver.flagsaver():
+        flags.FLAGS(['diface', '--config=celeba', '--workdir=any', '--mode=all'])
+        with pytest.raises(SystemExit) as stopped:
+            main.main(['diface'])
+    assert stopped.value.code == sentence
+
+
+def test_the_version_names_what_a_bug_report_needs(told):
+    code, output = told['version']
+    assert code == 0
+    assert f'jax {jax.__version__}, Python 3.' in output
+    quick = [sys.executable, '-m', 'diface_jax', '--version']
+    done = subprocess.run(quick, cwd=HERE, capture_output=True, text=True, check=True, timeout=10)
+    assert done.stdout.strip() == output.strip()

@@ -72,12 +72,13 @@ def prepare(
     Raises:
       FileNotFoundError: `home` is another folder, and not prepared yet.
       SettingsDifferError: one is there, made with other settings.
-      ValueError: an identity is in two splits, no photo has a face, or there are too few training
-        photos to fit encoders on.
+      ValueError: an identity is in two splits, no photo can be used or has a face, or there are
+        too few training photos to fit encoders on.
     """
     source = readers.read(
         data.root, data.layout, tuple(data.shares), data.split_seed, config.simulated
     )
+    _check_usable(source, data.root)
     text_encoder = bert.load(config.encoders.text or None)
     fitted = None if home == folder else Encoders.load(text_encoder, home)
     settings = stages.plain(
@@ -103,6 +104,16 @@ def prepare(
     stages.write_json(folder / prepared.CARD, card | {'settings': settings})
     hosts.barrier('prepared')
     logging.info('prepare: wrote %s; %s', folder, prepared.summary(card))
+
+
+def _check_usable(source: DataSet, root: str) -> None:
+    """ValueError, with the first three reasons, if no photo of a data set can be used."""
+    if not source.photos:
+        reasons = '; '.join(f'{problem.file}: {problem.why}' for problem in source.problems[:3])
+        raise ValueError(
+            f'no photo of {source.name} in {root} can be used ({len(source.problems)} problems, '
+            f'the first: {reasons})'
+        )
 
 
 def _frozen(text_encoder: bert.TextEncoder) -> dict[str, Any]:
@@ -135,7 +146,8 @@ class _Job:
         faces = self._embed_faces(face)
         if not faces.found_N.any():
             raise ValueError(
-                f'no face was found in any photo of {self.source.name}: {set(faces.note_N)}'
+                f'no face was found in any of the {len(faces.note_N)} photos of '
+                f'{self.source.name}: {"; ".join(sorted(set(faces.note_N)))}'
             )
         kept = [p for p, found in zip(self.source.photos, faces.found_N, strict=True) if found]
         texts = [_texts(photo, self.config.captions) for photo in kept]
@@ -165,6 +177,12 @@ class _Job:
         if not width:
             return None
         files = [photo.file for photo in self.source.photos if photo.split == 'train']
+        if not files:
+            raise ValueError(
+                f'no photo of {self.source.name} is to train on, and encoders.appearance={width} '
+                'is fitted on training photos: give data.shares a share for train, or set '
+                'encoders.appearance to 0'
+            )
         drawn = np.random.default_rng(0).permutation(len(files))[:MAX_PHOTOS]
         files = [files[i] for i in np.sort(drawn)]
         blocks = dlib_resnet.block_widths(dlib_resnet.load(), len(align.PADDINGS))

@@ -246,7 +246,8 @@ def measure(
       split: the split measured on.
       track: which track the texts are of.
       texts: their rows.
-      galleries: people a gallery; 0 stands for all. A size larger than that is left out.
+      galleries: people a gallery; 0 stands for all. A size larger than that is left out; all
+        people are one gallery where no size is left.
       effort: draws and resamples.
       mesh: the devices to score on.
 
@@ -256,7 +257,7 @@ def measure(
     """
     person_N = np.unique(split.identity_N, return_inverse=True)[1]
     num_people = person_N.max() + 1
-    sizes = sorted({size or num_people for size in galleries if size <= num_people})
+    sizes = sorted({size or num_people for size in galleries if size <= num_people} or {num_people})
     times_RxI = bootstrap.resampled(num_people, effort.resamples, effort.seed)
     measured = Measured([], [])
     tasks = list(itertools.product(verification.PROTOCOLS, LEVELS, methods))

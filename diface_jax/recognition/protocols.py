@@ -173,11 +173,20 @@ def _pair_estimates(
     # Sorted once, so that sorting in every resample is a single pass.
     order = np.argsort(-score_P, kind='stable')
     score_P, genuine_P = score_P[order], pooled.genuine_P[order]
-    resampled = [measure(score_P, genuine_P, weight_P[order]) for weight_P in weights_RxP]
+    undefined = dict.fromkeys(of_draws[0], np.nan)
+    resampled = [
+        measure(score_P, genuine_P, weight_P[order]) if _has_both(pooled, weight_P) else undefined
+        for weight_P in weights_RxP
+    ]
     for metric in of_draws[0]:
         values = [found[metric] for found in of_draws]
         spread = [found[metric] for found in resampled]
         yield estimate(about, metric, values, spread)
+
+
+def _has_both(pairs: Pairs, weight_P: np.ndarray) -> bool:
+    """Whether a resample of few people has genuine and impostor pairs: error rates need both."""
+    return weight_P[pairs.genuine_P].any() and weight_P[~pairs.genuine_P].any()
 
 
 def estimate(about: Row, metric: str, draws: ArrayLike, spread: ArrayLike) -> Estimate:

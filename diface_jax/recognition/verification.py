@@ -54,13 +54,24 @@ def draw_pairs(
     strangers = _strangers(rng, photo_of_text_T, identity_N, group_N)
     texts = np.flatnonzero((mates >= 0) & (strangers >= 0))
     if not len(texts):
-        raise ValueError(
-            f'no text can be paired in the {protocol} protocol: too few people or photos'
-        )
+        raise ValueError(_no_pairs(photo_of_text_T, identity_N, protocol, gender_N is not None))
     return Pairs(
         np.concatenate([texts, texts]),
         np.concatenate([mates[texts], strangers[texts]]),
         np.repeat([True, False], len(texts)),
+    )
+
+
+def _no_pairs(
+    photo_of_text_T: np.ndarray, identity_N: np.ndarray, protocol: str, same_gender: bool
+) -> str:
+    people, described = len(np.unique(identity_N)), len(np.unique(photo_of_text_T))
+    return (
+        f'no text can be paired in the protocol {protocol!r} among {people} people with '
+        f'{len(identity_N)} photos, {described} of them described: it needs two people'
+        + (' of the same gender' if same_gender else '')
+        + (', one of them with a second photo' if protocol == 'cross' else '')
+        + '. Give data.shares a larger share for validation and test, or more people'
     )
 
 

@@ -149,6 +149,15 @@ def test_same_seed_same_rows(split, found):
     assert (again.rows, again.curves) == (found.rows, found.curves)
 
 
+def test_galleries_larger_than_the_data_set_become_one_gallery_of_all(split):
+    people = len(np.unique(split.identity_N))
+    texts, mesh = split.texts('human'), parallel.make_mesh()
+    methods = {'oracle': methods_of(split)['oracle']}
+    effort = EFFORT._replace(draws=1, resamples=2)
+    found = identification.measure(methods, split, 'human', texts, (10_000,), effort, mesh)
+    assert {row['gallery'] for row in found.rows} == {people}
+
+
 def test_galleries_share_nobody():
     number = identification.gallery_numbers(np.random.default_rng(0), 103, 20)
     assert np.bincount(number + 1).tolist() == [3, 20, 20, 20, 20, 20]

@@ -95,6 +95,19 @@ def test_the_interval_is_that_of_repeated_populations():
     assert 0.5 < width / (4 * spread) < 2.0
 
 
+def test_three_test_people_have_rows_though_some_resamples_have_no_impostors():
+    few = population.split(0, 3)
+    draws = {
+        c: protocols.draws_of(few, few.texts('human'), c, None, EFFORT)
+        for c in protocols.conditions(('human',), has_gender=False)
+    }
+    methods = {'oracle': methods_of(few)['oracle']}
+    thresholds = {'oracle': {c.name: 0.5 for c in draws}}
+    rows = list(protocols.verification_rows(methods, thresholds, few, draws, EFFORT))
+    assert [row['ci95'] for row in rows if row['metric'] == 'auc'] == [[1.0, 1.0]] * 2
+    assert [row['value'] for row in rows if row['metric'] == 'accuracy'] == [1.0] * 2
+
+
 def test_same_seed_same_rows(split, rows):
     assert rows_of(split) == rows
 

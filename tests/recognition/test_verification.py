@@ -45,6 +45,20 @@ def test_nobody_to_pair():
         v.draw_pairs(np.random.default_rng(0), np.arange(3), np.arange(3), 'crossed')
 
 
+@pytest.mark.parametrize(
+    ('protocol', 'gender_N', 'needs'),
+    [
+        ('cross', None, 'it needs two people, one of them with a second photo'),
+        ('same', [0, 1], 'it needs two people of the same gender. Give data.shares'),
+    ],
+)
+def test_too_few_people_are_told_what_is_missing(protocol, gender_N, needs):
+    rng, photos = np.random.default_rng(0), np.arange(2)
+    with pytest.raises(ValueError, match=r'among 2 people with 2 photos, 2 of them') as error:
+        v.draw_pairs(rng, photos, np.arange(2), protocol, gender_N)
+    assert needs in str(error.value)
+
+
 def test_impostors_are_drawn_from_everybody_else():
     identity = np.array([0, 0, 1, 2, 3])
     rng = np.random.default_rng(0)

@@ -1,0 +1,22 @@
+"""Whether JAX can use the devices that were asked for."""
+
+import jax
+
+
+def require() -> None:
+    """Starts JAX's devices, after the hosts have joined.
+
+    Raises:
+      ValueError: the platform asked for by JAX_PLATFORMS, or by an installed plugin, has no usable
+        device; says how to go on.
+    """
+    try:
+        jax.devices()
+    except (AssertionError, RuntimeError) as error:
+        asked_for = jax.config.jax_platforms or 'not set'
+        reason = str(error) or 'no such device, or JAX is installed without support for it'
+        raise ValueError(
+            f'JAX has no usable device (JAX_PLATFORMS: {asked_for}): {reason}. Check the driver '
+            '(nvidia-smi) and install "diface_jax[cuda]" or "diface_jax[tpu]"; or set '
+            'JAX_PLATFORMS=cpu to compute on the CPU'
+        ) from error

@@ -1,0 +1,332 @@
+"""The settings of a run as typed sections, checked once, where a command starts.
+
+`Settings.from_config` reads a config and raises a ValueError, with the full path of the key, for a
+key that is unknown or missing, and for a value of the wrong type or out of range. Fields are named
+as the keys of `configs/celeba.py`, which says what each of them does.
+"""
+
+import dataclasses
+import inspect
+from typing import Annotated, Any, Self
+
+import ml_collections
+import optax
+
+from diface_jax.data.readers import LAYOUTS
+from diface_jax.data.records import check_shares
+from diface_jax.diffusion.parameterization import PREDICTIONS
+from diface_jax.models.diface import COMPUTE_DTYPES
+from diface_jax.runtime import schema
+from diface_jax.runtime.schema import Rule, at_least, between, one_of
+
+_INT32 = Rule(lambda value: value < 2**31, 'below 2^31')
+_EVEN = Rule(lambda value: value % 2 == 0, 'even', 'it holds as many sines of the time as cosines')
+
+Count = Annotated[int, at_least(0), _INT32]
+Positive = Annotated[int, at_least(1), _INT32]
+Seed = Annotated[int, between(0, 2**32 - 1)]
+Width = Annotated[int, between(1, 65_536)]
+Share = Annotated[float, between(0, 1)]
+BelowOne = Annotated[float, Rule(lambda value: 0 <= value < 1, 'at least 0 and below 1')]
+Weight = Annotated[float, between(0, 1000)]
+Noise = Annotated[float, between(0, 100)]
+Rate = Annotated[float, between(0, 100)]
+Temperature = Annotated[float, between(0.001, 100)]
+SamplerSteps = Annotated[int, between(1, 100_000)]
+Samples = Annotated[int, between(1, 10_000)]
+Guidance = Annotated[float, between(0, 100)]
+Layout = Annotated[str, one_of(*LAYOUTS)]
+SamePhotoWeight = Annotated[
+    float, between(0.001, 1000, 'with 0 a person with a single photo has no correct match')
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """A data set to read: the first one, the second one (`also`), or another to test on."""
+
+    root: str
+    layout: Layout
+    shares: tuple[Share, Share, Share]
+    split_seed: Seed
+
+    def __post_init__(self) -> None:
+        check_shares(self.shares)
+
+
+@dataclasses.dataclass(frozen=True)
+class Simulated:
+    """People to draw from a population."""
+
+    people: Annotated[int, between(1, 10_000_000)]
+    photos: Annotated[int, between(1, 10_000)]
+    seed: Seed
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoders:
+    """The frozen encoders."""
+
+    text: str
+    words: bool
+    appearance: Annotated[int, between(0, 65_536)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Captions:
+    """Sentences a photo."""
+
+    seed: Seed
+    whole: Annotated[int, between(0, 1000)]
+    partial: Annotated[int, between(0, 1000)]
+    said: tuple[Share, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """The score network D."""
+
+    width: Annotated[Width, _EVEN]
+    depth: Annotated[int, between(0, 1000)]
+    dropout: BelowOne
+    prediction: Annotated[str, one_of(*PREDICTIONS)]
+
+
+@dataclasses.dataclass(frozen=True)
+class Refine:
+    """The refinement network R."""
+
+    feature_dim: Width
+    width: Width
+    dropout: BelowOne
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """D and R."""
+
+    score: Score
+    refine: Refine
+    refine_photos: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Diffusion:
+    """The noise of training."""
+
+    schedule: Annotated[str, one_of('cosine', 'linear')]
+    num_levels: Count
+    snr_clip: tuple[Annotated[float, between(0, 1e6)], Annotated[float, between(1e-6, 1e6)]]
+    drop_text: Share
+
+    def __post_init__(self) -> None:
+        if self.snr_clip[0] > self.snr_clip[1]:
+            raise ValueError(f'snr_clip must be (low, high), not {self.snr_clip}')
+
+
+@dataclasses.dataclass(frozen=True)
+class Contrast:
+    """The refinement loss."""
+
+    num_steps: SamplerSteps
+    temperature: Temperature
+    own_weight: SamePhotoWeight
+    embedding_noise: Noise
+
+
+@dataclasses.dataclass(frozen=True)
+class Margin:
+    """The margin head."""
+
+    kind: Annotated[str, one_of('none', 'cosface', 'arcface')]
+    margin: Annotated[float, between(0, 2)]
+    scale: Annotated[float, between(0.001, 1000)]
+    weight: Weight
+
+
+@dataclasses.dataclass(frozen=True)
+class LossWeight:
+    """Weights of the two losses."""
+
+    denoise: Weight
+    refine: Weight
+
+    def __post_init__(self) -> None:
+        if self.denoise == self.refine == 0:
+            raise ValueError('denoise and refine are both 0: nothing would be trained')
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimiser:
+    """An optimiser of optax by its name, with `options` for its function."""
+
+    name: str
+    learning_rate: Rate
+    warmup_steps: Count
+    clip_norm: Annotated[float, between(1e-6, 1e6)]
+    options: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        make = getattr(optax, self.name, None)
+        known = dict(inspect.signature(make).parameters) if inspect.isfunction(make) else {}
+        if next(iter(known), None) != 'learning_rate':
+            raise ValueError(f'name: optax has no optimiser {self.name!r}; try adamw, lion or sgd')
+        del known['learning_rate']
+        for key, value in self.options.items():
+            if key not in known:
+                raise ValueError(schema.unknown_key('options', key, known))
+            _check_option(key, value, known[key].default)
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimisers:
+    """Of D, and of R."""
+
+    score: Optimiser
+    refine: Optimiser
+
+
+@dataclasses.dataclass(frozen=True)
+class Train:
+    """The training loop."""
+
+    batch_size: Positive
+    num_steps: Positive
+    steps_per_dispatch: Positive
+    eval_every: Positive
+    patience: Positive
+    ema_decay: BelowOne
+    compute_dtype: Annotated[str, one_of(*COMPUTE_DTYPES)]
+    resident: bool
+    human_share: Share
+
+
+@dataclasses.dataclass(frozen=True)
+class Mesh:
+    """How the devices share the work."""
+
+    model: Positive
+    fsdp: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """How a text becomes an embedding."""
+
+    num_steps: SamplerSteps
+    num_samples: Samples
+    guidance: Guidance
+    eta: Share
+
+
+@dataclasses.dataclass(frozen=True)
+class Towers:
+    """The baseline of two MLP towers."""
+
+    width: Width
+    feature_dim: Width
+    dropout: BelowOne
+    embedding_noise: Noise
+    temperature: Temperature
+    own_weight: SamePhotoWeight
+    learning_rate: Rate
+    weight_decay: Weight
+    num_steps: Positive
+    eval_every: Positive
+
+    def __post_init__(self) -> None:
+        if self.eval_every > self.num_steps:
+            raise ValueError(
+                f'eval_every must be at most num_steps={self.num_steps}, not {self.eval_every}: '
+                'otherwise the baseline is never validated and stays untrained'
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluate(Data):
+    """The evaluation, and another data set to test on."""
+
+    seed: Seed
+    draws: Annotated[int, between(1, 10_000)]
+    resamples: Annotated[int, between(1, 1_000_000)]
+    galleries: tuple[Count, ...]
+    literal_steps: SamplerSteps
+    towers: Towers
+    path_steps: SamplerSteps
+    photos_an_attribute: Count
+    mistakes: Count
+    panels: Count
+
+
+@dataclasses.dataclass(frozen=True)
+class Sweep:
+    """The grid of samplings."""
+
+    texts: Positive
+    num_steps: tuple[SamplerSteps, ...]
+    num_samples: tuple[Samples, ...]
+    guidance: tuple[Guidance, ...]
+    eta: tuple[Share, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Vae:
+    """The autoencoder of the ablation table."""
+
+    latent_dim: Width
+    width: Width
+    beta: Weight
+    num_steps: Positive
+    batch_size: Positive
+    learning_rate: Rate
+    seed: Seed
+
+
+@dataclasses.dataclass(frozen=True)
+class Ablate:
+    """The ablation table."""
+
+    num_steps: Positive
+    vae: Vae
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """All settings of a run."""
+
+    seed: Seed
+    data: Data
+    also: Data
+    simulated: Simulated
+    encoders: Encoders
+    captions: Captions
+    model: Model
+    diffusion: Diffusion
+    contrast: Contrast
+    margin: Margin
+    loss_weight: LossWeight
+    optimiser: Optimisers
+    train: Train
+    mesh: Mesh
+    sample: Sample
+    evaluate: Evaluate
+    sweep: Sweep
+    ablate: Ablate
+
+    @classmethod
+    def from_config(cls, config: ml_collections.ConfigDict) -> Self:
+        """The settings of a config.
+
+        Raises:
+          ValueError: a key is unknown or missing, or a value cannot be used; names the key.
+        """
+        return schema.build(cls, config.to_dict(), 'config')
+
+
+def _check_option(key: str, value: Any, default: Any) -> None:
+    """An option of optax: a flag, a type's name, or a number, none of which is ever negative."""
+    if value == default or (key.endswith('dtype') and isinstance(value, str)):
+        return
+    path = f'options.{key}'
+    kind = bool if isinstance(default, bool) else Annotated[float, between(0, 1e6)]
+    schema.value_of(kind, value, path)
