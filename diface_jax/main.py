@@ -30,6 +30,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from diface_jax import config_files, hosts, jobs, preemption
+from diface_jax.data import check
 from diface_jax.gallery import commands
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -43,8 +44,10 @@ _WORKDIR = flags.DEFINE_string('workdir', None, 'Where everything this run makes
 _MODE = flags.DEFINE_enum(
     'mode',
     'all',
-    (*jobs.MODES, *commands.MODES),
-    'What to do: prepare (photos and labels to embeddings and sentences), train, evaluate, report '
+    (*jobs.MODES, 'check', *commands.MODES),
+    'What to do: check (whether a data set can be trained on, in seconds and without --workdir: '
+    'photos, people, labels, sentences, splits and problems; exit code 1 if not), '
+    'prepare (photos and labels to embeddings and sentences), train, evaluate, report '
     '(a page of the results), or all four in order; sweep (what T~, K, guidance and eta cost and '
     'bring, on validation); ablate (what each part of DiFace brings: trains a model a row); '
     'fit_population (averages of a prepared data set, to draw simulated people from). What '
@@ -117,6 +120,8 @@ def _run() -> int:
         logging.set_verbosity(logging.WARNING)
     if _MODE.value in commands.MODES:
         return commands.run(_MODE.value, _WORKDIR.value)
+    if _MODE.value == 'check':
+        return check.run(_CONFIG.value)
     workdir = pathlib.Path(_WORKDIR.value)
     jobs.run(_MODE.value, _CONFIG.value, workdir, _OVERWRITE.value, _RESUME_FROM.value)
     return 0
@@ -127,7 +132,10 @@ def cli() -> None:
     flags.adopt_module_key_flags(commands)
     flags.register_multi_flags_validator(
         ['mode', 'config', 'workdir'],
-        lambda given: given['mode'] in commands.MODES or (given['config'] and given['workdir']),
+        lambda given: (
+            given['mode'] in commands.MODES
+            or (given['config'] and (given['workdir'] or given['mode'] == 'check'))
+        ),
         '--config and --workdir must be given',
     )
     app.run(main, flags_parser=_parse)
