@@ -16,6 +16,7 @@ the sentences that ship with the project, by that name (free_hand/DATA_CARD.md).
 import functools
 import os
 import pathlib
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -157,7 +158,8 @@ def _read_header(
     """The number of photos, None in CSV files, which have none; and the attributes."""
     _, header = next(rows, (1, []))
     count = None
-    if header and header[0].strip().isdecimal() and not any(header[1:]):
+    # No data set has a number of photos with more than 18 digits, and int() refuses very long ones.
+    if header and re.fullmatch(r'\s*\d{1,18}\s*', header[0]) and not any(header[1:]):
         count = int(header[0])
         _, header = next(rows, (2, []))
     elif not header or header[0].strip().lower() not in FILE_COLUMNS:
@@ -173,7 +175,7 @@ def _read_header(
 
 
 def _parse_identity(fields: Sequence[str]) -> str:
-    if len(fields) != 1 or not fields[0].isdigit():
+    if len(fields) != 1 or not (fields[0].isascii() and fields[0].isdigit()):
         raise ValueError(f'expected the number of an identity, found {" ".join(fields)!r}')
     return fields[0]
 

@@ -127,7 +127,8 @@ def describe_problems(problems: Sequence[Problem]) -> str:
     counts = collections.Counter(problem.kind for problem in problems)
     counted = ', '.join(f'{counts[kind]:,} {name}' for kind, name in _KINDS.items() if counts[kind])
     first = '; '.join(
-        printable(f'{problem.file}: {problem.why}') for problem in problems[:_FIRST_PROBLEMS]
+        _short(printable(f'{problem.file}: {problem.why}'), 200)
+        for problem in problems[:_FIRST_PROBLEMS]
     )
     more = len(problems) - _FIRST_PROBLEMS
     return f'{counted}: {first}' + (f'; and {more:,} more' if more > 0 else '')
@@ -184,10 +185,10 @@ def _reasons_of_any_use(source: DataSet) -> list[str]:
         return [f'no photo can be used: {describe_problems(source.problems) or "there is none"}']
     if count_people(source.photos) == 1:
         return [_reason_of_one_person(source)]
-    unknown = sorted({name for p in source.photos for name in p.labels or ()} - captions.KNOWN)
-    if unknown:
+    attributes = {name for photo in source.photos for name in photo.labels or ()}
+    if unknown := ', '.join(map(repr, sorted(attributes - captions.KNOWN))):
         return [
-            f'the grammar knows no attribute {", ".join(map(repr, unknown[:5]))}: remove it from '
+            f'the grammar knows no attribute {_short(unknown, 200)}: remove it from '
             "the labels (it knows CelebA's 40 and LFWA+'s 73)"
         ]
     if not any(photo.labels or photo.descriptions for photo in source.photos):
@@ -309,7 +310,8 @@ def _describe_labels(photos: Sequence[Photo]) -> str:
     if not attributes:
         return 'none'
     labelled = sum(bool(photo.labels) for photo in photos)
-    return f'{len(attributes)} attributes of {labelled:,} photos: {", ".join(attributes)}'
+    names = _short(printable(', '.join(attributes)), 1500)
+    return f'{len(attributes)} attributes of {labelled:,} photos: {names}'
 
 
 def _describe_sentences(photos: Sequence[Photo], config: ml_collections.ConfigDict) -> str:
@@ -320,6 +322,10 @@ def _describe_sentences(photos: Sequence[Photo], config: ml_collections.ConfigDi
         train = config.captions.whole + config.captions.partial
         text += f'; from labels: {train} per training photo, {len(config.captions.said)} per other'
     return text
+
+
+def _short(text: str, length: int) -> str:
+    return text if len(text) <= length else f'{text[:length]}...'
 
 
 def _is_same_folder(root: str, other: str) -> bool:

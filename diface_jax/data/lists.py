@@ -219,5 +219,5 @@ def check_attributes(path: pathlib.Path, attributes: Sequence[str]) -> None:
     for name in attributes:
         if not name or attributes.count(name) > 1:
             raise ValueError(
-                f'{path}: the header names the attribute {name!r} twice or leaves it empty'
+                f'{path}: attribute {name[:50]!r} of the header is empty or there twice'
             )
