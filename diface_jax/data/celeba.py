@@ -73,20 +73,7 @@ def read_celeba(root: pathlib.Path) -> DataSet:
     identities = _read_values(files.identities, _parse_identity, names)
     partition = _read_values(files.partition, _parse_split, names)
     labels, wrong_count = _read_attributes(files.attributes, names)
-    problems += wrong_count
-
-    usable = []
-    for file in sorted({*on_disk} | identities.files() | partition.files() | labels.files()):
-        reasons = [why for values in (identities, partition) if (why := values.why_not(file))]
-        if file not in on_disk:
-            reasons.append('not on disk')
-        if reasons:
-            problems.append(Problem(f'{folder}/{file}', 'left out: ' + '; '.join(reasons)))
-            continue
-        usable.append(file)
-        if why := labels.why_not(file):
-            problems.append(Problem(f'{folder}/{file}', f'kept without labels: {why}', 'labels'))
-
+    usable, unusable = _select(folder, on_disk, identities, partition, labels)
     descriptions, bad_descriptions = _read_descriptions(files.descriptions, usable)
     photos = tuple(
         Photo(
@@ -102,10 +89,32 @@ def read_celeba(root: pathlib.Path) -> DataSet:
     return DataSet(
         name='celeba',
         photos=photos,
-        problems=(*problems, *bad_descriptions),
+        problems=(*problems, *wrong_count, *unusable, *bad_descriptions),
         read=functools.partial(read_file, root),
         landmarks_5x2=LANDMARKS_5x2,
     )
+
+
+def _select(
+    folder: str,
+    on_disk: Collection[str],
+    identities: PhotoList[str],
+    partition: PhotoList[str],
+    labels: PhotoList[Mapping[str, bool]],
+) -> tuple[list[str], list[Problem]]:
+    """The photos that have an identity and a split, sorted; and what is wrong with the others."""
+    usable, problems = [], []
+    for file in sorted({*on_disk} | identities.files() | partition.files() | labels.files()):
+        reasons = [why for values in (identities, partition) if (why := values.why_not(file))]
+        if file not in on_disk:
+            reasons.append('not on disk')
+        if reasons:
+            problems.append(Problem(f'{folder}/{file}', 'left out: ' + '; '.join(reasons)))
+            continue
+        usable.append(file)
+        if why := labels.why_not(file):
+            problems.append(Problem(f'{folder}/{file}', f'kept without labels: {why}', 'labels'))
+    return usable, problems
 
 
 def _list_images(images: pathlib.Path, folder: str) -> tuple[dict[str, str], list[Problem]]:
