@@ -71,7 +71,7 @@ def _small(files: Sequence[str], aligned: Sequence[Chips]) -> shards.Arrays:
     for file, (found, why) in zip(files, aligned, strict=True):
         if found is None:
             raise ValueError(
-                f'a face was found in {file} when it was prepared, but now: {why}. Put the photo back, or '
+                f'{file} had a face when it was prepared, but now: {why}. Put the photo back, or '
                 'run --mode=prepare --overwrite'
             )
     return {'chips': vae.shrink(np.stack([found[0] for found, _ in aligned]))}
