@@ -198,3 +198,9 @@ def test_check_needs_no_workdir(root, capsys):
         assert main._run() == 0
 
     assert 'can be trained: yes' in capsys.readouterr().out
+
+
+def test_photos_without_a_face_are_counted_on_the_console(caplog):
+    check.log_failures([{'file': f'{i}.jpg', 'why': 'no face'} for i in range(5)])
+
+    assert 'without an embedding: 5 photos left out: 0.jpg: no face; 1.jpg: no face' in caplog.text
