@@ -24,7 +24,7 @@ import ml_collections
 from absl import logging
 
 from diface_jax import ablation, evaluation, hosts, stages, sweep
-from diface_jax.data import prepared
+from diface_jax.data import check, prepared
 from diface_jax.data.fitted import Encoders
 from diface_jax.data.population import Population
 from diface_jax.data.prepare import prepare
@@ -84,6 +84,7 @@ def folder_of(workdir: pathlib.Path, data: ml_collections.ConfigDict) -> pathlib
 def _prepare(config: ml_collections.ConfigDict, workdir: pathlib.Path, overwrite: bool) -> None:
     if config.also.root and _same_place(config.also.root, config.data.root):
         raise ValueError('also.root is the data set itself: give another one, or none')
+    check.require_trainable(config)
     _prepare_one(config, config.data, workdir, overwrite)
     if config.also.root:
         _prepare_one(config, config.also, workdir, overwrite)
@@ -118,6 +119,7 @@ def _evaluate(config: ml_collections.ConfigDict, workdir: pathlib.Path, overwrit
     out = _results_file(config, workdir)
     if config.evaluate.root:
         other = _other(config)
+        check.require_evaluable(config, other)
         _prepare_one(config, other, workdir, overwrite)
         data = prepared.load(folder_of(workdir, other))
     text_encoder = bert.load(config.encoders.text or None)

@@ -31,9 +31,11 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from diface_jax import config_files, hosts, jobs, preemption
+from diface_jax.data import check
 from diface_jax.gallery import commands
 from diface_jax.gallery.terminal import printable_lines
 from diface_jax.runtime import devices, versions
+from diface_jax.runtime.settings import Settings
 
 _CONFIG = config_flags.DEFINE_config_file(
     'config',
@@ -46,15 +48,17 @@ _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of all outputs of a run.
 _MODE = flags.DEFINE_enum(
     'mode',
     'all',
-    (*jobs.MODES, *commands.MODES),
-    'What to do: prepare (photos and labels to embeddings and sentences), train, evaluate, report '
+    (*jobs.MODES, 'check', *commands.MODES),
+    'What to do: check (whether a data set can be trained on, in seconds and without --workdir: '
+    'photos, people, labels, sentences, splits and problems; exit code 1 if not), '
+    'prepare (photos and labels to embeddings and sentences), train, evaluate, report '
     '(a page of the results), or all four in order; sweep (what T~, K, guidance and eta cost and '
     'bring, on validation); ablate (what each part of DiFace brings: trains a model a row); '
     'fit_population (averages of a prepared data set, to draw simulated people from). What '
     'is there already is not done again; what was interrupted goes on. With a trained model, and '
     'no --config: enroll (photographs into a gallery, or a gallery to a new model), search (faces '
-    'by a description), identify (people), verify (one photograph), delete, serve (a page in the '
-    'browser).',
+    'by a description), identify (people), verify (one photograph), delete, sync (brings the paths '
+    'of a gallery up to date with the disk), serve (a page in the browser).',
 )
 _OVERWRITE = flags.DEFINE_bool(
     'overwrite', False, 'Replace what was made with other settings, instead of stopping.'
@@ -132,6 +136,11 @@ def _run() -> int:
     hosts.start(_DISTRIBUTED.value, _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
     if not hosts.is_first():
         logging.set_verbosity(logging.WARNING)
+    if _MODE.value == 'check':
+        if not _CONFIG.value:
+            raise ValueError('give --config, such as --config=celeba')
+        Settings.from_config(_CONFIG.value)
+        return check.run(_CONFIG.value)
     if _MODE.value not in _WITHOUT_DEVICES:
         devices.require()
     if _MODE.value in commands.MODES:

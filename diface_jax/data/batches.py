@@ -1,4 +1,4 @@
-"""Which rows a step sees: batch = f(seed, step), so that a resume repeats and skips nothing."""
+"""Draws the rows of each training step: batch = f(seed, step), so a resume loses none."""
 
 from typing import NamedTuple
 
@@ -18,13 +18,14 @@ class Batch(NamedTuple):
 class Batches:
     """Batches of a training split.
 
-    A photo with a text is drawn uniformly, without repeats within a batch; one of its texts
-    uniformly (of the human track with probability `human_share` where it has one); and another
-    photo of that person (itself where there is none). Where data sets are joined, all photos of a
-    batch are of one, drawn by how many it has: to tell a face of one from a sentence of another is
-    too easy to learn from (measured with plain towers on CelebA and LFW, the grammar's
-    sentences: AUC 0.2 to 0.4 points higher on the former's validation people, and over 1 on the
-    latter's; free-hand ones are level).
+    A photo with a text is drawn uniformly, without repeats within a batch; then one of its texts,
+    uniformly (from the human track with probability `human_share` if it has one there); and another
+    photo of that person (the same photo if there is no other).
+
+    Where data sets are joined, all photos of a batch come from one of them, drawn in proportion to
+    its size: a face of one is too easily told from a sentence of the other to learn from. Measured
+    with plain towers on CelebA and LFW, the grammar's sentences: validation AUC rises by 0.2 to 0.4
+    points on CelebA and by over 1 on LFW; free-hand sentences do not change.
     """
 
     def __init__(self, split: Split, batch_size: int, human_share: float, seed: int) -> None:
@@ -55,7 +56,7 @@ class Batches:
         return Batch(*(rows.astype(np.int32) for rows in (photo_B, mate_B, text_B)))
 
     def _photos_of(self, rng: np.random.Generator) -> np.ndarray:
-        """The photos of the data set that a batch is of."""
+        """The photos of the data set that the batch is drawn from."""
         if len(self._photos) == 1:
             return self._photos[0]
         count = np.array([len(photos) for photos in self._photos])
@@ -69,7 +70,7 @@ class Batches:
         return np.where(has_human & (human | ~has_grammar), human_B, grammar_B)
 
     def _nth(self, track: int, photo_B: np.ndarray, place: np.ndarray) -> np.ndarray:
-        """The text of a track at `place` (0 to 1) among each photo's; any row where it has none."""
+        """A text of each photo, at `place` (0 to 1) in its list; any row where it has none."""
         texts = self._texts[track] if len(self._texts[track]) else np.zeros(1, int)
         nth = self._first[track][photo_B] + (place * self._count[track][photo_B]).astype(int)
         return texts[np.minimum(nth, len(texts) - 1)]

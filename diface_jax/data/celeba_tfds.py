@@ -56,14 +56,23 @@ def read_celeb_a_tfds(root: pathlib.Path) -> DataSet:
 
 
 def find_celeb_a(root: pathlib.Path) -> pathlib.Path | None:
-    """The folder of celeb_a's dataset_info.json: `root`, or its newest celeb_a/VERSION."""
+    """The folder of celeb_a's dataset_info.json: `root`, or its newest (celeb_a/)VERSION."""
     for info in (
         root / 'dataset_info.json',
         *sorted(root.glob('celeb_a/*/dataset_info.json'))[::-1],
+        *sorted(root.glob('*/dataset_info.json'))[::-1],
     ):
-        if info.is_file() and json.loads(info.read_text()).get('name') == 'celeb_a':
+        if _is_celeb_a(info):
             return info.parent
     return None
+
+
+def _is_celeb_a(info: pathlib.Path) -> bool:
+    try:
+        content = json.loads(info.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and content.get('name') == 'celeb_a'
 
 
 def _open(folder: pathlib.Path) -> dict[str, Sequence[dict[str, Any]]]:

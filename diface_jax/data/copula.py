@@ -1,7 +1,7 @@
-"""A Gaussian copula: normal variables whose signs are given binary labels.
+"""A Gaussian copula: binary labels as the signs of correlated normal variables.
 
-Each label of a photo is whether a latent number is positive, the sum of a normal part of the person
-and one of the photo. Here are the covariances of these parts that give labels theirs.
+A label of a photo is true where a latent number is positive: the sum of a normal number of the
+person and one of the photo. This module finds the covariances of both that give labels theirs.
 """
 
 import numpy as np
@@ -49,15 +49,15 @@ def tetrachoric(rate_A: np.ndarray, covariance_AxA: np.ndarray) -> np.ndarray:
     r_R = np.sin(angle_R)
     h, k = h_A[:, None, None], h_A[None, :, None]
     slope_AxAxR = np.exp(-(h**2 - 2 * h * k * r_R + k**2) / (2 * (1 - r_R**2))) / (2 * np.pi)
-    made_AxAxR = cumulative_trapezoid(slope_AxAxR, angle_R, initial=0)
-    made_AxAxR -= made_AxAxR[..., _ANGLES // 2, None]
-    found = [
-        np.interp(covariance, made_R, r_R)
-        for covariance, made_R in zip(
-            covariance_AxA.ravel(), made_AxAxR.reshape(-1, _ANGLES), strict=True
+    covariance_AxAxR = cumulative_trapezoid(slope_AxAxR, angle_R, initial=0)
+    covariance_AxAxR -= covariance_AxAxR[..., _ANGLES // 2, None]
+    correlations = [
+        np.interp(covariance, covariance_R, r_R)
+        for covariance, covariance_R in zip(
+            covariance_AxA.ravel(), covariance_AxAxR.reshape(-1, _ANGLES), strict=True
         )
     ]
-    return np.reshape(found, covariance_AxA.shape)
+    return np.reshape(correlations, covariance_AxA.shape)
 
 
 def positive(symmetric: np.ndarray) -> np.ndarray:

@@ -1,14 +1,15 @@
-"""Labeled Faces in the Wild, with the labels of LFWA+::
+"""Reads Labeled Faces in the Wild, with the labels of LFWA+.
 
-    ROOT/lfw-deepfunneled/PERSON/PERSON_0001.jpg ...  (or ROOT/lfw/)
-    ROOT/lfwa_40.csv, ROOT/lfwa_73.csv   (either may be absent) a header image,ATTRIBUTE,... then
-                                         PERSON/PERSON_0001.jpg and 0 or 1 for each attribute
-    ROOT/descriptions.jsonl              (may be absent) {"file", "description"} a line
+    lfw-deepfunneled/PERSON/PERSON_0001.jpg ...  or lfw/ or lfw_funneled/
+    lfwa_40.csv, lfwa_73.csv   (optional) a header image,ATTRIBUTE,... then PERSON/PERSON_0001.jpg
+                               and 0 (or -1) or 1 for each attribute
+    descriptions.jsonl         (optional) {"file", "description"} a line
 
-The lists call a photo PERSON/PERSON_0001.jpg; `Photo.file` is its path, with the folder before it.
+`layouts.find_lfw` finds them below the root, also where the folder of people is nested twice. The
+lists call a photo PERSON/PERSON_0001.jpg; `Photo.file` is its path, with the folder before it.
 """
 
-import csv
+import dataclasses
 import functools
 import pathlib
 from collections.abc import Mapping
@@ -16,7 +17,16 @@ from collections.abc import Mapping
 import numpy as np
 
 from diface_jax.data.folder import find_photos
-from diface_jax.data.lists import PhotoList, parse_labels, read_list
+from diface_jax.data.layouts import find_lfw
+from diface_jax.data.lists import (
+    FILE_COLUMNS,
+    LabelParser,
+    PhotoList,
+    PhotoNames,
+    check_attributes,
+    numbered_rows,
+    read_list,
+)
 from diface_jax.data.records import (
     DataSet,
     Photo,
@@ -28,10 +38,6 @@ from diface_jax.data.records import (
 from diface_jax.data.sentences import read_sentences
 
 DEEP_FUNNELED = 'lfw-deepfunneled'
-IMAGES = (DEEP_FUNNELED, 'lfw')
-# The first that labels an attribute decides. CelebA's 40 come first: where the two differ (1% of
-# Eyeglasses, 8% of Mouth_Slightly_Open), they mean it as CelebA does, sunglasses and wide open too.
-LABELS = ('lfwa_40.csv', 'lfwa_73.csv')
 
 # Measured for deep funneling: medians of what dlib's five-point predictor finds in 416 of 420
 # photos of as many people, enlarged twofold; half of them lie within 1% of these.
@@ -43,12 +49,12 @@ LANDMARKS_5x2 = np.array(
 def read_lfw(
     root: pathlib.Path, shares: tuple[float, float, float] = (0.8, 0.1, 0.1), seed: int = 0
 ) -> DataSet:
-    """Reads LFW's folders and labels; images are read when asked for.
+    """Reads LFW's folders and labels; images are read later, when asked for.
 
     Args:
-      root: the folder of the layout above.
+      root: a folder with the files above in it, or up to three folders below it.
       shares: of identities for train, validation and test, drawn by a seeded hash of the name, as
-        LFW has no split of its own for labels; (0, 0, 1) makes all of it test.
+        LFW has no split of its own for labels; (0, 0, 1) puts everybody into test.
       seed: of that draw.
 
     Returns:
@@ -57,18 +63,24 @@ def read_lfw(
 
     Raises:
       FileNotFoundError: there is no photo.
-      ValueError: `shares` are none, or a file of labels has no header.
+      ValueError: `shares` are not three that add up to 1, or a label file has no header.
     """
     root = pathlib.Path(root)
     check_shares(shares)
-    images = _images(root)
-    identities, problems = find_photos(root / images)
-    problems = [Problem(f'{images}/{problem.file}', problem.why) for problem in problems]
-    lists = [_read_labels(root / name) for name in LABELS if (root / name).is_file()]
+    files = find_lfw(root)
+    images = files.images.relative_to(root).as_posix()
+    identities, problems = find_photos(files.images)
+    problems = [
+        dataclasses.replace(problem, file=f'{images}/{problem.file}') for problem in problems
+    ]
+    names = PhotoNames(identities)
+    lists = [_read_labels(path, names) for path in files.labels]
     for labels in lists:
         problems += _label_problems(labels, identities, images)
     problems += _conflicts(lists)
-    descriptions, bad_lines = read_sentences(root / 'descriptions.jsonl', identities)
+    descriptions, bad_lines = (
+        read_sentences(files.descriptions, identities) if files.descriptions else ({}, [])
+    )
     photos = tuple(
         Photo(
             f'{images}/{file}',
@@ -84,30 +96,17 @@ def read_lfw(
         photos=photos,
         problems=(*problems, *bad_lines),
         read=functools.partial(read_file, root),
-        landmarks_5x2=LANDMARKS_5x2 if images == DEEP_FUNNELED else None,
+        landmarks_5x2=LANDMARKS_5x2 if files.images.name == DEEP_FUNNELED else None,
     )
 
 
-def _images(root: pathlib.Path) -> str:
-    for name in IMAGES:
-        if (root / name).is_dir():
-            return name
-    raise FileNotFoundError(
-        f'no {IMAGES[0]}/ (or {IMAGES[1]}/) in {root}: expected there a folder a person, as in '
-        f"{IMAGES[0]}/PERSON/PERSON_0001.jpg, and beside it LFWA+'s labels, {' and '.join(LABELS)}"
-    )
-
-
-def _read_labels(path: pathlib.Path) -> PhotoList[Mapping[str, bool]]:
-    with path.open(encoding='utf-8-sig', errors='replace', newline='') as lines:
-        rows = csv.reader(lines)
-        image, *attributes = next(rows, ['']) or ['']
-        if image != 'image' or not attributes:
-            raise ValueError(f'{path}: the first line must be image,ATTRIBUTE,ATTRIBUTE,...')
-        parse = functools.partial(
-            parse_labels, attributes=attributes, meaning={'1': True, '0': False}
-        )
-        return read_list(path.name, rows, 2, parse)
+def _read_labels(path: pathlib.Path, names: PhotoNames) -> PhotoList[Mapping[str, bool]]:
+    rows = numbered_rows(path)
+    _, (image, *attributes) = next(rows, (1, ['']))
+    if image.strip().lower() not in FILE_COLUMNS or not attributes:
+        raise ValueError(f'{path}: the first line must be image,ATTRIBUTE,ATTRIBUTE,...')
+    check_attributes(path, attributes)
+    return read_list(path.name, rows, LabelParser(attributes), names, len(attributes))
 
 
 def _label_problems(
@@ -115,7 +114,7 @@ def _label_problems(
 ) -> list[Problem]:
     gone = sorted(labels.files() - identities.keys())
     return [
-        Problem(f'{images}/{file}', f'kept without these labels: {why}')
+        Problem(f'{images}/{file}', f'kept without these labels: {why}', 'labels')
         for file in identities
         if (why := labels.why_not(file))
     ] + [Problem(f'{images}/{file}', f'left out: in {labels.name}, not on disk') for file in gone]
@@ -132,7 +131,11 @@ def _conflicts(lists: list[PhotoList[Mapping[str, bool]]]) -> list[Problem]:
         for attribute in one.keys() & other.keys():
             counts[attribute] = counts.get(attribute, 0) + (one[attribute] != other[attribute])
     return [
-        Problem(second.name, f'{attribute} differs from {first.name}, which counts, on {n} photos')
+        Problem(
+            second.name,
+            f'{attribute} differs from {first.name}, which counts, on {n} photos',
+            'list',
+        )
         for attribute, n in sorted(counts.items())
         if n
     ]

@@ -1,8 +1,8 @@
-"""What is known of a population of faces, and of none of its people: means and covariances.
+"""Means and covariances of a population of faces, from which nobody in it can be told.
 
-Of a photo's labels and its embedding, which stand side by side as one vector v, it holds the mean,
-the covariance between people (of what two photos of one person share) and the one within (of what
-they do not). `simulated` draws people from these numbers.
+A photo's labels and its embedding are joined into one vector v. A population holds the mean of v,
+its covariance between people (shared by two photos of one person) and its covariance within people
+(the rest). `simulated` draws people from these numbers.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from diface_jax.data.prepared import Prepared
 from diface_jax.encoders import arrays
 
 FILE = 'population.safetensors'
-# Averages of fewer people could tell of one of them.
+# Averages of fewer people could give one of them away.
 MIN_PEOPLE = 500
 MIN_PEOPLE_A_NUMBER = 5  # of the vector v
 MIN_PEOPLE_A_LABEL = 20  # with it, and as many without
@@ -55,7 +55,7 @@ class Population:
         left of the whole, made positive semi-definite.
 
         Raises:
-          ValueError: there are too few people for averages that tell of none of them.
+          ValueError: there are too few people to keep each of them private.
         """
         split = data.splits['train']
         known = (split.label_NxA >= 0).all(axis=1)
@@ -92,7 +92,7 @@ class Population:
 
     @classmethod
     def load(cls, folder: pathlib.Path) -> Self:
-        """Reads it.
+        """Reads FILE from a folder.
 
         Raises:
           FileNotFoundError: it is not there; says how to make one.
@@ -120,13 +120,13 @@ def _check(
     if people < least:
         raise ValueError(
             f'{people} people to train on have photos with all labels: a population of {width} '
-            f'numbers a photo needs {least}, so that its averages tell of nobody'
+            f'numbers a photo needs {least}, so that its averages give nobody away'
         )
     for name, label_N in zip(attributes, label_NxA.T, strict=True):
         if min(len(np.unique(who_N[label_N == value])) for value in (0, 1)) < MIN_PEOPLE_A_LABEL:
             raise ValueError(
                 f'fewer than {MIN_PEOPLE_A_LABEL} people to train on are labelled {name}, or are '
-                'not: its averages would tell of them'
+                'not: its averages would give them away'
             )
 
 

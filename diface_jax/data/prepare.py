@@ -21,7 +21,7 @@ import numpy as np
 from absl import logging
 
 from diface_jax import hosts, stages
-from diface_jax.data import captions, prepared, readers, shards, shares, simulated
+from diface_jax.data import captions, check, prepared, readers, shards, shares, simulated
 from diface_jax.data.chips import Chips
 from diface_jax.data.fitted import Encoders
 from diface_jax.data.records import DataSet, Photo
@@ -104,6 +104,7 @@ def prepare(
     stages.write_json(folder / prepared.CARD, card | {'settings': settings})
     hosts.barrier('prepared')
     logging.info('prepare: wrote %s; %s', folder, prepared.summary(card))
+    check.log_failures(card['no_embedding'])
 
 
 def _check_usable(source: DataSet, root: str) -> None:

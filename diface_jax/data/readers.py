@@ -1,9 +1,9 @@
-"""Which reader reads a data set."""
+"""Chooses the reader of a data set."""
 
 import pathlib
 from collections.abc import Mapping
 
-from diface_jax.data import celeba, lfw, population
+from diface_jax.data import layouts, population
 from diface_jax.data.celeba import read_celeba
 from diface_jax.data.celeba_tfds import find_celeb_a, read_celeb_a_tfds
 from diface_jax.data.folder import read_folder
@@ -36,7 +36,8 @@ def read(
 
     Raises:
       FileNotFoundError: `root`, or something the layout needs, is not there.
-      ValueError: `layout` or `shares` are none, or the data set contradicts itself.
+      ValueError: `layout` is unknown, `shares` are not three that add up to 1, or the data set
+        contradicts itself.
     """
     root = pathlib.Path(root)
     if not root.is_dir():
@@ -57,12 +58,19 @@ def read(
 
 
 def find_layout(root: pathlib.Path) -> str:
-    """The layout of a folder, by the names in it; 'folder' when nothing tells otherwise."""
-    names = {path.name for path in root.iterdir()}
-    if names & {celeba.IMAGES, celeba.IDENTITIES, celeba.PARTITION, celeba.ATTRIBUTES}:
-        return 'celeba'
+    """The layout of a folder, by the names in it and below; 'folder' when none is known.
+
+    Raises:
+      ValueError: both CelebA and LFW lie below it.
+    """
+    if (root / population.FILE).is_file():
+        return 'simulated'
     if find_celeb_a(root):
         return 'celeb_a_tfds'
-    if population.FILE in names:
-        return 'simulated'
-    return 'lfw' if names & {*lfw.IMAGES, *lfw.LABELS} else 'folder'
+    evidence = layouts.find_evidence(root)
+    if len(evidence) > 1:
+        raise ValueError(
+            f'two data sets in {root}: CelebA ({evidence["celeba"]}) and LFW ({evidence["lfw"]}). '
+            'Set the root to the folder of one, or config.data.layout to its name'
+        )
+    return next(iter(evidence), 'folder')

@@ -4,11 +4,17 @@ import dataclasses
 import hashlib
 import pathlib
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 SPLITS = ('train', 'validation', 'test')
+# What lists and folders call the splits, in lower case.
+SPLIT_NAMES = {
+    **{'0': 'train', '1': 'validation', '2': 'test'},
+    **{name: name for name in SPLITS},
+    **{'val': 'validation', 'valid': 'validation'},
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,10 +38,17 @@ class Photo:
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """A photo (or a line of a list) that could not be used as it should be, for the data card."""
+    """A photo, or a line of a list, that could not be used.
+
+    Attributes:
+      file: the photo or the list; its name as on disk.
+      why: it could not be used.
+      kind: what was left out: a photo, the labels or the captions of one, or else a list's fault.
+    """
 
     file: str
     why: str
+    kind: Literal['photo', 'labels', 'captions', 'list'] = 'photo'
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -76,6 +89,11 @@ class DataSet:
 def read_file(root: pathlib.Path, file: str) -> bytes:
     """The bytes of a file below `root`."""
     return (root / file).read_bytes()
+
+
+def is_unicode(name: str) -> bool:
+    """Whether a file's name is valid UTF-8, which texts, JSON and data sets need."""
+    return not any('\ud800' <= letter <= '\udfff' for letter in name)
 
 
 def check_identities(photos: Iterable[Photo]) -> None:

@@ -1,15 +1,15 @@
-"""Free-hand sentences about photos, from a file of JSON lines or a CSV file."""
+"""Reads free-hand sentences about photos from JSON lines or a CSV file."""
 
-import csv
 import json
 import pathlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from diface_jax.data.records import Problem
+from diface_jax.data.lists import FILE_COLUMNS, PhotoNames, csv_rows, find_delimiter, open_text
+from diface_jax.data.records import Problem, is_unicode
 
 # Names of the field that holds the sentence.
-SENTENCE = ('description', 'caption')
+SENTENCE = ('description', 'caption', 'text', 'sentence')
 
 
 def read_sentences(
@@ -18,12 +18,13 @@ def read_sentences(
     """Reads a file of sentences, if there is one.
 
     Args:
-      path: of lines `{"file": ..., "description": ...}` (or `"caption"`), or, when it ends in .csv,
-        of rows under a header with these names.
+      path: of lines `{"file": ..., "description": ...}`, or, when it ends in .csv, of rows under a
+        header with these names. The names of FILE_COLUMNS and SENTENCE mean the same.
       photos: the names that "file" may have; any when not given.
 
     Returns:
-      Sentences of each photo that has some, and a problem for each line that cannot be used.
+      Sentences of each photo that has any, and a problem for each line that cannot be used. Commas
+      in a CSV file's last column belong to the sentence, with or without quotes.
 
     Raises:
       ValueError: a CSV file without the columns.
@@ -32,47 +33,72 @@ def read_sentences(
     problems = []
     if not path.is_file():
         return sentences, problems
+    names = None if photos is None else PhotoNames(photos)
     for number, row in _csv_rows(path) if path.suffix == '.csv' else _json_rows(path):
         try:
-            file, sentence = _check(row)
+            name, sentence = _check(row)
         except ValueError as error:
-            problems.append(Problem(path.name, f'line {number}: {error}'))
+            problems.append(Problem(path.name, f'line {number}: {error}', 'captions'))
             continue
-        if photos is None or file in photos:
-            sentences[file] = (*sentences.get(file, ()), sentence)
+        file = name if names is None else names.find(name)
+        if file is None:
+            why = f'{path.name} line {number}: not a photo that was read'
+            problems.append(Problem(name, why, 'captions'))
         else:
-            problems.append(Problem(file, f'{path.name} line {number}: not a photo that was read'))
+            sentences[file] = (*sentences.get(file, ()), sentence)
     return sentences, problems
 
 
 def _json_rows(path: pathlib.Path) -> Iterator[tuple[int, Any]]:
-    with path.open(encoding='utf-8-sig', errors='replace') as lines:
+    with open_text(path) as lines:
         for number, line in enumerate(lines, 1):
             if line.strip():
                 try:
                     yield number, json.loads(line)
-                except json.JSONDecodeError:
+                except (ValueError, RecursionError):
                     yield number, None
 
 
 def _csv_rows(path: pathlib.Path) -> Iterator[tuple[int, Any]]:
-    with path.open(encoding='utf-8-sig', errors='replace', newline='') as lines:
-        rows = csv.DictReader(lines)
-        columns = rows.fieldnames or []
-        if 'file' not in columns or not set(SENTENCE) & set(columns):
+    delimiter = find_delimiter(path) or ','
+    with open_text(path) as lines:
+        rows = csv_rows(lines, delimiter)
+        _, header = next(rows, (1, []))
+        columns = [] if isinstance(header, str) else [name.strip().lower() for name in header]
+        if not set(FILE_COLUMNS) & set(columns) or not set(SENTENCE) & set(columns):
             raise ValueError(f'{path}: the first line must name the columns file,caption')
-        for row in rows:
-            yield rows.line_num, row
+        for number, row in rows:
+            if row:
+                yield number, row if isinstance(row, str) else _named(columns, row, delimiter)
+
+
+def _named(columns: Sequence[str], row: Sequence[str], delimiter: str) -> dict[str, str] | str:
+    """The fields by column; or why not, where there are too many and the last is no sentence."""
+    if len(row) > len(columns):
+        if columns[-1] not in SENTENCE:
+            return (
+                f'{len(row)} fields under a header of {len(columns)}: put a sentence with commas '
+                'into quotes'
+            )
+        last = len(columns) - 1
+        row = [*row[:last], delimiter.join(row[last:])]
+    return dict(zip(columns, row, strict=False))
 
 
 def _check(row: Any) -> tuple[str, str]:
+    """A row's file and sentence; `row` is a string where it could not be read: why."""
+    if isinstance(row, str):
+        raise ValueError(row)
     if not isinstance(row, dict):
         raise ValueError('not a JSON object {"file": ..., "description": ...}')
-    file, sentence = row.get('file'), next((row[k] for k in SENTENCE if k in row), None)
+    file, sentence = (
+        next((row[name] for name in names if name in row), None)
+        for names in (FILE_COLUMNS, SENTENCE)
+    )
     if not isinstance(file, str) or not isinstance(sentence, str):
         raise ValueError(f'"file" and "{SENTENCE[0]}" (or "{SENTENCE[1]}") must both be text')
     if not sentence.strip():
-        raise ValueError(f'nothing is said of {file}')
-    if '\ufffd' in file + sentence:
+        raise ValueError(f'no sentence about {file}')
+    if '\ufffd' in file + sentence or not is_unicode(file + sentence):
         raise ValueError('not UTF-8')
-    return file, sentence.strip()
+    return file, ' '.join(sentence.split())

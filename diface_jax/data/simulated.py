@@ -1,13 +1,13 @@
-"""Simulated people: identities, photos' labels and embeddings, drawn from a population's moments.
+"""Draws simulated people from a population's moments: labels and embeddings of their photos.
 
-Labels are a Gaussian copula (`copula`), so that a lasting label (gender) is shared by a person's
-photos and a passing one (a smile) is not. With p the person's own rates of the labels y,
+Labels follow a Gaussian copula (`copula`): a person's photos share a lasting label (gender), but
+not a passing one (a smile). With p the person's own rates of the labels y,
 
   embedding = mean + B (p - rate) + W (y - p) + e + e',
 
 where B and W are the regressions of embeddings on labels between and within people, and e (of the
-person) and e' (of the photo) are normal, with the covariance that these leave unexplained. The
-first two moments are the population's; anything beyond is made up.
+person) and e' (of the photo) are normal, with the covariance that the regressions do not explain.
+Only the first two moments are the population's.
 """
 
 import pathlib
@@ -48,27 +48,27 @@ def read_simulated(
 
     Raises:
       FileNotFoundError: there is no population in `folder`.
-      ValueError: `shares` are none, or there is nobody to draw.
+      ValueError: `shares` are not three that add up to 1, or there is nobody to draw.
     """
     check_shares(shares)
     if people < 1 or photos < 1:
         raise ValueError(f'simulated.people={people}, simulated.photos={photos}: at least 1 each')
     population = Population.load(folder)
     drawn = draw(population, people, photos, seed)
-    made = [
+    simulated_photos = [
         _photo(population.attributes, who, number, label_A, shares, split_seed)
         for who, label_QxA in enumerate(drawn.label_PxQxA)
         for number, label_A in enumerate(label_QxA)
     ]
-    of_this = {'sha256': population.sha256, 'simulated': True}
+    origin = {'sha256': population.sha256, 'simulated': True}
     embedded = Embedded(
         embedding_NxD=drawn.embedding_PxQxD.reshape(people * photos, -1),
         encoders=[
-            of_this | {'name': f'simulated {one["name"]}', 'width': one['width']}
-            for one in population.encoders
+            origin | {'name': f'simulated {encoder["name"]}', 'width': encoder['width']}
+            for encoder in population.encoders
         ],
     )
-    return DataSet('simulated', tuple(made), (), _no_photo, embedded=embedded)
+    return DataSet('simulated', tuple(simulated_photos), (), _no_photo, embedded=embedded)
 
 
 def _photo(
@@ -90,9 +90,9 @@ def _no_photo(file: str) -> bytes:
 
 
 def write_gallery(source: DataSet, folder: pathlib.Path) -> None:
-    """Leaves GALLERY in a folder: the test people's embeddings, as `--mode=enroll` takes them.
+    """Writes the test people's embeddings to GALLERY in a folder, as `--mode=enroll` takes them.
 
-    What a photo shows (the labels that hold) becomes a tag.
+    The labels that are true of a photo become its tag `labels`.
     """
     rows = [row for row, photo in enumerate(source.photos) if photo.split == 'test']
     photos = [source.photos[row] for row in rows]
@@ -180,7 +180,7 @@ class _Covariances(NamedTuple):
 def _root(covariance: np.ndarray) -> np.ndarray:
     """Carries independent normal numbers to this covariance, made positive: its symmetric root.
 
-    A root that hangs on the signs of eigenvectors would draw other people on another machine.
+    A root that depends on the signs of eigenvectors would draw other people on another machine.
     """
     values, vectors = np.linalg.eigh(covariance)
     return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T

@@ -1,4 +1,4 @@
-"""A prepared data set seen through a VAE: the recogniser's embeddings replaced by latents."""
+"""Replaces the face embeddings of a prepared data set by the latents of a VAE."""
 
 import dataclasses
 import functools
@@ -16,27 +16,27 @@ from diface_jax.data.chips import Chips
 from diface_jax.data.prepared import Prepared
 from diface_jax.encoders.face import align, vae
 
-# A latent with a smaller KL divergence, in nats, says next to nothing of the photo.
+# A latent with a smaller KL divergence, in nats, carries almost no information on the photo.
 _ACTIVE = 0.01
 
 
 def vae_latents(
     data: Prepared, settings: ml_collections.ConfigDict, folder: pathlib.Path
 ) -> Prepared:
-    """Trains a VAE on the training photos, and embeds all photos by it.
+    """Trains a VAE on the training photos and embeds all photos with it.
 
     Args:
-      data: prepared, with its photos still where they were.
+      data: prepared, with its photos still in the same place.
       settings: as `vae.fit` takes them.
-      folder: of the cache: small chips and the VAE's weights, so that nothing is made twice.
+      folder: of the cache, which keeps small face crops and the VAE's weights.
 
     Returns:
       The same rows with `embedding_NxD` the posterior means [N, latent_dim]. The card's `encoders`
-      and `settings` name the VAE, and its `vae` says how well it does on validation.
+      and `settings` name the VAE, and its `vae` holds the VAE's losses on validation.
 
     Raises:
       FileNotFoundError: the data set's folder is gone.
-      ValueError: there are no training photos, or a photo has no face any more.
+      ValueError: there are no training photos, or no face is found in a photo any more.
     """
     if 'train' not in data.splits:
         raise ValueError(f'{data.card["name"]} has no training photos to train a VAE on')
@@ -71,7 +71,7 @@ def _small(files: Sequence[str], aligned: Sequence[Chips]) -> shards.Arrays:
     for file, (found, why) in zip(files, aligned, strict=True):
         if found is None:
             raise ValueError(
-                f'{file} had a face when it was prepared, and now: {why}. Put the photo back, or '
+                f'{file} had a face when it was prepared, but now: {why}. Put the photo back, or '
                 'run --mode=prepare --overwrite'
             )
     return {'chips': vae.shrink(np.stack([found[0] for found, _ in aligned]))}
@@ -104,7 +104,7 @@ def _card(card: dict[str, Any], settings: ml_collections.ConfigDict, sha256: str
 def _measured(
     model: vae.Vae, beta: float, train_NxHxWx3: np.ndarray, held_out_NxHxWx3: np.ndarray
 ) -> dict[str, float]:
-    """The ELBO's terms on photos held out, and what they say in plain numbers."""
+    """The ELBO's terms on held-out photos, and the number of latents in use."""
     terms = vae.measure(model, held_out_NxHxWx3)
     return {
         'loss': float(terms.loss(beta)),

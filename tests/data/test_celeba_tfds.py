@@ -80,7 +80,7 @@ def test_found_from_the_data_dir_and_from_the_version(tmp_path, celeb_a):
     assert celeb_a.name == VERSION
     assert find_celeb_a(tmp_path) == celeb_a
     assert find_celeb_a(celeb_a) == celeb_a
-    assert find_celeb_a(celeb_a.parent) is None
+    assert find_celeb_a(celeb_a.parent) == celeb_a
 
 
 def test_another_tfds_data_set_is_not_taken_for_it(celeb_a):

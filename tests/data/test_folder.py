@@ -104,3 +104,41 @@ def test_real_photographs(shared):
     on_disk = sorted((shared / 'data/photos').glob('*/*.jpg'))
     assert len(found.photos) == len(on_disk)
     assert {p.identity for p in found.photos} == {path.parent.name for path in on_disk}
+
+
+def test_photos_in_nobodys_folder_and_thumbnails_are_problems(tmp_path, put, jpeg):
+    for file in ('ann/a.jpg', 'loose.jpg', '@eaDir/a.jpg', 'ann/@eaDir/a.jpg/thumb.jpg'):
+        put(file, jpeg)
+
+    source = read_folder(tmp_path)
+
+    assert [p.file for p in source.photos] == ['ann/a.jpg']
+    assert {(p.file, p.why) for p in source.problems} == {
+        ('loose.jpg', "left out: it is in no person's folder"),
+        ('@eaDir', 'left out: a folder of thumbnails or deleted files'),
+        ('ann/@eaDir', 'left out: a folder of thumbnails or deleted files'),
+    }
+
+
+def test_links_that_lead_nowhere_or_back_are_problems(tmp_path, put, jpeg):
+    put('ann/a.jpg', jpeg)
+    (tmp_path / 'everybody').symlink_to(tmp_path)
+    (tmp_path / 'ann/gone.jpg').symlink_to(tmp_path / 'nowhere.jpg')
+    (tmp_path / 'ann/again').symlink_to(tmp_path / 'ann')
+
+    source = read_folder(tmp_path)
+
+    assert [p.file for p in source.photos] == ['ann/a.jpg']
+    assert {(p.file, p.why) for p in source.problems} == {
+        ('everybody', 'left out: a link to a folder above it'),
+        ('ann/gone.jpg', 'not a file, or a link to nothing'),
+        ('ann/again', 'a link to a folder'),
+    }
+
+
+def test_a_person_in_two_split_folders_is_refused(tmp_path, put, jpeg):
+    put('train/ann/a.jpg', jpeg)
+    put('test/ann/b.jpg', jpeg)
+
+    with pytest.raises(ValueError, match=r'ann \(test, train\)'):
+        read_folder(tmp_path)

@@ -1,6 +1,6 @@
 import pytest
 
-from diface_jax.data.lists import parse_labels, read_list
+from diface_jax.data.lists import LabelParser, PhotoNames, parse_labels, read_list
 
 
 def number(fields):
@@ -9,14 +9,14 @@ def number(fields):
 
 
 def test_values_by_photo_and_why_there_is_none():
-    rows = [['a.jpg', '1'], [], ['b.jpg', 'one'], ['c.jpg', '3'], ['c.jpg', '3'], ['d.jpg', '4']]
+    rows = [['a.jpg', '1'], ['b.jpg', 'one'], ['c.jpg', '3'], ['c.jpg', '3'], ['d.jpg', '4']]
 
-    found = read_list('numbers.txt', rows, 3, number)
+    found = read_list('numbers.txt', enumerate(rows, 3), number, PhotoNames(()), 1)
 
     assert found.values == {'a.jpg': 1, 'c.jpg': 3, 'd.jpg': 4}
     assert found.files() == {'a.jpg', 'b.jpg', 'c.jpg', 'd.jpg'}
     assert found.why_not('a.jpg') is None
-    assert found.why_not('b.jpg').startswith('numbers.txt line 5: ')
+    assert found.why_not('b.jpg').startswith('numbers.txt line 4: ')
     assert found.why_not('z.jpg') == 'not in numbers.txt'
 
 
@@ -24,7 +24,7 @@ def test_values_by_photo_and_why_there_is_none():
 def test_lines_that_differ_leave_a_photo_without_a_value(second):
     rows = [['a.jpg', '1'], ['a.jpg', second], ['a.jpg', '1']]
 
-    found = read_list('numbers.txt', rows, 1, number)
+    found = read_list('numbers.txt', enumerate(rows, 1), number, PhotoNames(()), 1)
 
     assert found.values == {}
     assert 'line 2' in found.why_not('a.jpg')
@@ -38,3 +38,31 @@ def test_labels():
         parse_labels(['1'], ['Bald', 'Male'], meaning)
     with pytest.raises(ValueError, match="1 or -1, found '0'"):
         parse_labels(['1', '0'], ['Bald', 'Male'], meaning)
+
+
+def test_labels_of_0_and_1_are_read_as_those_of_minus_1_and_1():
+    parse = LabelParser(['Bald', 'Male'])
+
+    assert parse(['1', '1']) == {'Bald': True, 'Male': True}
+    assert parse(['1', '0']) == {'Bald': True, 'Male': False}
+    with pytest.raises(ValueError, match="1 or 0, found '-1'"):
+        parse(['1', '-1'])
+    with pytest.raises(ValueError, match='found'):
+        LabelParser(['Bald', 'Male'])(['0', '-1'])
+
+
+def test_a_list_names_photos_with_spaces_commas_or_another_form_of_an_accent():
+    names = PhotoNames(['my photo, old.jpg', 'e\u0301.jpg', 'a/b.jpg'])
+    rows = [['my', 'photo,', 'old.jpg', '1'], ['\xe9.jpg', '2'], ['.\\a\\b.jpg', '3']]
+
+    found = read_list('numbers.txt', enumerate(rows, 1), number, names, 1)
+
+    assert found.values == {'my photo, old.jpg': 1, 'e\u0301.jpg': 2, 'a/b.jpg': 3}
+
+
+def test_two_photos_whose_names_look_alike_are_told_apart():
+    names = PhotoNames(['e\u0301.jpg', '\xe9.jpg'])
+
+    assert names.find('\xe9.jpg') == '\xe9.jpg'
+    assert names.find('e\u0301.jpg') == 'e\u0301.jpg'
+    assert names.find('./\xe9.jpg') is None

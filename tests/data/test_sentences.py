@@ -30,7 +30,7 @@ BAD_JSON = {
     '["a.jpg", "bald"]': 'not a JSON object',
     '{"file": "a.jpg"}': 'must both be text',
     '{"file": 7, "caption": "bald"}': 'must both be text',
-    '{"file": "a.jpg", "caption": "  "}': 'nothing is said of a.jpg',
+    '{"file": "a.jpg", "caption": "  "}': 'no sentence about a.jpg',
 }
 
 
@@ -91,3 +91,75 @@ def test_a_csv_without_the_columns_is_refused(tmp_path, put):
 
 def test_no_file_is_no_sentence(tmp_path):
     assert read_sentences(tmp_path / 'c.jsonl', {'a.jpg'}) == ({}, [])
+
+
+UNQUOTED = {
+    'a.jpg,a bald man, tall': 'a bald man, tall',
+    'a.jpg,a bald man,tall,,thin': 'a bald man,tall,,thin',
+    'a.jpg,"a bald man, tall"': 'a bald man, tall',
+    'a.jpg,"a bald man", tall': 'a bald man, tall',
+    'a.jpg,"a bald man\nwho is tall"': 'a bald man who is tall',
+}
+
+
+@pytest.mark.parametrize(('row', 'sentence'), UNQUOTED.items())
+def test_a_caption_with_a_comma_is_whole(tmp_path, put, row, sentence):
+    put('c.csv', f'file,caption\n{row}\nb.jpg,thin\n')
+
+    sentences, problems = read_sentences(tmp_path / 'c.csv', {'a.jpg', 'b.jpg'})
+
+    assert sentences == {'a.jpg': (sentence,), 'b.jpg': ('thin',)}
+    assert problems == []
+
+
+def test_a_comma_too_many_before_the_last_column_is_a_problem(tmp_path, put):
+    put('c.csv', 'caption,file\na bald man, tall,a.jpg\nthin,a.jpg\n')
+
+    sentences, (problem,) = read_sentences(tmp_path / 'c.csv', {'a.jpg'})
+
+    assert sentences == {'a.jpg': ('thin',)}
+    assert problem.why.startswith('line 2: 3 fields under a header of 2: put a sentence with comm')
+
+
+def test_a_comma_in_a_table_of_tabs_belongs_to_the_sentence(tmp_path, put):
+    put('c.csv', 'file\tcaption\na.jpg\ta bald man, tall\n')
+
+    assert read_sentences(tmp_path / 'c.csv', {'a.jpg'}) == ({'a.jpg': ('a bald man, tall',)}, [])
+
+
+@pytest.mark.parametrize('rest', ['', '\nb.jpg,thin\n', '\nb.jpg,"thin"\n'])
+def test_a_quote_that_is_never_closed_is_a_problem_and_no_sentence(tmp_path, put, rest):
+    put('c.csv', f'file,caption\na.jpg,fair\na.jpg,"a bald man{rest}')
+
+    sentences, (problem,) = read_sentences(tmp_path / 'c.csv', {'a.jpg', 'b.jpg'})
+
+    assert sentences == {'a.jpg': ('fair',)}
+    assert problem.why.startswith('line 3: cannot be read')
+    assert 'check its quotes' in problem.why
+
+
+def test_a_line_as_long_as_a_book_is_a_problem(tmp_path, put):
+    put('c.csv', f'file,caption\na.jpg,{"x" * 200_000}\nb.jpg,thin\n')
+
+    sentences, (problem,) = read_sentences(tmp_path / 'c.csv', {'a.jpg', 'b.jpg'})
+
+    assert sentences == {'b.jpg': ('thin',)}
+    assert 'line 2: cannot be read' in problem.why
+
+
+@pytest.mark.parametrize('line', ['[' * 100_000, '1' * 5_000, 'NaN', '{"file": "a.jpg"'])
+def test_json_that_python_cannot_hold_is_a_problem(tmp_path, put, line):
+    put('c.jsonl', line)
+
+    sentences, (problem,) = read_sentences(tmp_path / 'c.jsonl', {'a.jpg'})
+
+    assert sentences == {}
+    assert problem.why.startswith('line 1: not a JSON object')
+
+
+def test_half_a_letter_in_json_is_not_utf8(tmp_path, put):
+    put('c.jsonl', '{"file": "a.jpg", "caption": "\\ud83d"}')
+
+    _, (problem,) = read_sentences(tmp_path / 'c.jsonl', {'a.jpg'})
+
+    assert problem.why == 'line 1: not UTF-8'

@@ -201,10 +201,10 @@ def embed(
     with jax.default_matmul_precision('highest'):
         hidden_SxBxLxC = nnx.merge(graphdef, state)(tokens_BxL, mask_BxL)
     last = len(hidden_SxBxLxC) - 1
-    some = hidden_SxBxLxC[jnp.array([0, last // 2, last])]
+    depths_3xBxLxC = hidden_SxBxLxC[jnp.array([0, last // 2, last])]
     seen = mask_BxL[:, :, None]
-    mean = jnp.mean(some, axis=2, where=seen)
-    most = jnp.max(some, axis=2, where=seen, initial=-jnp.inf)
+    mean = jnp.mean(depths_3xBxLxC, axis=2, where=seen)
+    most = jnp.max(depths_3xBxLxC, axis=2, where=seen, initial=-jnp.inf)
     return jnp.concatenate([*mean, *most], axis=-1)
 
 
@@ -216,7 +216,7 @@ class TextEncoder:
         name: which model it is, for data cards and checkpoints.
         sha256: of the file the weights came from.
         width: of a hidden state; a sentence gives POOLS of them.
-        max_tokens: what is longer, its first and last mark included, is cut.
+        max_tokens: longer sentences are cut; includes [CLS] and [SEP].
     """
 
     name: str
@@ -247,8 +247,8 @@ class TextEncoder:
         of 8, the number of rows a power of two or what `batch_tokens` allows.
 
         Args:
-            sentences: English; what is beyond `max_tokens` is cut, and a warning says how often.
-            batch_tokens: sentences times length of a batch; about 1,000 is fastest on 2 cores.
+            sentences: in English; those over `max_tokens` are cut, and a warning counts them.
+            batch_tokens: sentences times length of a batch; 1,000 is fastest on 2 cores.
             progress: shows a bar.
 
         Raises:
@@ -328,7 +328,7 @@ def _check_folder(folder: pathlib.Path) -> None:
             raise FileNotFoundError(f'{folder} has no {name}. {_INSTALL}')
     pooling = _settings(folder / '1_Pooling/config.json')
     if not pooling.get('pooling_mode_mean_tokens', True):
-        raise ValueError(f'{folder} is not made for mean pooling, which is what is built here')
+        raise ValueError(f'{folder} does not use mean pooling, the only pooling implemented here')
 
 
 def _max_tokens(folder: pathlib.Path, tokenizer: transformers.PreTrainedTokenizerBase) -> int:
@@ -337,7 +337,7 @@ def _max_tokens(folder: pathlib.Path, tokenizer: transformers.PreTrainedTokenize
 
 
 def _settings(path: pathlib.Path) -> dict[str, Any]:
-    """What sentence-transformers adds to a model's folder; plain BERTs have none of these files."""
+    """Settings that sentence-transformers adds to a model's folder; {} for a plain BERT."""
     return json.loads(path.read_text()) if path.is_file() else {}
 
 

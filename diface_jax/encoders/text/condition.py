@@ -1,7 +1,7 @@
-"""From a sentence to the condition c: a frozen text encoder's vectors, standardised.
+"""Encodes sentences as conditions c: the vectors of a frozen text encoder, standardised.
 
-Hidden states have a few numbers that are large in every sentence and drown the rest, so each is
-told by how far it is from its mean over training sentences, in their standard deviations.
+A few dimensions of the hidden states are large in every sentence and would dominate the others, so
+each dimension is standardised by its mean and standard deviation over the training sentences.
 """
 
 import dataclasses
@@ -15,14 +15,14 @@ from diface_jax.encoders.text import bert
 
 
 class Standardisation(NamedTuple):
-    """c = (vector - mean) / scale, so that a pool's part has length 1 on average."""
+    """c = (vector - mean) / scale; the part of each pool has a mean squared length of 1."""
 
     mean_C: np.ndarray
     scale_C: np.ndarray
 
     @classmethod
     def fit(cls, vector_TxC: np.ndarray, pools: int) -> Self:
-        """The standardisation of training texts' vectors, made of this many pools."""
+        """Fits it on the vectors of training texts, which have this many pools."""
         spread_C = vector_TxC.std(axis=0, dtype=np.float64) + 1e-4
         scale_C = spread_C * np.sqrt(vector_TxC.shape[1] / pools)
         mean_C = vector_TxC.mean(axis=0, dtype=np.float64)
@@ -39,7 +39,7 @@ class ConditionEncoder:
 
     Attributes:
       encoder: the frozen text encoder.
-      standard: of its vectors, or of its sentence vectors alone: whichever it was fitted on.
+      standard: of all pools, or of the sentence vector alone, as it was fitted.
     """
 
     encoder: bert.TextEncoder
@@ -54,7 +54,7 @@ class ConditionEncoder:
         return {'name': self.encoder.name} | sizes | hashes
 
     def encode(self, sentences: Sequence[str]) -> np.ndarray:
-        """Conditions c_TxC, float32. Raises ValueError for an empty sentence, naming it."""
+        """Conditions c_TxC, float32. Raises ValueError for an empty sentence, with its number."""
         return self.of_vectors(self.encoder.encode(sentences))
 
     def of_vectors(self, pool_TxP: np.ndarray) -> np.ndarray:
@@ -64,6 +64,6 @@ class ConditionEncoder:
 
 
 def sentence_vectors(pool_TxP: np.ndarray) -> np.ndarray:
-    """The one pool that the text encoder was tuned for, of what it returned; [T, width]."""
+    """The pool that the text encoder was tuned for, out of all its pools; [T, width]."""
     width = pool_TxP.shape[1] // bert.POOLS
     return pool_TxP[:, width * bert.SENTENCE_POOL : width * (bert.SENTENCE_POOL + 1)]

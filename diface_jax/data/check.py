@@ -1,0 +1,339 @@
+"""Checks whether a data set can be trained and evaluated, from its reader alone.
+
+Nothing is embedded, so that what would stop a run after hours is known in seconds. Which photos
+have a face is known only after the embedding: a few photos less than counted here may remain.
+"""
+
+import collections
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+
+import ml_collections
+from absl import logging
+
+from diface_jax import hosts
+from diface_jax.data import captions, readers
+from diface_jax.data.records import SPLITS, DataSet, Photo, Problem
+from diface_jax.encoders.face.appearance import MAX_PHOTOS
+from diface_jax.gallery.terminal import printable
+
+_FIRST_PROBLEMS = 3
+_KINDS = {
+    'photo': 'photos left out',
+    'labels': 'labels missing',
+    'captions': 'captions not used',
+    'list': 'faults of lists',
+}
+
+
+def run(config: ml_collections.ConfigDict) -> int:
+    """Prints what is in the data sets of a config, and whether they can be used.
+
+    Args:
+      config: the whole config; `also` and `evaluate` are checked where they have a root.
+
+    Returns:
+      The exit code: 0 when the model can be trained on them, 1 when not.
+
+    Raises:
+      OSError: a data set, or something its layout needs, is not there.
+      ValueError: no root is given, or a data set contradicts itself.
+    """
+    source = read(config, config.data)
+    reasons = reasons_not_to_train(source, config)
+    print('\n'.join(describe(source, config, config.data.root)))
+    _print_verdict('can be trained', reasons)
+    _print_verdict('can be evaluated', reasons_not_to_evaluate(source, config))
+    if config.also.root:
+        second = read(config, config.also)
+        reasons_of_second = reasons_not_to_join(second, config)
+        print('\n'.join(['', *describe(second, config, config.also.root)]))
+        _print_verdict('can be trained on beside the first', reasons_of_second)
+        reasons = [*reasons, *reasons_of_second]
+    if config.evaluate.root:
+        # As when evaluating: the second data set keeps its own split.
+        is_second = _is_same_folder(config.evaluate.root, config.also.root)
+        other = read(config, config.also if is_second else config.evaluate)
+        print('\n'.join(['', *describe(other, config, config.evaluate.root)]))
+        _print_verdict('can be evaluated', reasons_not_to_evaluate(other, config))
+    return 1 if reasons else 0
+
+
+def require_trainable(config: ml_collections.ConfigDict) -> None:
+    """Makes sure that a model can be trained on the data sets of a config; logs their problems.
+
+    Raises:
+      OSError: a data set, or something its layout needs, is not there.
+      ValueError: they cannot be trained on; gives every reason.
+    """
+    source = read(config, config.data)
+    log_problems(source)
+    _require(config.data.root, reasons_not_to_train(source, config))
+    for reason in reasons_not_to_evaluate(source, config):
+        logging.warning('prepare: %s cannot be evaluated: %s', config.data.root, reason)
+    if config.also.root:
+        second = read(config, config.also)
+        log_problems(second)
+        _require(config.also.root, reasons_not_to_join(second, config))
+
+
+def require_evaluable(config: ml_collections.ConfigDict, data: ml_collections.ConfigDict) -> None:
+    """Makes sure that a model can be evaluated on a data set; logs its problems.
+
+    Raises:
+      OSError: the data set, or something its layout needs, is not there.
+      ValueError: it cannot be evaluated on; gives every reason.
+    """
+    source = read(config, data)
+    log_problems(source)
+    _require(data.root, reasons_not_to_evaluate(source, config), 'evaluated')
+
+
+def _require(root: str, reasons: Sequence[str], what: str = 'trained') -> None:
+    if reasons:
+        raise ValueError(f'{root} cannot be {what}: ' + '; '.join(reasons))
+
+
+def read(config: ml_collections.ConfigDict, data: ml_collections.ConfigDict) -> DataSet:
+    """Reads the data set of a section: `root`, `layout`, `shares` and `split_seed`.
+
+    Raises:
+      OSError: it, or something its layout needs, is not there.
+      ValueError: no root is given, or the data set contradicts itself.
+    """
+    if not data.root:
+        raise ValueError('no data set: give --config.data.root=FOLDER')
+    shares = tuple(data.shares)
+    return readers.read(data.root, data.layout, shares, data.split_seed, config.simulated)
+
+
+def describe(source: DataSet, config: ml_collections.ConfigDict, root: str) -> list[str]:
+    """Lines about a data set: photos, people, labels, sentences, splits and problems."""
+    photos = source.photos
+    rows = [
+        ('data set', f'{source.name} in {printable(str(root))}'),
+        ('photos', _by_split(photos, len)),
+        ('people', _by_split(photos, count_people)),
+        ('labels', _describe_labels(photos)),
+        ('sentences', _describe_sentences(photos, config)),
+        ('problems', describe_problems(source.problems) or 'none'),
+    ]
+    return [f'{name:<10} {value}' for name, value in rows]
+
+
+def describe_problems(problems: Sequence[Problem]) -> str:
+    """Counts by kind and the first three reasons, in one line; '' where there are none."""
+    if not problems:
+        return ''
+    counts = collections.Counter(problem.kind for problem in problems)
+    counted = ', '.join(f'{counts[kind]:,} {name}' for kind, name in _KINDS.items() if counts[kind])
+    first = '; '.join(
+        _short(printable(f'{problem.file}: {problem.why}'), 200)
+        for problem in problems[:_FIRST_PROBLEMS]
+    )
+    more = len(problems) - _FIRST_PROBLEMS
+    return f'{counted}: {first}' + (f'; and {more:,} more' if more > 0 else '')
+
+
+def log_problems(source: DataSet) -> None:
+    """Logs what a reader left out, if anything: counts and the first three reasons."""
+    if source.problems and hosts.is_first():
+        logging.warning('%s: %s', source.name, describe_problems(source.problems))
+
+
+def log_failures(failures: Sequence[Mapping[str, str]]) -> None:
+    """Logs which photos have no embedding, if any: how many and the first three reasons.
+
+    Args:
+      failures: `file` and `why` of each, as in a data card.
+    """
+    if failures and hosts.is_first():
+        problems = [Problem(failure['file'], failure['why']) for failure in failures]
+        logging.warning('without an embedding: %s', describe_problems(problems))
+
+
+def reasons_not_to_train(source: DataSet, config: ml_collections.ConfigDict) -> list[str]:
+    """Why a model cannot be trained on a data set; empty when it can be."""
+    if reasons := _reasons_of_any_use(source):
+        return reasons
+    train = _of_split(source, 'train')
+    return [
+        *_reasons_of_training_photos(train, config, 'data.shares'),
+        *_reasons_of_appearance(source, len(train), config),
+        *_reasons_of_pairs(source, 'validation', config),
+    ]
+
+
+def reasons_not_to_join(source: DataSet, config: ml_collections.ConfigDict) -> list[str]:
+    """Why a data set cannot be trained on beside the first one; empty when it can be."""
+    return _reasons_of_any_use(source) or _reasons_of_training_photos(
+        _of_split(source, 'train'), config, 'also.shares'
+    )
+
+
+def reasons_not_to_evaluate(source: DataSet, config: ml_collections.ConfigDict) -> list[str]:
+    """Why a model cannot be evaluated on a data set; empty when it can be."""
+    return _reasons_of_any_use(source) or _reasons_of_pairs(source, 'test', config)
+
+
+def count_people(photos: Sequence[Photo]) -> int:
+    """How many people are in photos."""
+    return len({photo.identity for photo in photos})
+
+
+def _reasons_of_any_use(source: DataSet) -> list[str]:
+    if not source.photos:
+        return [f'no photo can be used: {describe_problems(source.problems) or "there is none"}']
+    if count_people(source.photos) == 1:
+        return [_reason_of_one_person(source)]
+    attributes = {name for photo in source.photos for name in photo.labels or ()}
+    if unknown := ', '.join(map(repr, sorted(attributes - captions.KNOWN))):
+        return [
+            f'the grammar knows no attribute {_short(unknown, 200)}: remove it from '
+            "the labels (it knows CelebA's 40 and LFWA+'s 73)"
+        ]
+    if not any(photo.labels or photo.descriptions for photo in source.photos):
+        return [
+            'no photo has labels or a sentence: write some into captions.csv (file,caption), or '
+            'add the label lists of the data set'
+        ]
+    return []
+
+
+def _reason_of_one_person(source: DataSet) -> str:
+    person = source.photos[0].identity
+    folders = {photo.file.rpartition('/')[0] for photo in source.photos}
+    hint = ''
+    if source.name == 'folder' and len(folders) > 1:
+        hint = f'. If the folders in {printable(person)} are people, set the root to that folder'
+    return (
+        f'all {len(source.photos)} photos are of one person ({printable(person)}), and faces can '
+        f'only be told apart where there are several{hint}'
+    )
+
+
+def _reasons_of_training_photos(
+    photos: Sequence[Photo], config: ml_collections.ConfigDict, shares: str
+) -> list[str]:
+    if not photos:
+        return [f'no photo to train on: give {shares} a share for train']
+    described = sum(_has_training_sentence(photo, config) for photo in photos)
+    size = config.train.batch_size
+    if described < size:
+        return [
+            f'{described} training photos have labels or a sentence, fewer than train.batch_size='
+            f'{size}: choose a smaller batch, or describe more photos'
+        ]
+    return []
+
+
+def _has_training_sentence(photo: Photo, config: ml_collections.ConfigDict) -> bool:
+    from_labels = bool(photo.labels) and config.captions.whole + config.captions.partial > 0
+    return from_labels or (bool(photo.descriptions) and config.train.human_share > 0)
+
+
+def _reasons_of_appearance(
+    source: DataSet, train_photos: int, config: ml_collections.ConfigDict
+) -> list[str]:
+    width, usable = config.encoders.appearance, min(train_photos, MAX_PHOTOS)
+    if source.embedded or width <= usable:
+        return []
+    return [
+        f'encoders.appearance={width} components need as many training photos, and {usable} can be '
+        'used: lower it, or leave the appearance out with 0'
+    ]
+
+
+def _reasons_of_pairs(source: DataSet, split: str, config: ml_collections.ConfigDict) -> list[str]:
+    """Why no pairs of sentences and photos can be drawn from a split, as both protocols need."""
+    photos = _of_split(source, split)
+    if not photos:
+        return [
+            f'no {split} photo: give {split} a share, or draw the split with another split_seed'
+        ]
+    tracks = {
+        'labels': [p for p in photos if p.labels and len(config.captions.said)],
+        'sentences': [p for p in photos if p.descriptions],
+    }
+    tracks = {track: described for track, described in tracks.items() if described}
+    if not tracks:
+        return [f'no {split} photo has labels or a sentence']
+    if count_people(photos) < 2:
+        return [f'the {split} split has one person, and needs several: give it a larger share']
+    return [
+        reason
+        for track, described in tracks.items()
+        if (reason := _reason_of_track(split, track, photos, described))
+    ]
+
+
+def _reason_of_track(
+    split: str, track: str, photos: Sequence[Photo], described: Sequence[Photo]
+) -> str | None:
+    count = collections.Counter(photo.identity for photo in photos)
+    several = [photo for photo in described if count[photo.identity] > 1]
+    if not several:
+        return (
+            f'no person with {track} in the {split} split has a second photo, which the cross '
+            'protocol compares with: add photos of the same people, or give it a larger share'
+        )
+    if not any('Male' in (photo.labels or ()) for photo in photos):
+        return None
+    people = collections.defaultdict(set)
+    for photo in photos:
+        people[_gender(photo)].add(photo.identity)
+    if all(len(people[_gender(photo)]) < 2 for photo in several):
+        return (
+            f'nobody with {track} in the {split} split can be compared with another person of the '
+            'same gender: add people, or give it a larger share'
+        )
+    return None
+
+
+def _gender(photo: Photo) -> bool | None:
+    return (photo.labels or {}).get('Male')
+
+
+def _of_split(source: DataSet, split: str) -> list[Photo]:
+    return [photo for photo in source.photos if photo.split == split]
+
+
+def _by_split(photos: Sequence[Photo], count: Callable[[Sequence[Photo]], int]) -> str:
+    of_splits = ', '.join(
+        f'{split} {count([photo for photo in photos if photo.split == split]):,}'
+        for split in SPLITS
+    )
+    return f'{count(photos):,} ({of_splits})'
+
+
+def _describe_labels(photos: Sequence[Photo]) -> str:
+    attributes = sorted({name for photo in photos for name in photo.labels or ()})
+    if not attributes:
+        return 'none'
+    labelled = sum(bool(photo.labels) for photo in photos)
+    names = _short(printable(', '.join(attributes)), 1500)
+    return f'{len(attributes)} attributes of {labelled:,} photos: {names}'
+
+
+def _describe_sentences(photos: Sequence[Photo], config: ml_collections.ConfigDict) -> str:
+    written = sum(len(photo.descriptions) for photo in photos)
+    described = sum(bool(photo.descriptions) for photo in photos)
+    text = f'{written:,} written about {described:,} photos'
+    if any(photo.labels for photo in photos):
+        train = config.captions.whole + config.captions.partial
+        text += f'; from labels: {train} per training photo, {len(config.captions.said)} per other'
+    return text
+
+
+def _short(text: str, length: int) -> str:
+    return text if len(text) <= length else f'{text[:length]}...'
+
+
+def _is_same_folder(root: str, other: str) -> bool:
+    return bool(other) and pathlib.Path(root).resolve() == pathlib.Path(other).resolve()
+
+
+def _print_verdict(what: str, reasons: Sequence[str]) -> None:
+    print(f'{what}: {"no" if reasons else "yes"}')
+    for reason in reasons:
+        print(f'  {reason}')
