@@ -7,7 +7,7 @@ import pytest
 
 from diface_jax.data import celeba, check
 from diface_jax.data.readers import read
-from diface_jax.data.records import printable
+from diface_jax.gallery.terminal import printable
 from tests import tiny
 
 
