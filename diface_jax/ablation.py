@@ -6,7 +6,6 @@ seed and `ablate.num_steps` steps; the others score the first row's model in ano
 
 import dataclasses
 import functools
-import json
 import pathlib
 import re
 from collections.abc import Iterator, Mapping
@@ -102,7 +101,11 @@ VARIANTS = (
 
 
 def ablate(
-    config: ml_collections.ConfigDict, home: Prepared, runs: pathlib.Path, out: pathlib.Path
+    config: ml_collections.ConfigDict,
+    home: Prepared,
+    runs: pathlib.Path,
+    out: pathlib.Path,
+    overwrite: bool = False,
 ) -> None:
     """Trains and measures every row on the test split, thresholds from validation.
 
@@ -114,6 +117,7 @@ def ablate(
       home: the data set.
       runs: folder of the training runs.
       out: the file to write, after every row.
+      overwrite: a file of other settings is replaced, once all rows are measured.
 
     Raises:
       SettingsDifferError: `out` is of other settings.
@@ -135,21 +139,23 @@ def ablate(
             'training': settings_of(config, home),
             'ablate': config.ablate.to_dict(),
             'evaluate': config.evaluate.to_dict(),
+            'sample': config.sample.to_dict(),
             'variants': VARIANTS,
         }
     )
-    rows = []
-    if out.is_file():
-        made = json.loads(out.read_text())
-        stages.require_same(str(out), made['settings'], settings)
-        rows = made['rows']
-    table = _Table(config, home, runs)
+    ignore = ('evaluate.root', 'training.sample')
+    progress, made = stages.progress_of(out, settings, ignore, overwrite)
+    rows = made.get('rows', [])
+    new_runs = runs if progress == out else runs.with_name(f'{runs.name}.new')
+    table = _Table(config, home, new_runs)
     about = {'settings': settings, 'split': 'test', 'num_steps': config.ablate.num_steps}
     for i, variant in enumerate(VARIANTS[len(rows) :], len(rows) + 1):
         logging.info('ablate: row %d of %d: %s', i, len(VARIANTS), variant.name)
         rows.append(table.row(variant))
         complete = len(rows) == len(VARIANTS)
-        stages.write_json(out, {**about, 'complete': complete, 'rows': rows})
+        stages.write_json(progress, {**about, 'complete': complete, 'rows': rows})
+    stages.move(progress, out)
+    stages.move(new_runs, runs)
     logging.info('ablate: %s holds all %d rows', out, len(VARIANTS))
 
 

@@ -57,7 +57,7 @@ class Comparison:
           Methods, DiFace first.
         """
         found = {
-            'diface': self._diface(Sampling(**self.trained.config.sample), refined=True),
+            'diface': self._diface(Sampling(**self.config.sample), refined=True),
             'literal': self._diface(Sampling(self.config.evaluate.literal_steps), refined=False),
             'towers': self._towers(),
             'cca': self._cca(),

@@ -60,7 +60,12 @@ class Encoding:
         name = trained.encoders['text']['name']
         encoder = bert.load(None if name == bert.MODEL else name)
         self._encoders = Encoders.load(encoder, home)
-        stages.require_same('The model', trained.encoders, self._encoders.about)
+        stages.require_same(
+            'The model',
+            trained.encoders,
+            self._encoders.about,
+            instead='Install the encoders that it was trained with, or train again.',
+        )
 
     def embed(self, chips: Sequence[np.ndarray]) -> np.ndarray:
         """Raw embeddings of faces' chips (as `faces_of` cuts them); embedding_NxD, float32."""

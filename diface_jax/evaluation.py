@@ -33,11 +33,12 @@ def evaluate(
     data: Prepared,
     encode: Encode,
     out: pathlib.Path,
+    overwrite: bool = False,
 ) -> None:
     """Measures every method on the test split of a data set and writes the rows, or does nothing.
 
     Args:
-      config: for its `evaluate` and `captions`.
+      config: for its `evaluate`, `sample` and `captions`.
       trained: the checkpoint.
       home: the data set it was trained on: baselines are fitted on its training split and tuned
         on its validation split.
@@ -45,28 +46,35 @@ def evaluate(
         validation split if it has one, else from that of `home`.
       encode: from sentences to conditions, for sentences made while evaluating.
       out: the file to write.
+      overwrite: a file of other settings is replaced.
 
     Raises:
       SettingsDifferError: `out` is of other settings, or `data` of other encoders than the model.
-      ValueError: `data` has no test split, or no text in it; or it was trained on, and is split in
-        another way now.
+      ValueError: `data` has no test split, or no text in it, or photos in it were trained on.
     """
     settings = stages.plain(
         {
             'evaluate': config.evaluate.to_dict(),
+            'sample': config.sample.to_dict(),
             'training': trained.settings,
             'step': trained.step,
             'data': data.card['settings'],
         }
     )
-    if out.is_file():
-        made = json.loads(out.read_text())
-        stages.require_same(str(out), made['settings'], settings)
+    # Where the photos lie changes no result, nor does the sampling that validation used.
+    ignore = ('evaluate.root', 'training.sample')
+    if made := stages.made_before(out, settings, ignore, overwrite):
         logging.info('evaluate: %s is there already, with the same settings', out)
         _show(made['results'])
         return
-    stages.require_same('The model', trained.encoders, data.card['encoders'])
-    _check_unseen(trained, data)
+    stages.require_same(
+        'The model',
+        trained.encoders,
+        data.card['encoders'],
+        instead='Give a data set that is prepared with the encoders of the model, or train again '
+        'on this one in another --workdir.',
+    )
+    _check_unseen(trained, home, data)
     if 'test' not in data.splits:
         raise ValueError('no photo to test on: give data.shares a share for test')
     if not data.splits['test'].tracks(config.captions.said):
@@ -87,21 +95,38 @@ def evaluate(
     _show(measured['results'])
 
 
-def _check_unseen(trained: Trained, data: Prepared) -> None:
-    """Raises if the second data set trained on is split anew: people trained on would be tested.
+def _check_unseen(trained: Trained, home: Prepared, data: Prepared) -> None:
+    """Raises ValueError if photos to test on were trained or validated on, under whatever path.
 
-    No SettingsDifferError, which --overwrite answers: here nothing may be replaced.
+    A data set that is split as it was for training passes: its test split was left out of it.
     """
-    also, asked = trained.settings['data'].get('also'), data.card['settings']
-    if not also or also['data']['root'] != asked['data']['root']:
+    of_training = trained.settings['data']
+    if data.card['settings'] in (_without_second(of_training), of_training.get('also')):
         return
-    if lines := stages.differences(also, asked):
-        raise ValueError(
-            'the model was trained on people of this data set, and it is prepared otherwise now '
-            '(in training -> now):\n  '
-            + '\n  '.join(lines)
-            + '\nGive config.also as in training, and prepare it so again with --overwrite'
+    tested = data.splits.get('test')
+    seen = [split.sha256_N for name, split in home.splits.items() if name != 'test']
+    if tested is None:
+        return
+    if tested.sha256_N is None or any(sha256_N is None for sha256_N in seen):
+        logging.warning(
+            'a data set was prepared by an earlier version, so it is not checked whether photos to '
+            'test on were trained on: prepare it again with --mode=prepare --overwrite'
         )
+        return
+    overlap_N = np.isin(tested.sha256_N, np.concatenate(seen)) & (tested.sha256_N != '')
+    if not overlap_N.any():
+        return
+    raise ValueError(
+        f'{overlap_N.sum()} of {len(overlap_N)} photos to test on, of '
+        f'{len(np.unique(tested.identity_N[overlap_N]))} people, were trained or validated on '
+        f'(such as {", ".join(tested.file_N[overlap_N][:3])}), so the results would be too good. '
+        'If this is the data set of the training, give its path and split as in training; else '
+        'take these people out of it'
+    )
+
+
+def _without_second(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name != 'also'}
 
 
 def _show(results: Sequence[protocols.Row]) -> None:
@@ -130,7 +155,7 @@ def _extra(path: pathlib.Path, model: dict[str, Any]) -> dict[str, Any] | None:
     if not found['complete']:
         logging.warning('%s is not complete yet: left out', path)
         return None
-    if lines := stages.differences(found['settings']['training'], model):
+    if lines := stages.differences(found['settings']['training'], model, ignore=('sample',)):
         logging.warning('%s is of another model (%s): left out', path, '; '.join(lines[:3]))
         return None
     return {name: value for name, value in found.items() if name not in ('settings', 'complete')}
@@ -149,7 +174,7 @@ def _measure(
     methods = Comparison(config, trained, home, pairs).methods(data.attributes)
     judge = data if 'validation' in data.splits else home
     thresholds = _thresholds(methods, judge, ValidationPairs(judge, said))
-    if judge is home:
+    if judge is home and config.sample.to_dict() == trained.settings.get('sample'):
         thresholds['diface'] = trained.thresholds  # as its checkpoint carries them
     features = {name: method(data, 'test') for name, method in methods.items()}
     split, gender_N = data.splits['test'], data.gender('test')

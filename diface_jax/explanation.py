@@ -37,7 +37,7 @@ class Explanation:
     """What explanations are made from.
 
     Attributes:
-      config: for its `evaluate`.
+      config: for its `evaluate` and `sample`.
       trained: the checkpoint.
       data: measured on its test split.
       features: DiFace's, of that split.
@@ -106,7 +106,7 @@ class Explanation:
         pairs = bootstrap.pooled(draws)
         impostor_P = protocols.scores(self.features, pairs)[~pairs.genuine_P]
         most = self.config.evaluate.photos_an_attribute
-        extractor = self._extractor(Sampling(**self.trained.config.sample))
+        extractor = self._extractor(Sampling(**self.config.sample))
 
         def score(sentences: Sequence[str], photo_P: np.ndarray) -> np.ndarray:
             f_text = extractor.of_texts(self.trained.params, self.encode(sentences), self._key)
@@ -121,7 +121,7 @@ class Explanation:
         texts, split = self.texts[self._main_tracks[0]], self._split
         params, c_TxC = self.trained.params, split.c_TxC[texts]
         identity_T = split.identity_N[split.photo_T[texts]]
-        extractor = self._extractor(Sampling(**self.trained.config.sample))
+        extractor = self._extractor(Sampling(**self.config.sample))
         x0_NxD = self.trained.normalise(split.embedding_NxD)
         x0 = Features(extractor.recovered(params, c_TxC, self._key), x0_NxD)
         f = Features(self.features.text_TxF[texts], self.features.photo_NxF)

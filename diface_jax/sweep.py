@@ -4,7 +4,6 @@ The paper trades time for accuracy by T~; this measures that trade, over K, guid
 """
 
 import itertools
-import json
 import pathlib
 import time
 from collections.abc import Iterator, Sequence
@@ -29,7 +28,11 @@ _BATCH = 128
 
 
 def sweep(
-    config: ml_collections.ConfigDict, trained: Trained, home: Prepared, out: pathlib.Path
+    config: ml_collections.ConfigDict,
+    trained: Trained,
+    home: Prepared,
+    out: pathlib.Path,
+    overwrite: bool = False,
 ) -> None:
     """Measures every sampling of `config.sweep` on validation texts; goes on where it was.
 
@@ -38,6 +41,7 @@ def sweep(
       trained: the checkpoint.
       home: the data set it was trained on.
       out: the file to write, after every row.
+      overwrite: a file of other settings is replaced, once all rows are measured.
 
     Raises:
       SettingsDifferError: `out` is of another model or other settings.
@@ -50,14 +54,11 @@ def sweep(
             'step': trained.step,
         }
     )
-    rows = []
-    if out.is_file():
-        made = json.loads(out.read_text())
-        stages.require_same(str(out), made['settings'], settings)
-        rows = made['rows']
-        if made['complete']:
-            logging.info('sweep: %s is there already: %s', out, made['why'])
-            return
+    progress, made = stages.progress_of(out, settings, ('training.sample',), overwrite)
+    if made.get('complete'):
+        logging.info('sweep: %s is there already: %s', out, made['why'])
+        return
+    rows = made.get('rows', [])
     grid = list(samplings(config.sweep))
     bench = _Bench(config, trained, home)
     about = {'settings': settings, 'split': 'validation', 'texts': bench.size}
@@ -65,10 +66,11 @@ def sweep(
         grid[len(rows) :], initial=len(rows), total=len(grid), desc='sweep'
     ):
         rows.append(vars(sampling) | bench.measure(sampling))
-        stages.write_json(out, about | {'complete': False, 'rows': rows})
+        stages.write_json(progress, about | {'complete': False, 'rows': rows})
     chosen, why = choose(rows)
     content = about | {'complete': True, 'rows': rows, 'chosen': chosen, 'why': why}
-    stages.write_json(out, content)
+    stages.write_json(progress, content)
+    stages.move(progress, out)
     logging.info('sweep: %s', why)
 
 

@@ -74,7 +74,7 @@ def test_results_are_whole(workdir):
 def test_an_independent_path_finds_the_same_numbers(config, workdir):
     """Three kinds of numbers, from raw scores by scikit-learn."""
     model = trained.load(workdir)
-    data = prepared.load(workdir / 'prepared' / 'drawn')
+    data = prepared.load(jobs.find(config, config.data, workdir / 'prepared'))
     split, texts = data.splits['test'], data.splits['test'].tracks((1.0,))
     every = np.sort(np.concatenate(list(texts.values())))
     extractor = Extractor(model.model, Sampling(**config.sample), parallel.make_mesh())
@@ -127,8 +127,8 @@ def test_trains_on_a_second_data_set_too(config, workdir):
     assert made['thresholds']['diface'] == trained.load(workdir).thresholds
     counts = made['data_card']['splits']
     assert [counts[name]['photos'] for name in counts] == [3 * (14 + 6), 3 * 8, 3 * 8]
-    also = trained.load(workdir).settings['data']['also']
-    assert also['data']['root'] == config.also.root
+    others = prepared.load(jobs.find(config, config.also, workdir / 'prepared'))
+    assert trained.load(workdir).settings['data']['also'] == others.card['settings']
 
 
 def test_evaluates_on_the_second_data_set_as_it_was_split(config, workdir):

@@ -19,6 +19,7 @@ from diface_jax.data.records import SPLITS
 
 TRACKS = ('grammar', 'human')
 CARD = 'data_card.json'
+BUILDING = '.new'  # ends the name of a folder that is not complete yet
 _ROWS = 'rows'
 
 
@@ -33,6 +34,7 @@ class Row(NamedTuple):
     tracks: np.ndarray
     said: np.ndarray
     conditions: np.ndarray
+    sha256: str = ''
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Split:
       text_T: the sentences.
       c_TxC: their conditions, from the text encoder.
       starts: the row at which the photos of each data set begin, where several are joined.
+      sha256_N: of each photo's content, as `photo_hashes` gives it; None where it is not known.
     """
 
     file_N: np.ndarray
@@ -62,6 +65,7 @@ class Split:
     text_T: np.ndarray
     c_TxC: np.ndarray
     starts: tuple[int, ...] = (0,)
+    sha256_N: np.ndarray | None = None
 
     def texts(self, track: str, said: float | None = None) -> np.ndarray:
         """Rows of the texts of a track, and for the grammar of a share said when one is given."""
@@ -117,7 +121,12 @@ def joined(home: Prepared, other: Prepared) -> Prepared:
       SettingsDifferError: it was prepared with other encoders.
       ValueError: it has no photo to train on.
     """
-    stages.require_same(other.card['name'], other.card['encoders'], home.card['encoders'])
+    stages.require_same(
+        f'The second data set ({other.card["name"]})',
+        other.card['encoders'],
+        home.card['encoders'],
+        instead='Prepare it again with the encoders of the first: --mode=prepare --overwrite.',
+    )
     if 'train' not in other.splits:
         raise ValueError(f'{other.card["name"]} has no photo to train on: give also.shares some')
     taken = 1 + max(split.identity_N.max() for split in home.splits.values())
@@ -132,8 +141,16 @@ def joined(home: Prepared, other: Prepared) -> Prepared:
         label_NxA=label_NxA,
         photo_T=theirs.photo_T + len(mine.file_N),
     )
-    fields = [field.name for field in dataclasses.fields(Split) if field.name != 'starts']
-    rows = {name: np.concatenate([getattr(mine, name), getattr(theirs, name)]) for name in fields}
+    pairs = {
+        field.name: (getattr(mine, field.name), getattr(theirs, field.name))
+        for field in dataclasses.fields(Split)
+        if field.name != 'starts'
+    }
+    rows = {
+        name: np.concatenate(both)
+        for name, both in pairs.items()
+        if all(values is not None for values in both)
+    }
     train = Split(**rows, starts=(0, len(mine.file_N)))
     settings = home.card['settings'] | {'also': other.card['settings']}
     card = home.card | {'settings': settings, 'splits': _counts_joined(home.card, other.card)}
@@ -215,6 +232,7 @@ def _features(tfds: Any, row: Row) -> Any:
     return tfds.features.FeaturesDict(
         {
             'file': tfds.features.Text(),
+            'sha256': tfds.features.Text(),
             'identity': np.int32,
             'embedding': tensor(shape=row.embedding.shape, dtype=np.float32),
             'labels': tensor(shape=row.labels.shape, dtype=np.int8),
@@ -256,9 +274,15 @@ def card(folder: pathlib.Path) -> dict[str, Any]:
     return json.loads((folder / CARD).read_text())
 
 
+def root_of(card: dict[str, Any]) -> str:
+    """Where the photos lay when the data set was prepared or last asked for."""
+    return card.get('root') or card['settings'].get('data', {}).get('root', '')
+
+
 def _split(rows: list[dict[str, Any]], card: dict[str, Any]) -> Split:
     count = [len(row['tracks']) for row in rows]
     width = card['encoders']['text']['width']
+    hashed = all(row.get('sha256') for row in rows)
     return Split(
         file_N=np.array([row['file'].decode() for row in rows]),
         identity_N=np.array([row['identity'] for row in rows], np.int32),
@@ -271,6 +295,7 @@ def _split(rows: list[dict[str, Any]], card: dict[str, Any]) -> Split:
         c_TxC=np.concatenate(
             [row['conditions'].reshape(-1, width) for row in rows], dtype=np.float32
         ),
+        sha256_N=np.array([row['sha256'].decode() for row in rows]) if hashed else None,
     )
 
 

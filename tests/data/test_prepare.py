@@ -34,10 +34,8 @@ def settings(root):
 
 @pytest.fixture(scope='module')
 def folder(root, tmp_path_factory):
-    folder = tmp_path_factory.mktemp('work') / 'prepared'
     config = settings(root)
-    prepare.prepare(config, config.data, folder, folder)
-    return folder
+    return prepare.prepare(config, config.data, tmp_path_factory.mktemp('work') / 'prepared')
 
 
 def test_every_photo_is_in_a_row_or_in_the_card(folder):
@@ -82,7 +80,7 @@ def test_nothing_is_done_twice(root, folder, monkeypatch):
     before = (folder / prepared.CARD).stat().st_mtime_ns
     monkeypatch.setattr(prepare, '_Job', None)
     config = settings(root)
-    prepare.prepare(config, config.data, folder, folder)
+    assert prepare.prepare(config, config.data, folder.parent) == folder
     assert (folder / prepared.CARD).stat().st_mtime_ns == before
 
 
@@ -90,7 +88,7 @@ def test_other_settings_are_named(root, folder):
     config = settings(root)
     config.captions.seed = 7
     with pytest.raises(stages.SettingsDifferError, match=r'captions\.seed: 0 -> 7'):
-        prepare.prepare(config, config.data, folder, folder)
+        prepare.prepare(config, config.data, folder.parent)
 
 
 class Killed(Exception):
@@ -104,15 +102,15 @@ def test_an_interrupted_job_goes_on_and_makes_the_same(root, folder, tmp_path, m
     config = settings(root)
     monkeypatch.setattr(bert.TextEncoder, 'encode', die)
     with pytest.raises(Killed):
-        prepare.prepare(config, config.data, tmp_path, tmp_path)
+        prepare.prepare(config, config.data, tmp_path)
     with pytest.raises(FileNotFoundError, match='--mode=prepare'):
-        prepared.load(tmp_path)
+        prepare.find(config, config.data, tmp_path)
     monkeypatch.undo()
     # The faces are there already: E is not asked again.
     monkeypatch.setattr(dlib_resnet, 'look', die)
-    prepare.prepare(config, config.data, tmp_path, tmp_path)
+    again = prepare.prepare(config, config.data, tmp_path)
     for name, whole in prepared.load(folder).splits.items():
-        resumed = prepared.load(tmp_path).splits[name]
+        resumed = prepared.load(again).splits[name]
         np.testing.assert_array_equal(resumed.embedding_NxD, whole.embedding_NxD)
         np.testing.assert_array_equal(resumed.c_TxC, whole.c_TxC)
         np.testing.assert_array_equal(resumed.text_T, whole.text_T)
@@ -125,7 +123,7 @@ def test_a_person_in_two_splits_is_an_error(tmp_path):
     (root / 'list_eval_partition.txt').write_text(lines)
     config, out = settings(root), tmp_path / 'out'
     with pytest.raises(ValueError, match='more than one split'):
-        prepare.prepare(config, config.data, out, out)
+        prepare.prepare(config, config.data, out)
 
 
 def test_no_face_anywhere(tmp_path):
@@ -136,7 +134,7 @@ def test_no_face_anywhere(tmp_path):
     config, out = settings(root), tmp_path / 'out'
     config.encoders.appearance = 0
     with pytest.raises(ValueError, match='no face'):
-        prepare.prepare(config, config.data, out, out)
+        prepare.prepare(config, config.data, out)
 
 
 def test_the_card_is_json_to_read(folder):
