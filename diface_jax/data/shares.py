@@ -2,12 +2,14 @@
 
 import collections
 import concurrent.futures
+import contextlib
 import functools
 import itertools
 import multiprocessing
 import pathlib
+import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 from tqdm import tqdm
 
@@ -25,7 +27,7 @@ _VISIBLE_SECONDS = 30  # a file may take to be seen by the other hosts
 Make = Callable[[Sequence[str], Sequence[Chips]], shards.Arrays]
 
 # From the inputs that are missing, in steps, to their arrays, a step each.
-_Work = Callable[[Sequence[Sequence[str]], tqdm], Iterable[shards.Arrays]]
+_Work = Callable[[Sequence[Sequence[str]], tqdm], Generator[shards.Arrays]]
 
 
 def of_texts(
@@ -46,7 +48,7 @@ def of_texts(
       The arrays of all sentences, on every host.
     """
 
-    def work(steps: Sequence[Sequence[str]], bar: tqdm) -> Iterator[shards.Arrays]:
+    def work(steps: Sequence[Sequence[str]], bar: tqdm) -> Generator[shards.Arrays]:
         for step in steps:
             yield make(step)
             bar.update(len(step))
@@ -81,14 +83,15 @@ def of_photos(
     """
     align_one = functools.partial(chips_of, source.read, source.landmarks_5x2)
 
-    def work(steps: Sequence[Sequence[str]], bar: tqdm) -> Iterator[shards.Arrays]:
-        chips = _in_workers(align_one, list(itertools.chain(*steps)))
-        for step in steps:
-            aligned = []
-            for _ in step:
-                aligned.append(next(chips))
-                bar.update()
-            yield make(step, aligned)
+    def work(steps: Sequence[Sequence[str]], bar: tqdm) -> Generator[shards.Arrays]:
+        files = list(itertools.chain(*steps))
+        with contextlib.closing(_in_workers(align_one, files)) as chips:
+            for step in steps:
+                aligned = []
+                for _ in step:
+                    aligned.append(next(chips))
+                    bar.update()
+                yield make(step, aligned)
 
     # A photo that cannot be read has no hash: its name stands for it.
     pairs = dict(zip(files, hashes, strict=True))
@@ -98,13 +101,18 @@ def of_photos(
     return rows.take([keys[file] for file in files])
 
 
-def _in_workers(work: Callable[[str], Chips], files: Sequence[str]) -> Iterator[Chips]:
+def _in_workers(work: Callable[[str], Chips], files: Sequence[str]) -> Generator[Chips]:
     """The chips of files, in their order, from worker processes that are a little ahead."""
     if not files:
         return
     # Spawned, since a fork of a process with JAX's threads may hang.
     context = multiprocessing.get_context('spawn')
-    pool = concurrent.futures.ProcessPoolExecutor(mp_context=context)
+    # Ctrl-C reaches every process of a terminal: this one ends the workers.
+    pool = concurrent.futures.ProcessPoolExecutor(
+        mp_context=context,
+        initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_IGN),
+    )
     try:
         ahead: collections.deque[concurrent.futures.Future[Chips]] = collections.deque()
         for file in files:
@@ -158,8 +166,12 @@ def _make_missing(
     if not steps:
         return
     done = total - sum(map(len, steps))
-    with rows, hosts.progress(total=total, initial=done, desc=what, unit=unit) as bar:
-        for step, arrays in zip(steps, work(steps, bar), strict=True):
+    with (
+        rows,
+        hosts.progress(total=total, initial=done, desc=what, unit=unit) as bar,
+        contextlib.closing(work(steps, bar)) as results,
+    ):
+        for step, arrays in zip(steps, results, strict=True):
             rows.add([keys[name] for name in step], arrays)
 
 
