@@ -9,6 +9,9 @@ import pytest
 
 from diface_jax import stages
 from diface_jax.data import shards
+from diface_jax.encoders import arrays
+from diface_jax.encoders.text.condition import Standardisation
+from tests import moments
 
 
 def test_the_same_settings():
@@ -46,6 +49,9 @@ def umask():
 def test_a_colleague_can_read_the_results(tmp_path):
     stages.write_json(tmp_path / 'evaluation.json', {'a': 1})
     shards.write(tmp_path / 'cache.npz', {'x': np.zeros(1)})
+    standard = Standardisation(*np.zeros((len(Standardisation._fields), 1)))
+    arrays.save(standard, tmp_path / 'standardisation.safetensors')
+    moments.population().save(tmp_path)
     assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o640}
 
 
