@@ -12,7 +12,7 @@ from absl import logging
 
 from diface_jax import hosts, parallel, stages
 from diface_jax.comparison import Comparison, Method
-from diface_jax.data.prepared import Prepared
+from diface_jax.data.prepared import Prepared, shared_photos
 from diface_jax.explanation import Explanation
 from diface_jax.recognition import identification, protocols
 from diface_jax.recognition.differences import differences
@@ -113,7 +113,7 @@ def _check_unseen(trained: Trained, home: Prepared, data: Prepared) -> None:
             'test on were trained on: prepare it again with --mode=prepare --overwrite'
         )
         return
-    overlap_N = np.isin(tested.sha256_N, np.concatenate(seen)) & (tested.sha256_N != '')
+    overlap_N = shared_photos(tested.sha256_N, seen)
     if not overlap_N.any():
         return
     raise ValueError(

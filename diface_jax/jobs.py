@@ -81,7 +81,12 @@ def _prepare(config: ml_collections.ConfigDict, workdir: pathlib.Path, overwrite
     store = _store(workdir)
     home = prepare(config, config.data, store, overwrite=overwrite)
     if config.also.root:
-        prepare(config, config.also, store, home, overwrite=overwrite, protected=[home])
+        second = prepare(config, config.also, store, home, overwrite=overwrite, protected=[home])
+        if second == home:
+            raise ValueError(
+                f'also.root={config.also.root} holds the same photos as '
+                f'data.root={config.data.root}: give another data set, or none'
+            )
 
 
 def _train(

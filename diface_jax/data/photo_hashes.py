@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from absl import logging
 
-from diface_jax import hosts
+from diface_jax import hosts, stages
 from diface_jax.data import shards
 from diface_jax.data.records import DataSet
 
@@ -58,7 +58,9 @@ def _update(source: DataSet, root: pathlib.Path, files: Sequence[str], path: pat
     if current != known:
         stamp_N, sha256_N = zip(*current.values(), strict=True)
         arrays = {'photo': list(current), 'stamp': stamp_N, 'sha256': sha256_N}
-        shards.write(path, {name: shards.strings(values) for name, values in arrays.items()})
+        columns = {name: shards.strings(values) for name, values in arrays.items()}
+        with stages.replacing(path) as file:
+            np.savez_compressed(file, **columns)
 
 
 def _hash_all(source: DataSet, files: Sequence[str]) -> list[str]:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from absl import logging
 
 from diface_jax import stages
 from diface_jax.data.records import SPLITS
@@ -119,7 +120,7 @@ def joined(home: Prepared, other: Prepared) -> Prepared:
 
     Raises:
       SettingsDifferError: it was prepared with other encoders.
-      ValueError: it has no photo to train on.
+      ValueError: it has no photo to train on, or photos that are in `home` too.
     """
     stages.require_same(
         f'The second data set ({other.card["name"]})',
@@ -129,6 +130,7 @@ def joined(home: Prepared, other: Prepared) -> Prepared:
     )
     if 'train' not in other.splits:
         raise ValueError(f'{other.card["name"]} has no photo to train on: give also.shares some')
+    _check_apart(home, other)
     taken = 1 + max(split.identity_N.max() for split in home.splits.values())
     mine, theirs = home.splits['train'], other.splits['train']
     label_NxA = np.full((len(theirs.file_N), len(home.attributes)), -1, np.int8)
@@ -155,6 +157,31 @@ def joined(home: Prepared, other: Prepared) -> Prepared:
     settings = home.card['settings'] | {'also': other.card['settings']}
     card = home.card | {'settings': settings, 'splits': _counts_joined(home.card, other.card)}
     return Prepared(home.splits | {'train': train}, home.attributes, card)
+
+
+def _check_apart(home: Prepared, other: Prepared) -> None:
+    """Raises ValueError if photos to train on are in `home` too, where they may be tested on."""
+    theirs = other.splits['train']
+    hashes = [split.sha256_N for split in home.splits.values()]
+    if theirs.sha256_N is None or any(sha256_N is None for sha256_N in hashes):
+        logging.warning(
+            'a data set was prepared by an earlier version, so it is not checked whether the two '
+            'data sets share photos: prepare it again with --mode=prepare --overwrite'
+        )
+        return
+    shared_N = shared_photos(theirs.sha256_N, hashes)
+    if shared_N.any():
+        raise ValueError(
+            f'{shared_N.sum()} of {len(shared_N)} photos that the second data set '
+            f'({other.card["name"]}) has for training, of '
+            f'{len(np.unique(theirs.identity_N[shared_N]))} people, are in the first data set too '
+            f'(such as {", ".join(theirs.file_N[shared_N][:3])}): take these people out of one'
+        )
+
+
+def shared_photos(sha256_N: np.ndarray, others: Iterable[np.ndarray]) -> np.ndarray:
+    """Which photos, by the hash of their content, are among others too; bool [N]."""
+    return np.isin(sha256_N, np.concatenate(list(others))) & (sha256_N != '')
 
 
 def _counts_joined(home: dict[str, Any], other: dict[str, Any]) -> dict[str, dict[str, int]]:
@@ -268,10 +295,21 @@ def load(folder: pathlib.Path) -> Prepared:
 
 
 def card(folder: pathlib.Path) -> dict[str, Any]:
-    """The data card of a prepared data set; FileNotFoundError says how to make one."""
-    if not (folder / CARD).is_file():
+    """The data card of a prepared data set.
+
+    Raises:
+      FileNotFoundError: there is none; says how to make one.
+      ValueError: it is damaged; says what to do.
+    """
+    path = folder / CARD
+    if not path.is_file():
         raise FileNotFoundError(f'no prepared data set in {folder}: run --mode=prepare first')
-    return json.loads((folder / CARD).read_text())
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(
+            f'{path} is damaged ({error}): remove {folder}, and run --mode=prepare again'
+        ) from error
 
 
 def root_of(card: dict[str, Any]) -> str:

@@ -6,7 +6,6 @@ share a folder and a data set that was moved keeps its own. Earlier versions cal
 WORKDIR/prepared/NAME; it is used as it is.
 """
 
-import json
 import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -79,4 +78,4 @@ def _all(store: pathlib.Path) -> Iterator[tuple[pathlib.Path, dict[str, Any]]]:
     """Every prepared data set that is complete, and its card."""
     for path in sorted(store.glob(f'*/{prepared.CARD}')):
         if not path.parent.name.endswith(prepared.BUILDING):
-            yield path.parent, json.loads(path.read_text())
+            yield path.parent, prepared.card(path.parent)
