@@ -1,4 +1,4 @@
-"""Evaluate: DiFace and its baselines on a test split, into `evaluation.json` and a table."""
+"""Evaluates DiFace and its baselines on a test split; writes `evaluation.json`, prints a table."""
 
 import json
 import pathlib
@@ -20,7 +20,7 @@ from diface_jax.report.table import table
 from diface_jax.training.trained import Trained
 from diface_jax.training.validation import ValidationPairs
 
-# Measured by jobs of their own, and kept in the same file.
+# Results of other modes that the report takes from the same file.
 EXTRAS = ('sweep', 'ablation')
 
 Encode = Callable[[Sequence[str]], np.ndarray]
@@ -35,7 +35,7 @@ def evaluate(
     out: pathlib.Path,
     overwrite: bool = False,
 ) -> None:
-    """Measures every method on the test split of a data set and writes the rows, or does nothing.
+    """Evaluates every method on the test split of a data set; does nothing if that is done.
 
     Args:
       config: for its `evaluate`, `sample` and `captions`.
@@ -44,7 +44,7 @@ def evaluate(
         on its validation split.
       data: the data set to measure on; `home` itself, or another. Thresholds are from its own
         validation split if it has one, else from that of `home`.
-      encode: from sentences to conditions, for sentences made while evaluating.
+      encode: the text encoder, for sentences with an attribute left out or changed.
       out: the file to write.
       overwrite: a file of other settings is replaced.
 
@@ -135,30 +135,30 @@ def _show(results: Sequence[protocols.Row]) -> None:
 
 
 def attach(out: pathlib.Path, extras: Mapping[str, pathlib.Path]) -> None:
-    """Puts what was measured beside an evaluation, of the same model, into its file.
+    """Copies the sweep and the ablation table of the same model into the evaluation's file.
 
     Args:
       out: the file of `evaluate`.
-      extras: files by section (one of EXTRAS); one that is not there is left out, and with a
-        warning one that is not complete yet, or of another model.
+      extras: files by section (one of EXTRAS). One that does not exist is left out; one that is
+        not complete, or of another model, is left out with a warning.
     """
     content = json.loads(out.read_text())
     model = content['settings']['training']
-    found = {name: _extra(path, model) for name, path in extras.items() if path.is_file()}
-    if found != {name: content[name] for name in found}:
-        stages.write_json(out, content | found)
+    sections = {name: _extra(path, model) for name, path in extras.items() if path.is_file()}
+    if sections != {name: content[name] for name in sections}:
+        stages.write_json(out, content | sections)
 
 
 def _extra(path: pathlib.Path, model: dict[str, Any]) -> dict[str, Any] | None:
-    """A section as the report wants it, if it is whole and of this model."""
-    found = json.loads(path.read_text())
-    if not found['complete']:
+    """A section for the report; None if it is not complete, or of another model."""
+    section = json.loads(path.read_text())
+    if not section['complete']:
         logging.warning('%s is not complete yet: left out', path)
         return None
-    if lines := stages.differences(found['settings']['training'], model, ignore=('sample',)):
+    if lines := stages.differences(section['settings']['training'], model, ignore=('sample',)):
         logging.warning('%s is of another model (%s): left out', path, '; '.join(lines[:3]))
         return None
-    return {name: value for name, value in found.items() if name not in ('settings', 'complete')}
+    return {name: value for name, value in section.items() if name not in ('settings', 'complete')}
 
 
 def _measure(
@@ -168,7 +168,7 @@ def _measure(
     data: Prepared,
     encode: Encode,
 ) -> dict[str, Any]:
-    """Numbers and curves of every method under every condition, and what explains DiFace's."""
+    """Metrics and curves of every method under every condition, and DiFace's error analysis."""
     settings, said = config.evaluate, config.captions.said
     pairs = ValidationPairs(home, said)
     methods = Comparison(config, trained, home, pairs).methods(data.attributes)
@@ -187,12 +187,12 @@ def _measure(
     }
     estimates = list(protocols.verification_estimates(features, thresholds, split, draws, effort))
     curves = list(protocols.roc_curves(features, split, draws, effort))
-    for track, some in texts.items():
-        found = identification.measure(
-            features, split, track, some, settings.galleries, effort, parallel.make_mesh()
+    for track, text_rows in texts.items():
+        measured = identification.measure(
+            features, split, track, text_rows, settings.galleries, effort, parallel.make_mesh()
         )
-        estimates += found.estimates
-        curves += found.curves
+        estimates += measured.estimates
+        curves += measured.curves
     explanation = Explanation(
         config,
         trained,
@@ -227,7 +227,7 @@ def _commit() -> str | None:
     """The commit of the code, when it runs from a checkout."""
     here = pathlib.Path(__file__).parent
     try:
-        found = subprocess.run(
+        described = subprocess.run(
             ['git', 'describe', '--always', '--dirty', '--abbrev=40'],
             cwd=here,
             capture_output=True,
@@ -236,4 +236,4 @@ def _commit() -> str | None:
         )
     except (OSError, subprocess.CalledProcessError):
         return None
-    return found.stdout.strip()
+    return described.stdout.strip()

@@ -1,4 +1,4 @@
-"""The theory, measured: do the embeddings of one identity form a cluster, tight and apart?
+"""Cluster statistics: are the embeddings of one identity close together and far from others?
 
 DiFace (section 3) rests on such clusters: transport onto p(x0 | c) ends in the right one, and R
 makes them tighter and farther apart. Rows are compared as unit vectors, as matching compares them.

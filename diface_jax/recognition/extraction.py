@@ -1,4 +1,4 @@
-"""DiFace's features: what the sampler and R make of texts, and R of photos."""
+"""DiFace's features: sampled and refined from texts, refined from photos."""
 
 import dataclasses
 import functools
@@ -19,7 +19,7 @@ from diface_jax.recognition.baselines import Features, unit
 
 
 class Extractor:
-    """Texts and photos to features, in batches of one shape, sharded over the mesh.
+    """Computes features of texts and photos, in batches of one shape, sharded over the mesh.
 
     Args:
       model: D and R.
@@ -154,7 +154,7 @@ class Extractor:
         return np.concatenate([part[: self._batch_size] for part in parallel.fetch(parts)])
 
     def _padded(self, rows_NxW: np.ndarray) -> Iterator[jax.Array]:
-        """Batches on the devices, the last one filled up with zeros, and each to their multiple."""
+        """Batches on the devices, filled up with zeros to the batch size and to their multiple."""
         missing = -len(rows_NxW) % self._batch_size
         filled = np.pad(rows_NxW, ((0, missing), (0, 0)))
         for batch in filled.reshape(-1, self._batch_size, rows_NxW.shape[1]):
@@ -162,7 +162,7 @@ class Extractor:
 
 
 def spread(f_PxF: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
-    """Rows put where they belong among `count`, the others zero."""
+    """`f_PxF` put into the given rows of `count` rows, the others zero."""
     f_TxF = np.zeros((count, f_PxF.shape[1]), np.float32)
     f_TxF[rows] = f_PxF
     return f_TxF

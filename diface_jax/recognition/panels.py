@@ -1,4 +1,4 @@
-"""Retrieval panels: a sentence, the best photos of the gallery, and where the true one stands."""
+"""Example searches: a sentence, the best photos of the gallery, and the rank of the right one."""
 
 from collections.abc import Iterator
 

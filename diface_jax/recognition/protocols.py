@@ -25,7 +25,7 @@ CURVE_FARS = np.round(np.logspace(-3, 0, 61), 5)
 
 
 class Condition(NamedTuple):
-    """What a verification number is about."""
+    """A condition of verification: track, protocol and impostors."""
 
     track: str
     protocol: str
@@ -38,7 +38,7 @@ class Condition(NamedTuple):
 
 
 class Effort(NamedTuple):
-    """How often things are drawn: pairs and galleries, and bootstrap resamples; from one seed."""
+    """Numbers of draws (of pairs and galleries) and of bootstrap resamples, and their seed."""
 
     draws: int
     resamples: int
