@@ -9,6 +9,7 @@ import functools
 import hashlib
 import os
 import pathlib
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,6 +19,7 @@ from diface_jax import hosts, stages
 from diface_jax.data import shards
 from diface_jax.data.records import DataSet
 
+_VISIBLE_SECONDS = 30
 _THREADS = 8  # hashing and reading both work outside of Python's lock
 
 
@@ -40,8 +42,19 @@ def photo_hashes(source: DataSet, root: pathlib.Path, cache: pathlib.Path) -> li
     if hosts.is_first():
         _update(source, root, files, path)
     hosts.barrier('photo hashes')
+    _wait_for(path)
     known = _read(path)
     return [known.get(file, ('', ''))[1] for file in files]
+
+
+def _wait_for(path: pathlib.Path) -> None:
+    """Waits until the first host's file is visible here: network file systems take their time."""
+    until = time.monotonic() + _VISIBLE_SECONDS
+    while not path.is_file():
+        if time.monotonic() > until:
+            raise FileNotFoundError(f'{path} of the first host does not appear on this one')
+        path.parent.stat()
+        time.sleep(0.2)
 
 
 def _update(source: DataSet, root: pathlib.Path, files: Sequence[str], path: pathlib.Path) -> None:

@@ -49,7 +49,7 @@ def score_drops(
     most_photos: int,
     effort: Effort,
 ) -> list[Row]:
-    """How much each attribute of a data set matters to the score.
+    """Drop of the score when each attribute is left out or wrong.
 
     Args:
       split: the split measured on.

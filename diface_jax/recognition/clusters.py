@@ -90,7 +90,7 @@ def of_spaces(
 def along_path(
     path: Path, refine: Callable[[np.ndarray], np.ndarray], identity_T: np.ndarray
 ) -> list[Record]:
-    """How clusters form on the way from noise to embeddings.
+    """Cluster statistics on the way from noise to embeddings.
 
     Args:
       path: of one sample a text.

@@ -37,7 +37,7 @@ def rows(
     threshold: float,
     effort: Effort,
 ) -> list[Row]:
-    """Accuracy, false accept and false reject rate of groups, at the threshold for everybody.
+    """Accuracy, false accept and false reject rate by group, at the common threshold.
 
     Args:
       features: of the method.

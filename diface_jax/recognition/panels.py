@@ -22,7 +22,7 @@ def drawn(
     count: int,
     seed: int,
 ) -> list[Row]:
-    """Panels of some texts, drawn at random so that they are neither the best nor the worst.
+    """Example searches of texts drawn at random, so that they are typical.
 
     Args:
       features: of the method.

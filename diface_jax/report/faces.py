@@ -1,4 +1,4 @@
-"""Small pictures of the photographs a page shows, inside the page."""
+"""Thumbnails of photographs, embedded in the report."""
 
 import base64
 import io
@@ -11,20 +11,20 @@ SIDE = 96  # pixels
 
 
 class Faces(NamedTuple):
-    """Data URIs of photos by file, and why there are none of others ('' when there are)."""
+    """Thumbnails as data URIs, by file; and why some are missing ('' if none is)."""
 
     pictures: Mapping[str, str]
     why_not: str
 
 
 def faces(content: Mapping[str, Any]) -> Faces:
-    """A small picture of each photo that mistakes and panels show.
+    """A thumbnail of each photo in the failure cases and example searches.
 
     Args:
       content: of `evaluation.json`; says where the photographs lie.
 
     Returns:
-      Those that can be read here; a report can be written without any.
+      Thumbnails of the photos that can be read; a report works without any.
     """
     files = dict.fromkeys(_files(content))
     if not files:
