@@ -1,12 +1,11 @@
-"""Ablate: what each part of DiFace brings, one row for each part taken out or changed.
+"""Ablation table: accuracy with one part of DiFace removed or changed, a row each.
 
-Every trained row is a training run of its own, in WORKDIR/ablation/, with the same data, the same
-seed and `ablate.num_steps` steps; the others score the first row's model in another way.
+A row that changes the training is a run of its own in WORKDIR/ablation/, with the same data, seed
+and `ablate.num_steps` steps; the other rows score the first row's model in another way.
 """
 
 import dataclasses
 import functools
-import json
 import pathlib
 import re
 from collections.abc import Iterator, Mapping
@@ -102,11 +101,15 @@ VARIANTS = (
 
 
 def ablate(
-    config: ml_collections.ConfigDict, home: Prepared, runs: pathlib.Path, out: pathlib.Path
+    config: ml_collections.ConfigDict,
+    home: Prepared,
+    runs: pathlib.Path,
+    out: pathlib.Path,
+    overwrite: bool = False,
 ) -> None:
     """Trains and measures every row on the test split, thresholds from validation.
 
-    Goes on where it was: rows that are in `out` are kept, a training run goes on from its
+    An unfinished table is resumed: its rows are kept, and a training run continues from its
     checkpoint. A row whose training fails says so in the table.
 
     Args:
@@ -114,6 +117,7 @@ def ablate(
       home: the data set.
       runs: folder of the training runs.
       out: the file to write, after every row.
+      overwrite: a file of other settings is replaced, once all rows are measured.
 
     Raises:
       SettingsDifferError: `out` is of other settings.
@@ -135,21 +139,23 @@ def ablate(
             'training': settings_of(config, home),
             'ablate': config.ablate.to_dict(),
             'evaluate': config.evaluate.to_dict(),
+            'sample': config.sample.to_dict(),
             'variants': VARIANTS,
         }
     )
-    rows = []
-    if out.is_file():
-        made = json.loads(out.read_text())
-        stages.require_same(str(out), made['settings'], settings)
-        rows = made['rows']
-    table = _Table(config, home, runs)
-    about = {'settings': settings, 'split': 'test', 'num_steps': config.ablate.num_steps}
+    ignore = ('evaluate.root', 'training.sample')
+    progress, made = stages.progress_of(out, settings, ignore, overwrite)
+    rows = made.get('rows', [])
+    new_runs = runs if progress == out else runs.with_name(f'{runs.name}.new')
+    table = _Table(config, home, new_runs)
+    header = {'settings': settings, 'split': 'test', 'num_steps': config.ablate.num_steps}
     for i, variant in enumerate(VARIANTS[len(rows) :], len(rows) + 1):
         logging.info('ablate: row %d of %d: %s', i, len(VARIANTS), variant.name)
         rows.append(table.row(variant))
         complete = len(rows) == len(VARIANTS)
-        stages.write_json(out, {**about, 'complete': complete, 'rows': rows})
+        stages.write_json(progress, {**header, 'complete': complete, 'rows': rows})
+    stages.move(progress, out)
+    stages.move(new_runs, runs)
     logging.info('ablate: %s holds all %d rows', out, len(VARIANTS))
 
 
@@ -186,7 +192,7 @@ def sentence_vector(data: Prepared) -> Prepared:
 
 
 def _narrowed(data: Prepared, splits: dict[str, Split], encoders: dict[str, Any]) -> Prepared:
-    """Some encoders changed, and the settings with them, so that nobody takes it for the whole."""
+    """With some encoders changed, and the settings too, so that models are told apart."""
     encoders = data.card['encoders'] | encoders
     settings = data.card['settings'] | {'narrowed to': encoders}
     return Prepared(
@@ -195,7 +201,7 @@ def _narrowed(data: Prepared, splits: dict[str, Split], encoders: dict[str, Any]
 
 
 class _Table:
-    """Rows, and what they share: training runs, the VAE's latents, the pairs of a draw."""
+    """Measures rows; keeps what they share: training runs, the VAE's latents, the pairs."""
 
     def __init__(
         self, config: ml_collections.ConfigDict, home: Prepared, runs: pathlib.Path
@@ -205,7 +211,7 @@ class _Table:
         self._effort = protocols.Effort(settings.draws, settings.resamples, settings.seed)
 
     def row(self, variant: Variant) -> dict[str, Any]:
-        """The row of a variant, measured now; `failed` tells why when training broke down."""
+        """Measures the row of a variant; `failed` says why its training failed, if it did."""
         sampling = {f'sample.{name}': value for name, value in variant.sampling.items()}
         row = {
             'name': variant.name,
@@ -232,7 +238,7 @@ class _Table:
         return vae_latents(self._home, self._config.ablate.vae, self._runs / 'vae')
 
     def _trained(self, variant: Variant) -> Trained:
-        """The model of a variant; those that differ in sampling or scoring alone share one."""
+        """The model of a variant; variants of the same training share a model."""
         same = (variant.training, variant.embedding, variant.words)
         first = next(v for v in VARIANTS if (v.training, v.embedding, v.words) == same)
         folder = self._runs / re.sub(r'\W+', '_', first.name)
@@ -249,8 +255,8 @@ class _Table:
             draws[name] = self._draws(split, track, texts)
             scorers[name] = self._scorer(variant, model, split, texts)
         thresholds = {
-            condition.name: protocols.threshold(scorers['validation'], some)
-            for condition, some in draws['validation'].items()
+            condition.name: protocols.threshold(scorers['validation'], pairs)
+            for condition, pairs in draws['validation'].items()
         }
         method, effort = {variant.name: scorers['test']}, self._effort
         yield from protocols.verification_rows(
@@ -258,8 +264,7 @@ class _Table:
         )
         if variant.space == 'F':
             mesh = parallel.make_mesh()
-            found = identification.measure(method, split, track, texts, (0,), effort, mesh)
-            yield from found.rows
+            yield from identification.measure(method, split, track, texts, (0,), effort, mesh).rows
 
     def _scorer(
         self, variant: Variant, model: Trained, split: Split, texts: np.ndarray

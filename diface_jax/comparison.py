@@ -23,7 +23,7 @@ from diface_jax.training.loop import batches_of, table_of
 from diface_jax.training.trained import Trained
 from diface_jax.training.validation import ValidationPairs
 
-# From a data set and the name of one of its splits to what a method makes of it.
+# From a data set and the name of one of its splits to a method's features of it.
 Method = Callable[[Prepared, str], Features]
 
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)
@@ -56,8 +56,8 @@ class Comparison:
         Returns:
           Methods, DiFace first.
         """
-        found = {
-            'diface': self._diface(Sampling(**self.trained.config.sample), refined=True),
+        methods = {
+            'diface': self._diface(Sampling(**self.config.sample), refined=True),
             'literal': self._diface(Sampling(self.config.evaluate.literal_steps), refined=False),
             'towers': self._towers(),
             'cca': self._cca(),
@@ -65,19 +65,19 @@ class Comparison:
         }
         shared = sorted(set(attributes) & set(self.home.attributes))
         if shared:
-            found['oracle'] = self._oracle(shared)
+            methods['oracle'] = self._oracle(shared)
         if 'Male' in shared:
-            found['gender'] = _gender
-        return found
+            methods['gender'] = _gender
+        return methods
 
     def _judge(self, method: Method) -> float:
         return self.pairs.judge(method(self.home, 'validation')).metrics[METRIC]
 
     def _best(self, name: str, candidates: Iterable[tuple[str, Method]]) -> Method:
         """The candidate that does best on validation."""
-        tried = [(self._judge(method), about, method) for about, method in candidates]
-        value, about, method = max(tried, key=lambda one: one[0])
-        logging.info('%s: chose %s on validation, %s %.4f', name, about, METRIC, value)
+        judged = [(self._judge(method), label, method) for label, method in candidates]
+        value, label, method = max(judged, key=lambda candidate: candidate[0])
+        logging.info('%s: chose %s on validation, %s %.4f', name, label, METRIC, value)
         return method
 
     def _x0(self, split: Split) -> np.ndarray:
@@ -110,7 +110,7 @@ class Comparison:
 
     def _ridge(self) -> Method:
         fits = {f'strength {s:g}': baselines.fit_ridge(self._moments, s) for s in STRENGTHS}
-        return self._best('ridge', ((about, self._linear(fit)) for about, fit in fits.items()))
+        return self._best('ridge', ((label, self._linear(fit)) for label, fit in fits.items()))
 
     def _cca(self) -> Method:
         whole = dict(zip(STRENGTHS, baselines.fit_cca(self._moments, STRENGTHS), strict=True))
@@ -118,7 +118,7 @@ class Comparison:
             f'strength {s:g}, {dim} directions': whole[s].first(dim)
             for s, dim in itertools.product(STRENGTHS, DIMS)
         }
-        return self._best('cca', ((about, self._linear(fit)) for about, fit in fits.items()))
+        return self._best('cca', ((label, self._linear(fit)) for label, fit in fits.items()))
 
     def _towers(self) -> Method:
         split = self.home.splits['train']
@@ -126,11 +126,11 @@ class Comparison:
 
         def as_method(fitted: towers.Towers) -> Method:
             def method(data: Prepared, name: str) -> Features:
-                some = data.splits[name]
-                found = towers.features(
-                    fitted, jnp.asarray(some.c_TxC), jnp.asarray(self._x0(some))
+                measured = data.splits[name]
+                features = towers.features(
+                    fitted, jnp.asarray(measured.c_TxC), jnp.asarray(self._x0(measured))
                 )
-                return Features(*map(np.asarray, found))
+                return Features(*map(np.asarray, features))
 
             return method
 

@@ -60,7 +60,12 @@ class Encoding:
         name = trained.encoders['text']['name']
         encoder = bert.load(None if name == bert.MODEL else name)
         self._encoders = Encoders.load(encoder, home)
-        stages.require_same('The model', trained.encoders, self._encoders.about)
+        stages.require_same(
+            'The model',
+            trained.encoders,
+            self._encoders.about,
+            instead='Install the encoders that it was trained with, or train again.',
+        )
 
     def is_token(self, word: str) -> bool:
         """Whether the text encoder has a word whole in its vocabulary."""

@@ -1,4 +1,4 @@
-"""Evaluate: DiFace and its baselines on a test split, into `evaluation.json` and a table."""
+"""Evaluates DiFace and its baselines on a test split; writes `evaluation.json`, prints a table."""
 
 import json
 import pathlib
@@ -12,7 +12,7 @@ from absl import logging
 
 from diface_jax import hosts, parallel, stages
 from diface_jax.comparison import Comparison, Method
-from diface_jax.data.prepared import Prepared
+from diface_jax.data.prepared import Prepared, shared_photos
 from diface_jax.explanation import Explanation
 from diface_jax.recognition import identification, protocols
 from diface_jax.recognition.differences import differences
@@ -20,7 +20,7 @@ from diface_jax.report.table import table
 from diface_jax.training.trained import Trained
 from diface_jax.training.validation import ValidationPairs
 
-# Measured by jobs of their own, and kept in the same file.
+# Results of other modes that the report takes from the same file.
 EXTRAS = ('sweep', 'ablation')
 
 Encode = Callable[[Sequence[str]], np.ndarray]
@@ -33,40 +33,48 @@ def evaluate(
     data: Prepared,
     encode: Encode,
     out: pathlib.Path,
+    overwrite: bool = False,
 ) -> None:
-    """Measures every method on the test split of a data set and writes the rows, or does nothing.
+    """Evaluates every method on the test split of a data set; does nothing if that is done.
 
     Args:
-      config: for its `evaluate` and `captions`.
+      config: for its `evaluate`, `sample` and `captions`.
       trained: the checkpoint.
       home: the data set it was trained on: baselines are fitted on its training split and tuned
         on its validation split.
       data: the data set to measure on; `home` itself, or another. Thresholds are from its own
         validation split if it has one, else from that of `home`.
-      encode: from sentences to conditions, for sentences made while evaluating.
+      encode: the text encoder, for sentences with an attribute left out or changed.
       out: the file to write.
+      overwrite: a file of other settings is replaced.
 
     Raises:
       SettingsDifferError: `out` is of other settings, or `data` of other encoders than the model.
-      ValueError: `data` has no test split, or no text in it; or it was trained on, and is split in
-        another way now.
+      ValueError: `data` has no test split, or no text in it, or photos in it were trained on.
     """
     settings = stages.plain(
         {
             'evaluate': config.evaluate.to_dict(),
+            'sample': config.sample.to_dict(),
             'training': trained.settings,
             'step': trained.step,
             'data': data.card['settings'],
         }
     )
-    if out.is_file():
-        made = json.loads(out.read_text())
-        stages.require_same(str(out), made['settings'], settings)
+    # Where the photos lie changes no result, nor does the sampling that validation used.
+    ignore = ('evaluate.root', 'training.sample')
+    if made := stages.made_before(out, settings, ignore, overwrite):
         logging.info('evaluate: %s is there already, with the same settings', out)
         _show(made['results'])
         return
-    stages.require_same('The model', trained.encoders, data.card['encoders'])
-    _check_unseen(trained, data)
+    stages.require_same(
+        'The model',
+        trained.encoders,
+        data.card['encoders'],
+        instead='Give a data set that is prepared with the encoders of the model, or train again '
+        'on this one in another --workdir.',
+    )
+    _check_unseen(trained, home, data)
     if 'test' not in data.splits:
         raise ValueError('no photo to test on: give data.shares a share for test')
     if not data.splits['test'].tracks(config.captions.said):
@@ -87,21 +95,38 @@ def evaluate(
     _show(measured['results'])
 
 
-def _check_unseen(trained: Trained, data: Prepared) -> None:
-    """Raises if the second data set trained on is split anew: people trained on would be tested.
+def _check_unseen(trained: Trained, home: Prepared, data: Prepared) -> None:
+    """Raises ValueError if photos to test on were trained or validated on, under whatever path.
 
-    No SettingsDifferError, which --overwrite answers: here nothing may be replaced.
+    A data set that is split as it was for training passes: its test split was left out of it.
     """
-    also, asked = trained.settings['data'].get('also'), data.card['settings']
-    if not also or also['data']['root'] != asked['data']['root']:
+    of_training = trained.settings['data']
+    if data.card['settings'] in (_without_second(of_training), of_training.get('also')):
         return
-    if lines := stages.differences(also, asked):
-        raise ValueError(
-            'the model was trained on people of this data set, and it is prepared otherwise now '
-            '(in training -> now):\n  '
-            + '\n  '.join(lines)
-            + '\nGive config.also as in training, and prepare it so again with --overwrite'
+    tested = data.splits.get('test')
+    seen = [split.sha256_N for name, split in home.splits.items() if name != 'test']
+    if tested is None:
+        return
+    if tested.sha256_N is None or any(sha256_N is None for sha256_N in seen):
+        logging.warning(
+            'a data set was prepared by an earlier version, so it is not checked whether photos to '
+            'test on were trained on: prepare it again with --mode=prepare --overwrite'
         )
+        return
+    overlap_N = shared_photos(tested.sha256_N, seen)
+    if not overlap_N.any():
+        return
+    raise ValueError(
+        f'{overlap_N.sum()} of {len(overlap_N)} photos to test on, of '
+        f'{len(np.unique(tested.identity_N[overlap_N]))} people, were trained or validated on '
+        f'(such as {", ".join(tested.file_N[overlap_N][:3])}), so the results would be too good. '
+        'If this is the data set of the training, give its path and split as in training; else '
+        'take these people out of it'
+    )
+
+
+def _without_second(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name != 'also'}
 
 
 def _show(results: Sequence[protocols.Row]) -> None:
@@ -110,30 +135,30 @@ def _show(results: Sequence[protocols.Row]) -> None:
 
 
 def attach(out: pathlib.Path, extras: Mapping[str, pathlib.Path]) -> None:
-    """Puts what was measured beside an evaluation, of the same model, into its file.
+    """Copies the sweep and the ablation table of the same model into the evaluation's file.
 
     Args:
       out: the file of `evaluate`.
-      extras: files by section (one of EXTRAS); one that is not there is left out, and with a
-        warning one that is not complete yet, or of another model.
+      extras: files by section (one of EXTRAS). One that does not exist is left out; one that is
+        not complete, or of another model, is left out with a warning.
     """
     content = json.loads(out.read_text())
     model = content['settings']['training']
-    found = {name: _extra(path, model) for name, path in extras.items() if path.is_file()}
-    if found != {name: content[name] for name in found}:
-        stages.write_json(out, content | found)
+    sections = {name: _extra(path, model) for name, path in extras.items() if path.is_file()}
+    if sections != {name: content[name] for name in sections}:
+        stages.write_json(out, content | sections)
 
 
 def _extra(path: pathlib.Path, model: dict[str, Any]) -> dict[str, Any] | None:
-    """A section as the report wants it, if it is whole and of this model."""
-    found = json.loads(path.read_text())
-    if not found['complete']:
+    """A section for the report; None if it is not complete, or of another model."""
+    section = json.loads(path.read_text())
+    if not section['complete']:
         logging.warning('%s is not complete yet: left out', path)
         return None
-    if lines := stages.differences(found['settings']['training'], model):
+    if lines := stages.differences(section['settings']['training'], model, ignore=('sample',)):
         logging.warning('%s is of another model (%s): left out', path, '; '.join(lines[:3]))
         return None
-    return {name: value for name, value in found.items() if name not in ('settings', 'complete')}
+    return {name: value for name, value in section.items() if name not in ('settings', 'complete')}
 
 
 def _measure(
@@ -143,13 +168,13 @@ def _measure(
     data: Prepared,
     encode: Encode,
 ) -> dict[str, Any]:
-    """Numbers and curves of every method under every condition, and what explains DiFace's."""
+    """Metrics and curves of every method under every condition, and DiFace's error analysis."""
     settings, said = config.evaluate, config.captions.said
     pairs = ValidationPairs(home, said)
     methods = Comparison(config, trained, home, pairs).methods(data.attributes)
     judge = data if 'validation' in data.splits else home
     thresholds = _thresholds(methods, judge, ValidationPairs(judge, said))
-    if judge is home:
+    if judge is home and config.sample.to_dict() == trained.settings.get('sample'):
         thresholds['diface'] = trained.thresholds  # as its checkpoint carries them
     features = {name: method(data, 'test') for name, method in methods.items()}
     split, gender_N = data.splits['test'], data.gender('test')
@@ -162,12 +187,12 @@ def _measure(
     }
     estimates = list(protocols.verification_estimates(features, thresholds, split, draws, effort))
     curves = list(protocols.roc_curves(features, split, draws, effort))
-    for track, some in texts.items():
-        found = identification.measure(
-            features, split, track, some, settings.galleries, effort, parallel.make_mesh()
+    for track, text_rows in texts.items():
+        measured = identification.measure(
+            features, split, track, text_rows, settings.galleries, effort, parallel.make_mesh()
         )
-        estimates += found.estimates
-        curves += found.curves
+        estimates += measured.estimates
+        curves += measured.curves
     explanation = Explanation(
         config,
         trained,
@@ -202,7 +227,7 @@ def _commit() -> str | None:
     """The commit of the code, when it runs from a checkout."""
     here = pathlib.Path(__file__).parent
     try:
-        found = subprocess.run(
+        described = subprocess.run(
             ['git', 'describe', '--always', '--dirty', '--abbrev=40'],
             cwd=here,
             capture_output=True,
@@ -211,4 +236,4 @@ def _commit() -> str | None:
         )
     except (OSError, subprocess.CalledProcessError):
         return None
-    return found.stdout.strip()
+    return described.stdout.strip()

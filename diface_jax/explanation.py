@@ -1,4 +1,4 @@
-"""Why DiFace's numbers are what they are: words, people, mistakes, clusters, searches to see."""
+"""Error analysis of DiFace: attributes, groups of people, failures, clusters, example searches."""
 
 import dataclasses
 import functools
@@ -28,24 +28,24 @@ from diface_jax.recognition.protocols import Condition, Effort
 from diface_jax.recognition.verification import PROTOCOLS, Pairs
 from diface_jax.training.trained import Trained
 
-# Times at which the DDIM path is looked at.
+# Times at which the DDIM path is measured.
 _TIMES = 11
 
 
 @dataclasses.dataclass(frozen=True)
 class Explanation:
-    """What explanations are made from.
+    """The model, data and pairs that the error analysis uses.
 
     Attributes:
-      config: for its `evaluate`.
+      config: for its `evaluate` and `sample`.
       trained: the checkpoint.
       data: measured on its test split.
       features: DiFace's, of that split.
       thresholds: its threshold s by condition.
-      encode: from sentences to conditions.
-      texts: rows of the texts measured by, of each track.
-      draws: the pairs measured, by condition.
-      effort: of draws and bootstrap.
+      encode: the text encoder, from sentences to conditions.
+      texts: rows of the probe texts, by track.
+      draws: the pairs to score, by condition.
+      effort: numbers of draws and bootstrap resamples, and their seed.
     """
 
     config: ml_collections.ConfigDict
@@ -99,14 +99,14 @@ class Explanation:
             )
 
     def _attributes(self) -> list[protocols.Row]:
-        """Drops of the score; none where there are no labels to say."""
+        """Drops of the score when an attribute is left out or wrong; empty without labels."""
         draws = self.draws.get(Condition(self._main_tracks[0], 'same', 'random'))
         if draws is None or not self.data.attributes:
             return []
         pairs = bootstrap.pooled(draws)
         impostor_P = protocols.scores(self.features, pairs)[~pairs.genuine_P]
         most = self.config.evaluate.photos_an_attribute
-        extractor = self._extractor(Sampling(**self.trained.config.sample))
+        extractor = self._extractor(Sampling(**self.config.sample))
 
         def score(sentences: Sequence[str], photo_P: np.ndarray) -> np.ndarray:
             f_text = extractor.of_texts(self.trained.params, self.encode(sentences), self._key)
@@ -117,11 +117,11 @@ class Explanation:
         )
 
     def _clusters(self) -> dict[str, list[protocols.Row]]:
-        """Of the texts of the first track and the photos; and along the DDIM path."""
+        """Cluster statistics of texts and photos in X0 and F, and of texts along the DDIM path."""
         texts, split = self.texts[self._main_tracks[0]], self._split
         params, c_TxC = self.trained.params, split.c_TxC[texts]
         identity_T = split.identity_N[split.photo_T[texts]]
-        extractor = self._extractor(Sampling(**self.trained.config.sample))
+        extractor = self._extractor(Sampling(**self.config.sample))
         x0_NxD = self.trained.normalise(split.embedding_NxD)
         x0 = Features(extractor.recovered(params, c_TxC, self._key), x0_NxD)
         f = Features(self.features.text_TxF[texts], self.features.photo_NxF)
@@ -146,5 +146,5 @@ class Explanation:
 
     @property
     def _main_tracks(self) -> list[str]:
-        """What is shown example by example: the first track, and people's own words."""
+        """Tracks with examples in the report: the first one, and the free-hand sentences."""
         return list(dict.fromkeys([next(iter(self.texts)), *({'human'} & set(self.texts))]))

@@ -1,12 +1,13 @@
-"""The jobs of the main program, and where in a workdir each leaves what it makes.
+"""The jobs of the main program, and which files each writes in a workdir.
 
 The files of a run::
 
-    WORKDIR/prepared/NAME/          a prepared data set: rows, data card, cache of slow parts
+    WORKDIR/prepared/NAME-XXXXXXXX/ a prepared data set: rows, data card, fitted encoders
+    WORKDIR/prepared/cache/         embeddings of photos and sentences, by their content
     WORKDIR/checkpoints/            the latest and the best
     WORKDIR/metrics.jsonl           a line an evaluation on validation
     WORKDIR/training.json           written when training is done
-    WORKDIR/evaluation.json         the results; evaluation_NAME.json on another data set
+    WORKDIR/evaluation.json         the results; evaluation_NAME-XXXXXXXX.json on another data set
     WORKDIR/report.html             the results to read; report/ holds figures and their data
     WORKDIR/sweep.json              samplings measured on validation
     WORKDIR/calibration.json        what scores are worth, for searches in galleries
@@ -18,7 +19,7 @@ import functools
 import json
 import pathlib
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import ml_collections
 from absl import logging
@@ -27,7 +28,7 @@ from diface_jax import ablation, evaluation, hosts, stages, sweep
 from diface_jax.data import check, prepared
 from diface_jax.data.fitted import Encoders
 from diface_jax.data.population import Population
-from diface_jax.data.prepare import prepare
+from diface_jax.data.prepare import find, prepare
 from diface_jax.data.prepared import Prepared
 from diface_jax.encoders.text import bert
 from diface_jax.report.page import write_report
@@ -37,6 +38,8 @@ from diface_jax.training.loop import train
 
 ORDER = ('prepare', 'train', 'evaluate', 'report')
 MODES = ('all', *ORDER, 'sweep', 'ablate', 'fit_population')
+# What training leaves in a workdir.
+_TRAINING = ('checkpoints', 'metrics.jsonl', 'training.json')
 
 
 def run(
@@ -52,7 +55,7 @@ def run(
       mode: one of MODES.
       config: the whole config.
       workdir: where outputs go.
-      overwrite: what was made with other settings is deleted and made again.
+      overwrite: an output of other settings is replaced, once the new one is complete.
       resume_from: the checkpoint that training goes on from; None: the newest.
 
     Raises:
@@ -74,32 +77,19 @@ def run(
         hosts.barrier(name)
 
 
-def folder_of(workdir: pathlib.Path, data: ml_collections.ConfigDict) -> pathlib.Path:
-    """Where the prepared form of a data set is."""
-    if not data.root:
-        raise ValueError('no data set: give --config.data.root=FOLDER')
-    return workdir / 'prepared' / pathlib.Path(data.root).resolve().name
-
-
 def _prepare(config: ml_collections.ConfigDict, workdir: pathlib.Path, overwrite: bool) -> None:
     if config.also.root and _same_place(config.also.root, config.data.root):
         raise ValueError('also.root is the data set itself: give another one, or none')
     check.require_trainable(config)
-    _prepare_one(config, config.data, workdir, overwrite)
+    store = _store(workdir)
+    home = prepare(config, config.data, store, overwrite=overwrite)
     if config.also.root:
-        _prepare_one(config, config.also, workdir, overwrite)
-
-
-def _prepare_one(
-    config: ml_collections.ConfigDict,
-    data: ml_collections.ConfigDict,
-    workdir: pathlib.Path,
-    overwrite: bool,
-) -> None:
-    folder = folder_of(workdir, data)
-    # The cache stays: its shards are named after what they were made from.
-    home = folder_of(workdir, config.data)
-    _make(lambda: prepare(config, data, folder, home), overwrite, [folder / prepared.CARD])
+        second = prepare(config, config.also, store, home, overwrite=overwrite, protected=[home])
+        if second == home:
+            raise ValueError(
+                f'also.root={config.also.root} holds the same photos as '
+                f'data.root={config.data.root}: give another data set, or none'
+            )
 
 
 def _train(
@@ -109,22 +99,67 @@ def _train(
     resume_from: int | None,
 ) -> None:
     data = _home(config, workdir)
-    made = [workdir / name for name in ('training.json', 'checkpoints', 'metrics.jsonl')]
-    _make(lambda: train(config, data, workdir, resume_from), overwrite, made)
+    try:
+        train(config, data, workdir, resume_from)
+    except stages.SettingsDifferError as error:
+        if not (overwrite and error.overwrite_helps):
+            raise
+        logging.warning('%s', error)
+        _train_anew(config, data, workdir)
+
+
+def _train_anew(
+    config: ml_collections.ConfigDict, data: prepared.Prepared, workdir: pathlib.Path
+) -> None:
+    """Trains a new model beside the old one, which it replaces when it is done."""
+    beside = workdir / 'new_training'
+    try:
+        train(config, data, beside)
+    except stages.SettingsDifferError as error:  # an earlier --overwrite was not finished
+        logging.warning('%s', error)
+        _replace([beside], [])
+        train(config, data, beside)
+    old = [workdir / name for name in _TRAINING]
+    _replace(old, [beside / name for name in _TRAINING])
+    _replace([beside], [])
+
+
+def _replace(old: Sequence[pathlib.Path], new: Sequence[pathlib.Path]) -> None:
+    """Removes old outputs and puts new ones, by name, in their places, on the first host."""
+    hosts.barrier('all hosts have read what is replaced')
+    if hosts.is_first():
+        for path in old:
+            if path.is_dir() or path.is_file():
+                logging.warning('removes %s (--overwrite)', path)
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        for path in new:
+            path.rename(path.parents[1] / path.name)
+    hosts.barrier('replaced')
 
 
 def _evaluate(config: ml_collections.ConfigDict, workdir: pathlib.Path, overwrite: bool) -> None:
     model = trained.load(workdir)
+    folder = find(config, config.data, _store(workdir))
     home = data = _home(config, workdir)
-    out = _results_file(config, workdir)
     if config.evaluate.root:
-        other = _other(config)
-        check.require_evaluable(config, other)
-        _prepare_one(config, other, workdir, overwrite)
-        data = prepared.load(folder_of(workdir, other))
+        data = prepared.load(_prepare_other(config, workdir, folder, overwrite))
+    out = _results_file(config, workdir)
     text_encoder = bert.load(config.encoders.text or None)
-    encode = Encoders.load(text_encoder, folder_of(workdir, config.data)).text.encode
-    _make(lambda: evaluation.evaluate(config, model, home, data, encode, out), overwrite, [out])
+    encode = Encoders.load(text_encoder, folder).text.encode
+    evaluation.evaluate(config, model, home, data, encode, out, overwrite)
+
+
+def _prepare_other(
+    config: ml_collections.ConfigDict, workdir: pathlib.Path, home: pathlib.Path, overwrite: bool
+) -> pathlib.Path:
+    """Prepares another data set to test on; those that were trained on are never replaced."""
+    other = _other(config)
+    check.require_evaluable(config, other)
+    store = _store(workdir)
+    protected = [home]
+    if config.also.root:
+        protected.append(find(config, config.also, store))
+    return prepare(config, other, store, home, overwrite=overwrite, protected=protected)
 
 
 def _report(config: ml_collections.ConfigDict, workdir: pathlib.Path, overwrite: bool) -> None:
@@ -136,25 +171,31 @@ def _report(config: ml_collections.ConfigDict, workdir: pathlib.Path, overwrite:
     if not config.evaluate.root:
         evaluation.attach(results, {name: workdir / f'{name}.json' for name in evaluation.EXTRAS})
     page = workdir / f'{results.stem.replace("evaluation", "report")}.html'
-    write_report(json.loads(results.read_text()), page)
+    content = json.loads(results.read_text())
+    content['data_card']['root'] = _root_now(config, workdir)
+    write_report(content, page)
+
+
+def _root_now(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> str:
+    """Where the photos of the results lie now."""
+    data = _other(config) if config.evaluate.root else config.data
+    return str(pathlib.Path(data.root).resolve())
 
 
 def _sweep(config: ml_collections.ConfigDict, workdir: pathlib.Path, overwrite: bool) -> None:
-    home, out = _home(config, workdir), workdir / 'sweep.json'
-    model = trained.load(workdir)
-    _make(lambda: sweep.sweep(config, model, home, out), overwrite, [out])
+    home, model = _home(config, workdir), trained.load(workdir)
+    sweep.sweep(config, model, home, workdir / 'sweep.json', overwrite)
 
 
 def _ablate(config: ml_collections.ConfigDict, workdir: pathlib.Path, overwrite: bool) -> None:
-    home, out = _home(config, workdir), workdir / 'ablation.json'
-    runs = workdir / 'ablation'
-    _make(lambda: ablation.ablate(config, home, runs, out), overwrite, [out, runs])
+    home = _home(config, workdir)
+    ablation.ablate(config, home, workdir / 'ablation', workdir / 'ablation.json', overwrite)
 
 
 def _fit_population(config: ml_collections.ConfigDict, workdir: pathlib.Path, _: bool) -> None:
     if not hosts.is_first():
         return
-    population = Population.fit(prepared.load(folder_of(workdir, config.data)))
+    population = Population.fit(prepared.load(find(config, config.data, _store(workdir))))
     population.save(workdir / 'population')
     logging.info(
         'fit_population: averages of %d photos of %d people; draw from them with '
@@ -163,9 +204,15 @@ def _fit_population(config: ml_collections.ConfigDict, workdir: pathlib.Path, _:
     )
 
 
+def _store(workdir: pathlib.Path) -> pathlib.Path:
+    """The folder of all prepared data sets."""
+    return workdir / 'prepared'
+
+
 def _home(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> Prepared:
     """The data set that is trained on, with the training photos of the second one if there is."""
-    home = prepared.load(folder_of(workdir, config.data))
+    store = _store(workdir)
+    home = prepared.load(find(config, config.data, store))
     if 'train' not in home.splits:
         raise ValueError(
             f'no photo of {config.data.root} is to train on: give data.shares a share for train, '
@@ -173,16 +220,17 @@ def _home(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> Prepared:
         )
     if not config.also.root:
         return home
-    return prepared.joined(home, prepared.load(folder_of(workdir, config.also)))
+    return prepared.joined(home, prepared.load(find(config, config.also, store)))
 
 
 def _other(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     """Another data set to test on, told as `config.data` is.
 
-    The second one trained on is split as it was for training.
+    Those that are trained on are split as they were for training.
     """
-    if config.also.root and _same_place(config.also.root, config.evaluate.root):
-        return config.also
+    for trained_on in (config.data, config.also):
+        if trained_on.root and _same_place(trained_on.root, config.evaluate.root):
+            return trained_on
     return ml_collections.ConfigDict({name: config.evaluate[name] for name in config.data})
 
 
@@ -193,25 +241,5 @@ def _same_place(one: str, other: str) -> bool:
 def _results_file(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> pathlib.Path:
     if not config.evaluate.root:
         return workdir / 'evaluation.json'
-    return workdir / f'evaluation_{folder_of(workdir, _other(config)).name}.json'
-
-
-def _make(make: Callable[[], None], overwrite: bool, paths: Sequence[pathlib.Path]) -> None:
-    """Makes an output; if one of other settings is there, in its place where that was asked for."""
-    try:
-        make()
-    except stages.SettingsDifferError as error:
-        if not overwrite:
-            raise
-        logging.warning('%s', error)
-        hosts.barrier('all have seen what is to be replaced')
-        if hosts.is_first():
-            _remove(paths)
-        hosts.barrier('removed')
-        make()
-
-
-def _remove(paths: Sequence[pathlib.Path]) -> None:
-    for path in paths:
-        logging.warning('removes %s (--overwrite)', path)
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    folder = find(config, _other(config), _store(workdir))
+    return workdir / f'evaluation_{folder.name}.json'

@@ -13,6 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from diface_jax import parallel
+from diface_jax.data import prepared_folders
 from diface_jax.encoding import Encoding
 from diface_jax.gallery import conditions, embeddings, enrolment, questions, vocabulary
 from diface_jax.gallery.answers import Found, Scored, SearchAnswer, Told, VerifiedFace, VerifyAnswer
@@ -373,7 +374,7 @@ def load(workdir: Path) -> Model:
     """
     workdir = pathlib.Path(workdir)
     model = trained.load(workdir)
-    home = workdir / 'prepared' / pathlib.Path(model.settings['data']['data']['root']).name
+    home = prepared_folders.of_model(workdir / 'prepared', model.settings['data'], model.encoders)
     encoding = Encoding(model, home)
     return Model(encoding, lambda: judgement(encoding, model.thresholds, workdir))
 

@@ -1,10 +1,9 @@
-"""Sweep: what sampling costs and what it brings, on validation, and which setting that speaks for.
+"""Sweep: accuracy and time of each sampling setting on validation, and the setting to choose.
 
-The paper trades time for accuracy by T~; this measures that trade, over K, guidance and eta too.
+The paper trades time for accuracy by T~; the sweep measures it for K, guidance and eta too.
 """
 
 import itertools
-import json
 import pathlib
 import time
 from collections.abc import Iterator, Sequence
@@ -29,15 +28,20 @@ _BATCH = 128
 
 
 def sweep(
-    config: ml_collections.ConfigDict, trained: Trained, home: Prepared, out: pathlib.Path
+    config: ml_collections.ConfigDict,
+    trained: Trained,
+    home: Prepared,
+    out: pathlib.Path,
+    overwrite: bool = False,
 ) -> None:
-    """Measures every sampling of `config.sweep` on validation texts; goes on where it was.
+    """Measures every sampling of `config.sweep` on validation texts; resumes an unfinished sweep.
 
     Args:
       config: for its `sweep`, `captions` and `evaluate`.
       trained: the checkpoint.
       home: the data set it was trained on.
       out: the file to write, after every row.
+      overwrite: a file of other settings is replaced, once all rows are measured.
 
     Raises:
       SettingsDifferError: `out` is of another model or other settings.
@@ -50,32 +54,30 @@ def sweep(
             'step': trained.step,
         }
     )
-    rows = []
-    if out.is_file():
-        made = json.loads(out.read_text())
-        stages.require_same(str(out), made['settings'], settings)
-        rows = made['rows']
-        if made['complete']:
-            logging.info('sweep: %s is there already: %s', out, made['why'])
-            return
+    progress, made = stages.progress_of(out, settings, ('training.sample',), overwrite)
+    if made.get('complete'):
+        logging.info('sweep: %s is there already: %s', out, made['why'])
+        return
+    rows = made.get('rows', [])
     grid = list(samplings(config.sweep))
     bench = _Bench(config, trained, home)
-    about = {'settings': settings, 'split': 'validation', 'texts': bench.size}
+    header = {'settings': settings, 'split': 'validation', 'texts': bench.size}
     for sampling in hosts.progress(
         grid[len(rows) :], initial=len(rows), total=len(grid), desc='sweep'
     ):
         rows.append(vars(sampling) | bench.measure(sampling))
-        stages.write_json(out, about | {'complete': False, 'rows': rows})
+        stages.write_json(progress, header | {'complete': False, 'rows': rows})
     chosen, why = choose(rows)
-    content = about | {'complete': True, 'rows': rows, 'chosen': chosen, 'why': why}
-    stages.write_json(out, content)
+    content = header | {'complete': True, 'rows': rows, 'chosen': chosen, 'why': why}
+    stages.write_json(progress, content)
+    stages.move(progress, out)
     logging.info('sweep: %s', why)
 
 
 def samplings(grid: ml_collections.ConfigDict) -> Iterator[Sampling]:
-    """Every setting of a grid, the cheap ones first; eta means nothing where there is one step."""
+    """Every setting of a grid, cheapest first; eta has no effect with a single step."""
     every = itertools.product(grid.num_steps, grid.num_samples, grid.guidance, grid.eta)
-    for T, K, guidance, eta in sorted(every, key=lambda one: one[0] * one[1]):
+    for T, K, guidance, eta in sorted(every, key=lambda setting: setting[0] * setting[1]):
         if T > 1 or eta == grid.eta[0]:
             yield Sampling(T, K, guidance, eta)
 
@@ -102,15 +104,15 @@ def choose(rows: Sequence[Row]) -> tuple[Row, str]:
 
 
 class _Bench:
-    """The texts, pairs and photos that every setting is measured on."""
+    """The validation texts, pairs and photos that every setting is measured on."""
 
     def __init__(self, config: ml_collections.ConfigDict, trained: Trained, home: Prepared):
         self._trained, self._split = trained, home.splits['validation']
         self._seed = config.evaluate.seed
         self._effort = protocols.Effort(4, config.evaluate.resamples, self._seed)
         track, texts = next(iter(self._split.tracks(config.captions.said).items()))
-        some = np.random.default_rng(self._seed).permutation(texts)[: config.sweep.texts]
-        self._texts, self.size = np.sort(some), len(some)
+        drawn = np.random.default_rng(self._seed).permutation(texts)[: config.sweep.texts]
+        self._texts, self.size = np.sort(drawn), len(drawn)
         self._x0_NxD = trained.normalise(self._split.embedding_NxD)
         self._draws = {
             condition: protocols.draws_of(self._split, self._texts, condition, None, self._effort)
@@ -128,18 +130,21 @@ class _Bench:
         f_text = extractor.of_texts(params, c_TxC, key)
         seconds = time.perf_counter() - start
         f_photo = extractor.of_photos(params, self._x0_NxD)
-        found = self._judge(Features(spread(f_text, self._texts, len(self._split.c_TxC)), f_photo))
-        return found | {'ms_per_text': 1000 * seconds / self.size}
+        f_text = spread(f_text, self._texts, len(self._split.c_TxC))
+        return self._judge(Features(f_text, f_photo)) | {'ms_per_text': 1000 * seconds / self.size}
 
     def _judge(self, features: Features) -> Row:
-        """Both protocols' numbers; the interval is the mean of theirs, wide rather than narrow."""
+        """Metrics of both protocols, and their means.
+
+        The mean of both intervals is wider than the interval of the mean.
+        """
         thresholds = {c.name: protocols.threshold(features, d) for c, d in self._draws.items()}
         rows = protocols.verification_rows(
             {'diface': features}, {'diface': thresholds}, self._split, self._draws, self._effort
         )
         by = {(row['metric'], row['protocol']): row for row in rows}
         auc = [by['auc', protocol] for protocol in verification.PROTOCOLS]
-        found = {
+        by_protocol = {
             f'{metric}_{protocol}': by[metric, protocol]['value']
             for metric in ('auc', 'accuracy')
             for protocol in verification.PROTOCOLS
@@ -147,6 +152,6 @@ class _Bench:
         return {
             'auc': float(np.mean([row['value'] for row in auc])),
             'ci95': np.mean([row['ci95'] for row in auc], axis=0).tolist(),
-            'accuracy': 0.5 * (found['accuracy_cross'] + found['accuracy_same']),
-            **found,
+            'accuracy': 0.5 * (by_protocol['accuracy_cross'] + by_protocol['accuracy_same']),
+            **by_protocol,
         }

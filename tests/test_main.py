@@ -77,7 +77,7 @@ def test_results_are_whole(workdir):
 def test_an_independent_path_finds_the_same_numbers(config, workdir):
     """Three kinds of numbers, from raw scores by scikit-learn."""
     model = trained.load(workdir)
-    data = prepared.load(workdir / 'prepared' / 'drawn')
+    data = prepared.load(jobs.find(config, config.data, workdir / 'prepared'))
     split, texts = data.splits['test'], data.splits['test'].tracks((1.0,))
     every = np.sort(np.concatenate(list(texts.values())))
     extractor = Extractor(model.model, Sampling(**config.sample), parallel.make_mesh())
@@ -130,37 +130,67 @@ def test_trains_on_a_second_data_set_too(config, workdir):
     assert made['thresholds']['diface'] == trained.load(workdir).thresholds
     counts = made['data_card']['splits']
     assert [counts[name]['photos'] for name in counts] == [3 * (14 + 6), 3 * 8, 3 * 8]
-    also = trained.load(workdir).settings['data']['also']
-    assert also['data']['root'] == config.also.root
+    others = prepared.load(jobs.find(config, config.also, workdir / 'prepared'))
+    assert trained.load(workdir).settings['data']['also'] == others.card['settings']
 
 
 def test_evaluates_on_the_second_data_set_as_it_was_split(config, workdir):
     config = config.copy_and_resolve_references()
     config.evaluate.root = config.also.root
     jobs.run('evaluate', config, workdir, overwrite=False)
-    made = json.loads((workdir / 'evaluation_others.json').read_text())
+    folder = jobs.find(config, config.also, workdir / 'prepared')
+    made = json.loads((workdir / f'evaluation_{folder.name}.json').read_text())
     assert made['data_card']['splits']['test']['identities'] == 12
-    assert made['settings']['data']['data']['root'] == config.also.root
+    assert made['data_card']['root'] == config.also.root
     assert {row['change'] for row in made['attributes']} == {'unsaid', 'wrong'}
     # Thresholds are from its own people.
-    model, pairs = trained.load(workdir), ValidationPairs(_others(workdir), (1.0,))
+    model, pairs = trained.load(workdir), ValidationPairs(_others(config, workdir), (1.0,))
     extractor = Extractor(model.model, Sampling(**config.sample), parallel.make_mesh())
     about = pairs.split, pairs.texts, model.normalise, jax.random.key(0)
     found = pairs.judge(extractor.features(model.params, *about)).thresholds
     assert made['thresholds']['diface'] == pytest.approx(found, abs=1e-6)
 
 
-def test_the_second_data_set_cannot_be_split_anew(config, workdir):
-    model, others = trained.load(workdir), _others(workdir)
+def test_photos_trained_on_are_not_tested_on_under_another_path(config, workdir):
+    model, home, others = (
+        trained.load(workdir),
+        jobs._home(config, workdir),
+        _others(config, workdir),
+    )
     others.card['settings']['data']['split_seed'] = 1
-    with pytest.raises(ValueError, match=r'split_seed: 0 -> 1') as error:
-        evaluation.evaluate(config, model, others, others, list, workdir / 'none.json')
-    # With --overwrite that would delete what is there, and still not help.
-    assert not isinstance(error.value, stages.SettingsDifferError)
+    train, test = others.splits['train'], others.splits['test']
+    rows = [*range(5), 9]  # of three people
+    others.splits['test'] = dataclasses.replace(
+        test,
+        sha256_N=np.concatenate([test.sha256_N, train.sha256_N[rows]]),
+        identity_N=np.concatenate([test.identity_N, train.identity_N[rows]]),
+        file_N=np.concatenate([test.file_N, train.file_N[rows]]),
+    )
+    with pytest.raises(ValueError, match=r'6 of 42 photos to test on, of 3 people') as error:
+        evaluation.evaluate(config, model, home, others, list, workdir / 'none.json')
+    assert '--overwrite' not in str(error.value)
+    others.splits['test'] = test
+    evaluation._check_unseen(model, home, others)
 
 
-def _others(workdir):
-    return prepared.load(workdir / 'prepared' / 'others')
+def test_encoders_that_differ_cost_no_results(config, workdir):
+    model, home, others = (
+        trained.load(workdir),
+        jobs._home(config, workdir),
+        _others(config, workdir),
+    )
+    others.card['encoders']['text']['sha256'] = 'another'
+    out = workdir / 'evaluation.json'
+    before = out.read_bytes()
+    with pytest.raises(stages.SettingsDifferError, match='sha256') as error:
+        evaluation.evaluate(config, model, home, others, list, workdir / 'x.json', overwrite=True)
+    assert '--overwrite' not in str(error.value)
+    assert not error.value.overwrite_helps
+    assert out.read_bytes() == before
+
+
+def _others(config, workdir):
+    return prepared.load(jobs.find(config, config.also, workdir / 'prepared'))
 
 
 def test_a_data_set_cannot_be_its_own_second(config, tmp_path):
@@ -170,17 +200,26 @@ def test_a_data_set_cannot_be_its_own_second(config, tmp_path):
         jobs.run('prepare', config, tmp_path, overwrite=False)
 
 
-def test_overwrite_replaces_and_nothing_else_does(config, workdir, tmp_path):
+def test_sampling_is_a_setting_of_the_evaluation_alone(config, workdir):
     config = config.copy_and_resolve_references()
-    config.evaluate.seed = 3
-    before = (workdir / 'evaluation.json').read_text()
-    with pytest.raises(stages.SettingsDifferError, match=r'evaluate\.seed: 0 -> 3'):
+    config.sample.num_steps = 2
+    out = workdir / 'evaluation.json'
+    before = {path: path.read_bytes() for path in (out, workdir / 'training.json')}
+    with pytest.raises(stages.SettingsDifferError, match=r'sample\.num_steps: 1 -> 2'):
         jobs.run('evaluate', config, workdir, overwrite=False)
-    assert (workdir / 'evaluation.json').read_text() == before
+    jobs.run('train', config, workdir, overwrite=False)
+    assert {path: path.read_bytes() for path in before} == before
     jobs.run('evaluate', config, workdir, overwrite=True)
-    assert (
-        json.loads((workdir / 'evaluation.json').read_text())['settings']['evaluate']['seed'] == 3
-    )
+    made = json.loads(out.read_text())
+    assert made['settings']['sample']['num_steps'] == 2
+    # Thresholds are of the same sampling, and not those of the checkpoint.
+    model = trained.load(workdir)
+    pairs = ValidationPairs(jobs._home(config, workdir), (1.0,))
+    extractor = Extractor(model.model, Sampling(**config.sample), parallel.make_mesh())
+    about = pairs.split, pairs.texts, model.normalise, jax.random.key(0)
+    found = pairs.judge(extractor.features(model.params, *about)).thresholds
+    assert made['thresholds']['diface'] == pytest.approx(found, abs=1e-6)
+    assert made['thresholds']['diface'] != pytest.approx(model.thresholds, abs=1e-6)
 
 
 def test_a_data_set_without_training_photos_says_what_to_change(config, workdir, monkeypatch):

@@ -35,7 +35,7 @@ from diface_jax.training import loop
 from tests import population
 
 config, workdir, signalled, uninterrupted = sys.argv[1:]
-jobs.prepared.load = lambda folder: population.prepared()
+jobs._home = lambda config, workdir: population.prepared()
 checked = loop._checked
 
 def with_signal(metrics, step):

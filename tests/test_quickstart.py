@@ -43,7 +43,7 @@ def workdir(config, tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def folder(workdir):
-    return workdir / 'prepared' / 'population'
+    return next((workdir / 'prepared').glob('population-????????'))
 
 
 def test_it_prepares_who_was_drawn(config, folder):

@@ -5,7 +5,7 @@ import numpy as np
 
 from diface_jax import parallel
 from diface_jax.data import prepare as preparing
-from diface_jax.data import shares
+from diface_jax.data import shards, shares
 from diface_jax.diffusion.likelihood import Levels
 from diface_jax.models.diface import Sampling
 from diface_jax.models.normalise import Normalisation
@@ -18,11 +18,11 @@ from tests import population, tiny
 
 
 def prepare(root, folder):
-    """The drawn faces, in many shards."""
-    shares._PHOTOS_A_SHARD, preparing._TEXTS_A_SHARD = 5, 16
+    """The drawn faces, in many files of the cache; returns the folder of the data set."""
+    shards._MAX_ROWS, shares._INPUTS_A_STEP = 5, (5, 16)
     config = tiny.config()
     config.data.root = str(root)
-    preparing.prepare(config, config.data, folder, folder)
+    return preparing.prepare(config, config.data, folder / 'prepared')
 
 
 def recognised():

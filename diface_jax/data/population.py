@@ -14,6 +14,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from diface_jax import stages
 from diface_jax.data.copula import positive
 from diface_jax.data.prepared import Prepared
 from diface_jax.encoders import arrays
@@ -87,8 +88,8 @@ class Population:
             'within': self.within_VxV[lower],
         }
         about = {name: getattr(self, name) for name in _ABOUT}
-        folder.mkdir(parents=True, exist_ok=True)
-        safetensors.numpy.save_file(numbers, folder / FILE, {'about': json.dumps(about)})
+        with stages.replacing(folder / FILE) as file:  # safetensors' own files are private
+            file.write(safetensors.numpy.save(numbers, {'about': json.dumps(about)}))
 
     @classmethod
     def load(cls, folder: pathlib.Path) -> Self:

@@ -12,8 +12,9 @@ import dataclasses
 import functools
 import itertools
 import pathlib
+import shutil
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import ml_collections
@@ -21,9 +22,19 @@ import numpy as np
 from absl import logging
 
 from diface_jax import hosts, stages
-from diface_jax.data import captions, check, prepared, readers, shards, shares, simulated
+from diface_jax.data import (
+    captions,
+    check,
+    prepared,
+    prepared_folders,
+    readers,
+    shards,
+    shares,
+    simulated,
+)
 from diface_jax.data.chips import Chips
 from diface_jax.data.fitted import Encoders
+from diface_jax.data.photo_hashes import photo_hashes
 from diface_jax.data.records import DataSet, Photo
 from diface_jax.encoders import arrays
 from diface_jax.encoders.face import align, appearance, dlib_resnet
@@ -35,8 +46,6 @@ from diface_jax.encoders.text.condition import (
     Standardisation,
     sentence_vectors,
 )
-
-_TEXTS_A_SHARD = 4096
 
 
 class Text(NamedTuple):
@@ -58,53 +67,177 @@ class Faces(NamedTuple):
 def prepare(
     config: ml_collections.ConfigDict,
     data: ml_collections.ConfigDict,
-    folder: pathlib.Path,
-    home: pathlib.Path,
-) -> None:
+    store: pathlib.Path,
+    home: pathlib.Path | None = None,
+    *,
+    overwrite: bool = False,
+    protected: Sequence[pathlib.Path] = (),
+) -> pathlib.Path:
     """Makes the prepared data set of one root, or does nothing when it is there already.
 
     Args:
-      config: for its `captions` and `encoders`.
+      config: for its `captions`, `encoders` and `simulated`.
       data: `root`, `layout`, `shares` and `split_seed`, as the readers take them.
-      folder: where it goes.
-      home: the prepared data set that encoders are fitted on; `folder` itself fits them now.
+      store: folder of all prepared data sets, WORKDIR/prepared.
+      home: the prepared data set whose fitted encoders are used; None fits them now.
+      overwrite: one of other settings is replaced, once the new one is complete.
+      protected: prepared data sets that are never replaced, since a model was trained on them.
+
+    Returns:
+      The folder of the prepared data set.
 
     Raises:
-      FileNotFoundError: `home` is another folder, and not prepared yet.
-      SettingsDifferError: one is there, made with other settings.
+      FileNotFoundError: `home` is not a prepared data set.
+      SettingsDifferError: one is there, made with other settings or from other photos.
       ValueError: an identity is in two splits, no photo can be used or has a face, or there are
         too few training photos to fit encoders on.
     """
-    source = readers.read(
-        data.root, data.layout, tuple(data.shares), data.split_seed, config.simulated
-    )
+    root = pathlib.Path(data.root).resolve()
+    source, hashes = _read(config, data, store)
     _check_usable(source, data.root)
     text_encoder = bert.load(config.encoders.text or None)
-    fitted = None if home == folder else Encoders.load(text_encoder, home)
-    settings = stages.plain(
-        {
-            'data': data.to_dict() | {'root': pathlib.Path(data.root).resolve()},
-            'captions': config.captions.to_dict(),
-            'encoders': config.encoders.to_dict() | _frozen(text_encoder),
-            'fitted': fitted.about if fitted else None,
-            'records': _fingerprint(source),
-        }
-        | ({'simulated': config.simulated.to_dict()} if source.embedded else {})
-    )
-    if (folder / prepared.CARD).is_file():
-        made = prepared.card(folder)['settings']
-        stages.require_same(f'The prepared data set in {folder}', made, settings)
-        logging.info('prepare: %s is there already, with the same settings', folder)
-        return
+    existing = _existing(store, root, _identity(source, hashes))
+    fitted = None if home in (None, existing) else Encoders.load(text_encoder, home)
+    settings = _settings(config, data, source, hashes, text_encoder, fitted)
+    if existing and _is_done(existing, settings, root, overwrite, existing in protected):
+        return existing
+    folder = prepared_folders.folder_for(store, root.name, settings)
     logging.info(
         'prepare: reads %d photos of %s in %s; writes %s',
-        *(len(source.photos), source.name, data.root, folder),
+        *(len(source.photos), source.name, root, folder),
     )
-    card = _Job(config, source, settings['data']['root'], text_encoder, folder).run(fitted)
-    stages.write_json(folder / prepared.CARD, card | {'settings': settings})
-    hosts.barrier('prepared')
+    building = folder.with_name(folder.name + prepared.BUILDING)
+    card = _Job(config, source, hashes, text_encoder, building, store).run(fitted)
+    card |= {'root': str(root), 'settings': settings}
+    stages.write_json(building / prepared.CARD, card)
+    _put_in_place(building, folder, existing)
     logging.info('prepare: wrote %s; %s', folder, prepared.summary(card))
     check.log_failures(card['no_embedding'])
+    return folder
+
+
+def find(
+    config: ml_collections.ConfigDict, data: ml_collections.ConfigDict, store: pathlib.Path
+) -> pathlib.Path:
+    """The folder of a prepared data set, wherever its photos lie now.
+
+    Args:
+      config: for its `simulated`.
+      data: `root` and how it is read, as `prepare` takes it.
+      store: folder of all prepared data sets, WORKDIR/prepared.
+
+    Raises:
+      FileNotFoundError: it is not prepared; says how to do it.
+      ValueError: no root is given.
+    """
+    if not data.root:
+        raise ValueError('no data set: give --config.data.root=FOLDER')
+    root = pathlib.Path(data.root).resolve()
+    folder = prepared_folders.of_root(store, root)
+    if folder is None and root.is_dir():
+        source, hashes = _read(config, data, store)
+        folder = _existing(store, root, _identity(source, hashes))
+    if folder is None:
+        raise FileNotFoundError(
+            f'no prepared data set of {root} in {store}: run --mode=prepare first'
+        )
+    return folder
+
+
+def _read(
+    config: ml_collections.ConfigDict, data: ml_collections.ConfigDict, store: pathlib.Path
+) -> tuple[DataSet, list[str]]:
+    """A data set, and the hash of each photo's content."""
+    if not data.root:
+        raise ValueError('no data set: give --config.data.root=FOLDER')
+    root = pathlib.Path(data.root).resolve()
+    source = readers.read(root, data.layout, tuple(data.shares), data.split_seed, config.simulated)
+    return source, photo_hashes(source, root, store / prepared_folders.CACHE)
+
+
+def _settings(
+    config: ml_collections.ConfigDict,
+    data: ml_collections.ConfigDict,
+    source: DataSet,
+    hashes: Sequence[str],
+    text_encoder: bert.TextEncoder,
+    fitted: Encoders | None,
+) -> dict[str, Any]:
+    """All that a prepared data set depends on; where its photos lie is no part of it."""
+    how_read = {name: value for name, value in data.to_dict().items() if name != 'root'}
+    settings = {
+        'data': how_read,
+        'captions': config.captions.to_dict(),
+        'encoders': config.encoders.to_dict() | _frozen(text_encoder),
+        'fitted': fitted.about if fitted else None,
+        **_identity(source, hashes),
+    }
+    if source.embedded:
+        settings['simulated'] = config.simulated.to_dict()
+    return stages.plain(settings)
+
+
+def _identity(source: DataSet, hashes: Sequence[str]) -> dict[str, str]:
+    """What tells one data set from another: its lists, and the content of its photos."""
+    return {
+        prepared_folders.LISTS: _fingerprint(source),
+        prepared_folders.CONTENT: shards.key(*hashes),
+    }
+
+
+def _existing(
+    store: pathlib.Path, root: pathlib.Path, settings: Mapping[str, Any]
+) -> pathlib.Path | None:
+    """The prepared data set of the same content, or of an earlier content of the same folder."""
+    lists = settings[prepared_folders.LISTS]
+    return (
+        prepared_folders.with_content(store, settings)
+        or prepared_folders.of_root(store, root)
+        or prepared_folders.of_earlier_version(store, root.name, lists)
+    )
+
+
+def _is_done(
+    folder: pathlib.Path,
+    settings: dict[str, Any],
+    root: pathlib.Path,
+    overwrite: bool,
+    protected: bool,
+) -> bool:
+    """Whether a prepared data set is the one asked for; False: it is to be replaced."""
+    card = prepared.card(folder)
+    made = card['settings']
+    # An earlier version compared the root's path, and no content.
+    ignore = [] if prepared_folders.CONTENT in made else ['data.root', prepared_folders.CONTENT]
+    instead = 'A model was trained on it: give the settings of its training.'
+    try:
+        stages.require_same(
+            f'The prepared data set in {folder}',
+            *(made, settings, ignore),
+            instead=instead if protected else None,
+        )
+    except stages.SettingsDifferError as error:
+        if not (overwrite and error.overwrite_helps):
+            raise
+        logging.warning('%s', error)
+        return False
+    logging.info('prepare: %s is there already, with the same settings', folder)
+    if prepared.root_of(card) != str(root):
+        stages.write_json(folder / prepared.CARD, card | {'root': str(root)})
+    return True
+
+
+def _put_in_place(
+    building: pathlib.Path, folder: pathlib.Path, replaced: pathlib.Path | None
+) -> None:
+    """Gives a complete data set its name, and removes the one that it replaces."""
+    hosts.barrier('prepared')
+    if hosts.is_first():
+        if replaced:
+            logging.warning('removes %s (--overwrite)', replaced)
+            shutil.rmtree(replaced)
+        building.rename(folder)
+    hosts.barrier('in place')
 
 
 def _check_usable(source: DataSet, root: str) -> None:
@@ -137,9 +270,10 @@ class _Job:
 
     config: ml_collections.ConfigDict
     source: DataSet
-    root: str
+    hashes: Sequence[str]
     text_encoder: bert.TextEncoder
     folder: pathlib.Path
+    store: pathlib.Path
 
     def run(self, fitted: Encoders | None) -> dict[str, Any]:
         """Writes the rows, and with no `fitted` encoders those too; returns the data card."""
@@ -151,14 +285,16 @@ class _Job:
                 f'{self.source.name}: {"; ".join(sorted(set(faces.note_N)))}'
             )
         kept = [p for p, found in zip(self.source.photos, faces.found_N, strict=True) if found]
+        hashes = [h for h, found in zip(self.hashes, faces.found_N, strict=True) if found]
         texts = [_texts(photo, self.config.captions) for photo in kept]
         pool_TxP = self._pools([text.sentence for text in itertools.chain(*texts)])
         text = fitted.text if fitted else self._fit_conditions(kept, texts, pool_TxP)
         attributes = sorted({name for photo in kept for name in photo.labels or ()})
         encoders = Encoders(face, text)
         if hosts.is_first():
+            shutil.rmtree(self.folder, ignore_errors=True)
             embedding_NxD = faces.embedding_NxD[faces.found_N]
-            rows = _rows(kept, embedding_NxD, texts, pool_TxP, text, attributes)
+            rows = _rows(kept, hashes, embedding_NxD, texts, pool_TxP, text, attributes)
             prepared.write(self.folder, rows, sorted({photo.split for photo in kept}))
             if not fitted:
                 encoders.save(self.folder)
@@ -177,19 +313,21 @@ class _Job:
         width = self.config.encoders.appearance
         if not width:
             return None
-        files = [photo.file for photo in self.source.photos if photo.split == 'train']
-        if not files:
+        train_N = np.flatnonzero([photo.split == 'train' for photo in self.source.photos])
+        if not len(train_N):
             raise ValueError(
                 f'no photo of {self.source.name} is to train on, and encoders.appearance={width} '
                 'is fitted on training photos: give data.shares a share for train, or set '
                 'encoders.appearance to 0'
             )
-        drawn = np.random.default_rng(0).permutation(len(files))[:MAX_PHOTOS]
-        files = [files[i] for i in np.sort(drawn)]
+        drawn = np.random.default_rng(0).permutation(len(train_N))[:MAX_PHOTOS]
+        rows = train_N[np.sort(drawn)]
         blocks = dlib_resnet.block_widths(dlib_resnet.load(), len(align.PADDINGS))
         maps_of = functools.partial(_maps_of, FaceEncoder(None), sum(blocks))
-        found = self._in_shards('maps', files, maps_of)
-        name = shards.key('appearance', str(width), *self._made_by, *files)
+        found = self._of_photos('maps', rows, maps_of)
+        hashes = [self.hashes[row] for row in rows]
+        landmarks = str(self.source.landmarks_5x2)
+        name = shards.key('appearance', str(width), landmarks, *self._made_by, *hashes)
 
         def make() -> shards.Arrays:
             return appearance.fit(found['maps'][found['found']], blocks, width)._asdict()
@@ -202,24 +340,26 @@ class _Job:
             count = len(self.source.photos)
             embedding_NxD = self.source.embedded.embedding_NxD
             return Faces(embedding_NxD, np.ones(count, bool), shards.strings([''] * count))
-        files = [photo.file for photo in self.source.photos]
         looks = arrays.sha256(face.appearance) if face.appearance else ''
         make = functools.partial(_faces_of, face)
-        return Faces(**self._in_shards('faces', files, make, looks))
+        rows = np.arange(len(self.source.photos))
+        return Faces(**self._of_photos('faces', rows, make, looks))
 
-    def _in_shards(
-        self, what: str, files: Sequence[str], make: shares.Make, *made_by: str
+    def _of_photos(
+        self, what: str, rows: np.ndarray, make: shares.Make, *made_by: str
     ) -> shards.Arrays:
+        files = [self.source.photos[row].file for row in rows]
+        hashes = [self.hashes[row] for row in rows]
         made_by = (what, *self._made_by, *made_by)
-        return shares.of_photos(self.source, files, self._cache, made_by, make)
+        return shares.of_photos(self.source, files, hashes, self._cache, made_by, make)
 
     @property
     def _made_by(self) -> tuple[str, ...]:
-        return dlib_resnet.SHA256, str(align.VERSION), self.root
+        return dlib_resnet.SHA256, str(align.VERSION)
 
     @property
     def _cache(self) -> pathlib.Path:
-        return self.folder / 'cache'
+        return self.store / prepared_folders.CACHE
 
     def _pools(self, sentences: Sequence[str]) -> np.ndarray:
         """What the text encoder makes of sentences; float16, for there are many."""
@@ -230,10 +370,7 @@ class _Job:
         def make(some: Sequence[str]) -> shards.Arrays:
             return {'pool': encoder.encode(some).astype(np.float16)}
 
-        made_by = ('pools', encoder.sha256)
-        return shares.in_shards(self._cache, made_by, sentences, _TEXTS_A_SHARD, make, unit='text')[
-            'pool'
-        ]
+        return shares.of_texts(sentences, self._cache, ('pools', encoder.sha256), make)['pool']
 
     def _fit_conditions(
         self, photos: Sequence[Photo], texts: Sequence[Sequence[Text]], pool_TxP: np.ndarray
@@ -309,6 +446,7 @@ def _texts(photo: Photo, config: ml_collections.ConfigDict) -> list[Text]:
 
 def _rows(
     photos: Sequence[Photo],
+    hashes: Sequence[str],
     embedding_NxD: np.ndarray,
     texts: Sequence[Sequence[Text]],
     pool_TxP: np.ndarray,
@@ -318,12 +456,14 @@ def _rows(
     """(split, row) of each photo."""
     numbers = {who: i for i, who in enumerate(sorted({p.identity for p in photos}))}
     ends = np.cumsum([len(mine) for mine in texts])
-    for photo, embedding, mine, end in zip(photos, embedding_NxD, texts, ends, strict=True):
+    columns = zip(photos, hashes, embedding_NxD, texts, ends, strict=True)
+    for photo, sha256, embedding, mine, end in columns:
         labels = photo.labels or {}
         yield (
             photo.split,
             prepared.Row(
                 file=photo.file,
+                sha256=sha256,
                 identity=numbers[photo.identity],
                 embedding=embedding,
                 labels=np.array([labels.get(name, -1) for name in attributes], np.int8),

@@ -13,12 +13,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from absl import logging
 
 from diface_jax import stages
 from diface_jax.data.records import SPLITS
 
 TRACKS = ('grammar', 'human')
 CARD = 'data_card.json'
+BUILDING = '.new'  # ends the name of a folder that is not complete yet
 _ROWS = 'rows'
 
 
@@ -33,6 +35,7 @@ class Row(NamedTuple):
     tracks: np.ndarray
     said: np.ndarray
     conditions: np.ndarray
+    sha256: str = ''
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Split:
       text_T: the sentences.
       c_TxC: their conditions, from the text encoder.
       starts: the row at which the photos of each data set begin, where several are joined.
+      sha256_N: of each photo's content, as `photo_hashes` gives it; None where it is not known.
     """
 
     file_N: np.ndarray
@@ -62,6 +66,7 @@ class Split:
     text_T: np.ndarray
     c_TxC: np.ndarray
     starts: tuple[int, ...] = (0,)
+    sha256_N: np.ndarray | None = None
 
     def texts(self, track: str, said: float | None = None) -> np.ndarray:
         """Rows of the texts of a track, and for the grammar of a share said when one is given."""
@@ -115,11 +120,17 @@ def joined(home: Prepared, other: Prepared) -> Prepared:
 
     Raises:
       SettingsDifferError: it was prepared with other encoders.
-      ValueError: it has no photo to train on.
+      ValueError: it has no photo to train on, or photos that are in `home` too.
     """
-    stages.require_same(other.card['name'], other.card['encoders'], home.card['encoders'])
+    stages.require_same(
+        f'The second data set ({other.card["name"]})',
+        other.card['encoders'],
+        home.card['encoders'],
+        instead='Prepare it again with the encoders of the first: --mode=prepare --overwrite.',
+    )
     if 'train' not in other.splits:
         raise ValueError(f'{other.card["name"]} has no photo to train on: give also.shares some')
+    _check_apart(home, other)
     taken = 1 + max(split.identity_N.max() for split in home.splits.values())
     mine, theirs = home.splits['train'], other.splits['train']
     label_NxA = np.full((len(theirs.file_N), len(home.attributes)), -1, np.int8)
@@ -132,12 +143,45 @@ def joined(home: Prepared, other: Prepared) -> Prepared:
         label_NxA=label_NxA,
         photo_T=theirs.photo_T + len(mine.file_N),
     )
-    fields = [field.name for field in dataclasses.fields(Split) if field.name != 'starts']
-    rows = {name: np.concatenate([getattr(mine, name), getattr(theirs, name)]) for name in fields}
+    pairs = {
+        field.name: (getattr(mine, field.name), getattr(theirs, field.name))
+        for field in dataclasses.fields(Split)
+        if field.name != 'starts'
+    }
+    rows = {
+        name: np.concatenate(both)
+        for name, both in pairs.items()
+        if all(values is not None for values in both)
+    }
     train = Split(**rows, starts=(0, len(mine.file_N)))
     settings = home.card['settings'] | {'also': other.card['settings']}
     card = home.card | {'settings': settings, 'splits': _counts_joined(home.card, other.card)}
     return Prepared(home.splits | {'train': train}, home.attributes, card)
+
+
+def _check_apart(home: Prepared, other: Prepared) -> None:
+    """Raises ValueError if photos to train on are in `home` too, where they may be tested on."""
+    theirs = other.splits['train']
+    hashes = [split.sha256_N for split in home.splits.values()]
+    if theirs.sha256_N is None or any(sha256_N is None for sha256_N in hashes):
+        logging.warning(
+            'a data set was prepared by an earlier version, so it is not checked whether the two '
+            'data sets share photos: prepare it again with --mode=prepare --overwrite'
+        )
+        return
+    shared_N = shared_photos(theirs.sha256_N, hashes)
+    if shared_N.any():
+        raise ValueError(
+            f'{shared_N.sum()} of {len(shared_N)} photos that the second data set '
+            f'({other.card["name"]}) has for training, of '
+            f'{len(np.unique(theirs.identity_N[shared_N]))} people, are in the first data set too '
+            f'(such as {", ".join(theirs.file_N[shared_N][:3])}): take these people out of one'
+        )
+
+
+def shared_photos(sha256_N: np.ndarray, others: Iterable[np.ndarray]) -> np.ndarray:
+    """Which photos, by the hash of their content, are among others too; bool [N]."""
+    return np.isin(sha256_N, np.concatenate(list(others))) & (sha256_N != '')
 
 
 def _counts_joined(home: dict[str, Any], other: dict[str, Any]) -> dict[str, dict[str, int]]:
@@ -215,6 +259,7 @@ def _features(tfds: Any, row: Row) -> Any:
     return tfds.features.FeaturesDict(
         {
             'file': tfds.features.Text(),
+            'sha256': tfds.features.Text(),
             'identity': np.int32,
             'embedding': tensor(shape=row.embedding.shape, dtype=np.float32),
             'labels': tensor(shape=row.labels.shape, dtype=np.int8),
@@ -250,15 +295,32 @@ def load(folder: pathlib.Path) -> Prepared:
 
 
 def card(folder: pathlib.Path) -> dict[str, Any]:
-    """The data card of a prepared data set; FileNotFoundError says how to make one."""
-    if not (folder / CARD).is_file():
+    """The data card of a prepared data set.
+
+    Raises:
+      FileNotFoundError: there is none; says how to make one.
+      ValueError: it is damaged; says what to do.
+    """
+    path = folder / CARD
+    if not path.is_file():
         raise FileNotFoundError(f'no prepared data set in {folder}: run --mode=prepare first')
-    return json.loads((folder / CARD).read_text())
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(
+            f'{path} is damaged ({error}): remove {folder}, and run --mode=prepare again'
+        ) from error
+
+
+def root_of(card: dict[str, Any]) -> str:
+    """Where the photos lay when the data set was prepared or last asked for."""
+    return card.get('root') or card['settings'].get('data', {}).get('root', '')
 
 
 def _split(rows: list[dict[str, Any]], card: dict[str, Any]) -> Split:
     count = [len(row['tracks']) for row in rows]
     width = card['encoders']['text']['width']
+    hashed = all(row.get('sha256') for row in rows)
     return Split(
         file_N=np.array([row['file'].decode() for row in rows]),
         identity_N=np.array([row['identity'] for row in rows], np.int32),
@@ -271,6 +333,7 @@ def _split(rows: list[dict[str, Any]], card: dict[str, Any]) -> Split:
         c_TxC=np.concatenate(
             [row['conditions'].reshape(-1, width) for row in rows], dtype=np.float32
         ),
+        sha256_N=np.array([row['sha256'].decode() for row in rows]) if hashed else None,
     )
 
 

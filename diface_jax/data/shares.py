@@ -1,68 +1,69 @@
-"""Slow work in shards, shared out between the hosts: each makes its own, then all have all.
+"""Slow work on many inputs, shared out between the hosts and kept on disk as it goes on."""
 
-Shards are numbered; where one is already on disk it is not made again.
-"""
-
+import collections
 import concurrent.futures
+import contextlib
 import functools
+import itertools
 import multiprocessing
 import pathlib
-from collections.abc import Callable, Sequence
+import signal
+import time
+from collections.abc import Callable, Generator, Sequence
 
-import numpy as np
+from tqdm import tqdm
 
 from diface_jax import hosts
 from diface_jax.data import shards
 from diface_jax.data.chips import Chips, chips_of
 from diface_jax.data.records import DataSet
 
-_PHOTOS_A_SHARD = 512
+# Inputs that are made together: the face encoder's batch, and a second of the text encoder.
+_INPUTS_A_STEP = 32, 128
+_PHOTOS_AHEAD = 256  # cut by the workers before the encoder asks for them
+_VISIBLE_SECONDS = 30  # a file may take to be seen by the other hosts
 
 # From some files and their chips to arrays with a row a photo.
 Make = Callable[[Sequence[str], Sequence[Chips]], shards.Arrays]
 
+# From the inputs that are missing, in steps, to their arrays, a step each.
+_Work = Callable[[Sequence[Sequence[str]], tqdm], Generator[shards.Arrays]]
 
-def in_shards(
+
+def of_texts(
+    sentences: Sequence[str],
     cache: pathlib.Path,
     made_by: Sequence[str],
-    inputs: Sequence[str],
-    size: int,
     make: Callable[[Sequence[str]], shards.Arrays],
-    unit: str,
 ) -> shards.Arrays:
-    """What is made of inputs, a row each.
+    """What is made of sentences; one that is given twice is worked on once.
 
     Args:
-      cache: the shards' folder, the same one on all hosts.
-      made_by: what is made, and all it depends on besides the inputs.
-      inputs: at least one.
-      size: inputs a shard.
-      make: makes the arrays of some inputs.
-      unit: what an input is, for the progress bar.
+      sentences: at least one.
+      cache: folder of the cache, the same one on all hosts.
+      made_by: what is made, and all that it depends on besides the sentences.
+      make: makes the arrays, a row a sentence, of some sentences.
 
     Returns:
-      The arrays of all inputs, on every host.
+      The arrays of all sentences, on every host.
     """
-    every = [inputs[rows] for rows in shards.cut(len(inputs), size)]
-    mine = {number: some for number, some in enumerate(every) if hosts.is_mine(number)}
 
-    def shard(some: Sequence[str]) -> shards.Arrays:
-        name = shards.key(*made_by, *some)
-        return shards.cached(cache, name, functools.partial(make, some))
+    def work(steps: Sequence[Sequence[str]], bar: tqdm) -> Generator[shards.Arrays]:
+        for step in steps:
+            yield make(step)
+            bar.update(len(step))
 
-    made, total = {}, sum(map(len, mine.values()))
-    with hosts.progress(total=total, desc=made_by[0], unit=unit) as bar:
-        for number, some in mine.items():
-            made[number] = shard(some)
-            bar.update(len(some))
-    hosts.barrier(made_by[0])
-    parts = [made[i] if i in made else shard(some) for i, some in enumerate(every)]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    keys = {sentence: shards.key(sentence) for sentence in sentences}
+    # Sentences of similar length are encoded fastest.
+    ordered = sorted(keys, key=lambda sentence: (len(sentence), sentence))
+    rows = _shared_out(cache, made_by, keys, ordered, _INPUTS_A_STEP[1], work, 'text')
+    return rows.take([keys[sentence] for sentence in sentences])
 
 
 def of_photos(
     source: DataSet,
     files: Sequence[str],
+    hashes: Sequence[str],
     cache: pathlib.Path,
     made_by: Sequence[str],
     make: Make,
@@ -72,19 +73,113 @@ def of_photos(
     Args:
       source: where the photos are.
       files: which of them, at least one.
-      cache: the shards' folder.
-      made_by: what is made, and all it depends on besides the files.
+      hashes: of their content, as `photo_hashes` gives them.
+      cache: folder of the cache, the same one on all hosts.
+      made_by: what is made, and all that it depends on besides the photos.
       make: makes the arrays, a row a photo, of some files and their chips.
 
     Returns:
-      The arrays of all files.
+      The arrays of all files, on every host.
     """
     align_one = functools.partial(chips_of, source.read, source.landmarks_5x2)
+
+    def work(steps: Sequence[Sequence[str]], bar: tqdm) -> Generator[shards.Arrays]:
+        files = list(itertools.chain(*steps))
+        with contextlib.closing(_in_workers(align_one, files)) as chips:
+            for step in steps:
+                aligned = []
+                for _ in step:
+                    aligned.append(next(chips))
+                    bar.update()
+                yield make(step, aligned)
+
+    # A photo that cannot be read has no hash: its name stands for it.
+    pairs = dict(zip(files, hashes, strict=True))
+    keys = {file: sha256 or shards.key('unreadable', file) for file, sha256 in pairs.items()}
+    made_by = (*made_by, str(source.landmarks_5x2))
+    rows = _shared_out(cache, made_by, keys, files, _INPUTS_A_STEP[0], work, 'photo')
+    return rows.take([keys[file] for file in files])
+
+
+def _in_workers(work: Callable[[str], Chips], files: Sequence[str]) -> Generator[Chips]:
+    """The chips of files, in their order, from worker processes that are a little ahead."""
+    if not files:
+        return
     # Spawned, since a fork of a process with JAX's threads may hang.
     context = multiprocessing.get_context('spawn')
-    with concurrent.futures.ProcessPoolExecutor(mp_context=context) as pool:
+    # Ctrl-C reaches every process of a terminal: this one ends the workers.
+    pool = concurrent.futures.ProcessPoolExecutor(
+        mp_context=context,
+        initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_IGN),
+    )
+    try:
+        ahead: collections.deque[concurrent.futures.Future[Chips]] = collections.deque()
+        for file in files:
+            ahead.append(pool.submit(work, file))
+            if len(ahead) > _PHOTOS_AHEAD:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
-        def make_shard(some: Sequence[str]) -> shards.Arrays:
-            return make(some, list(pool.map(align_one, some, chunksize=16)))
 
-        return in_shards(cache, made_by, files, _PHOTOS_A_SHARD, make_shard, 'photo')
+def _shared_out(
+    cache: pathlib.Path,
+    made_by: Sequence[str],
+    keys: dict[str, str],
+    inputs: Sequence[str],
+    size: int,
+    work: _Work,
+    unit: str,
+) -> shards.Rows:
+    """Rows of all inputs: each host makes a share of those that are missing.
+
+    Steps are cut before it is known what is missing, so that a batch of the encoder is the same
+    however many hosts there are and wherever an earlier run was stopped.
+    """
+    rows = shards.Rows(cache / f'{made_by[0]}-{shards.key(*made_by)}')
+    first_of = {keys[name]: name for name in reversed(inputs)}
+    unique = [name for name in inputs if first_of[keys[name]] == name]
+    steps = [unique[i : i + size] for i in range(0, len(unique), size)]
+    mine = [step for number, step in enumerate(steps) if hosts.is_mine(number)]
+    _make_missing(rows, keys, mine, work, made_by[0], unit)
+    hosts.barrier(made_by[0])
+    _wait_for_others(rows, keys, unique)
+    # Nothing, unless a file of another host is damaged or does not appear.
+    _make_missing(rows, keys, steps, work, made_by[0], unit)
+    return rows
+
+
+def _make_missing(
+    rows: shards.Rows,
+    keys: dict[str, str],
+    steps: Sequence[Sequence[str]],
+    work: _Work,
+    what: str,
+    unit: str,
+) -> None:
+    total = sum(map(len, steps))
+    missing = set(rows.missing(keys[name] for step in steps for name in step))
+    steps = [left for step in steps if (left := [n for n in step if keys[n] in missing])]
+    if not steps:
+        return
+    done = total - sum(map(len, steps))
+    with (
+        rows,
+        hosts.progress(total=total, initial=done, desc=what, unit=unit) as bar,
+        contextlib.closing(work(steps, bar)) as results,
+    ):
+        for step, arrays in zip(steps, results, strict=True):
+            rows.add([keys[name] for name in step], arrays)
+
+
+def _wait_for_others(rows: shards.Rows, keys: dict[str, str], inputs: Sequence[str]) -> None:
+    until = time.monotonic() + _VISIBLE_SECONDS
+    rows.refresh()
+    while hosts.several() and rows.missing(keys[name] for name in inputs):
+        if time.monotonic() > until:
+            return
+        time.sleep(0.2)
+        rows.refresh()

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import hashlib
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -11,8 +12,9 @@ import numpy as np
 from absl import logging
 
 from diface_jax import hosts, stages
-from diface_jax.data import readers, shards, shares
+from diface_jax.data import prepared, readers, shards, shares
 from diface_jax.data.chips import Chips
+from diface_jax.data.photo_hashes import photo_hashes
 from diface_jax.data.prepared import Prepared
 from diface_jax.encoders.face import align, vae
 
@@ -41,7 +43,7 @@ def vae_latents(
     if 'train' not in data.splits:
         raise ValueError(f'{data.card["name"]} has no training photos to train a VAE on')
     chips_of = _chips(data, folder)
-    weights = _weights(data, chips_of['train'], settings, folder)
+    weights = _weights(chips_of['train'], settings, folder)
     model = vae.from_weights(weights, settings)
     splits = {
         name: dataclasses.replace(split, embedding_NxD=vae.embed(model, chips_of[name]))
@@ -56,13 +58,15 @@ def vae_latents(
 
 def _chips(data: Prepared, folder: pathlib.Path) -> dict[str, np.ndarray]:
     """64x64 chips of every split's photos."""
-    where = data.card['settings']['data']
-    source = readers.read(
-        where['root'], where['layout'], tuple(where['shares']), where['split_seed']
-    )
+    where, root = data.card['settings']['data'], prepared.root_of(data.card)
+    source = readers.read(root, where['layout'], tuple(where['shares']), where['split_seed'])
+    hashes = photo_hashes(source, pathlib.Path(root), folder)
+    hash_of = dict(zip([photo.file for photo in source.photos], hashes, strict=True))
     files = np.concatenate([split.file_N for split in data.splits.values()]).tolist()
-    made_by = ('small chips', str(vae.SIZE), str(align.VERSION), where['root'])
-    found = shares.of_photos(source, files, folder, made_by, _small)['chips']
+    made_by = ('small chips', str(vae.SIZE), str(align.VERSION))
+    # A photo that is gone has no hash; `_small` says so.
+    hashes = [hash_of.get(file, '') for file in files]
+    found = shares.of_photos(source, files, hashes, folder, made_by, _small)['chips']
     ends = np.cumsum([len(split.file_N) for split in data.splits.values()])
     return dict(zip(data.splits, np.split(found, ends[:-1]), strict=True))
 
@@ -78,14 +82,13 @@ def _small(files: Sequence[str], aligned: Sequence[Chips]) -> shards.Arrays:
 
 
 def _weights(
-    data: Prepared,
     chips_NxHxWx3: np.ndarray,
     settings: ml_collections.ConfigDict,
     folder: pathlib.Path,
 ) -> shards.Arrays:
     name = shards.key(
         *('vae', str(vae.VERSION), settings.to_json(sort_keys=True), str(align.VERSION)),
-        *(data.card['settings']['data']['root'], *data.splits['train'].file_N.tolist()),
+        hashlib.sha256(chips_NxHxWx3.tobytes()).hexdigest(),
     )
     fit = functools.partial(
         shards.cached, folder, name, lambda: vae.weights_of(vae.fit(chips_NxHxWx3, settings))

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 import numpy as np
 import safetensors.numpy
 
+from diface_jax import stages
+
 Fit = TypeVar('Fit')
 
 
@@ -18,7 +20,8 @@ def sha256(arrays: Iterable[np.ndarray]) -> str:
 
 def save(fit: Any, path: pathlib.Path) -> None:
     """Writes a NamedTuple of arrays as safetensors; raises OSError."""
-    safetensors.numpy.save_file(fit._asdict(), path)
+    with stages.replacing(path) as file:  # safetensors' own files are private
+        file.write(safetensors.numpy.save(fit._asdict()))
 
 
 def load(kind: type[Fit], path: pathlib.Path) -> Fit:

@@ -1,4 +1,4 @@
-"""Errors explained, by attribute: how the score falls when one is left unsaid or said wrongly.
+"""Attribute sensitivity: how the score drops when an attribute is left out or wrong.
 
 A photo is described twice by the same random numbers, once with all its labels and once with one
 of them changed, and both sentences are scored against that photo. What other labels tell of the
@@ -49,7 +49,7 @@ def score_drops(
     most_photos: int,
     effort: Effort,
 ) -> list[Row]:
-    """How much each attribute of a data set matters to the score.
+    """Drop of the score when each attribute is left out or wrong.
 
     Args:
       split: the split measured on.

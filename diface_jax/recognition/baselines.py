@@ -1,4 +1,4 @@
-"""What DiFace has to beat: gender, the attribute oracle, ridge regression and CCA.
+"""Baselines: gender, the attribute oracle, ridge regression and CCA.
 
 Every method here, like DiFace itself, ends in two tables of features whose dot product is the
 score. The fitted ones see the training rows alone; what they choose, they choose on validation.

@@ -1,4 +1,4 @@
-"""The theory, measured: do the embeddings of one identity form a cluster, tight and apart?
+"""Cluster statistics: are the embeddings of one identity close together and far from others?
 
 DiFace (section 3) rests on such clusters: transport onto p(x0 | c) ends in the right one, and R
 makes them tighter and farther apart. Rows are compared as unit vectors, as matching compares them.
@@ -90,7 +90,7 @@ def of_spaces(
 def along_path(
     path: Path, refine: Callable[[np.ndarray], np.ndarray], identity_T: np.ndarray
 ) -> list[Record]:
-    """How clusters form on the way from noise to embeddings.
+    """Cluster statistics on the way from noise to embeddings.
 
     Args:
       path: of one sample a text.

@@ -1,4 +1,4 @@
-"""By how much DiFace is ahead of each other method, and how surely.
+"""Differences between DiFace and each other method, with confidence intervals.
 
 A paired bootstrap: both methods are measured on the same draws and in the same resamples of people,
 and the interval is that of the difference (Efron & Tibshirani 1993, chapter 8). What is hard about

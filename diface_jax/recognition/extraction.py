@@ -1,10 +1,12 @@
-"""DiFace's features: what the sampler and R make of texts, and R of photos."""
+"""DiFace's features: sampled and refined from texts, refined from photos."""
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
@@ -17,21 +19,23 @@ from diface_jax.recognition.baselines import Features, unit
 
 
 class Extractor:
-    """Texts and photos to features, in batches of one shape, sharded over the mesh.
+    """Computes features of texts and photos, in batches of one shape, sharded over the mesh.
 
     Args:
       model: D and R.
       sampling: how texts become embeddings.
       mesh: the devices.
-      batch_size: rows a batch, rounded up to a multiple of the devices.
+      batch_size: rows a batch. Devices may not divide it: each batch is filled up with zeros to
+        a multiple of them, which changes no result.
     """
 
     def __init__(self, model: DiFace, sampling: Sampling, mesh: Mesh, batch_size: int = 512):
-        self._batch_size = -(-batch_size // mesh.size) * mesh.size
+        self._batch_size = batch_size
+        self._missing = -batch_size % mesh.size
         everywhere, rows = parallel.replicated(mesh), parallel.by_row(mesh)
         self._rows = rows
         self._recover = jax.jit(
-            functools.partial(model.recover, sampling=sampling),
+            self._without_missing(functools.partial(model.recover, sampling=sampling)),
             in_shardings=(everywhere, rows, everywhere),
             out_shardings=rows,
         )
@@ -41,10 +45,26 @@ class Extractor:
         one_sample = dataclasses.replace(sampling, num_samples=1)
         stacked = parallel.by_row(mesh, axis=1)
         self._path = jax.jit(
-            functools.partial(model.path, sampling=one_sample),
+            self._without_missing(functools.partial(model.path, sampling=one_sample)),
             in_shardings=(everywhere, rows, everywhere),
             out_shardings=Path(everywhere, everywhere, stacked, stacked),
         )
+
+    def _without_missing(self, sample: Callable[..., Any]) -> Callable[..., Any]:
+        """A sampler that sees the rows of a batch alone: its noise depends on their number."""
+
+        def fill(rows: jax.Array, axis: int) -> jax.Array:
+            widths = [(0, self._missing if i == axis else 0) for i in range(rows.ndim)]
+            return jnp.pad(rows, widths)
+
+        def sample_rows(params: Params, c_BxC: jax.Array, key: jax.Array) -> Any:
+            sampled = sample(params, c_BxC[: self._batch_size], key)
+            if not isinstance(sampled, Path):
+                return fill(sampled, 0)
+            x_SxBxD, x0_SxBxD = fill(sampled.x_SxBxD, 1), fill(sampled.x0_SxBxD, 1)
+            return sampled._replace(x_SxBxD=x_SxBxD, x0_SxBxD=x0_SxBxD)
+
+        return sample_rows
 
     def features(
         self,
@@ -92,10 +112,10 @@ class Extractor:
     def recovered(self, params: Params, c_TxC: np.ndarray, key: jax.Array) -> np.ndarray:
         """x0_TxD recovered from conditions; each batch draws its noise from its own key."""
         parts = [
-            self._recover(params, some, jax.random.fold_in(key, i))
-            for i, some in enumerate(self._padded(c_TxC))
+            self._recover(params, batch, jax.random.fold_in(key, i))
+            for i, batch in enumerate(self._padded(c_TxC))
         ]
-        return np.concatenate(parallel.fetch(parts))[: len(c_TxC)]
+        return self._joined(parts)[: len(c_TxC)]
 
     def refined(self, params: Params, x0_TxD: np.ndarray) -> np.ndarray:
         """R of embeddings recovered from texts; f_TxF."""
@@ -115,30 +135,34 @@ class Extractor:
           The path in host memory, S <= count times.
         """
         parts = [
-            _seen(self._path(params, some, jax.random.fold_in(key, i)), count)
-            for i, some in enumerate(self._padded(c_TxC))
+            _seen(self._path(params, batch, jax.random.fold_in(key, i)), count)
+            for i, batch in enumerate(self._padded(c_TxC))
         ]
-        x_SxTxD = np.concatenate([part.x_SxBxD for part in parts], axis=1)
-        x0_SxTxD = np.concatenate([part.x0_SxBxD for part in parts], axis=1)
+        in_batch = np.s_[:, : self._batch_size]
+        x_SxTxD = np.concatenate([part.x_SxBxD[in_batch] for part in parts], axis=1)
+        x0_SxTxD = np.concatenate([part.x0_SxBxD[in_batch] for part in parts], axis=1)
         of_texts = np.s_[:, : len(c_TxC)]
         return parts[0]._replace(x_SxBxD=x_SxTxD[of_texts], x0_SxBxD=x0_SxTxD[of_texts])
 
     def _batched(
         self, refine: Callable[..., jax.Array], params: Params, x0_NxD: np.ndarray
     ) -> np.ndarray:
-        parts = [refine(params, some) for some in self._padded(x0_NxD)]
-        return np.concatenate(parallel.fetch(parts))[: len(x0_NxD)]
+        parts = [refine(params, batch) for batch in self._padded(x0_NxD)]
+        return self._joined(parts)[: len(x0_NxD)]
+
+    def _joined(self, parts: Sequence[jax.Array]) -> np.ndarray:
+        return np.concatenate([part[: self._batch_size] for part in parallel.fetch(parts)])
 
     def _padded(self, rows_NxW: np.ndarray) -> Iterator[jax.Array]:
-        """Batches [batch_size, W] on the devices, the last one filled up with zeros."""
+        """Batches on the devices, filled up with zeros to the batch size and to their multiple."""
         missing = -len(rows_NxW) % self._batch_size
         filled = np.pad(rows_NxW, ((0, missing), (0, 0)))
-        for some in filled.reshape(-1, self._batch_size, rows_NxW.shape[1]):
-            yield parallel.put(some, self._rows)
+        for batch in filled.reshape(-1, self._batch_size, rows_NxW.shape[1]):
+            yield parallel.put(np.pad(batch, ((0, self._missing), (0, 0))), self._rows)
 
 
 def spread(f_PxF: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
-    """Rows put where they belong among `count`, the others zero."""
+    """`f_PxF` put into the given rows of `count` rows, the others zero."""
     f_TxF = np.zeros((count, f_PxF.shape[1]), np.float32)
     f_TxF[rows] = f_PxF
     return f_TxF

@@ -1,4 +1,4 @@
-"""Errors explained, by group: whom does the one threshold serve worse?
+"""Fairness: error rates by group of people at the one threshold.
 
 A pair belongs to the group of the photo its text describes. Impostors are random people of any
 group, so that a group which few others look like is flattered; impostors of the same gender are
@@ -37,7 +37,7 @@ def rows(
     threshold: float,
     effort: Effort,
 ) -> list[Row]:
-    """Accuracy, false accept and false reject rate of groups, at the threshold for everybody.
+    """Accuracy, false accept and false reject rate by group, at the common threshold.
 
     Args:
       features: of the method.

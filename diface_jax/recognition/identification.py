@@ -109,7 +109,7 @@ def _draws(
 def _stand(
     features: Features, split: Split, draw: _Draw, protocol: str, photos: str, mesh: Mesh
 ) -> Standing:
-    """Where the mates of a draw stand among 'one' or 'all' photos of each person."""
+    """Ranks of the mates of a draw among 'one' or 'all' photos of each person."""
     search = draw.search
     shown, person_G = search.photo_I, np.arange(len(search.photo_I))
     mate_P = hidden_P = np.full(len(search.text_P), -1)
@@ -219,7 +219,7 @@ def _open(draw: _Draw, stood: Standing, s: int) -> Open:
 
 
 class Measured(NamedTuple):
-    """Numbers and CMC curves."""
+    """Identification metrics and CMC curves."""
 
     estimates: list[Estimate]
     curves: list[Row]
@@ -239,7 +239,7 @@ def measure(
     effort: Effort,
     mesh: Mesh,
 ) -> Measured:
-    """All of identification for a track: every method, protocol, size and kind of gallery.
+    """Identification metrics of a track: every method, protocol, size and kind of gallery.
 
     Args:
       methods: features of the split by method.

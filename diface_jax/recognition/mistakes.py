@@ -1,4 +1,4 @@
-"""Errors explained, one by one: the mistakes a method is most confident of."""
+"""Failure cases: the wrong decisions with the most confident scores."""
 
 from collections.abc import Iterator, Sequence
 

@@ -1,4 +1,4 @@
-"""Retrieval panels: a sentence, the best photos of the gallery, and where the true one stands."""
+"""Example searches: a sentence, the best photos of the gallery, and the rank of the right one."""
 
 from collections.abc import Iterator
 
@@ -22,7 +22,7 @@ def drawn(
     count: int,
     seed: int,
 ) -> list[Row]:
-    """Panels of some texts, drawn at random so that they are neither the best nor the worst.
+    """Example searches of texts drawn at random, so that they are typical.
 
     Args:
       features: of the method.

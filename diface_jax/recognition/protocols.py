@@ -1,4 +1,4 @@
-"""The protocols: every method on the same pairs, with spread and intervals.
+"""Verification protocols: every method on the same pairs, with deviations and intervals.
 
 One row a number: method, track, protocol, impostors, gallery, photos, level, metric, value, sd,
 ci95. `value` and `sd` are the mean and standard deviation over draws of pairs (or of galleries,
@@ -25,7 +25,7 @@ CURVE_FARS = np.round(np.logspace(-3, 0, 61), 5)
 
 
 class Condition(NamedTuple):
-    """What a verification number is about."""
+    """A condition of verification: track, protocol and impostors."""
 
     track: str
     protocol: str
@@ -38,7 +38,7 @@ class Condition(NamedTuple):
 
 
 class Effort(NamedTuple):
-    """How often things are drawn: pairs and galleries, and bootstrap resamples; from one seed."""
+    """Numbers of draws (of pairs and galleries) and of bootstrap resamples, and their seed."""
 
     draws: int
     resamples: int
@@ -70,7 +70,7 @@ def draws_of(
 
 
 class Scorer(Protocol):
-    """Whatever scores pairs: `Features`, or a likelihood ratio."""
+    """Scores pairs of texts and photos: `Features`, or a likelihood ratio."""
 
     def scores(self, text_P: np.ndarray, photo_P: np.ndarray) -> np.ndarray:
         """The score of each pair of a text and a photo, by row; [P]."""
@@ -89,7 +89,7 @@ def threshold(scorer: Scorer, draws: Sequence[Pairs]) -> float:
 
 
 class Estimate(NamedTuple):
-    """A row of the results, and the numbers that it sums up.
+    """A row of the results, with its values by draw and by resample.
 
     Attributes:
       row: with `value`, `sd` and `ci95`.
@@ -249,5 +249,5 @@ def _true_accepts(score_P: np.ndarray, genuine_P: np.ndarray, weight_RxP: np.nda
 
 
 def rounded(values: np.ndarray) -> list:
-    """Five decimals, for a curve: a file that is not large, and finer than any figure."""
+    """Rounds to five decimals, finer than any figure, to keep the file small."""
     return np.round(values, 5).tolist()

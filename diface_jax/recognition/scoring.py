@@ -1,4 +1,4 @@
-"""Where each text's mate stands in a gallery: the heavy pass of identification, on every device.
+"""Ranks of each probe's mates in a gallery: the slow part of identification, on all devices.
 
 Probes are cut over the mesh's axis 'data' and streamed in blocks, the gallery is on every device.
 A block makes SCORES scores a device at most, so memory is bounded however many probes there are.
@@ -23,7 +23,7 @@ TIE = 1e-6
 
 
 class Probes(NamedTuple):
-    """Texts that ask for a person.
+    """Probe texts.
 
     Attributes:
       f_PxF: their features.
@@ -56,7 +56,9 @@ class Gallery(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """What became of each probe. Ranks are from 1, competitors level with the mate count half.
+    """Score and rank of the correct match of each probe.
+
+    Ranks are from 1; competitors with the score of the mate count half.
 
     Scores are dot products of features scaled so that the longest has length 1. What is said of a
     probe whose person is in no gallery, or not enrolled, means nothing.
@@ -77,7 +79,7 @@ class Standing(NamedTuple):
 
 
 def standing(probes: Probes, gallery: Gallery, mesh: Mesh, scores: int = SCORES) -> Standing:
-    """Scores all probes against all photos, and keeps where the mates stand.
+    """Scores all probes against all photos, and returns the ranks of the mates.
 
     Args:
       probes: P texts.
@@ -115,7 +117,7 @@ def _scaled(f_NxF: np.ndarray) -> np.ndarray:
 
 
 def _filled_up(rows: np.ndarray, multiple: int) -> np.ndarray:
-    """Zeros below, so that every block has one shape."""
+    """Rows filled up with zeros, so that every block has the same shape."""
     return np.pad(rows, [(0, -len(rows) % multiple)] + [(0, 0)] * (rows.ndim - 1))
 
 

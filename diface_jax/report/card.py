@@ -1,4 +1,4 @@
-"""The tables of what was measured: the data card and the settings."""
+"""Tables of the data card and of the settings."""
 
 import collections
 import json
@@ -19,7 +19,7 @@ def splits(card: Mapping[str, Any]) -> Table:
 
 
 def encoders(card: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """What each frozen encoder is for ('face' or 'text'), and what the card says of it."""
+    """Each frozen encoder's kind ('face' or 'text') and its entry in the data card."""
     yield from (('face', one) for one in card['encoders']['face'])
     if 'text' in card['encoders']:
         yield 'text', card['encoders']['text']

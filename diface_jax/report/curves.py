@@ -35,7 +35,7 @@ def rocs(content: Content) -> list[Plot]:
 
 
 def dets(content: Content) -> list[Plot]:
-    """The same as rates of the two errors, for each condition."""
+    """A DET curve of all methods for each condition."""
     return [
         Plot(
             f'det_{"_".join(condition)}',

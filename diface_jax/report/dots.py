@@ -1,4 +1,4 @@
-"""Figures of dots with intervals: attributes, groups of people, the ablation."""
+"""Interval plots: attributes, groups of people, the ablation table."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ Content = Mapping[str, Any]
 
 
 def attributes(content: Content) -> list[Plot]:
-    """How the score falls when an attribute is left unsaid, or said wrongly."""
+    """Drop of the score when an attribute is left out, or wrong."""
     rows = sorted(content['attributes'] or (), key=lambda row: -row['drop_in_sd'])
     if not rows:
         return []

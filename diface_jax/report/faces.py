@@ -1,4 +1,4 @@
-"""Small pictures of the photographs a page shows, inside the page."""
+"""Thumbnails of photographs, embedded in the report."""
 
 import base64
 import io
@@ -11,20 +11,20 @@ SIDE = 96  # pixels
 
 
 class Faces(NamedTuple):
-    """Data URIs of photos by file, and why there are none of others ('' when there are)."""
+    """Thumbnails as data URIs, by file; and why some are missing ('' if none is)."""
 
     pictures: Mapping[str, str]
     why_not: str
 
 
 def faces(content: Mapping[str, Any]) -> Faces:
-    """A small picture of each photo that mistakes and panels show.
+    """A thumbnail of each photo in the failure cases and example searches.
 
     Args:
       content: of `evaluation.json`; says where the photographs lie.
 
     Returns:
-      Those that can be read here; a report can be written without any.
+      Thumbnails of the photos that can be read; a report works without any.
     """
     files = dict.fromkeys(_files(content))
     if not files:
@@ -32,7 +32,7 @@ def faces(content: Mapping[str, Any]) -> Faces:
     if 'simulated' in content['settings'].get('data', {}):
         return Faces({}, 'These people are simulated: there are no photographs of them.')
     try:
-        read = _reader(content['settings'])
+        read = _reader(content)
         pictures = {file: picture for file in files if (picture := _picture(read, file))}
     except (ImportError, OSError, ValueError) as error:
         return Faces({}, f'The photographs cannot be shown: {error}.')
@@ -49,12 +49,13 @@ def _files(content: Mapping[str, Any]) -> Iterable[str]:
         yield from (face['file'] for face in panel['best'])
 
 
-def _reader(settings: Mapping[str, Any]) -> Callable[[str], bytes]:
-    data = settings.get('data', {}).get('data')
+def _reader(content: Mapping[str, Any]) -> Callable[[str], bytes]:
+    data = content['settings'].get('data', {}).get('data')
     if data is None:
         raise FileNotFoundError('the settings do not say where they lie')
-    shares = tuple(data['shares'])
-    return readers.read(data['root'], data['layout'], shares, data['split_seed']).read
+    # An earlier version kept the folder among the settings.
+    root = content.get('data_card', {}).get('root') or data['root']
+    return readers.read(root, data['layout'], tuple(data['shares']), data['split_seed']).read
 
 
 def _picture(read: Callable[[str], bytes], file: str) -> str | None:

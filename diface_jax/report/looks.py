@@ -1,4 +1,4 @@
-"""How lines and points look: each by its colour, dash and marker, none by colour alone."""
+"""Styles of lines and points; they differ in dash and marker too, not by colour alone."""
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +10,7 @@ from diface_jax.report import words
 
 
 class Look(NamedTuple):
-    """The look of one line or kind of point."""
+    """The style of a line or a kind of point."""
 
     colour: str
     dash: Any
@@ -70,5 +70,5 @@ def draw_lines(
 
 
 def percent(share: float, _: int) -> str:
-    """Says a share at an axis."""
+    """Formats an axis in percent."""
     return f'{100 * share:g}%'

@@ -1,4 +1,4 @@
-"""The report: what `evaluation.json` says, on one page that needs nothing else to be read."""
+"""The report: the content of `evaluation.json` as one self-contained HTML page."""
 
 import pathlib
 from collections.abc import Iterable, Mapping

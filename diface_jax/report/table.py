@@ -1,4 +1,4 @@
-"""The main numbers as a text to read in a terminal."""
+"""The main results as a text table for the terminal."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

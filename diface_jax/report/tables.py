@@ -1,4 +1,4 @@
-"""The tables of the page, as text to be laid out."""
+"""The content of the report's tables, as text."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -129,7 +129,7 @@ def _share(row: Row | None) -> Cell:
 
 
 def differences(rows: Sequence[Row]) -> Table:
-    """By how much DiFace is ahead in AUC and rank 10, a group a track.
+    """Lead of DiFace in AUC and rank 10, a group a track.
 
     A line a baseline that is the strongest in some column of its group; no bound is one.
     """
@@ -168,7 +168,7 @@ def _points(row: Row | None) -> Cell:
 
 
 def clusters(rows: Sequence[Row]) -> Table:
-    """How tight and far apart the identities are, a line a space."""
+    """Tightness and separation of the identities' clusters, a line a space."""
     metrics = {
         'fisher': 'Fisher ratio',
         'silhouette': 'silhouette',
@@ -205,7 +205,7 @@ _ANSWERS = {1: 'yes', 0: 'no', -1: 'unknown'}
 
 
 def attributes(rows: Sequence[Row]) -> Table:
-    """How the score falls, a group a kind of change and a line an attribute."""
+    """Drop of the score, a group a kind of change and a line an attribute."""
     groups = [
         Group(
             {'unsaid': 'left unsaid', 'wrong': 'said wrongly'}[change],
@@ -280,7 +280,7 @@ def sweep(found: Content) -> Table:
 
 
 def ablation(found: Content) -> Table:
-    """What each change costs; a row that failed says why."""
+    """The ablation table; a row that failed says why."""
     columns = ['what', 'settings changed', 'accuracy cross', 'AUC cross']
     columns += ['accuracy same', 'AUC same']
     lines = [(row['name'], _ablation_cells(row)) for row in found['rows']]

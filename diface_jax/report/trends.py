@@ -1,4 +1,4 @@
-"""Figures of what changes a result: the share said, the sampler's settings, the DDIM path."""
+"""Line plots: results by the share of attributes said, by sampling, and along the DDIM path."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -146,7 +146,7 @@ def _ring(ax: Axes, row: Row) -> None:
 
 
 def path(content: Content) -> list[Plot]:
-    """How clusters of identities move along the DDIM path."""
+    """Cluster statistics along the DDIM path."""
     rows = content['path'] or ()
     spaces = looks(dict.fromkeys(row['space'] for row in rows))
     titles = {

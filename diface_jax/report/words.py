@@ -1,4 +1,4 @@
-"""What the names in `evaluation.json` are called on a page, and its numbers as text."""
+"""Labels for the names in `evaluation.json`, and its numbers as text."""
 
 import math
 import re

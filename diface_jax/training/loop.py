@@ -29,6 +29,8 @@ SECTIONS = (
     *('seed', 'model', 'diffusion', 'contrast', 'margin', 'loss_weight', 'train'),
     *('optimiser', 'sample', 'captions'),
 )
+# Of the settings: the sampling that validation used, which trains nothing.
+NOT_COMPARED = ('sample',)
 
 
 class Best(NamedTuple):
@@ -76,7 +78,7 @@ def train(
     done_file = workdir / 'training.json'
     if done_file.is_file() and resume_from is None:
         done = json.loads(done_file.read_text())
-        stages.require_same(f'The model in {workdir}', done['settings'], settings)
+        stages.require_same(f'The model in {workdir}', done['settings'], settings, NOT_COMPARED)
         logging.info('train: %s is done already, best at step %d', workdir, done['best_step'])
         return
     with preemption.between_steps():
@@ -125,7 +127,9 @@ class _Run:
         fsdp = self._config.mesh.fsdp
         if step:
             note = self._checkpoints.note(step)
-            stages.require_same('The checkpoint to go on from', note['settings'], self._settings)
+            stages.require_same(
+                'The checkpoint to go on from', note['settings'], self._settings, NOT_COMPARED
+            )
             like = states.shapes(self._config, self._sizes, mesh, fsdp)
             self.state = self._checkpoints.restore(step, like)
             self.best, self._sums = Best(*note['best']), note.get('sums', {})

@@ -1,13 +1,15 @@
 """The prepare job on a drawn data set: complete, resumable, honest about what failed."""
 
 import json
+import pathlib
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from diface_jax import stages
-from diface_jax.data import prepare, prepared
+from diface_jax.data import prepare, prepared, prepared_folders
 from diface_jax.encoders.face import dlib_resnet
 from diface_jax.encoders.text import bert
 from tests import celeba_tree, tiny
@@ -34,10 +36,8 @@ def settings(root):
 
 @pytest.fixture(scope='module')
 def folder(root, tmp_path_factory):
-    folder = tmp_path_factory.mktemp('work') / 'prepared'
     config = settings(root)
-    prepare.prepare(config, config.data, folder, folder)
-    return folder
+    return prepare.prepare(config, config.data, tmp_path_factory.mktemp('work') / 'prepared')
 
 
 def test_every_photo_is_in_a_row_or_in_the_card(folder):
@@ -82,7 +82,7 @@ def test_nothing_is_done_twice(root, folder, monkeypatch):
     before = (folder / prepared.CARD).stat().st_mtime_ns
     monkeypatch.setattr(prepare, '_Job', None)
     config = settings(root)
-    prepare.prepare(config, config.data, folder, folder)
+    assert prepare.prepare(config, config.data, folder.parent) == folder
     assert (folder / prepared.CARD).stat().st_mtime_ns == before
 
 
@@ -90,7 +90,7 @@ def test_other_settings_are_named(root, folder):
     config = settings(root)
     config.captions.seed = 7
     with pytest.raises(stages.SettingsDifferError, match=r'captions\.seed: 0 -> 7'):
-        prepare.prepare(config, config.data, folder, folder)
+        prepare.prepare(config, config.data, folder.parent)
 
 
 class Killed(Exception):
@@ -104,15 +104,15 @@ def test_an_interrupted_job_goes_on_and_makes_the_same(root, folder, tmp_path, m
     config = settings(root)
     monkeypatch.setattr(bert.TextEncoder, 'encode', die)
     with pytest.raises(Killed):
-        prepare.prepare(config, config.data, tmp_path, tmp_path)
+        prepare.prepare(config, config.data, tmp_path)
     with pytest.raises(FileNotFoundError, match='--mode=prepare'):
-        prepared.load(tmp_path)
+        prepare.find(config, config.data, tmp_path)
     monkeypatch.undo()
     # The faces are there already: E is not asked again.
     monkeypatch.setattr(dlib_resnet, 'look', die)
-    prepare.prepare(config, config.data, tmp_path, tmp_path)
+    again = prepare.prepare(config, config.data, tmp_path)
     for name, whole in prepared.load(folder).splits.items():
-        resumed = prepared.load(tmp_path).splits[name]
+        resumed = prepared.load(again).splits[name]
         np.testing.assert_array_equal(resumed.embedding_NxD, whole.embedding_NxD)
         np.testing.assert_array_equal(resumed.c_TxC, whole.c_TxC)
         np.testing.assert_array_equal(resumed.text_T, whole.text_T)
@@ -125,7 +125,7 @@ def test_a_person_in_two_splits_is_an_error(tmp_path):
     (root / 'list_eval_partition.txt').write_text(lines)
     config, out = settings(root), tmp_path / 'out'
     with pytest.raises(ValueError, match='more than one split'):
-        prepare.prepare(config, config.data, out, out)
+        prepare.prepare(config, config.data, out)
 
 
 def test_no_face_anywhere(tmp_path):
@@ -136,7 +136,88 @@ def test_no_face_anywhere(tmp_path):
     config, out = settings(root), tmp_path / 'out'
     config.encoders.appearance = 0
     with pytest.raises(ValueError, match='no face'):
-        prepare.prepare(config, config.data, out, out)
+        prepare.prepare(config, config.data, out)
+
+
+@pytest.fixture
+def moved(root, folder, tmp_path):
+    """The data set and its prepared form, both in other folders."""
+    shutil.copytree(root, tmp_path / 'data' / 'drawn')
+    shutil.copytree(folder.parent, tmp_path / 'prepared')
+    config = settings(tmp_path / 'data' / 'drawn')
+    return config, tmp_path / 'prepared', tmp_path / 'prepared' / folder.name
+
+
+def test_a_data_folder_that_moved_keeps_its_prepared_data(moved, monkeypatch):
+    config, store, folder = moved
+    monkeypatch.setattr(prepare, '_Job', None)
+    assert prepare.prepare(config, config.data, store) == folder
+    assert prepare.find(config, config.data, store) == folder
+    card = prepared.card(folder)
+    assert card['root'] == config.data.root
+    assert config.data.root not in json.dumps(card['settings'])
+
+
+def test_a_replaced_photo_of_the_same_name_is_embedded_again(moved):
+    config, store, folder = moved
+    prepare.prepare(config, config.data, store)
+    before = prepared.load(folder).splits['test']
+    new, old = (pathlib.Path(config.data.root) / file for file in before.file_N[[0, 3]])
+    old.write_bytes(new.read_bytes())
+    with pytest.raises(stages.SettingsDifferError, match='content_of_photos'):
+        prepare.prepare(config, config.data, store)
+    assert prepared.card(folder)['splits']['test']['photos'] == 9
+    replaced = prepare.prepare(config, config.data, store, overwrite=True)
+    assert [path.parent for path in store.glob('*/data_card.json')] == [replaced]
+    after = prepared.load(replaced).splits['test']
+    expected = before.embedding_NxD[[0, 1, 2, 0, *range(4, 9)]]
+    np.testing.assert_allclose(after.embedding_NxD, expected, rtol=1e-4, atol=1e-5)
+    assert after.sha256_N[3] == before.sha256_N[0] != before.sha256_N[3]
+
+
+def test_two_data_sets_of_one_folder_name_do_not_meet(moved, root, tmp_path):
+    _, store, home = moved
+    other = tmp_path / 'elsewhere' / 'drawn'
+    # Photos whose embeddings are in the cache, so that this is quick.
+    for name in celeba_tree.make(other, people=(1, 1, 1), photos=2, seed=9):
+        photo = root / 'img_align_celeba' / f'{int(name[:-4]) + 10:06d}.jpg'
+        shutil.copy(photo, other / 'img_align_celeba' / name)
+    config = settings(other)
+    before = {path: path.read_bytes() for path in home.rglob('*') if path.is_file()}
+    second = prepare.prepare(config, config.data, store, home, overwrite=True, protected=[home])
+    assert second.name.startswith('drawn-')
+    assert second != home
+    assert {path: path.read_bytes() for path in before} == before
+    assert prepared.card(second)['encoders'] == prepared.card(home)['encoders']
+    assert prepared_folders.of_model(store, *_settings_and_encoders(home)) == home
+    # What was trained on is never replaced, whatever is asked for.
+    config.data.root = prepared.card(home)['root']
+    config.captions.seed = 7
+    with pytest.raises(stages.SettingsDifferError, match='A model was trained on it') as error:
+        prepare.prepare(config, config.data, store, home, overwrite=True, protected=[home])
+    assert '--overwrite' not in str(error.value)
+
+
+def _settings_and_encoders(folder):
+    card = prepared.card(folder)
+    return card['settings'], card['encoders']
+
+
+def test_a_data_set_prepared_by_an_earlier_version_is_used(root, folder, tmp_path, monkeypatch):
+    store, config = tmp_path / 'prepared', settings(root)
+    earlier = store / 'drawn'
+    shutil.copytree(folder, earlier)
+    card = prepared.card(earlier)
+    del card['root'], card['settings']['content_of_photos']
+    card['settings']['data']['root'] = str(root)
+    stages.write_json(earlier / prepared.CARD, card)
+    monkeypatch.setattr(prepare, '_Job', None)
+    assert prepare.prepare(config, config.data, store) == earlier
+    assert prepare.find(config, config.data, store) == earlier
+    assert prepared_folders.of_model(store, card['settings'], card['encoders']) == earlier
+    config.captions.seed = 7
+    with pytest.raises(stages.SettingsDifferError, match=r'captions\.seed: 0 -> 7'):
+        prepare.prepare(config, config.data, store)
 
 
 def test_a_data_set_without_a_usable_photo_says_why(tmp_path):

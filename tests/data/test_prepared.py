@@ -89,3 +89,23 @@ def test_nothing_to_train_on_is_refused(home, other):
     del other.splits['train']
     with pytest.raises(ValueError, match=r'other has no photo to train on: give also\.shares'):
         prepared.joined(home, other)
+
+
+def test_photos_in_both_data_sets_are_refused_wherever_they_lie(home, other):
+    """The second set may not train on what the first one tests on."""
+    hashes = [[f'{name}{i}' for i in range(n)] for name, n in (('a', 8), ('b', 4), ('c', 6))]
+    for split, sha256_N in zip(('train', 'validation', 'test'), hashes, strict=True):
+        home.splits[split] = dataclasses.replace(home.splits[split], sha256_N=np.array(sha256_N))
+    theirs = np.array(['c0', 'c5', 'b1', *(f'd{i}' for i in range(12))])
+    other.splits['train'] = dataclasses.replace(other.splits['train'], sha256_N=theirs)
+    with pytest.raises(ValueError, match=r'3 of 15 photos .* of 1 people, .* 000\.jpg, 001\.jpg'):
+        prepared.joined(home, other)
+    apart = np.array([f'd{i}' for i in range(15)])
+    other.splits['train'] = dataclasses.replace(other.splits['train'], sha256_N=apart)
+    assert prepared.joined(home, other).splits['train'].sha256_N[[0, 8]].tolist() == ['a0', 'd0']
+
+
+def test_a_damaged_card_is_a_clear_error(tmp_path):
+    (tmp_path / prepared.CARD).write_text('{"name": ')
+    with pytest.raises(ValueError, match=r'data_card\.json is damaged .* --mode=prepare again'):
+        prepared.card(tmp_path)

@@ -45,8 +45,3 @@ def test_nothing_is_left_of_a_failed_write(tmp_path, monkeypatch):
 def test_a_key_tells_parts_apart():
     keys = {shards.key('ab', 'c'), shards.key('a', 'bc'), shards.key('abc'), shards.key('c', 'ab')}
     assert len(keys) == 4
-
-
-def test_slices_cover_everything():
-    rows = [i for some in shards.cut(10, 4) for i in range(10)[some]]
-    assert rows == list(range(10))

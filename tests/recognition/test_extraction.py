@@ -8,6 +8,7 @@ from diface_jax import parallel
 from diface_jax.diffusion import schedule
 from diface_jax.models.diface import DiFace, Sampling
 from diface_jax.recognition.extraction import Extractor
+from tests import subprocesses
 
 KEY = jax.random.key(0)
 C_10xC = np.random.default_rng(0).standard_normal((10, 8)).astype(np.float32)
@@ -38,6 +39,24 @@ def test_the_path_ends_in_what_one_sample_recovers(count, times):
     recovered = extractor(4).recovered({}, C_10xC, KEY)
     np.testing.assert_allclose(path.x_SxBxD[-1], recovered, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(path.x_SxBxD[-1], path.x0_SxBxD[-1])
+
+
+DEVICES = """
+import numpy as np
+from tests.recognition import test_extraction as here
+
+path = here.extractor(2).path({}, here.C_10xC, here.KEY, 3)
+np.savez(sys.argv[1], here.extractor(2, 2).recovered({}, here.C_10xC, here.KEY), *path)
+"""
+
+
+def test_three_devices_recover_what_one_does(tmp_path):
+    """Batches of four do not divide over three devices."""
+    subprocesses.run(DEVICES, tmp_path / 'found.npz', devices=3)
+    expected = extractor(2, 2).recovered({}, C_10xC, KEY), *extractor(2).path({}, C_10xC, KEY, 3)
+    with np.load(tmp_path / 'found.npz') as found:
+        for one, other in zip(expected, found.values(), strict=True):
+            np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
 def test_batches_are_padded_and_the_padding_is_cut_off():
