@@ -183,7 +183,7 @@ def test_prepare_refuses_before_it_embeds_anything(root, tmp_path, monkeypatch):
 
 
 def test_prepare_says_on_the_console_what_was_left_out(root, tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(jobs, 'prepare', lambda *_: None)
+    monkeypatch.setattr(jobs, 'prepare', lambda *_, **__: None)
 
     jobs.run('prepare', config(data=root), tmp_path, overwrite=False)
 
