@@ -56,6 +56,7 @@ setup(
         'tfds': ['tensorflow>=2.18'],
         'web': _WEB,
         'cuda': ['jax[cuda13]'],
+        'cuda12': ['jax[cuda12]'],
         'tpu': ['jax[tpu]'],
         'docs': ['furo>=2025.7', 'myst-parser>=4', 'sphinx>=8'],
         'test': [

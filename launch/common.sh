@@ -57,6 +57,29 @@ require() {
   done
 }
 
+# require_number LOWEST NAME...: settings that are whole numbers, LOWEST or more.
+require_number() {
+  local lowest=$1 setting
+  shift
+  for setting in "$@"; do
+    if ! [[ ${!setting} =~ ^[0-9]{1,9}$ ]] || ((10#${!setting} < lowest)); then
+      refuse "--$setting=${!setting} is not a whole number of at least $lowest"
+    fi
+  done
+}
+
+# require_output_in FOLDER: what the program writes elsewhere is lost with its container.
+require_output_in() {
+  local folder=${1%/} word path
+  for word in "${program[@]}"; do
+    [[ $word == --workdir=* || $word == --gallery=* ]] || continue
+    path=${word#*=}
+    if [[ $path != "$folder" && $path != "$folder"/* || $path/ == */../* ]]; then
+      refuse "$word is outside $folder, and what is written there is lost with the container"
+    fi
+  done
+}
+
 # run COMMAND...: runs it, or in a dry run prints it.
 run() {
   if [[ $dry_run ]]; then

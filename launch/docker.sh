@@ -7,8 +7,8 @@
 # It runs again when it exits with 75 (stopped from outside), and only then.
 #
 #   --accelerator=cpu|cuda|tpu   what the image is for (cpu)
-#   --storage=FOLDER             with the photographs and WORKDIR: the container sees it under the
-#                                same name
+#   --storage=FOLDER             with the photographs, WORKDIR and galleries: the container sees it
+#                                under the same name, and keeps nothing that is written elsewhere
 #   --image=IMAGE                what the image is called (diface:ACCELERATOR); to use it on other
 #                                machines, give a name in your registry and `docker push` it
 #   --dry-run                    print the commands, and run nothing
@@ -23,6 +23,7 @@ accelerator=cpu storage='' image=''
 read_settings 'accelerator storage image' "$@"
 require storage
 [[ $storage == /* ]] || refuse "--storage=$storage must be a full path"
+require_output_in "$storage"
 case $accelerator in
   cpu) devices=() ;;
   cuda) devices=(--gpus=all --ipc=host) ;;  # NCCL talks through shared memory

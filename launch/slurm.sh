@@ -28,7 +28,8 @@ source "$(dirname "$0")/common.sh"
 nodes=1 gpus_per_node='' cpus_per_task=8 time='' name=diface python=python
 read_settings 'nodes gpus_per_node cpus_per_task time name python' "$@"
 require nodes gpus_per_node cpus_per_task time name python
-[[ $gpus_per_node =~ ^[0-9]+$ ]] || refuse "--gpus_per_node=$gpus_per_node is no number"
+require_number 1 nodes cpus_per_task
+require_number 0 gpus_per_node
 program[0]=$python
 program+=(--distributed)
 

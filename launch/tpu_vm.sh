@@ -32,6 +32,9 @@ project='' zone='' accelerator_type='' runtime_version=v2-alpha-tpuv6e image='' 
 spot='' poll_seconds=30
 read_settings 'project zone accelerator_type runtime_version image nfs name spot poll_seconds' "$@"
 require project zone accelerator_type image nfs
+require_number 0 poll_seconds
+[[ $spot == yes || -z $spot ]] || refuse "--spot=$spot is not yes; leave it out for a slice that stays"
+require_output_in /mnt/diface
 program+=(--distributed)
 where=(--project="$project" --zone="$zone")
 

@@ -1,6 +1,8 @@
 """The notebooks as files. That they run is seen by `python -m tests.notebooks`."""
 
 import re
+import shutil
+import subprocess
 
 import nbformat
 import pytest
@@ -36,3 +38,25 @@ def test_a_notebook_opens_and_installs_from_the_one_repository(name):
     (badge,) = BADGE.findall(title.source)
     assert badge == (rows[name], name)
     assert INSTALL.search(install.source).groups() == (rows[name],)
+
+
+@pytest.mark.parametrize(
+    ('driver', 'devices', 'extras'),
+    [
+        ('580.82.07\n', '', 'faces,cuda'),
+        ('550.54.15\n550.54.15\n', '', 'faces,cuda12'),
+        ('NVIDIA-SMI has failed\n', '', 'faces'),
+        (None, '/dev/accel*', 'faces,tpu'),
+        (None, '/dev/vfio/[0-9]*', 'faces,tpu'),
+        (None, '', 'faces'),
+    ],
+)
+def test_train_installs_jax_for_the_runtimes_accelerator(monkeypatch, driver, devices, extras):
+    cell = nbformat.read(FOLDER / 'train.ipynb', as_version=4).cells[1].source
+    scope = {}
+    exec(cell.split('\nif ')[0], scope)
+    monkeypatch.setattr(shutil, 'which', lambda name: driver and f'/usr/bin/{name}')
+    finished = subprocess.CompletedProcess((), 0, stdout=driver)
+    monkeypatch.setattr(subprocess, 'run', lambda *_, **__: finished)
+    monkeypatch.setattr(scope['glob'], 'glob', lambda pattern: [pattern] * (pattern == devices))
+    assert scope['extras']() == extras

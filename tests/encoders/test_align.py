@@ -1,4 +1,5 @@
 import io
+import itertools
 import random
 
 import numpy as np
@@ -171,6 +172,59 @@ def test_detector_never_sees_more_than_a_bounded_image(monkeypatch):
     assert (160, 196, 3) in seen
 
 
+# Drawings of 110 pixels have faces of about 60; `detect` shrinks these photos below what it finds.
+@pytest.mark.parametrize(
+    ('size', 'places'),
+    [
+        ((1000, 2600), [(x, y) for y in (5, 450, 880) for x in (10, 620, 1240, 1860, 2480)]),
+        ((300, 5000), [(50, 100), (1390, 20), (4700, 180)]),
+    ],
+)
+def test_every_face_of_a_large_group_and_of_a_panorama_is_found(size, places):
+    photo = scene(*((110, left, top) for left, top in places), size=size)
+    assert not align.detect(photo)
+    faces, smallest = align.detect_every_scale(photo)
+    assert smallest == 40
+    middle_2 = drawn_face.LANDMARKS_5x2.mean(axis=0) * 110
+    corners_Nx2 = np.array([face.landmarks_5x2.mean(axis=0) - middle_2 for face in faces])
+    for place in places:
+        assert np.min(np.abs(corners_Nx2 - place).max(axis=1)) < 6
+    assert len(faces) == len(places)
+
+
+def test_faces_found_before_keep_their_landmarks_beside_small_ones():
+    photo = scene((300, 20, 50), (90, 600, 100))
+    (large,) = align.detect(photo)
+    faces, _ = align.detect_every_scale(photo)
+    assert len(faces) == 2
+    assert faces[0].box == large.box
+    np.testing.assert_array_equal(faces[0].landmarks_5x2, large.landmarks_5x2)
+    boxes = [box for box, _ in align.every_face(encode(photo))]
+    assert boxes == [face.box for face in faces]
+
+
+@pytest.mark.parametrize(
+    ('size', 'smallest'),
+    [((80, 60), 40), ((4000, 3000), 40), ((8000, 6000), 80), ((40_000, 2000), 104)],
+)
+def test_smallest_face_grows_with_very_large_photos(size, smallest):
+    assert align.smallest_face(*size) == smallest
+
+
+def test_no_face_in_a_very_large_photo_says_what_was_searched_for(monkeypatch):
+    monkeypatch.setattr(align, '_MAX_SEARCHED_PIXELS', 80_000)
+    with pytest.raises(ValueError, match=r'no face of 160 pixels or more \(the photo is too large'):
+        align.every_face(encode(scene()))
+
+
+@pytest.mark.parametrize('length', [1, 2999, 3000, 3001, 5600, 5601, 20_000])
+def test_tiles_cover_the_photo_and_overlap(length):
+    spans = align._spans(length, 3000, 400)
+    assert (spans[0][0], spans[-1][1]) == (0, length)
+    assert all(end - start <= 3000 for start, end in spans)
+    assert all(end - start == 400 for (_, end), (start, _) in itertools.pairwise(spans))
+
+
 def test_half_size_photos_have_their_faces_found(shared):
     folder = shared / 'data/celeba/img_align_celeba'
     files = [folder / f'{number:06d}.jpg' for number in range(1, 4000, 50)]
@@ -219,7 +273,7 @@ def test_largest_face_is_taken_and_the_others_noted():
 
 
 def test_no_face_is_an_error_without_canonical_landmarks():
-    with pytest.raises(ValueError, match='no face found'):
+    with pytest.raises(ValueError, match='no face of 40 pixels or more'):
         align.align_photo(encode(scene()))
 
 

@@ -13,7 +13,7 @@ from tests.launch.conftest import LAUNCH, PROGRAM
 # What each needs.
 SETTINGS = {
     'single_node.sh': (),
-    'docker.sh': ('--storage=/data',),
+    'docker.sh': ('--storage=/mnt/diface',),
     'tpu_vm.sh': (
         *('--project=p', '--zone=z', '--accelerator_type=v6e-8', '--image=registry/p/diface'),
         '--nfs=server:/share',
@@ -102,6 +102,12 @@ def test_settings_from_the_environment_and_flags_before_them(launch):
         ('slurm.sh', '--gpus_per_node=all'),
         ('docker.sh', '--accelerator=gpu'),
         ('docker.sh', '--storage=data'),
+        ('slurm.sh', '--nodes=two'),
+        ('slurm.sh', '--nodes=0'),
+        ('slurm.sh', '--cpus_per_task=08x'),
+        ('gke.sh', '--chips_per_host=four'),
+        ('tpu_vm.sh', '--poll_seconds=soon'),
+        ('tpu_vm.sh', '--spot=no'),
     ],
 )
 def test_wrong_settings_are_refused(launch, name, wrong):
@@ -117,3 +123,40 @@ def test_docker_gives_the_container_its_devices(launch, accelerator, flag):
     assert f'--target={accelerator}' in build
     assert flag in run
     assert f'AS {accelerator}\n' in (LAUNCH / 'Dockerfile').read_text()
+
+
+@pytest.mark.parametrize('name', ['docker.sh', 'gke.sh', 'tpu_vm.sh'])
+@pytest.mark.parametrize(
+    'outside',
+    [
+        *('--workdir=/home/me/run', '--workdir=run', '--workdir=/mnt/diface2/run'),
+        *('--workdir=/mnt/diface/../run', '--gallery=/home/me/gallery'),
+    ],
+)
+def test_output_outside_the_mounted_storage_is_refused(launch, name, outside):
+    ran = launch(name, *SETTINGS[name], *PROGRAM, outside, '--dry-run')
+    assert ran.returncode == 2
+    assert f'{outside} is outside /mnt/diface' in ran.stderr
+    assert not ran.stdout
+
+
+def test_restart_explains_itself(launch):
+    ran = launch('restart.sh', '--help')
+    assert ran.returncode == 0
+    assert 'launch/restart.sh COMMAND...' in ran.stdout
+    assert '#' not in ran.stdout
+    without_command = launch('restart.sh')
+    assert without_command.returncode == 2
+    assert 'launch/restart.sh COMMAND...' in without_command.stderr
+
+
+def test_quickstart_dry_run_prints_its_commands_and_makes_nothing(launch, tmp_path):
+    before = set(LAUNCH.parent.iterdir())
+    ran = launch('quickstart.sh', '--dry-run', tmp_path / 'a run')
+    assert ran.returncode == 0, ran.stderr
+    commands = [line for line in ran.stdout.splitlines() if 'diface_jax.main' in line]
+    modes = [word for line in commands for word in shlex.split(line) if word.startswith('--mode')]
+    assert modes == ['--mode=enroll', '--mode=search']
+    assert all(f'--workdir={tmp_path}/a run' in shlex.split(line) for line in commands)
+    assert not (tmp_path / 'a run').exists()
+    assert set(LAUNCH.parent.iterdir()) == before
