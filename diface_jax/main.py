@@ -126,9 +126,9 @@ def main(argv: list[str]) -> None:
     except preemption.Preempted as stop:
         print(stop, file=sys.stderr)
         leave = sys.exit if stop.everywhere else hosts.leave
-        leave(preemption.EXIT_CODE)
+        leave(stop.exit_code)
     except KeyboardInterrupt:
-        hosts.leave('interrupted; give the same command again to continue')
+        hosts.leave(preemption.interrupt_message(_MODE.value))
 
 
 def _run() -> int:

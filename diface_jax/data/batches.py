@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from diface_jax.data.prepared import TRACKS, Split, another_photo
+from diface_jax.data.identity_index import IdentityIndex
+from diface_jax.data.prepared import TRACKS, Split
 
 
 class Batch(NamedTuple):
@@ -29,7 +30,7 @@ class Batches:
     """
 
     def __init__(self, split: Split, batch_size: int, human_share: float, seed: int) -> None:
-        self._identity_N, self._seed = split.identity_N, seed
+        self._identities, self._seed = IdentityIndex(split.identity_N), seed
         self._batch_size, self._human_share = batch_size, human_share
         num_photos = len(split.identity_N)
         self._texts = [split.texts(track) for track in TRACKS]
@@ -50,7 +51,7 @@ class Batches:
         """The batch of a step."""
         rng = np.random.default_rng((self._seed, step))
         photo_B = rng.choice(self._photos_of(rng), self._batch_size, replace=False)
-        mate_B = another_photo(rng, self._identity_N, photo_B)
+        mate_B = self._identities.another_photo(rng, photo_B)
         mate_B = np.where(mate_B < 0, photo_B, mate_B)
         text_B = self._choose_texts(rng, photo_B)
         return Batch(*(rows.astype(np.int32) for rows in (photo_B, mate_B, text_B)))

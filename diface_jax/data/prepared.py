@@ -16,6 +16,7 @@ import numpy as np
 from absl import logging
 
 from diface_jax import stages
+from diface_jax.data.identity_index import IdentityIndex
 from diface_jax.data.records import SPLITS
 
 TRACKS = ('grammar', 'human')
@@ -194,16 +195,7 @@ def another_photo(
     rng: np.random.Generator, identity_N: np.ndarray, photo_P: np.ndarray
 ) -> np.ndarray:
     """For each photo, another one of the same identity, uniformly; -1 where there is none."""
-    order = np.argsort(identity_N, kind='stable')
-    ordered = identity_N[order]
-    place_N = np.empty_like(order)
-    place_N[order] = np.arange(len(order))
-    first = np.searchsorted(ordered, identity_N[photo_P], 'left')
-    count = np.searchsorted(ordered, identity_N[photo_P], 'right') - first
-    # Skip 1 to count - 1 places round the person's own photos.
-    skip = 1 + (rng.random(len(photo_P)) * np.maximum(count - 1, 0)).astype(int)
-    other = order[first + (place_N[photo_P] - first + skip) % np.maximum(count, 1)]
-    return np.where(count > 1, other, -1)
+    return IdentityIndex(identity_N).another_photo(rng, photo_P)
 
 
 def write(folder: pathlib.Path, rows: Iterable[tuple[str, Row]], splits: Sequence[str]) -> None:

@@ -80,7 +80,11 @@ class DiFace:
         sampling: Sampling,
         dropout_key: jax.Array | None = None,
     ) -> jax.Array:
-        """Embeddings of texts: the mean of K samples of p(x0 | c) by DDIM; x0_BxD."""
+        """Embeddings of texts: the mean of K samples of p(x0 | c) by DDIM; x0_BxD.
+
+        With a `dropout_key`, each sample keeps one dropout mask for all of its steps (and for both
+        sides of guidance): one thinned network denoises it, as if that had been drawn once.
+        """
         denoise, x_T, noise_key = self._start(params, c_BxC, key, sampling, dropout_key)
         x0 = ddim(denoise, x_T, self.log_snr, sampling.num_steps, sampling.eta, noise_key)
         return x0.reshape(-1, sampling.num_samples, self.embedding_dim).mean(axis=1)

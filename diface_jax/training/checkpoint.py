@@ -21,6 +21,7 @@ from diface_jax.training.state import TrainState
 # What a checkpoint is compared by: higher is better.
 METRIC = 'validation/auc'
 _NOTE, _SUMS = 'note', 'checksums'
+_STEP = 'step'
 
 
 class DamagedCheckpointError(ValueError):
@@ -62,7 +63,10 @@ class Checkpoints:
         return self._manager.latest_step()
 
     def best(self) -> int | None:
-        """The step of the checkpoint that did best on validation; None when none was judged."""
+        """The step of the best checkpoint on validation, the first one where several are level.
+
+        None when none was validated.
+        """
         return self._manager.best_step()
 
     def save(self, step: int, state: TrainState, note: dict[str, Any]) -> None:
@@ -81,8 +85,9 @@ class Checkpoints:
         items = ocp.args.Composite(
             state=ocp.args.StandardSave(state), note=ocp.args.JsonSave({_NOTE: note, _SUMS: sums})
         )
+        metrics = note['metrics'] | {_STEP: step} if 'metrics' in note else None
         with self._saving():
-            self._manager.save(step, args=items, metrics=note.get('metrics'))
+            self._manager.save(step, args=items, metrics=metrics)
 
     def note(self, step: int) -> dict[str, Any]:
         """The note of a checkpoint.
@@ -198,8 +203,9 @@ def _crc(note: dict[str, Any]) -> int:
     return zlib.crc32(json.dumps(note, sort_keys=True).encode())
 
 
-def _metric(metrics: dict[str, float]) -> float:
-    return metrics[METRIC]
+def _metric(metrics: dict[str, float]) -> tuple[float, float]:
+    """What orbax sorts by: of equal values the earlier step is the better one."""
+    return metrics[METRIC], -metrics.get(_STEP, 0)
 
 
 def _brief(error: Exception) -> str:

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from diface_jax import hosts, parallel, preemption, stages
 from diface_jax.data.batches import Batches
+from diface_jax.data.identity_index import IdentityIndex
 from diface_jax.data.prepared import Prepared, Split
 from diface_jax.models.diface import Sampling
 from diface_jax.models.normalise import Normalisation
@@ -22,7 +23,7 @@ from diface_jax.training.checkpoint import METRIC, Checkpoints
 from diface_jax.training.feed import Feed, Table
 from diface_jax.training.program import Program
 from diface_jax.training.state import Sizes
-from diface_jax.training.step import Metrics, make_steps
+from diface_jax.training.step import DispatchMetrics, make_steps
 from diface_jax.training.validation import ValidationPairs
 
 SECTIONS = (
@@ -31,6 +32,10 @@ SECTIONS = (
 )
 # Of the settings: the sampling that validation used, which trains nothing.
 NOT_COMPARED = ('sample',)
+
+
+# What may be raised to train a model on; both only say when training ends.
+EXTENDABLE = ('num_steps', 'patience')
 
 
 class Best(NamedTuple):
@@ -58,8 +63,9 @@ def train(
     """Trains until `train.num_steps` or until validation has stopped rising.
 
     Leaves `checkpoints/` (latest and best), `metrics.jsonl` and, when done, `training.json` in the
-    workdir. Goes on from the latest checkpoint, and ends as if it had never stopped; does nothing
-    when it is done with these settings.
+    workdir. Continues from the latest checkpoint, and ends as if it had never stopped. Does nothing
+    when it is done with these settings; where `train.num_steps` or `train.patience` is higher than
+    it was, trains on, with the learning rate that the new `num_steps` gives to each step.
 
     Args:
       config: the whole config.
@@ -68,18 +74,16 @@ def train(
       resume_from: goes on from the checkpoint of this step, and forgets what came after it.
 
     Raises:
-      SettingsDifferError: what is there was trained with other settings.
+      SettingsDifferError: what is there was trained with other settings, or had stopped early and
+        these settings stop it at the same step.
       DamagedCheckpointError: the checkpoint to go on from cannot be used; says what to do.
       ValueError: there is no checkpoint of step `resume_from`.
-      FloatingPointError: the loss is not a number.
-      Preempted: SIGTERM has come, and all is saved.
+      FloatingPointError: a loss or a gradient is NaN or infinite; says which, and at which step.
+      Preempted: SIGTERM or the first Ctrl-C has come, and all is saved.
     """
     settings = settings_of(config, data)
     done_file = workdir / 'training.json'
-    if done_file.is_file() and resume_from is None:
-        done = json.loads(done_file.read_text())
-        stages.require_same(f'The model in {workdir}', done['settings'], settings, NOT_COMPARED)
-        logging.info('train: %s is done already, best at step %d', workdir, done['best_step'])
+    if done_file.is_file() and resume_from is None and _is_done(done_file, settings):
         return
     with preemption.between_steps():
         with Checkpoints(workdir / 'checkpoints') as checkpoints:
@@ -89,6 +93,58 @@ def train(
         done = {'best_step': run.best.step, 'steps': run.step, 'why': why, 'settings': settings}
         stages.write_json(done_file, done | {METRIC: run.best.value})
     logging.info('train: %s; best at step %d, %s %.4f', why, run.best.step, METRIC, run.best.value)
+
+
+def _is_done(done_file: pathlib.Path, settings: dict[str, Any]) -> bool:
+    """Whether a finished run needs no more steps.
+
+    Raises:
+      SettingsDifferError: it was trained with other settings, or had stopped early and these
+        settings stop it at the same step.
+    """
+    done = json.loads(done_file.read_text())
+    workdir, before = done_file.parent, done['settings']
+    require_extended(f'The model in {workdir}', before, settings)
+    if not stages.differences(before, stages.plain(settings), ignore=NOT_COMPARED):
+        logging.info('train: %s is done already, best at step %d', workdir, done['best_step'])
+        return True
+    stopped_early = done['steps'] < before['train']['num_steps']
+    steps_since_best = done['steps'] - done['best_step']
+    if stopped_early and steps_since_best >= settings['train']['patience']:
+        raise stages.SettingsDifferError(
+            f'training in {workdir} stopped early, at step {done["steps"]}: validation had not '
+            f'risen for {steps_since_best} steps. train.num_steps alone does not continue it; '
+            f'raise train.patience above {steps_since_best} as well',
+            overwrite_helps=False,
+        )
+    if done['steps'] >= settings['train']['num_steps']:
+        logging.info('train: %s has all %d steps already', workdir, done['steps'])
+        return True
+    return False
+
+
+def require_extended(what: str, before: dict[str, Any], asked: dict[str, Any]) -> None:
+    """Raises SettingsDifferError unless only num_steps and patience differ, and are not lower."""
+    train_before, train_asked = before['train'], asked['train']
+    raised = {
+        name: train_asked[name]
+        for name in EXTENDABLE
+        if train_asked[name] > train_before.get(name, np.inf)
+    }
+    stages.require_same(what, before | {'train': train_before | raised}, asked, NOT_COMPARED)
+    for name, value in raised.items():
+        logging.info('train: train.%s is raised from %d to %d', name, train_before[name], value)
+
+
+def _check_same_photo_weight(own_weight: float, split: Split) -> None:
+    """ValueError where the contrast would have no right answer, which makes its loss NaN."""
+    alone_P = ~IdentityIndex(split.identity_N).has_another_photo(np.unique(split.photo_T))
+    if own_weight <= 0 and alone_P.any():
+        raise ValueError(
+            f'contrast.own_weight={own_weight}, but {alone_P.sum()} described training photos are '
+            'the only ones of their person, and nothing else can match their sentences: give '
+            'contrast.own_weight a positive value'
+        )
 
 
 class _Run:
@@ -108,6 +164,7 @@ class _Run:
         self._mesh = mesh = parallel.make_mesh(config.mesh.model)
         parallel.check_batch(config.train.batch_size, mesh)
         split = data.splits['train']
+        _check_same_photo_weight(config.contrast.own_weight, split)
         self._normalise = Normalisation.fit(split.embedding_NxD, data.widths)
         table, batches = table_of(split, self._normalise), batches_of(split, config)
         self._feed = Feed(table, batches, mesh, config.train.resident)
@@ -123,21 +180,28 @@ class _Run:
     def _start(self, mesh: Mesh, step: int) -> None:
         """The state to go on from: a checkpoint's, or a new one."""
         self.step, self.best = step, Best(0, -np.inf)
-        self._sums: dict[str, float] = {}
+        self._last_validation, self._metric_sums, self._steps_summed = step, {}, 0
         fsdp = self._config.mesh.fsdp
         if step:
             note = self._checkpoints.note(step)
-            stages.require_same(
-                'The checkpoint to go on from', note['settings'], self._settings, NOT_COMPARED
-            )
+            require_extended('The checkpoint to go on from', note['settings'], self._settings)
             like = states.shapes(self._config, self._sizes, mesh, fsdp)
             self.state = self._checkpoints.restore(step, like)
-            self.best, self._sums = Best(*note['best']), note.get('sums', {})
-            logging.info('train: goes on from step %d', step)
+            self.best = Best(*note['best'])
+            if 'metrics' not in note:
+                self._continue_interval(note)
+            logging.info('train: continues from step %d', step)
         else:
             self.state = states.born(self._config, self._sizes, mesh, fsdp)
         self._checkpoints.forget_after(step)
         self._log.keep_until(step)
+
+    def _continue_interval(self, note: dict[str, Any]) -> None:
+        """What was measured since the last validation; older checkpoints do not have it."""
+        since = self.step - self.step % self._config.train.eval_every
+        self._last_validation = note.get('last_validation', since)
+        self._metric_sums = note.get('metric_sums', {})
+        self._steps_summed = note.get('steps_summed', 0)
 
     def to_the_end(self) -> str:
         """Trains on; returns why it stopped."""
@@ -148,41 +212,62 @@ class _Run:
         about = {'total': train.num_steps, 'initial': self.step, 'unit': 'step', 'desc': 'train'}
         with hosts.progress(**about) as bar:
             while self.step < train.num_steps:
-                unrisen = self._interval.start - self.best.step
-                if unrisen >= train.patience:
-                    return f'validation has not risen for {unrisen} steps'
+                steps_since_best = self._last_validation - self.best.step
+                if steps_since_best >= train.patience:
+                    return f'validation has not risen for {steps_since_best} steps'
                 self._advance(bar)
                 self._validate()
         return f'all {train.num_steps} steps taken'
 
     @property
-    def _interval(self) -> range:
-        """The steps, this one among them, from one validation to the next."""
-        every = self._config.train.eval_every
-        start = self.step - self.step % every
-        return range(start, min(start + every, self._config.train.num_steps))
+    def _next_validation(self) -> int:
+        """The step of the next validation: a multiple of `eval_every`, or the last step."""
+        train = self._config.train
+        next_multiple = self.step - self.step % train.eval_every + train.eval_every
+        return min(next_multiple, train.num_steps)
 
     def _advance(self, bar: tqdm) -> None:
-        """Takes the steps left of an interval; `_sums` become the means of its metrics."""
-        interval = self._interval
-        sizes = _dispatches(interval.stop - self.step, self._config.train.steps_per_dispatch)
-        fed = self._feed.dispatches(self.step, sizes)
-        for size, batches in zip(sizes, fed, strict=True):
+        """Takes the steps up to the next validation.
+
+        The metrics of a dispatch are read while the next one runs, so that devices never wait.
+        """
+        count = self._next_validation - self.step
+        sizes = _dispatches(count, self._config.train.steps_per_dispatch)
+        unread: tuple[DispatchMetrics, int] | None = None
+        for size, batches in zip(sizes, self._feed.dispatches(self.step, sizes), strict=True):
             if preemption.stop_now():
+                self._read(unread)
                 self._stop()
             self.state, metrics = self._steps(self.state, batches, self._feed.table, self._key)
             self.step += size
-            for name, value in _checked(metrics, self.step).items():
-                self._sums[name] = self._sums.get(name, 0.0) + value * size / len(interval)
+            self._read(unread)
+            unread = metrics, size
             bar.update(size)
-        bar.set_postfix_str(f'loss {self._sums["loss"]:.3f}')
+        self._read(unread)
+        mean_loss = self._metric_sums['loss'] / self._steps_summed
+        bar.set_postfix_str(f'loss {mean_loss:.3f}')
+
+    def _read(self, dispatch: tuple[DispatchMetrics, int] | None) -> None:
+        """Adds the metrics of a dispatch of so many steps to the sums since the last validation."""
+        if dispatch is None:
+            return
+        metrics, size = dispatch
+        first_step = self._last_validation + self._steps_summed
+        for name, value in _checked(metrics, first_step, size).items():
+            self._metric_sums[name] = self._metric_sums.get(name, 0.0) + value * size
+        self._steps_summed += size
 
     def _stop(self) -> NoReturn:
-        """Saves, in the middle of an interval, what is needed to go on as if nothing had been."""
+        """Saves, between two validations, what is needed to continue as if never stopped."""
         if self.step > (self._checkpoints.latest() or 0):
-            self._checkpoints.save(self.step, self.state, self._note() | {'sums': self._sums})
+            since_validation = {
+                'last_validation': self._last_validation,
+                'metric_sums': self._metric_sums,
+                'steps_summed': self._steps_summed,
+            }
+            self._checkpoints.save(self.step, self.state, self._note() | since_validation)
         logging.info('train: stops at step %d', self.step)
-        raise preemption.Preempted(everywhere=True)
+        raise preemption.stopped(f'saved at step {self.step}')
 
     def _validate(self) -> None:
         """Judges the averaged parameters; logs, and saves a checkpoint."""
@@ -190,11 +275,15 @@ class _Run:
         features = self._extractor.features(
             average, self._pairs.split, self._pairs.texts, self._normalise, self._key
         )
-        found = self._pairs.judge(features)
-        self.best = max(self.best, Best(self.step, found.metrics[METRIC]), key=lambda b: b.value)
-        self._log.write(self.step, self._sums | found.metrics)
-        self._sums = {}
-        self._checkpoints.save(self.step, self.state, self._note() | found._asdict())
+        validation = self._pairs.judge(features)
+        # The first of equal values, as `Checkpoints.best` has it.
+        self.best = max(
+            self.best, Best(self.step, validation.metrics[METRIC]), key=lambda b: b.value
+        )
+        means = {name: total / self._steps_summed for name, total in self._metric_sums.items()}
+        self._log.write(self.step, means | validation.metrics)
+        self._last_validation, self._metric_sums, self._steps_summed = self.step, {}, 0
+        self._checkpoints.save(self.step, self.state, self._note() | validation._asdict())
 
     def _note(self) -> dict[str, Any]:
         """What is needed to use a checkpoint and to go on from it, but for its validation."""
@@ -217,7 +306,19 @@ def sizes_of(split: Split) -> Sizes:
 
 
 def table_of(split: Split, normalise: Normalisation) -> Table:
-    """The training data as the step wants it, not yet on the devices."""
+    """The training data as the step wants it, not yet on the devices.
+
+    Raises:
+      ValueError: an embedding or a condition is NaN or infinite; says of which photo.
+    """
+    bad_texts = np.flatnonzero(~np.isfinite(split.c_TxC).all(axis=1))
+    if len(bad_texts):
+        photo = split.file_N[split.photo_T[bad_texts[0]]]
+        raise ValueError(
+            f'the text condition c of {len(bad_texts)} training sentences is NaN or infinite, the '
+            f'first one {str(split.text_T[bad_texts[0]])!r} of photo {photo}: run --mode=prepare '
+            'with --overwrite, or leave that sentence out'
+        )
     return Table(
         x0_NxD=normalise(split.embedding_NxD).astype(np.float32),
         identity_N=np.unique(split.identity_N, return_inverse=True)[1].astype(np.int32),
@@ -236,14 +337,45 @@ def _dispatches(count: int, size: int) -> list[int]:
     return [size] * (count // size) + [count % size] * (count % size > 0)
 
 
-def _checked(metrics: Metrics, step: int) -> dict[str, float]:
-    values = {name: float(value) for name, value in metrics.items()}
-    if not np.isfinite(values['loss']):
-        raise FloatingPointError(
-            f'the loss is {values["loss"]} by step {step}: lower optimiser.*.learning_rate or '
-            'raise warmup_steps; the checkpoints before it are whole'
-        )
-    return values
+# What makes a metric NaN or infinite, causes before their effects, and what to do about it.
+_SMALLER_STEPS = 'lower optimiser.{0}.learning_rate or raise optimiser.{0}.warmup_steps'
+_CAUSES = {
+    'weight/denoise': ('loss_weight.denoise', 'give it a finite value'),
+    'weight/refine': ('loss_weight.refine', 'give it a finite value'),
+    'temperature': ("the contrast's temperature", _SMALLER_STEPS.format('refine')),
+    'loss/denoise': ('the denoising loss (of D)', _SMALLER_STEPS.format('score')),
+    'loss/refine': (
+        'the refinement loss (of R)',
+        f'{_SMALLER_STEPS.format("refine")}, or raise contrast.temperature',
+    ),
+    'grad_norm/denoise_score': (
+        "the denoising loss's gradient in D",
+        _SMALLER_STEPS.format('score'),
+    ),
+    'grad_norm/refine_score': (
+        "the refinement loss's gradient in D",
+        _SMALLER_STEPS.format('score'),
+    ),
+    'grad_norm/refine_refine': (
+        "the refinement loss's gradient in R",
+        _SMALLER_STEPS.format('refine'),
+    ),
+    'loss': ('the weighted sum of the losses', 'lower loss_weight.denoise and loss_weight.refine'),
+}
+
+
+def _checked(metrics: DispatchMetrics, steps_before: int, size: int) -> dict[str, float]:
+    """Means of the metrics; FloatingPointError names the first one that is NaN or infinite."""
+    first = {name: int(index) for name, index in metrics.first_nonfinite.items()}
+    earliest = min(first.values())
+    if earliest == size:
+        return {name: float(value) for name, value in metrics.mean.items()}
+    name = next(name for name in _CAUSES if first[name] == earliest)
+    what, advice = _CAUSES[name]
+    raise FloatingPointError(
+        f'step {steps_before + earliest + 1}: {what} ({name}) is NaN or infinite: {advice}, and '
+        'train in another --workdir. The checkpoints of earlier steps are intact'
+    )
 
 
 class MetricsLog:

@@ -5,6 +5,7 @@ from the text, so that D learns to recover what R can match.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,6 +25,28 @@ from diface_jax.training.layout import placed
 from diface_jax.training.state import Sizes, TrainState, optimisers, owned
 
 Metrics = dict[str, jax.Array]
+
+
+class DispatchMetrics(NamedTuple):
+    """Metrics of the S steps of a dispatch.
+
+    Attributes:
+      mean: of each metric over the steps.
+      first_nonfinite: the first step, from 0, at which each was NaN or infinite; S where none.
+    """
+
+    mean: Metrics
+    first_nonfinite: Metrics
+
+    @classmethod
+    def of(cls, metrics: Metrics) -> 'DispatchMetrics':
+        """Of metrics by step, each [S]."""
+        return cls(jax.tree.map(jnp.mean, metrics), jax.tree.map(_first_nonfinite, metrics))
+
+
+def _first_nonfinite(value_S: jax.Array) -> jax.Array:
+    nonfinite_S = ~jnp.isfinite(value_S)
+    return jnp.where(jnp.any(nonfinite_S), jnp.argmax(nonfinite_S), len(value_S))
 
 
 def joint_step(
@@ -135,26 +158,28 @@ def _update(state: TrainState, grads: Params, config: ml_collections.ConfigDict)
 
 def make_steps(
     config: ml_collections.ConfigDict, sizes: Sizes, mesh: Mesh
-) -> Callable[[TrainState, Batch | Rows, Table | None, jax.Array], tuple[TrainState, Metrics]]:
+) -> Callable[
+    [TrainState, Batch | Rows, Table | None, jax.Array], tuple[TrainState, DispatchMetrics]
+]:
     """Several joint steps in one dispatch.
 
     Returns:
       A jitted function (state, batches, table, key) to (state, metrics). `batches` are S steps',
       each field [S, B, ...]: indices into the table on the devices, or rows, with no table.
-      Metrics are means over the steps. The state is donated, and comes back where it was.
+      The state is donated, and comes back where it was.
     """
     model = states.model_of(config, sizes, config.train.compute_dtype)
     widths = sizes.embedding_dim, sizes.condition_dim
 
     def steps(
         state: TrainState, batches: Batch | Rows, table: Table | None, key: jax.Array
-    ) -> tuple[TrainState, Metrics]:
+    ) -> tuple[TrainState, DispatchMetrics]:
         def one(state: TrainState, batch: Batch | Rows) -> tuple[TrainState, Metrics]:
             rows = batch if table is None else look_up(table, batch, widths, mesh)
             return joint_step(state, rows, key, model, config, mesh)
 
         state, metrics = jax.lax.scan(one, state, batches)
-        return state, jax.tree.map(jnp.mean, metrics)
+        return state, DispatchMetrics.of(metrics)
 
     like = states.shapes(config, sizes, mesh, config.mesh.fsdp)
     places = jax.tree.map(lambda leaf: leaf.sharding, like)

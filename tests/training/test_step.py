@@ -26,7 +26,7 @@ def run(config, num_steps):
     before = parallel.fetch(now.params)
     for batches in feed.dispatches(0, [num_steps // 2, num_steps - num_steps // 2]):
         now, metrics = steps(now, batches, feed.table, jax.random.key(0))
-    return before, parallel.fetch(now.params), {k: float(v) for k, v in metrics.items()}
+    return before, parallel.fetch(now.params), {k: float(v) for k, v in metrics.mean.items()}
 
 
 def moved(before, after, name):
