@@ -148,4 +148,5 @@ def test_the_script_says_what_is_wrong(tmp_path):
     done = run_script('--workdir=here', PATH='/usr/bin:/bin')
     assert done.returncode == 1
     assert 'usage' in done.stderr
-    assert 'quickstart.sh [WORKDIR]' in run_script('--help', PATH='/usr/bin:/bin').stdout
+    shown = run_script('--help', PATH='/usr/bin:/bin').stdout
+    assert 'quickstart.sh [--dry-run] [WORKDIR]' in shown
