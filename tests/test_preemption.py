@@ -159,6 +159,7 @@ def test_it_goes_on_on_four_devices_with_the_networks_cut(config, stopped, resum
 @pytest.fixture
 def listening():
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
     preemption.listen()
     yield
     for number, handler in before.items():

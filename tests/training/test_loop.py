@@ -179,6 +179,7 @@ def test_a_finished_run_is_trained_on_when_num_steps_is_raised(data, tmp_path, f
 @pytest.fixture
 def listening():
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
     preemption.listen()
     yield
     for number, handler in before.items():
