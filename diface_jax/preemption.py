@@ -17,7 +17,7 @@ INTERRUPTED_EXIT_CODE = 130  # 128 + SIGINT: a launcher must not start it again
 
 RESUMABLE_MODES = ('all', 'prepare', 'train', 'sweep', 'ablate', 'enroll')
 
-_WILL_SAVE = b'\nCtrl-C: training saves and stops after this step; press again to stop at once\n'
+_WILL_SAVE = b'\nCtrl-C: training saves at the next step and stops; press again to stop at once\n'
 
 
 class Preempted(BaseException):

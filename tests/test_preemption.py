@@ -38,10 +38,11 @@ config, workdir, signalled, uninterrupted = sys.argv[1:]
 jobs._home = lambda config, workdir: population.prepared()
 checked = loop._checked
 
-def with_signal(metrics, step):
-    if step >= int(signalled) > 0 and JOIN[2] == 1:
+def with_signal(metrics, steps_before, size):
+    # The metrics of a step are read once the next one has started.
+    if steps_before + 2 >= int(signalled) > 0 and JOIN[2] == 1:
         os.kill(os.getpid(), signal.SIGTERM)
-    return checked(metrics, step)
+    return checked(metrics, steps_before, size)
 
 loop._checked = with_signal
 names = ('coordinator', 'num_processes', 'process_id')
@@ -117,7 +118,9 @@ def latest(workdir):
 
 def test_all_hosts_stop_at_one_step_and_save(stopped):
     workdir, said = stopped
-    assert all(preemption.MESSAGE in one and 'Traceback' not in one for one in said)
+    assert all(
+        f'SIGTERM: saved at step {SIGNALLED};' in one and 'Traceback' not in one for one in said
+    )
     step, note, state = latest(workdir)
     assert step == state.step == SIGNALLED
     assert 'metrics' not in note
@@ -155,33 +158,61 @@ def test_it_goes_on_on_four_devices_with_the_networks_cut(config, stopped, resum
 
 @pytest.fixture
 def listening():
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
     preemption.listen()
     yield
-    signal.signal(signal.SIGTERM, before)
-    preemption._Notice.heard = False
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    preemption._Notice.terminated = preemption._Notice.interrupted = False
 
 
-def terminate():
-    os.kill(os.getpid(), signal.SIGTERM)
+def send(number):
+    os.kill(os.getpid(), number)
 
 
-def test_outside_of_training_it_stops_at_once(listening):
+def test_outside_of_training_sigterm_stops_at_once(listening):
     with pytest.raises(preemption.Preempted) as stop:
-        terminate()
+        send(signal.SIGTERM)
     assert not stop.value.everywhere
+    assert stop.value.exit_code == preemption.EXIT_CODE
 
 
-def test_between_steps_it_waits(listening):
+def test_outside_of_training_ctrl_c_stops_at_once(listening):
+    with pytest.raises(KeyboardInterrupt):
+        send(signal.SIGINT)
+
+
+@pytest.mark.parametrize(
+    ('number', 'exit_code', 'name'),
+    [(signal.SIGTERM, 75, 'SIGTERM'), (signal.SIGINT, 130, 'Ctrl-C')],
+)
+def test_between_steps_the_first_signal_waits(listening, number, exit_code, name):
     asked = []
 
     def work():
         with preemption.between_steps():
             asked.append(preemption.stop_now())
-            terminate()
+            send(number)
             asked.append(preemption.stop_now())
 
-    with pytest.raises(preemption.Preempted) as stop:
+    with pytest.raises(preemption.Preempted, match=f'stopped by {name}') as stop:
         work()
     assert asked == [False, True]
     assert stop.value.everywhere
+    assert stop.value.exit_code == exit_code
+
+
+def test_between_steps_the_second_ctrl_c_stops_at_once(listening):
+    def work():
+        with preemption.between_steps():
+            send(signal.SIGINT)
+            send(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+
+
+@pytest.mark.parametrize(('mode', 'resumes'), [('prepare', True), ('search', False)])
+def test_ctrl_c_promises_to_continue_only_where_work_is_kept(mode, resumes):
+    assert ('the same command continues' in preemption.interrupt_message(mode)) == resumes

@@ -108,18 +108,17 @@ def _is_done(done_file: pathlib.Path, settings: dict[str, Any]) -> bool:
     if not stages.differences(before, stages.plain(settings), ignore=NOT_COMPARED):
         logging.info('train: %s is done already, best at step %d', workdir, done['best_step'])
         return True
-    stopped_early = done['steps'] < before['train']['num_steps']
-    steps_since_best = done['steps'] - done['best_step']
-    if stopped_early and steps_since_best >= settings['train']['patience']:
-        raise stages.SettingsDifferError(
-            f'training in {workdir} stopped early, at step {done["steps"]}: validation had not '
-            f'risen for {steps_since_best} steps. train.num_steps alone does not continue it; '
-            f'raise train.patience above {steps_since_best} as well',
-            overwrite_helps=False,
-        )
     if done['steps'] >= settings['train']['num_steps']:
         logging.info('train: %s has all %d steps already', workdir, done['steps'])
         return True
+    steps_since_best = done['steps'] - done['best_step']
+    if steps_since_best >= settings['train']['patience']:
+        raise stages.SettingsDifferError(
+            f'training in {workdir} ended at step {done["steps"]}, and validation had not risen '
+            f'for {steps_since_best} steps: train.num_steps alone does not continue it; raise '
+            f'train.patience above {steps_since_best} as well',
+            overwrite_helps=False,
+        )
     return False
 
 
@@ -233,27 +232,26 @@ class _Run:
         """
         count = self._next_validation - self.step
         sizes = _dispatches(count, self._config.train.steps_per_dispatch)
-        unread: tuple[DispatchMetrics, int] | None = None
+        unread: tuple[DispatchMetrics, int, int] | None = None
         for size, batches in zip(sizes, self._feed.dispatches(self.step, sizes), strict=True):
             if preemption.stop_now():
                 self._read(unread)
                 self._stop()
             self.state, metrics = self._steps(self.state, batches, self._feed.table, self._key)
-            self.step += size
             self._read(unread)
-            unread = metrics, size
+            unread = metrics, self.step, size
+            self.step += size
             bar.update(size)
         self._read(unread)
         mean_loss = self._metric_sums['loss'] / self._steps_summed
         bar.set_postfix_str(f'loss {mean_loss:.3f}')
 
-    def _read(self, dispatch: tuple[DispatchMetrics, int] | None) -> None:
-        """Adds the metrics of a dispatch of so many steps to the sums since the last validation."""
+    def _read(self, dispatch: tuple[DispatchMetrics, int, int] | None) -> None:
+        """Adds the metrics of a dispatch (its metrics, steps before it, steps) to the sums."""
         if dispatch is None:
             return
-        metrics, size = dispatch
-        first_step = self._last_validation + self._steps_summed
-        for name, value in _checked(metrics, first_step, size).items():
+        metrics, steps_before, size = dispatch
+        for name, value in _checked(metrics, steps_before, size).items():
             self._metric_sums[name] = self._metric_sums.get(name, 0.0) + value * size
         self._steps_summed += size
 

@@ -70,3 +70,9 @@ def test_a_batch_is_of_one_of_the_data_sets_joined(split):
     assert all(len(kinds) == 1 for kinds in of_second)
     share = np.mean([kinds == {True} for kinds in of_second])
     assert 0.18 < share < 0.32
+
+
+def test_a_step_does_not_sort_all_identities_again(split, monkeypatch):
+    batches = Batches(split, 32, 0.5, seed=3)
+    monkeypatch.setattr(np, 'argsort', None)
+    assert batches(7).photo_B.shape == (32,)

@@ -117,3 +117,15 @@ def test_normalisation():
         normalise(np.stack([embedding[0], np.full(16, np.nan)]))
     with pytest.raises(ValueError, match='width 16 in parts'):
         Normalisation.fit(embedding, (12, 3))
+
+
+def test_several_steps_of_the_contrast_share_one_dropout_mask(built):
+    """One thinned network denoises a path from its start to its end."""
+    model, params = built
+    # Blocks start as the identity; their gates are opened so that what they drop shows.
+    params = jax.tree.map(lambda leaf: leaf + 0.1, params)
+    x_t, c, log_snr = normal(1, 4, 8), normal(2, 4, 12), jnp.zeros((4, 1))
+    denoise = model.denoiser(params, c, dropout_key=jax.random.key(0))
+    np.testing.assert_array_equal(denoise(x_t, log_snr), denoise(x_t, log_snr))
+    another = model.denoiser(params, c, dropout_key=jax.random.key(1))
+    assert np.any(another(x_t, log_snr) != denoise(x_t, log_snr))

@@ -1,13 +1,16 @@
 """Training end to end on a small population: it learns, resumes bit for bit, and keeps its word."""
 
+import dataclasses
 import json
+import os
 import shutil
+import signal
 
 import jax
 import numpy as np
 import pytest
 
-from diface_jax import stages
+from diface_jax import preemption, stages
 from diface_jax.training import loop, trained
 from diface_jax.training.checkpoint import METRIC, Checkpoints, DamagedCheckpointError
 from tests import population, tiny
@@ -143,11 +146,122 @@ def test_stops_when_validation_stops_rising(data, tmp_path):
     assert json.loads((tmp_path / 'training.json').read_text())['steps'] == 10
 
 
-def test_a_loss_that_is_not_a_number(data, tmp_path):
+def test_a_run_that_stopped_early_says_that_patience_must_be_raised(data, tmp_path):
+    config = tiny.config()
+    config.train.update(patience=5, num_steps=10)
+    settings = loop.settings_of(config, data)
+    done = {'best_step': 5, 'steps': 10, 'why': '', 'settings': settings, METRIC: 0.5}
+    stages.write_json(tmp_path / 'training.json', done)
+    config.train.num_steps = 20
+    with pytest.raises(stages.SettingsDifferError, match=r'raise train.patience above 5 as well'):
+        loop.train(config, data, tmp_path)
+    config.train.patience = 6
+    assert not loop._is_done(tmp_path / 'training.json', loop.settings_of(config, data))
+    config.train.num_steps = 9
+    with pytest.raises(stages.SettingsDifferError, match=r'train.num_steps: 10 -> 9'):
+        loop.train(config, data, tmp_path)
+
+
+def test_a_finished_run_is_trained_on_when_num_steps_is_raised(data, tmp_path, finished):
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    config = tiny.config()
+    config.train.num_steps = 23
+    loop.train(config, data, tmp_path)
+    assert lines(tmp_path)[:4] == lines(finished)
+    assert [line['step'] for line in lines(tmp_path)] == [5, 10, 15, 20, 23]
+    assert json.loads((tmp_path / 'training.json').read_text())['steps'] == 23
+    config.train.num_steps = 28  # 23 is no multiple of eval_every
+    loop.train(config, data, tmp_path)
+    assert [line['step'] for line in lines(tmp_path)][4:] == [23, 25, 28]
+    assert lines(tmp_path)[-2]['weight/denoise'] == 1.0  # a mean, of two steps
+
+
+@pytest.fixture
+def listening():
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
+    preemption.listen()
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    preemption._Notice.interrupted = False
+
+
+def test_ctrl_c_saves_and_the_same_command_continues_bit_for_bit(
+    data, tmp_path, finished, listening, monkeypatch
+):
+    checked = loop._checked
+
+    def ctrl_c_once_step_7_is_checked(metrics, steps_before, size):
+        if steps_before == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+        return checked(metrics, steps_before, size)
+
+    monkeypatch.setattr(loop, '_checked', ctrl_c_once_step_7_is_checked)
+    with pytest.raises(preemption.Preempted, match=r'Ctrl-C: saved at step 9; the same command'):
+        loop.train(tiny.config(), data, tmp_path)
+    preemption._Notice.interrupted = False
+    monkeypatch.undo()
+    loop.train(tiny.config(), data, tmp_path)
+    assert lines(tmp_path) == lines(finished)
+    for resumed, whole in zip(leaves(tmp_path), leaves(finished), strict=True):
+        np.testing.assert_array_equal(resumed, whole)
+
+
+def test_of_equal_validations_the_best_step_told_is_the_one_loaded(data, tmp_path, monkeypatch):
+    judge = loop.ValidationPairs.judge
+
+    def level(self, features):
+        validation = judge(self, features)
+        return validation._replace(metrics=validation.metrics | {METRIC: 0.75})
+
+    monkeypatch.setattr(loop.ValidationPairs, 'judge', level)
+    loop.train(tiny.config(), data, tmp_path)
+    told = json.loads((tmp_path / 'training.json').read_text())['best_step']
+    assert told == trained.load(tmp_path).step == 5
+
+
+def nonfinite(**first_nonfinite):
+    """Metrics of a dispatch of 4 steps in which these were first not finite."""
+    first = dict.fromkeys(loop._CAUSES, 4) | first_nonfinite
+    return loop.DispatchMetrics(dict.fromkeys(first, np.float32(1)), first)
+
+
+@pytest.mark.parametrize(
+    ('first', 'said'),
+    [
+        ({'loss/refine': 1, 'loss': 1, 'loss/denoise': 2}, r'step 12: the refinement loss .of R.'),
+        ({'grad_norm/denoise_score': 0, 'loss': 1}, r"step 11: the denoising loss's gradient in D"),
+        ({'grad_norm/refine_refine': 3}, r'step 14: .*R .*optimiser\.refine\.learning_rate'),
+    ],
+)
+def test_a_loss_that_is_not_a_number_says_which_and_at_which_step(first, said):
+    with pytest.raises(FloatingPointError, match=said):
+        loop._checked(nonfinite(**first), 10, 4)
+
+
+def test_a_weight_that_is_not_a_number_is_named_at_the_first_step(data, tmp_path):
     config = tiny.config()
     config.loss_weight.denoise = float('nan')
-    with pytest.raises(FloatingPointError, match='learning_rate'):
+    with pytest.raises(FloatingPointError, match=r'step 1: loss_weight\.denoise .*finite value'):
         loop.train(config, data, tmp_path)
+
+
+def test_a_text_condition_that_is_not_a_number_is_named_by_its_photo(data):
+    split = data.splits['train']
+    c_TxC = split.c_TxC.copy()
+    c_TxC[3, 0] = np.nan
+    bad = dataclasses.replace(split, c_TxC=c_TxC)
+    photo = str(split.file_N[split.photo_T[3]])
+    with pytest.raises(ValueError, match=f'of 1 training sentences is NaN .* of photo {photo}'):
+        loop.table_of(bad, lambda embedding_NxD: embedding_NxD)
+
+
+def test_same_photo_weight_zero_with_people_of_one_photo_is_refused_by_its_key(data):
+    split = data.splits['train']
+    with pytest.raises(ValueError, match=r'contrast\.own_weight=0'):
+        loop._check_same_photo_weight(0, split)
+    loop._check_same_photo_weight(0.5, split)
 
 
 def test_too_few_texts_for_a_batch(data, tmp_path):
