@@ -6,12 +6,12 @@ results on the test people of both data sets.
 
 import ml_collections
 
-from diface_jax import config_files
+from diface_jax.runtime import config_files
 
 
 def get_config() -> ml_collections.ConfigDict:
     """All settings."""
-    config = config_files.load('celeba')
+    config = config_files.load_config('celeba')
     config.train.num_steps = 3000
     config.evaluate.towers.num_steps = 4000
     return config

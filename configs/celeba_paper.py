@@ -7,12 +7,12 @@ in README.md is what these three bring.
 
 import ml_collections
 
-from diface_jax import config_files
+from diface_jax.runtime import config_files
 
 
 def get_config() -> ml_collections.ConfigDict:
     """All settings."""
-    config = config_files.load('celeba')
+    config = config_files.load_config('celeba')
     config.encoders.update(words=False, appearance=0)
     config.model.refine.feature_dim = 128
     # One sample from Gaussian noise in T~ = 25 steps, compared by cosine.

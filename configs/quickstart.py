@@ -1,19 +1,19 @@
 """All stages in a few minutes on two CPU cores, with simulated people and smaller sizes.
 
 No person in it exists: labels and embeddings are drawn from averages over CelebA
-(`data/simulated.py`). It shows that everything works, and roughly how well; for real results, use
+(`data/readers/simulated.py`). It shows that everything works, and roughly how well; for real results, use
 `configs/celeba.py`.
 """
 
 import ml_collections
 
-from diface_jax import config_files
-from diface_jax.data import simulated
+from diface_jax.data.readers import simulated
+from diface_jax.runtime import config_files
 
 
 def get_config() -> ml_collections.ConfigDict:
     """All settings."""
-    config = config_files.load('celeba')
+    config = config_files.load_config('celeba')
     config.data.root = str(simulated.SHIPPED)
     config.data.shares = (0.7, 0.12, 0.18)
     config.simulated.update(people=1200, photos=3)

@@ -1,6 +1,6 @@
 """DiFace on all of CelebA, on one TPU v6e chip: 162,770 training photos.
 
-Computed by `diface_jax/training/scaling.py` at 30% of the chip's peak rates, not measured: this
+Computed by `diface_jax/costs/scaling.py` at 30% of the chip's peak rates, not measured: this
 config has never run on a TPU. Compilation, validation and --mode=prepare, the slowest part, are not
 included.
 
@@ -16,8 +16,8 @@ included.
 
 import ml_collections
 
-from diface_jax import config_files
-from diface_jax.training import scaling
+from diface_jax.costs import scaling
+from diface_jax.runtime import config_files
 
 PHOTOS = 162_770  # of CelebA's own training partition
 CHIPS = 1
@@ -25,7 +25,7 @@ CHIPS = 1
 
 def get_config() -> ml_collections.ConfigDict:
     """All settings."""
-    config = config_files.load('celeba')
-    scaling.enlarge(config, PHOTOS, batch_size=2_048, width=512, depth=6)
+    config = config_files.load_config('celeba')
+    scaling.scale_config(config, PHOTOS, batch_size=2_048, width=512, depth=6)
     config.train.compute_dtype = 'bfloat16'
     return config

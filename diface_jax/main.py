@@ -30,12 +30,11 @@ import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from diface_jax import config_files, hosts, jobs, preemption
+from diface_jax.cli import commands, pipeline
 from diface_jax.data import check
-from diface_jax.gallery import commands
-from diface_jax.gallery.terminal import printable_lines
-from diface_jax.runtime import devices, versions
+from diface_jax.runtime import config_files, devices, hosts, preemption, versions
 from diface_jax.runtime.settings import Settings
+from diface_jax.runtime.terminal import printable_lines
 
 _CONFIG = config_flags.DEFINE_config_file(
     'config',
@@ -48,7 +47,7 @@ _WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of all outputs of a run.
 _MODE = flags.DEFINE_enum(
     'mode',
     'all',
-    (*jobs.MODES, 'check', *commands.MODES),
+    (*pipeline.MODES, 'check', *commands.MODES),
     'What to do: check (whether a data set can be trained on, in seconds and without --workdir: '
     'photos, people, labels, sentences, splits and problems; exit code 1 if not), '
     'prepare (photos and labels to embeddings and sentences), train, evaluate, report '
@@ -109,46 +108,50 @@ def main(argv: list[str]) -> None:
     logging.get_absl_logger().addFilter(
         lambda record: record.levelno > std_logging.INFO or 'diface_jax' in record.pathname
     )
-    preemption.listen()
+    preemption.install_handlers()
     try:
         sys.exit(_run())
     except (ImportError, OSError, ValueError, FloatingPointError) as error:
         logging.debug('traceback', exc_info=True)
-        hosts.leave(f'{_MODE.value}: {printable_lines(str(error))}')
+        hosts.exit_program(f'{_MODE.value}: {printable_lines(str(error))}')
     except MemoryError as error:
-        hosts.leave(f'{_MODE.value}: out of memory: {printable_lines(str(error))}')
+        hosts.exit_program(f'{_MODE.value}: out of memory: {printable_lines(str(error))}')
     except jax.errors.JaxRuntimeError as error:
         if 'RESOURCE_EXHAUSTED' in str(error):
-            hosts.leave(f'{_MODE.value}: {_OUT_OF_DEVICE_MEMORY} ({str(error).splitlines()[0]})')
-        if not hosts.several():
+            hosts.exit_program(
+                f'{_MODE.value}: {_OUT_OF_DEVICE_MEMORY} ({str(error).splitlines()[0]})'
+            )
+        if not hosts.is_multihost():
             raise
-        hosts.leave(f'{_MODE.value}: {error}\n{_HOST_LOST}')
+        hosts.exit_program(f'{_MODE.value}: {error}\n{_HOST_LOST}')
     except preemption.Preempted as stop:
         print(stop, file=sys.stderr)
-        leave = sys.exit if stop.everywhere else hosts.leave
+        leave = sys.exit if stop.everywhere else hosts.exit_program
         leave(stop.exit_code)
     except KeyboardInterrupt:
-        hosts.leave(preemption.interrupt_message(_MODE.value))
+        hosts.exit_program(preemption.interrupt_message(_MODE.value))
 
 
 def _run() -> int:
     """Joins the hosts and runs the mode; returns the exit code."""
-    hosts.start(_DISTRIBUTED.value, _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
+    hosts.join_hosts(
+        _DISTRIBUTED.value, _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value
+    )
     if not hosts.is_first():
         logging.set_verbosity(logging.WARNING)
     if _MODE.value == 'check':
         if not _CONFIG.value:
             raise ValueError('give --config, such as --config=celeba')
         Settings.from_config(_CONFIG.value)
-        return check.run(_CONFIG.value)
+        return check.run_check(_CONFIG.value)
     if _MODE.value not in _WITHOUT_DEVICES:
-        devices.require()
+        devices.require_devices()
     if _MODE.value in commands.MODES:
-        return commands.run(_MODE.value, _WORKDIR.value)
+        return commands.run_gallery_command(_MODE.value, _WORKDIR.value)
     if not _CONFIG.value or not _WORKDIR.value:
         raise ValueError('give --config and --workdir (or another --mode; see --help)')
     workdir = pathlib.Path(_WORKDIR.value)
-    jobs.run(_MODE.value, _CONFIG.value, workdir, _OVERWRITE.value, _RESUME_FROM.value)
+    pipeline.run_pipeline(_MODE.value, _CONFIG.value, workdir, _OVERWRITE.value, _RESUME_FROM.value)
     return 0
 
 
@@ -176,7 +179,7 @@ def _parse(argv: list[str]) -> list[str]:
     except flags.Error as error:
         sys.exit(f'{error}\nSee --help for the flags, and configs/celeba.py for the settings.')
     if _VERSION.value:
-        print(versions.summary())
+        print(versions.version_summary())
         sys.exit()
     return positional
 

@@ -12,18 +12,31 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from diface_jax import parallel
 from diface_jax.data import prepared_folders
-from diface_jax.encoding import Encoding
-from diface_jax.gallery import conditions, embeddings, enrolment, questions, vocabulary
-from diface_jax.gallery.answers import Found, Scored, SearchAnswer, Told, VerifiedFace, VerifyAnswer
+from diface_jax.gallery import conditions, embedding_files, enrollment, next_question, vocabulary
+from diface_jax.gallery.calibrate import DecisionRule, load_or_calibrate
+from diface_jax.gallery.calibration import prior_probability
 from diface_jax.gallery.conditions import Where
-from diface_jax.gallery.judgement import Judgement, judgement
-from diface_jax.gallery.query import Query, Texts, queries
-from diface_jax.gallery.search import ENROLLED, FALSE_MATCHES, RESULTS, Faces, Search
-from diface_jax.gallery.store import Entry, GalleryError, Label, Store
-from diface_jax.recognition.calibration import prior_of
-from diface_jax.training import trained
+from diface_jax.gallery.inference import InferenceModel
+from diface_jax.gallery.query import Query, Texts, make_queries
+from diface_jax.gallery.results import (
+    FaceScore,
+    PhraseEffect,
+    SearchResult,
+    SearchResults,
+    VerifiedFace,
+    VerifyResults,
+)
+from diface_jax.gallery.search import (
+    DEFAULT_ENROLLED,
+    DEFAULT_FALSE_MATCHES,
+    DEFAULT_K,
+    LoadedGallery,
+    SearchOptions,
+)
+from diface_jax.gallery.store import GalleryEntry, GalleryError, PhotoLabel, Store
+from diface_jax.runtime import mesh as meshes
+from diface_jax.training import loaded_model
 
 Path = str | pathlib.Path
 
@@ -36,10 +49,10 @@ class Model:
       judge: returns the calibration of scores; called once, when it is first needed.
     """
 
-    def __init__(self, encoding: Encoding, judge: Callable[[], Judgement]) -> None:
+    def __init__(self, encoding: InferenceModel, judge: Callable[[], DecisionRule]) -> None:
         self._encoding, self._judge = encoding, judge
-        self._mesh = parallel.make_mesh()
-        self._galleries: dict[pathlib.Path, Faces] = {}
+        self._mesh = meshes.make_mesh()
+        self._galleries: dict[pathlib.Path, LoadedGallery] = {}
 
     # --- enrolling ---
 
@@ -51,7 +64,7 @@ class Model:
         tags: Mapping[str, str] | None = None,
         exclude: Sequence[str] = (),
         follow_links: bool = False,
-    ) -> enrolment.Report:
+    ) -> enrollment.EnrollReport:
         """Enrols every face of every photo in a folder and the folders inside it.
 
         Args:
@@ -73,25 +86,25 @@ class Model:
         if not photos.exists():  # before a gallery is made
             raise FileNotFoundError(f'no folder or file of photographs: {photos}')
         with self._open(gallery, create=True) as store:
-            return enrolment.enroll_folder(
+            return enrollment.enroll_folder(
                 store, photos, self._encoding, people, tags, exclude, follow_links
             )
 
     def enroll_bytes(
-        self, gallery: Path, name: str, data: bytes, label: Label | None = None
-    ) -> enrolment.Report:
+        self, gallery: Path, name: str, data: bytes, label: PhotoLabel | None = None
+    ) -> enrollment.EnrollReport:
         """Enrols a photo given as bytes. Only small crops of its faces are kept."""
         with self._open(gallery, create=True) as store:
-            return enrolment.enroll_bytes(store, name, data, self._encoding, label or Label())
+            return enrollment.enroll_bytes(store, name, data, self._encoding, label or PhotoLabel())
 
     def enroll_embeddings(
         self, gallery: Path, path: Path, ids: Path | None = None
-    ) -> enrolment.Report:
+    ) -> enrollment.EnrollReport:
         """Enrols raw embeddings of the same face encoder; see `gallery.embeddings.read`."""
         ids = None if ids is None else pathlib.Path(ids)
-        rows = embeddings.read(pathlib.Path(path), ids, self._encoding.width)
+        rows = embedding_files.read_embeddings(pathlib.Path(path), ids, self._encoding.width)
         with self._open(gallery, create=True) as store:
-            return enrolment.enroll_embeddings(store, *rows, self._encoding)
+            return enrollment.enroll_embeddings(store, *rows, self._encoding)
 
     def refresh(self, gallery: Path) -> int:
         """Updates the features of a gallery to this model, from its embeddings, without photos.
@@ -117,11 +130,11 @@ class Model:
         self,
         gallery: Path,
         texts: Texts,
-        k: int = RESULTS,
+        k: int = DEFAULT_K,
         where: Where = (),
-        enrolled: float = ENROLLED,
-        false_matches: float = FALSE_MATCHES,
-    ) -> SearchAnswer:
+        enrolled: float = DEFAULT_ENROLLED,
+        false_matches: float = DEFAULT_FALSE_MATCHES,
+    ) -> SearchResults:
         """The k faces of a gallery that match a description best.
 
         Args:
@@ -142,39 +155,39 @@ class Model:
           GalleryError: the gallery is of another model, or is not a gallery; says what to do.
           ValueError: an argument cannot be used, or no word of a text is understood.
         """
-        search = Search(k, where, enrolled, false_matches)
+        search = SearchOptions(k, where, enrolled, false_matches)
         return self._search(pathlib.Path(gallery), [texts], search)[0]
 
     def search_many(
         self,
         gallery: Path,
         described: Sequence[Texts],
-        k: int = RESULTS,
+        k: int = DEFAULT_K,
         where: Where = (),
-        enrolled: float = ENROLLED,
-        false_matches: float = FALSE_MATCHES,
-    ) -> list[SearchAnswer]:
+        enrolled: float = DEFAULT_ENROLLED,
+        false_matches: float = DEFAULT_FALSE_MATCHES,
+    ) -> list[SearchResults]:
         """As `search`, for several people, in one pass over the gallery."""
-        search = Search(k, where, enrolled, false_matches)
+        search = SearchOptions(k, where, enrolled, false_matches)
         return self._search(pathlib.Path(gallery), described, search)
 
     def identify(
         self,
         gallery: Path,
         texts: Texts,
-        k: int = RESULTS,
+        k: int = DEFAULT_K,
         where: Where = (),
-        enrolled: float = ENROLLED,
-        false_matches: float = FALSE_MATCHES,
-    ) -> SearchAnswer:
+        enrolled: float = DEFAULT_ENROLLED,
+        false_matches: float = DEFAULT_FALSE_MATCHES,
+    ) -> SearchResults:
         """As `search`, but the results are people, each by their best face.
 
         An entry without a person is a person of its own.
         """
-        search = Search(k, where, enrolled, false_matches, people=True)
+        search = SearchOptions(k, where, enrolled, false_matches, people=True)
         return self._search(pathlib.Path(gallery), [texts], search)[0]
 
-    def verify(self, photo: Path | bytes, texts: Texts, prior: float = 0.5) -> VerifyAnswer:
+    def verify(self, photo: Path | bytes, texts: Texts, prior: float = 0.5) -> VerifyResults:
         """Whether a photo shows the person described.
 
         Args:
@@ -193,7 +206,7 @@ class Model:
         scored = self._scored(query, f_NxF, prior, searched=1, false_matches=1.0)
         verified = [VerifiedFace(box, score) for (box, _), score in zip(faces, scored, strict=True)]
         verified.sort(key=lambda face: -face.scored.score)
-        return VerifyAnswer(
+        return VerifyResults(
             photo=name,
             texts=query.texts,
             prior=prior,
@@ -203,12 +216,12 @@ class Model:
             not_read=query.not_read,
         )
 
-    def _faces_of(self, photo: Path | bytes, name: str) -> enrolment.FoundFaces:
+    def _faces_of(self, photo: Path | bytes, name: str) -> enrollment.DetectedFaces:
         try:
-            data = photo if isinstance(photo, bytes) else enrolment.read_photo(pathlib.Path(photo))
+            data = photo if isinstance(photo, bytes) else enrollment.read_photo(pathlib.Path(photo))
         except ValueError as error:
             raise ValueError(f'{name}: {error}') from error
-        faces, problem = enrolment.look(self._encoding.faces_of, data)
+        faces, problem = enrollment.detect_or_explain(self._encoding.faces_of, data)
         if problem:
             raise ValueError(f'{name}: {problem}')
         return faces
@@ -226,8 +239,8 @@ class Model:
     # --- answering ---
 
     def _search(
-        self, gallery: pathlib.Path, described: Sequence[Texts], search: Search
-    ) -> list[SearchAnswer]:
+        self, gallery: pathlib.Path, described: Sequence[Texts], search: SearchOptions
+    ) -> list[SearchResults]:
         self._open(gallery).close()  # an unusable gallery is reported before anything is computed
         asked = self._queries(described)
         if not asked:
@@ -237,7 +250,7 @@ class Model:
             allowed_G = faces.allowed(store, search)
             f_QxF = np.stack([query.f_F for query in asked])
             _check_width(gallery, faces.f_GxF, f_QxF.shape[1])
-            best = faces.best(f_QxF, search, allowed_G, least=questions.CANDIDATES)
+            best = faces.best(f_QxF, search, allowed_G, least=next_question.CANDIDATES)
             about = {'path': str(gallery), **store.count(), **faces.searched(allowed_G)}
             answers = []
             for query, row_K in zip(asked, best, strict=True):
@@ -249,26 +262,26 @@ class Model:
         self,
         query: Query,
         f_KxF: np.ndarray,
-        entries: Sequence[Entry],
+        entries: Sequence[GalleryEntry],
         about: Mapping[str, Any],
-        search: Search,
-    ) -> SearchAnswer:
+        search: SearchOptions,
+    ) -> SearchResults:
         """The answer, from the features and the entries of the best, best first."""
         people = about['people_searched']
-        prior = prior_of(people, search.enrolled) if people else None
+        prior = prior_probability(people, search.enrolled) if people else None
         searched, allowed = about['entries_searched'], search.false_matches
         scored = self._scored(query, f_KxF[: search.k], prior, searched, allowed) if people else []
         ranked = enumerate(zip(entries, scored, strict=True), 1)
-        return SearchAnswer(
+        return SearchResults(
             mode='identify' if search.people else 'search',
             texts=query.texts,
             gallery=dict(about),
-            where=conditions.to_json(search.where),
+            where=conditions.conditions_to_json(search.where),
             prior=prior,
             threshold=self._judgement.threshold,
             false_matches=search.false_matches,
-            results=tuple(Found(rank, entry, score) for rank, (entry, score) in ranked),
-            next_question=self._next_question(query, f_KxF[: questions.CANDIDATES]),
+            results=tuple(SearchResult(rank, entry, score) for rank, (entry, score) in ranked),
+            next_question=self._next_question(query, f_KxF[: next_question.CANDIDATES]),
             not_understood=query.not_understood,
             not_read=query.not_read,
         )
@@ -276,10 +289,10 @@ class Model:
     def _queries(self, described: Sequence[Texts]) -> list[Query]:
         taught = self._judgement.words if described else frozenset()
 
-        def check(text: str) -> vocabulary.Unread:
-            return vocabulary.check(text, self._encoding, taught)
+        def check(text: str) -> vocabulary.UnreadWords:
+            return vocabulary.check_words(text, self._encoding, taught)
 
-        return queries(described, self._encoding.of_texts, check)
+        return make_queries(described, self._encoding.of_texts, check)
 
     def _scored(
         self,
@@ -288,7 +301,7 @@ class Model:
         prior: float,
         searched: int,
         false_matches: float,
-    ) -> list[Scored]:
+    ) -> list[FaceScore]:
         """Score, probability and explanation of each face, given a description."""
         calibration, threshold = self._judgement.calibration, self._judgement.threshold
         score_K = _dot(f_KxF, query.f_F)
@@ -301,34 +314,34 @@ class Model:
             calibration.probability(score_K, prior).tolist(),
             chance_K.tolist(),
             ((score_K >= threshold) & (chance_K <= false_matches)).tolist(),
-            [tuple(map(Told, query.phrases, fall_P)) for fall_P in fall_KxP.tolist()],
+            [tuple(map(PhraseEffect, query.phrases, fall_P)) for fall_P in fall_KxP.tolist()],
         )
-        return [Scored(*row) for row in zip(*columns, strict=True)]
+        return [FaceScore(*row) for row in zip(*columns, strict=True)]
 
-    def _next_question(self, query: Query, f_KxF: np.ndarray) -> questions.Asked | None:
+    def _next_question(self, query: Query, f_KxF: np.ndarray) -> next_question.NextQuestion | None:
         if len(f_KxF) < 2:
             return None
         llr, rates = self._judgement.calibration.llr, self._judgement.rates
         answer_llr_KxA = llr(_dot(f_KxF, self._answers_AxF.T))
-        return questions.next_question(
+        return next_question.next_question(
             query.texts, llr(_dot(f_KxF, query.f_F)), answer_llr_KxA, rates
         )
 
     # --- computed once ---
 
     @functools.cached_property
-    def _judgement(self) -> Judgement:
+    def _judgement(self) -> DecisionRule:
         return self._judge()
 
     @functools.cached_property
     def _answers_AxF(self) -> np.ndarray:
-        return self._encoding.of_texts(questions.sentences())
+        return self._encoding.of_texts(next_question.answer_sentences())
 
-    def _faces(self, store: Store) -> Faces:
+    def _faces(self, store: Store) -> LoadedGallery:
         """The gallery in memory; read again when it has changed."""
         faces = self._galleries.get(store.folder)
         if faces is None or faces.state != store.state():
-            faces = self._galleries[store.folder] = Faces.read(store, self._mesh)
+            faces = self._galleries[store.folder] = LoadedGallery.read(store, self._mesh)
         return faces
 
     def _open(self, gallery: Path, create: bool = False) -> Store:
@@ -373,10 +386,10 @@ def load(workdir: Path) -> Model:
       ValueError: the installed encoders are not those the model was trained with.
     """
     workdir = pathlib.Path(workdir)
-    model = trained.load(workdir)
+    model = loaded_model.load_best_checkpoint(workdir)
     home = prepared_folders.of_model(workdir / 'prepared', model.settings['data'], model.encoders)
-    encoding = Encoding(model, home)
-    return Model(encoding, lambda: judgement(encoding, model.thresholds, workdir))
+    encoding = InferenceModel(model, home)
+    return Model(encoding, lambda: load_or_calibrate(encoding, model.thresholds, workdir))
 
 
 def _check_width(gallery: pathlib.Path, f_GxF: np.ndarray, width: int) -> None:

@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
 import diface_jax
-from diface_jax.gallery.answers import SearchAnswer
+from diface_jax.gallery.results import SearchResults
 
 SENTENCE = 'a smiling young woman with wavy blond hair and heavy makeup'
 # The words of the sentence, the label that each is about, and whether it says that the label holds.
@@ -26,7 +26,7 @@ CLAIMS = (
 INK, BAR, MISS = '#1f2328', '#0969da', '#c5ccd3'
 
 
-def draw(answer: SearchAnswer, path: pathlib.Path) -> None:
+def draw(answer: SearchResults, path: pathlib.Path) -> None:
     """Writes the picture: log-likelihood ratios, and which claims of the sentence are true."""
     plt.rcParams |= {'svg.fonttype': 'none', 'svg.hashsalt': 'search', 'text.color': INK}
     figure, (bars, dots) = plt.subplots(
@@ -39,7 +39,7 @@ def draw(answer: SearchAnswer, path: pathlib.Path) -> None:
     figure.savefig(path, metadata={'Date': None})
 
 
-def _bars(axis: Axes, answer: SearchAnswer) -> None:
+def _bars(axis: Axes, answer: SearchResults) -> None:
     nats = [result.scored.log_likelihood_ratio for result in answer.results]
     bars = axis.barh(range(len(nats)), nats, color=BAR, height=0.62)
     probabilities = [f'{result.scored.probability:.0%}' for result in answer.results]
@@ -52,7 +52,7 @@ def _bars(axis: Axes, answer: SearchAnswer) -> None:
     axis.spines[['top', 'right']].set_visible(False)
 
 
-def _dots(axis: Axes, answer: SearchAnswer) -> None:
+def _dots(axis: Axes, answer: SearchResults) -> None:
     for row, result in enumerate(answer.results):
         labels = result.entry.tags['labels'].split(', ')
         for column, (_, label, holds) in enumerate(CLAIMS):
@@ -64,7 +64,7 @@ def _dots(axis: Axes, answer: SearchAnswer) -> None:
     axis.spines[:].set_visible(False)
 
 
-def search(workdir: pathlib.Path) -> SearchAnswer:
+def search(workdir: pathlib.Path) -> SearchResults:
     """Searches the test people of a quickstart with its model."""
     model = diface_jax.load(workdir)
     (embeddings,) = workdir.glob('prepared/*/gallery.parquet')

@@ -6,7 +6,7 @@ import json
 import numpy as np
 from PIL import Image, ImageDraw
 
-from diface_jax.data.captions import CELEBA_40
+from diface_jax.data.grammar.captions import CELEBA_40
 
 
 def photo(rng):

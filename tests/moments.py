@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from diface_jax.data.population import Population
+from diface_jax.data.simulation.population import Population
 
 ATTRIBUTES = ('Male', 'Smiling', 'Bald')
 WIDTH = 5

@@ -16,8 +16,8 @@ import jax
 jax.config.update('jax_num_cpu_devices', {devices})
 JOIN = 'localhost:{port}', {processes}, {process}
 if {join}:
-    from diface_jax import hosts
-    hosts.start(False, *JOIN)
+    from diface_jax.runtime import hosts
+    hosts.join_hosts(False, *JOIN)
 """
 
 

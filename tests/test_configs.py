@@ -6,8 +6,8 @@ import pathlib
 import pytest
 
 from configs import celeba
-from diface_jax import stages
-from diface_jax.training import scaling
+from diface_jax.costs import scaling
+from diface_jax.runtime import run_state
 from diface_jax.training import state as states
 
 NAMES = [path.stem for path in pathlib.Path(celeba.__file__).parent.glob('[a-z]*.py')]
@@ -16,13 +16,15 @@ NAMES = [path.stem for path in pathlib.Path(celeba.__file__).parent.glob('[a-z]*
 @pytest.mark.parametrize('name', NAMES)
 def test_a_config_makes_a_model(name):
     config = importlib.import_module(f'configs.{name}').get_config()
-    model = states.model_of(config, states.Sizes(128 + config.encoders.appearance, 384, 10))
+    model = states.model_without_params(
+        config, states.ModelSizes(128 + config.encoders.appearance, 384, 10)
+    )
     assert model.embedding_dim == 128 + config.encoders.appearance
 
 
 def test_the_config_by_the_letter_differs_in_what_it_says():
     paper = importlib.import_module('configs.celeba_paper').get_config()
-    lines = stages.differences(celeba.get_config().to_dict(), paper.to_dict())
+    lines = run_state.settings_differences(celeba.get_config().to_dict(), paper.to_dict())
     assert {line.split(':')[0] for line in lines} == {
         *('encoders.words', 'encoders.appearance', 'model.refine.feature_dim'),
         *('sample.num_steps', 'sample.num_samples'),
@@ -34,9 +36,9 @@ def test_a_config_for_tpus_says_what_is_computed_of_it(name):
     module = importlib.import_module(f'configs.{name}')
     config, chips = module.get_config(), module.CHIPS
     assert name == f'tpu_{chips}'
-    sizes = states.Sizes(embedding_dim=384, condition_dim=2304, num_identities=8192)
-    plan = scaling.plan(config, sizes, module.PHOTOS, chips, scaling.TPU_V6E)
-    assert scaling.summary(config, plan, chips) in module.__doc__
+    sizes = states.ModelSizes(embedding_dim=384, condition_dim=2304, num_identities=8192)
+    plan = scaling.predict(config, sizes, module.PHOTOS, chips, scaling.TPU_V6E)
+    assert scaling.prediction_summary(config, plan, chips) in module.__doc__
     assert config.train.batch_size % (8 * chips) == 0
     # Activations and the evaluation need the rest.
     assert plan.state_bytes + plan.data_bytes < scaling.TPU_V6E.memory / 2

@@ -13,13 +13,16 @@ from absl import flags, logging
 from absl.testing import flagsaver
 from sklearn import metrics
 
-from diface_jax import evaluation, jobs, main, parallel, preemption, stages
+from diface_jax import main
+from diface_jax.cli import pipeline
 from diface_jax.data import prepared
+from diface_jax.evaluation import evaluate, identification, protocols
 from diface_jax.models.diface import Sampling
-from diface_jax.recognition import identification, protocols
-from diface_jax.recognition.extraction import Extractor
-from diface_jax.training import trained
-from diface_jax.training.validation import ValidationPairs
+from diface_jax.models.features import FeatureExtractor
+from diface_jax.runtime import mesh as meshes
+from diface_jax.runtime import preemption, run_state
+from diface_jax.training import loaded_model
+from diface_jax.training.model_selection import ValidationPairs
 from tests import celeba_tree, tiny
 
 HERE = pathlib.Path(__file__).resolve().parents[1]
@@ -39,8 +42,8 @@ def config(tmp_path_factory):
 @pytest.fixture(scope='module')
 def workdir(config, tmp_path_factory):
     workdir = tmp_path_factory.mktemp('work')
-    for mode in jobs.ORDER:
-        jobs.run(mode, config, workdir, overwrite=False)
+    for mode in pipeline.ORDER:
+        pipeline.run_pipeline(mode, config, workdir, overwrite=False)
     return workdir
 
 
@@ -76,24 +79,24 @@ def test_results_are_whole(workdir):
 
 def test_an_independent_path_finds_the_same_numbers(config, workdir):
     """Three kinds of numbers, from raw scores by scikit-learn."""
-    model = trained.load(workdir)
-    data = prepared.load(jobs.find(config, config.data, workdir / 'prepared'))
+    model = loaded_model.load_best_checkpoint(workdir)
+    data = prepared.load_prepared(pipeline.find(config, config.data, workdir / 'prepared'))
     split, texts = data.splits['test'], data.splits['test'].tracks((1.0,))
     every = np.sort(np.concatenate(list(texts.values())))
-    extractor = Extractor(model.model, Sampling(**config.sample), parallel.make_mesh())
+    extractor = FeatureExtractor(model.model, Sampling(**config.sample), meshes.make_mesh())
     found = extractor.features(model.params, split, every, model.normalise, jax.random.key(0))
     score_TxN = found.text_TxF @ found.photo_NxF.T
-    effort = protocols.Effort(config.evaluate.draws, 0, 0)
+    effort = protocols.Repetitions(config.evaluate.draws, 0, 0)
     condition = protocols.Condition('human', 'same', 'random')
     aucs, tars, firsts = [], [], []
-    for pairs in protocols.draws_of(split, texts['human'], condition, None, effort):
+    for pairs in protocols.draw_pair_sets(split, texts['human'], condition, None, effort):
         score_P = score_TxN[pairs.text_P, pairs.photo_P]
         aucs.append(metrics.roc_auc_score(pairs.genuine_P, score_P))
         far, tar, _ = metrics.roc_curve(pairs.genuine_P, score_P, drop_intermediate=False)
         tars.append(tar[far <= 0.1].max())
     rng = np.random.default_rng(0)
     for _ in range(effort.draws):
-        search = identification.draw_search(rng, split, texts['human'], 'same')
+        search = identification.draw_identification(rng, split, texts['human'], 'same')
         score_PxI = score_TxN[np.ix_(search.text_P, search.photo_I)]
         people = np.arange(len(search.photo_I))
         firsts.append(metrics.top_k_accuracy_score(search.person_P, score_PxI, k=1, labels=people))
@@ -119,7 +122,7 @@ def test_again_does_nothing(config, workdir, capsys):
     files = [path for path in workdir.rglob('*') if path.is_file()]
     before = {path: path.stat().st_mtime_ns for path in files}
     for mode in ('prepare', 'train', 'evaluate'):
-        jobs.run(mode, config, workdir, overwrite=False)
+        pipeline.run_pipeline(mode, config, workdir, overwrite=False)
     after = {path: path.stat().st_mtime_ns for path in workdir.rglob('*') if path.is_file()}
     assert after == before
     assert 'diface' in capsys.readouterr().out
@@ -127,25 +130,31 @@ def test_again_does_nothing(config, workdir, capsys):
 
 def test_trains_on_a_second_data_set_too(config, workdir):
     made = json.loads((workdir / 'evaluation.json').read_text())
-    assert made['thresholds']['diface'] == trained.load(workdir).thresholds
+    assert made['thresholds']['diface'] == loaded_model.load_best_checkpoint(workdir).thresholds
     counts = made['data_card']['splits']
     assert [counts[name]['photos'] for name in counts] == [3 * (14 + 6), 3 * 8, 3 * 8]
-    others = prepared.load(jobs.find(config, config.also, workdir / 'prepared'))
-    assert trained.load(workdir).settings['data']['also'] == others.card['settings']
+    others = prepared.load_prepared(pipeline.find(config, config.also, workdir / 'prepared'))
+    assert (
+        loaded_model.load_best_checkpoint(workdir).settings['data']['also']
+        == others.card['settings']
+    )
 
 
 def test_evaluates_on_the_second_data_set_as_it_was_split(config, workdir):
     config = config.copy_and_resolve_references()
     config.evaluate.root = config.also.root
-    jobs.run('evaluate', config, workdir, overwrite=False)
-    folder = jobs.find(config, config.also, workdir / 'prepared')
+    pipeline.run_pipeline('evaluate', config, workdir, overwrite=False)
+    folder = pipeline.find(config, config.also, workdir / 'prepared')
     made = json.loads((workdir / f'evaluation_{folder.name}.json').read_text())
     assert made['data_card']['splits']['test']['identities'] == 12
     assert made['data_card']['root'] == config.also.root
     assert {row['change'] for row in made['attributes']} == {'unsaid', 'wrong'}
     # Thresholds are from its own people.
-    model, pairs = trained.load(workdir), ValidationPairs(_others(config, workdir), (1.0,))
-    extractor = Extractor(model.model, Sampling(**config.sample), parallel.make_mesh())
+    model, pairs = (
+        loaded_model.load_best_checkpoint(workdir),
+        ValidationPairs(_others(config, workdir), (1.0,)),
+    )
+    extractor = FeatureExtractor(model.model, Sampling(**config.sample), meshes.make_mesh())
     about = pairs.split, pairs.texts, model.normalise, jax.random.key(0)
     found = pairs.judge(extractor.features(model.params, *about)).thresholds
     assert made['thresholds']['diface'] == pytest.approx(found, abs=1e-6)
@@ -153,8 +162,8 @@ def test_evaluates_on_the_second_data_set_as_it_was_split(config, workdir):
 
 def test_photos_trained_on_are_not_tested_on_under_another_path(config, workdir):
     model, home, others = (
-        trained.load(workdir),
-        jobs._home(config, workdir),
+        loaded_model.load_best_checkpoint(workdir),
+        pipeline._home(config, workdir),
         _others(config, workdir),
     )
     others.card['settings']['data']['split_seed'] = 1
@@ -167,37 +176,37 @@ def test_photos_trained_on_are_not_tested_on_under_another_path(config, workdir)
         file_N=np.concatenate([test.file_N, train.file_N[rows]]),
     )
     with pytest.raises(ValueError, match=r'6 of 42 photos to test on, of 3 people') as error:
-        evaluation.evaluate(config, model, home, others, list, workdir / 'none.json')
+        evaluate.evaluate(config, model, home, others, list, workdir / 'none.json')
     assert '--overwrite' not in str(error.value)
     others.splits['test'] = test
-    evaluation._check_unseen(model, home, others)
+    evaluate._check_unseen(model, home, others)
 
 
 def test_encoders_that_differ_cost_no_results(config, workdir):
     model, home, others = (
-        trained.load(workdir),
-        jobs._home(config, workdir),
+        loaded_model.load_best_checkpoint(workdir),
+        pipeline._home(config, workdir),
         _others(config, workdir),
     )
     others.card['encoders']['text']['sha256'] = 'another'
     out = workdir / 'evaluation.json'
     before = out.read_bytes()
-    with pytest.raises(stages.SettingsDifferError, match='sha256') as error:
-        evaluation.evaluate(config, model, home, others, list, workdir / 'x.json', overwrite=True)
+    with pytest.raises(run_state.SettingsDifferError, match='sha256') as error:
+        evaluate.evaluate(config, model, home, others, list, workdir / 'x.json', overwrite=True)
     assert '--overwrite' not in str(error.value)
     assert not error.value.overwrite_helps
     assert out.read_bytes() == before
 
 
 def _others(config, workdir):
-    return prepared.load(jobs.find(config, config.also, workdir / 'prepared'))
+    return prepared.load_prepared(pipeline.find(config, config.also, workdir / 'prepared'))
 
 
 def test_a_data_set_cannot_be_its_own_second(config, tmp_path):
     config = config.copy_and_resolve_references()
     config.also.root = f'{config.data.root}/'
     with pytest.raises(ValueError, match='is the data set itself'):
-        jobs.run('prepare', config, tmp_path, overwrite=False)
+        pipeline.run_pipeline('prepare', config, tmp_path, overwrite=False)
 
 
 def test_sampling_is_a_setting_of_the_evaluation_alone(config, workdir):
@@ -205,17 +214,17 @@ def test_sampling_is_a_setting_of_the_evaluation_alone(config, workdir):
     config.sample.num_steps = 2
     out = workdir / 'evaluation.json'
     before = {path: path.read_bytes() for path in (out, workdir / 'training.json')}
-    with pytest.raises(stages.SettingsDifferError, match=r'sample\.num_steps: 1 -> 2'):
-        jobs.run('evaluate', config, workdir, overwrite=False)
-    jobs.run('train', config, workdir, overwrite=False)
+    with pytest.raises(run_state.SettingsDifferError, match=r'sample\.num_steps: 1 -> 2'):
+        pipeline.run_pipeline('evaluate', config, workdir, overwrite=False)
+    pipeline.run_pipeline('train', config, workdir, overwrite=False)
     assert {path: path.read_bytes() for path in before} == before
-    jobs.run('evaluate', config, workdir, overwrite=True)
+    pipeline.run_pipeline('evaluate', config, workdir, overwrite=True)
     made = json.loads(out.read_text())
     assert made['settings']['sample']['num_steps'] == 2
     # Thresholds are of the same sampling, and not those of the checkpoint.
-    model = trained.load(workdir)
-    pairs = ValidationPairs(jobs._home(config, workdir), (1.0,))
-    extractor = Extractor(model.model, Sampling(**config.sample), parallel.make_mesh())
+    model = loaded_model.load_best_checkpoint(workdir)
+    pairs = ValidationPairs(pipeline._home(config, workdir), (1.0,))
+    extractor = FeatureExtractor(model.model, Sampling(**config.sample), meshes.make_mesh())
     about = pairs.split, pairs.texts, model.normalise, jax.random.key(0)
     found = pairs.judge(extractor.features(model.params, *about)).thresholds
     assert made['thresholds']['diface'] == pytest.approx(found, abs=1e-6)
@@ -223,15 +232,15 @@ def test_sampling_is_a_setting_of_the_evaluation_alone(config, workdir):
 
 
 def test_a_data_set_without_training_photos_says_what_to_change(config, workdir, monkeypatch):
-    load = prepared.load
+    load = prepared.load_prepared
 
     def without_training_photos(folder):
         data = load(folder)
         return dataclasses.replace(data, splits={'test': data.splits['test']})
 
-    monkeypatch.setattr(prepared, 'load', without_training_photos)
+    monkeypatch.setattr(prepared, 'load_prepared', without_training_photos)
     with pytest.raises(ValueError, match=r'is to train on: give data\.shares a share for train'):
-        jobs.run('train', config, workdir, overwrite=False)
+        pipeline.run_pipeline('train', config, workdir, overwrite=False)
 
 
 # Each command line in a process of its own, forked from one that has imported everything.
@@ -332,8 +341,10 @@ def test_settings_too_large_for_memory_are_one_clear_sentence(error, sentence, m
     def run(*_):
         raise error
 
-    monkeypatch.setattr(jobs, 'run', run)
-    monkeypatch.setattr(preemption, 'listen', lambda: None)  # this process is not only ours
+    monkeypatch.setattr(pipeline, 'run_pipeline', run)
+    monkeypatch.setattr(
+        preemption, 'install_handlers', lambda: None
+    )  # this process is not only ours
     monkeypatch.setattr(logging.get_absl_logger(), 'filters', [])
     with flagsaver.flagsaver():
         flags.FLAGS(['diface', '--config=celeba', '--workdir=any', '--mode=all'])

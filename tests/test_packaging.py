@@ -10,17 +10,17 @@ import zipfile
 
 import pytest
 
-from diface_jax import config_files
+from diface_jax.runtime import config_files
 
 HERE = pathlib.Path(__file__).resolve().parents[1]
 SOURCES = ('.ci', 'configs', 'diface_jax', 'docs', 'launch', 'tests')
 BUILD = "from setuptools import build_meta; print(build_meta.build_{kind}('..'))"
 ASK = """
 import diface_jax
-from diface_jax import config_files
+from diface_jax.runtime import config_files
 print(diface_jax.__file__)
-for name in config_files.names():
-    print(name, config_files.load(name).train.batch_size)
+for name in config_files.config_names():
+    print(name, config_files.load_config(name).train.batch_size)
 """
 
 
@@ -89,5 +89,6 @@ def test_the_wheel_finds_every_config_from_another_folder(built, tmp_path):
     where, *found = run(ASK, elsewhere, PYTHONPATH=str(tmp_path / 'installed'))
     assert where.startswith(str(tmp_path))
     assert found == [
-        f'{name} {config_files.load(name).train.batch_size}' for name in config_files.names()
+        f'{name} {config_files.load_config(name).train.batch_size}'
+        for name in config_files.config_names()
     ]

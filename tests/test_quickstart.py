@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 import diface_jax
-from diface_jax import jobs, stages
-from diface_jax.data import prepared, simulated
+from diface_jax.cli import pipeline
+from diface_jax.data import prepared
+from diface_jax.data.readers import simulated
+from diface_jax.runtime import run_state
 from tests import moments, tiny
 
 SCRIPT = pathlib.Path(__file__).resolve().parents[1] / 'launch' / 'quickstart.sh'
@@ -37,7 +39,7 @@ def config(tmp_path_factory):
 @pytest.fixture(scope='module')
 def workdir(config, tmp_path_factory):
     workdir = tmp_path_factory.mktemp('work')
-    jobs.run('all', config, workdir, overwrite=False)
+    pipeline.run_pipeline('all', config, workdir, overwrite=False)
     return workdir
 
 
@@ -47,11 +49,11 @@ def folder(workdir):
 
 
 def test_it_prepares_who_was_drawn(config, folder):
-    data = prepared.load(folder)
+    data = prepared.load_prepared(folder)
     people = {who for split in data.splits.values() for who in split.identity_N.tolist()}
     assert people == set(range(60))
     assert data.widths == (moments.WIDTH,)
-    drawn = simulated.draw(moments.population(), **config.simulated)
+    drawn = simulated.simulate_people(moments.population(), **config.simulated)
     test = data.splits['test']
     expected = drawn.embedding_PxQxD[test.identity_N[::2]].reshape(len(test.file_N), -1)
     np.testing.assert_array_equal(test.embedding_NxD, expected)
@@ -61,8 +63,8 @@ def test_it_prepares_who_was_drawn(config, folder):
 def test_other_people_are_another_data_set(config, workdir):
     config = config.copy_and_resolve_references()
     config.simulated.seed = 1
-    with pytest.raises(stages.SettingsDifferError, match=r'simulated\.seed: 0 -> 1'):
-        jobs.run('prepare', config, workdir, overwrite=False)
+    with pytest.raises(run_state.SettingsDifferError, match=r'simulated\.seed: 0 -> 1'):
+        pipeline.run_pipeline('prepare', config, workdir, overwrite=False)
 
 
 def test_results_and_report_are_there_without_photographs(workdir):
@@ -84,7 +86,7 @@ def model(workdir):
 
 def test_people_are_enrolled_and_found(model, folder, tmp_path):
     report = model.enroll_embeddings(tmp_path / 'gallery', folder / simulated.GALLERY)
-    data = prepared.load(folder)
+    data = prepared.load_prepared(folder)
     test = data.splits['test']
     assert report.faces == len(test.file_N)
     found = model.search(tmp_path / 'gallery', 'a smiling young woman', k=len(test.file_N))
@@ -103,12 +105,12 @@ def test_a_photograph_is_refused(model):
 
 def test_a_population_is_fitted_on_what_is_prepared(config, workdir):
     with pytest.raises(ValueError, match='needs 500'):
-        jobs.run('fit_population', config, workdir, overwrite=False)
+        pipeline.run_pipeline('fit_population', config, workdir, overwrite=False)
 
 
 def test_what_needs_photographs_says_so(config, workdir):
     with pytest.raises(ValueError, match='trains an autoencoder on photographs'):
-        jobs.run('ablate', config, workdir, overwrite=False)
+        pipeline.run_pipeline('ablate', config, workdir, overwrite=False)
 
 
 def test_another_population_is_not_measured_on(config, workdir, tmp_path):
@@ -116,8 +118,10 @@ def test_another_population_is_not_measured_on(config, workdir, tmp_path):
     dataclasses.replace(others, mean_V=others.mean_V + 0.01).save(tmp_path / 'others')
     config = config.copy_and_resolve_references()
     config.evaluate.root = str(tmp_path / 'others')
-    with pytest.raises(stages.SettingsDifferError, match='The model was made with other settings'):
-        jobs.run('evaluate', config, workdir, overwrite=False)
+    with pytest.raises(
+        run_state.SettingsDifferError, match='The model was made with other settings'
+    ):
+        pipeline.run_pipeline('evaluate', config, workdir, overwrite=False)
 
 
 def test_the_script_is_clean():

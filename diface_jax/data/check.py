@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 import ml_collections
 from absl import logging
 
-from diface_jax import hosts
-from diface_jax.data import captions, readers
-from diface_jax.data.records import SPLITS, DataSet, Photo, Problem
+from diface_jax.data.grammar import captions
+from diface_jax.data.readers import dispatch
+from diface_jax.data.readers.records import SPLITS, DataSet, Photo, Problem
 from diface_jax.encoders.face.appearance import MAX_PHOTOS
-from diface_jax.gallery.terminal import printable
+from diface_jax.runtime import hosts
+from diface_jax.runtime.terminal import printable
 
 _FIRST_PROBLEMS = 3
 _KINDS = {
@@ -26,7 +27,7 @@ _KINDS = {
 }
 
 
-def run(config: ml_collections.ConfigDict) -> int:
+def run_check(config: ml_collections.ConfigDict) -> int:
     """Prints what is in the data sets of a config, and whether they can be used.
 
     Args:
@@ -39,22 +40,22 @@ def run(config: ml_collections.ConfigDict) -> int:
       OSError: a data set, or something its layout needs, is not there.
       ValueError: no root is given, or a data set contradicts itself.
     """
-    source = read(config, config.data)
+    source = read_section(config, config.data)
     reasons = reasons_not_to_train(source, config)
-    print('\n'.join(describe(source, config, config.data.root)))
+    print('\n'.join(describe_data_set(source, config, config.data.root)))
     _print_verdict('can be trained', reasons)
     _print_verdict('can be evaluated', reasons_not_to_evaluate(source, config))
     if config.also.root:
-        second = read(config, config.also)
+        second = read_section(config, config.also)
         reasons_of_second = reasons_not_to_join(second, config)
-        print('\n'.join(['', *describe(second, config, config.also.root)]))
+        print('\n'.join(['', *describe_data_set(second, config, config.also.root)]))
         _print_verdict('can be trained on beside the first', reasons_of_second)
         reasons = [*reasons, *reasons_of_second]
     if config.evaluate.root:
         # As when evaluating: the second data set keeps its own split.
         is_second = _is_same_folder(config.evaluate.root, config.also.root)
-        other = read(config, config.also if is_second else config.evaluate)
-        print('\n'.join(['', *describe(other, config, config.evaluate.root)]))
+        other = read_section(config, config.also if is_second else config.evaluate)
+        print('\n'.join(['', *describe_data_set(other, config, config.evaluate.root)]))
         _print_verdict('can be evaluated', reasons_not_to_evaluate(other, config))
     return 1 if reasons else 0
 
@@ -66,13 +67,13 @@ def require_trainable(config: ml_collections.ConfigDict) -> None:
       OSError: a data set, or something its layout needs, is not there.
       ValueError: they cannot be trained on; gives every reason.
     """
-    source = read(config, config.data)
+    source = read_section(config, config.data)
     log_problems(source)
     _require(config.data.root, reasons_not_to_train(source, config))
     for reason in reasons_not_to_evaluate(source, config):
         logging.warning('prepare: %s cannot be evaluated: %s', config.data.root, reason)
     if config.also.root:
-        second = read(config, config.also)
+        second = read_section(config, config.also)
         log_problems(second)
         _require(config.also.root, reasons_not_to_join(second, config))
 
@@ -84,7 +85,7 @@ def require_evaluable(config: ml_collections.ConfigDict, data: ml_collections.Co
       OSError: the data set, or something its layout needs, is not there.
       ValueError: it cannot be evaluated on; gives every reason.
     """
-    source = read(config, data)
+    source = read_section(config, data)
     log_problems(source)
     _require(data.root, reasons_not_to_evaluate(source, config), 'evaluated')
 
@@ -94,7 +95,7 @@ def _require(root: str, reasons: Sequence[str], what: str = 'trained') -> None:
         raise ValueError(f'{root} cannot be {what}: ' + '; '.join(reasons))
 
 
-def read(config: ml_collections.ConfigDict, data: ml_collections.ConfigDict) -> DataSet:
+def read_section(config: ml_collections.ConfigDict, data: ml_collections.ConfigDict) -> DataSet:
     """Reads the data set of a section: `root`, `layout`, `shares` and `split_seed`.
 
     Raises:
@@ -104,10 +105,10 @@ def read(config: ml_collections.ConfigDict, data: ml_collections.ConfigDict) -> 
     if not data.root:
         raise ValueError('no data set: give --config.data.root=FOLDER')
     shares = tuple(data.shares)
-    return readers.read(data.root, data.layout, shares, data.split_seed, config.simulated)
+    return dispatch.read_data_set(data.root, data.layout, shares, data.split_seed, config.simulated)
 
 
-def describe(source: DataSet, config: ml_collections.ConfigDict, root: str) -> list[str]:
+def describe_data_set(source: DataSet, config: ml_collections.ConfigDict, root: str) -> list[str]:
     """Lines about a data set: photos, people, labels, sentences, splits and problems."""
     photos = source.photos
     rows = [

@@ -15,9 +15,9 @@ from collections.abc import Sequence
 import numpy as np
 from absl import logging
 
-from diface_jax import hosts, stages
-from diface_jax.data import shards
-from diface_jax.data.records import DataSet
+from diface_jax.data import array_cache
+from diface_jax.data.readers.records import DataSet
+from diface_jax.runtime import hosts, run_state
 
 _VISIBLE_SECONDS = 30
 _THREADS = 8  # hashing and reading both work outside of Python's lock
@@ -38,7 +38,7 @@ def photo_hashes(source: DataSet, root: pathlib.Path, cache: pathlib.Path) -> li
     files = [photo.file for photo in source.photos]
     if source.embedded or not files:
         return [''] * len(files)
-    path = cache / f'photo_hashes-{shards.key(str(root))}.npz'
+    path = cache / f'photo_hashes-{array_cache.cache_key(str(root))}.npz'
     if hosts.is_first():
         _update(source, root, files, path)
     hosts.barrier('photo hashes')
@@ -71,8 +71,8 @@ def _update(source: DataSet, root: pathlib.Path, files: Sequence[str], path: pat
     if current != known:
         stamp_N, sha256_N = zip(*current.values(), strict=True)
         arrays = {'photo': list(current), 'stamp': stamp_N, 'sha256': sha256_N}
-        columns = {name: shards.strings(values) for name, values in arrays.items()}
-        with stages.replacing(path) as file:
+        columns = {name: array_cache.string_array(values) for name, values in arrays.items()}
+        with run_state.open_replacing(path) as file:
             np.savez_compressed(file, **columns)
 
 
@@ -99,7 +99,7 @@ def _read(path: pathlib.Path) -> dict[str, tuple[str, str]]:
     try:
         with np.load(path) as arrays:
             columns = [arrays[name].tolist() for name in ('photo', 'stamp', 'sha256')]
-    except shards.READ_ERRORS as error:
+    except array_cache.READ_ERRORS as error:
         logging.warning('%s is damaged (%s): photos are hashed again', path, error)
         return {}
     return {file: (stamp, sha256) for file, stamp, sha256 in zip(*columns, strict=True)}
@@ -109,7 +109,7 @@ def _stamps(root: pathlib.Path, files: Sequence[str]) -> dict[str, str]:
     """A stamp of each photo's file; where photos lie in archives, of all files of the data set."""
     if not any((root / file).exists() for file in files):
         archives = sorted(path for path in root.rglob('*') if path.is_file())
-        return dict.fromkeys(files, shards.key(*map(_stamp, archives)))
+        return dict.fromkeys(files, array_cache.cache_key(*map(_stamp, archives)))
     return {file: _stamp(root / file) for file in files}
 
 

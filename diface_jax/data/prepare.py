@@ -21,21 +21,13 @@ import ml_collections
 import numpy as np
 from absl import logging
 
-from diface_jax import hosts, stages
-from diface_jax.data import (
-    captions,
-    check,
-    prepared,
-    prepared_folders,
-    readers,
-    shards,
-    shares,
-    simulated,
-)
-from diface_jax.data.chips import Chips
-from diface_jax.data.fitted import Encoders
+from diface_jax.data import array_cache, check, prepared, prepared_folders, sharded_work
+from diface_jax.data.encoder_bundle import EncoderBundle
+from diface_jax.data.face_crops import FaceCrops
+from diface_jax.data.grammar import captions
 from diface_jax.data.photo_hashes import photo_hashes
-from diface_jax.data.records import DataSet, Photo
+from diface_jax.data.readers import dispatch, simulated
+from diface_jax.data.readers.records import DataSet, Photo
 from diface_jax.encoders import arrays
 from diface_jax.encoders.face import align, appearance, dlib_resnet
 from diface_jax.encoders.face.appearance import MAX_PHOTOS, Appearance
@@ -46,9 +38,10 @@ from diface_jax.encoders.text.condition import (
     Standardisation,
     sentence_vectors,
 )
+from diface_jax.runtime import hosts, run_state
 
 
-class Text(NamedTuple):
+class Sentence(NamedTuple):
     """A sentence about a photo: its track, the share the grammar was allowed to say, the words."""
 
     track: str
@@ -56,7 +49,7 @@ class Text(NamedTuple):
     sentence: str
 
 
-class Faces(NamedTuple):
+class EmbeddedPhotos(NamedTuple):
     """What E made of the photos: embeddings, whether each has one, and a note where one is due."""
 
     embedding_NxD: np.ndarray
@@ -95,13 +88,13 @@ def prepare(
     root = pathlib.Path(data.root).resolve()
     source, hashes = _read(config, data, store)
     _check_usable(source, data.root)
-    text_encoder = bert.load(config.encoders.text or None)
+    text_encoder = bert.load_text_encoder(config.encoders.text or None)
     existing = _existing(store, root, _identity(source, hashes))
-    fitted = None if home in (None, existing) else Encoders.load(text_encoder, home)
+    fitted = None if home in (None, existing) else EncoderBundle.load(text_encoder, home)
     settings = _settings(config, data, source, hashes, text_encoder, fitted)
     if existing and _is_done(existing, settings, root, overwrite, existing in protected):
         return existing
-    folder = prepared_folders.folder_for(store, root.name, settings)
+    folder = prepared_folders.prepared_folder_for(store, root.name, settings)
     logging.info(
         'prepare: reads %d photos of %s in %s; writes %s',
         *(len(source.photos), source.name, root, folder),
@@ -109,14 +102,14 @@ def prepare(
     building = folder.with_name(folder.name + prepared.BUILDING)
     card = _Job(config, source, hashes, text_encoder, building, store).run(fitted)
     card |= {'root': str(root), 'settings': settings}
-    stages.write_json(building / prepared.CARD, card)
+    run_state.write_json(building / prepared.CARD, card)
     _put_in_place(building, folder, existing)
-    logging.info('prepare: wrote %s; %s', folder, prepared.summary(card))
+    logging.info('prepare: wrote %s; %s', folder, prepared.card_summary(card))
     check.log_failures(card['no_embedding'])
     return folder
 
 
-def find(
+def find_prepared(
     config: ml_collections.ConfigDict, data: ml_collections.ConfigDict, store: pathlib.Path
 ) -> pathlib.Path:
     """The folder of a prepared data set, wherever its photos lie now.
@@ -151,7 +144,9 @@ def _read(
     if not data.root:
         raise ValueError('no data set: give --config.data.root=FOLDER')
     root = pathlib.Path(data.root).resolve()
-    source = readers.read(root, data.layout, tuple(data.shares), data.split_seed, config.simulated)
+    source = dispatch.read_data_set(
+        root, data.layout, tuple(data.shares), data.split_seed, config.simulated
+    )
     return source, photo_hashes(source, root, store / prepared_folders.CACHE)
 
 
@@ -161,7 +156,7 @@ def _settings(
     source: DataSet,
     hashes: Sequence[str],
     text_encoder: bert.TextEncoder,
-    fitted: Encoders | None,
+    fitted: EncoderBundle | None,
 ) -> dict[str, Any]:
     """All that a prepared data set depends on; where its photos lie is no part of it."""
     how_read = {name: value for name, value in data.to_dict().items() if name != 'root'}
@@ -174,14 +169,14 @@ def _settings(
     }
     if source.embedded:
         settings['simulated'] = config.simulated.to_dict()
-    return stages.plain(settings)
+    return run_state.to_plain_json(settings)
 
 
 def _identity(source: DataSet, hashes: Sequence[str]) -> dict[str, str]:
     """What tells one data set from another: its lists, and the content of its photos."""
     return {
         prepared_folders.LISTS: _fingerprint(source),
-        prepared_folders.CONTENT: shards.key(*hashes),
+        prepared_folders.CONTENT: array_cache.cache_key(*hashes),
     }
 
 
@@ -205,25 +200,25 @@ def _is_done(
     protected: bool,
 ) -> bool:
     """Whether a prepared data set is the one asked for; False: it is to be replaced."""
-    card = prepared.card(folder)
+    card = prepared.read_card(folder)
     made = card['settings']
     # An earlier version compared the root's path, and no content.
     ignore = [] if prepared_folders.CONTENT in made else ['data.root', prepared_folders.CONTENT]
     instead = 'A model was trained on it: give the settings of its training.'
     try:
-        stages.require_same(
+        run_state.require_same_settings(
             f'The prepared data set in {folder}',
             *(made, settings, ignore),
             instead=instead if protected else None,
         )
-    except stages.SettingsDifferError as error:
+    except run_state.SettingsDifferError as error:
         if not (overwrite and error.overwrite_helps):
             raise
         logging.warning('%s', error)
         return False
     logging.info('prepare: %s is there already, with the same settings', folder)
     if prepared.root_of(card) != str(root):
-        stages.write_json(folder / prepared.CARD, card | {'root': str(root)})
+        run_state.write_json(folder / prepared.CARD, card | {'root': str(root)})
     return True
 
 
@@ -258,7 +253,7 @@ def _frozen(text_encoder: bert.TextEncoder) -> dict[str, Any]:
 
 def _fingerprint(source: DataSet) -> str:
     """Changes when the lists do: a photo, identity, split, label, description or embedding."""
-    return shards.key(
+    return array_cache.cache_key(
         *(f'{p.file}|{p.identity}|{p.split}|{p.labels}|{p.descriptions}' for p in source.photos),
         *(one['sha256'] for one in (source.embedded.encoders if source.embedded else ())),
     )
@@ -275,7 +270,7 @@ class _Job:
     folder: pathlib.Path
     store: pathlib.Path
 
-    def run(self, fitted: Encoders | None) -> dict[str, Any]:
+    def run(self, fitted: EncoderBundle | None) -> dict[str, Any]:
         """Writes the rows, and with no `fitted` encoders those too; returns the data card."""
         face = self._face_encoder(fitted)
         faces = self._embed_faces(face)
@@ -290,12 +285,12 @@ class _Job:
         pool_TxP = self._pools([text.sentence for text in itertools.chain(*texts)])
         text = fitted.text if fitted else self._fit_conditions(kept, texts, pool_TxP)
         attributes = sorted({name for photo in kept for name in photo.labels or ()})
-        encoders = Encoders(face, text)
+        encoders = EncoderBundle(face, text)
         if hosts.is_first():
             shutil.rmtree(self.folder, ignore_errors=True)
             embedding_NxD = faces.embedding_NxD[faces.found_N]
             rows = _rows(kept, hashes, embedding_NxD, texts, pool_TxP, text, attributes)
-            prepared.write(self.folder, rows, sorted({photo.split for photo in kept}))
+            prepared.write_prepared(self.folder, rows, sorted({photo.split for photo in kept}))
             if not fitted:
                 encoders.save(self.folder)
             if self.source.embedded:
@@ -303,7 +298,7 @@ class _Job:
         card = _card(self.source, faces, kept, texts, attributes)
         return card | {'encoders': encoders.about}
 
-    def _face_encoder(self, fitted: Encoders | None) -> FaceEncoder | SimulatedEncoder:
+    def _face_encoder(self, fitted: EncoderBundle | None) -> FaceEncoder | SimulatedEncoder:
         if self.source.embedded:
             return SimulatedEncoder(self.source.embedded.encoders)
         return fitted.face if fitted else FaceEncoder(self._fit_appearance())
@@ -322,36 +317,38 @@ class _Job:
             )
         drawn = np.random.default_rng(0).permutation(len(train_N))[:MAX_PHOTOS]
         rows = train_N[np.sort(drawn)]
-        blocks = dlib_resnet.block_widths(dlib_resnet.load(), len(align.PADDINGS))
+        blocks = dlib_resnet.block_widths(dlib_resnet.load_dlib_resnet(), len(align.PADDINGS))
         maps_of = functools.partial(_maps_of, FaceEncoder(None), sum(blocks))
         found = self._of_photos('maps', rows, maps_of)
         hashes = [self.hashes[row] for row in rows]
         landmarks = str(self.source.landmarks_5x2)
-        name = shards.key('appearance', str(width), landmarks, *self._made_by, *hashes)
+        name = array_cache.cache_key('appearance', str(width), landmarks, *self._made_by, *hashes)
 
-        def make() -> shards.Arrays:
-            return appearance.fit(found['maps'][found['found']], blocks, width)._asdict()
+        def make() -> array_cache.Arrays:
+            return appearance.fit_appearance(found['maps'][found['found']], blocks, width)._asdict()
 
-        cached = functools.partial(shards.cached, self._cache, name, make)
+        cached = functools.partial(array_cache.cached_arrays, self._cache, name, make)
         return Appearance(**hosts.first_then_others('appearance', cached))
 
-    def _embed_faces(self, face: FaceEncoder | SimulatedEncoder) -> Faces:
+    def _embed_faces(self, face: FaceEncoder | SimulatedEncoder) -> EmbeddedPhotos:
         if self.source.embedded:
             count = len(self.source.photos)
             embedding_NxD = self.source.embedded.embedding_NxD
-            return Faces(embedding_NxD, np.ones(count, bool), shards.strings([''] * count))
-        looks = arrays.sha256(face.appearance) if face.appearance else ''
+            return EmbeddedPhotos(
+                embedding_NxD, np.ones(count, bool), array_cache.string_array([''] * count)
+            )
+        looks = arrays.sha256_of_arrays(face.appearance) if face.appearance else ''
         make = functools.partial(_faces_of, face)
         rows = np.arange(len(self.source.photos))
-        return Faces(**self._of_photos('faces', rows, make, looks))
+        return EmbeddedPhotos(**self._of_photos('faces', rows, make, looks))
 
     def _of_photos(
-        self, what: str, rows: np.ndarray, make: shares.Make, *made_by: str
-    ) -> shards.Arrays:
+        self, what: str, rows: np.ndarray, make: sharded_work.Make, *made_by: str
+    ) -> array_cache.Arrays:
         files = [self.source.photos[row].file for row in rows]
         hashes = [self.hashes[row] for row in rows]
         made_by = (what, *self._made_by, *made_by)
-        return shares.of_photos(self.source, files, hashes, self._cache, made_by, make)
+        return sharded_work.map_photos(self.source, files, hashes, self._cache, made_by, make)
 
     @property
     def _made_by(self) -> tuple[str, ...]:
@@ -367,13 +364,15 @@ class _Job:
         if not sentences:
             return np.zeros((0, bert.POOLS * encoder.width), np.float16)
 
-        def make(some: Sequence[str]) -> shards.Arrays:
+        def make(some: Sequence[str]) -> array_cache.Arrays:
             return {'pool': encoder.encode(some).astype(np.float16)}
 
-        return shares.of_texts(sentences, self._cache, ('pools', encoder.sha256), make)['pool']
+        return sharded_work.map_sentences(sentences, self._cache, ('pools', encoder.sha256), make)[
+            'pool'
+        ]
 
     def _fit_conditions(
-        self, photos: Sequence[Photo], texts: Sequence[Sequence[Text]], pool_TxP: np.ndarray
+        self, photos: Sequence[Photo], texts: Sequence[Sequence[Sentence]], pool_TxP: np.ndarray
     ) -> ConditionEncoder:
         """Standardises by the sentences of training photos, or by all where none is to train on."""
         of_train = [p.split == 'train' for p, some in zip(photos, texts, strict=True) for _ in some]
@@ -390,8 +389,8 @@ class _Job:
 
 
 def _maps_of(
-    encoder: FaceEncoder, width: int, files: Sequence[str], aligned: Sequence[Chips]
-) -> shards.Arrays:
+    encoder: FaceEncoder, width: int, files: Sequence[str], aligned: Sequence[FaceCrops]
+) -> array_cache.Arrays:
     found = [chip for chip, _ in aligned if chip is not None]
     found_N = np.array([chip is not None for chip, _ in aligned])
     maps_NxP = np.zeros((len(files), width), np.float16)
@@ -401,21 +400,23 @@ def _maps_of(
 
 
 def _faces_of(
-    encoder: FaceEncoder, files: Sequence[str], aligned: Sequence[Chips]
-) -> shards.Arrays:
+    encoder: FaceEncoder, files: Sequence[str], aligned: Sequence[FaceCrops]
+) -> array_cache.Arrays:
     found = [chip for chip, _ in aligned if chip is not None]
     found_N = np.array([chip is not None for chip, _ in aligned])
     embedding_NxD = np.zeros((len(files), encoder.width), np.float32)
     if found:
         embedding_NxD[found_N] = encoder.embed(np.stack(found))
-    return Faces(embedding_NxD, found_N, shards.strings([note for _, note in aligned]))._asdict()
+    return EmbeddedPhotos(
+        embedding_NxD, found_N, array_cache.string_array([note for _, note in aligned])
+    )._asdict()
 
 
 def _card(
     source: DataSet,
-    faces: Faces,
+    faces: EmbeddedPhotos,
     kept: Sequence[Photo],
-    texts: Sequence[Sequence[Text]],
+    texts: Sequence[Sequence[Sentence]],
     attributes: Sequence[str],
 ) -> dict[str, Any]:
     """The data card, without encoders and settings."""
@@ -431,28 +432,28 @@ def _card(
     }
 
 
-def _texts(photo: Photo, config: ml_collections.ConfigDict) -> list[Text]:
+def _texts(photo: Photo, config: ml_collections.ConfigDict) -> list[Sentence]:
     """The grammar's sentences of a photo, if it has labels, then the human track's."""
     rng = np.random.default_rng((config.seed, zlib.crc32(photo.file.encode())))
     said = list(config.said)
     if photo.split == 'train':
         said = [1.0] * config.whole + list(rng.random(config.partial))
     made = [
-        Text('grammar', share, captions.caption(photo.labels, rng, share))
+        Sentence('grammar', share, captions.caption(photo.labels, rng, share))
         for share in (said if photo.labels else ())
     ]
-    return made + [Text('human', float('nan'), text) for text in photo.descriptions]
+    return made + [Sentence('human', float('nan'), text) for text in photo.descriptions]
 
 
 def _rows(
     photos: Sequence[Photo],
     hashes: Sequence[str],
     embedding_NxD: np.ndarray,
-    texts: Sequence[Sequence[Text]],
+    texts: Sequence[Sequence[Sentence]],
     pool_TxP: np.ndarray,
     conditions: ConditionEncoder,
     attributes: Sequence[str],
-) -> Iterator[tuple[str, prepared.Row]]:
+) -> Iterator[tuple[str, prepared.PreparedPhoto]]:
     """(split, row) of each photo."""
     numbers = {who: i for i, who in enumerate(sorted({p.identity for p in photos}))}
     ends = np.cumsum([len(mine) for mine in texts])
@@ -461,7 +462,7 @@ def _rows(
         labels = photo.labels or {}
         yield (
             photo.split,
-            prepared.Row(
+            prepared.PreparedPhoto(
                 file=photo.file,
                 sha256=sha256,
                 identity=numbers[photo.identity],
@@ -477,7 +478,9 @@ def _rows(
         )
 
 
-def _count(split: str, photos: Sequence[Photo], texts: Sequence[Sequence[Text]]) -> dict[str, int]:
+def _count(
+    split: str, photos: Sequence[Photo], texts: Sequence[Sequence[Sentence]]
+) -> dict[str, int]:
     mine = [(p, t) for p, t in zip(photos, texts, strict=True) if p.split == split]
     tracks = collections.Counter(text.track for _, some in mine for text in some)
     return {
@@ -487,6 +490,6 @@ def _count(split: str, photos: Sequence[Photo], texts: Sequence[Sequence[Text]])
     }
 
 
-def _listed(source: DataSet, faces: Faces, found: bool) -> list[dict[str, str]]:
+def _listed(source: DataSet, faces: EmbeddedPhotos, found: bool) -> list[dict[str, str]]:
     rows = zip(source.photos, faces.found_N, faces.note_N, strict=True)
     return [{'file': p.file, 'why': str(note)} for p, has, note in rows if note and has == found]

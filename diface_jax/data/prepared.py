@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from absl import logging
 
-from diface_jax import stages
 from diface_jax.data.identity_index import IdentityIndex
-from diface_jax.data.records import SPLITS
+from diface_jax.data.readers.records import SPLITS
+from diface_jax.runtime import run_state
 
 TRACKS = ('grammar', 'human')
 CARD = 'data_card.json'
@@ -25,7 +25,7 @@ BUILDING = '.new'  # ends the name of a folder that is not complete yet
 _ROWS = 'rows'
 
 
-class Row(NamedTuple):
+class PreparedPhoto(NamedTuple):
     """One photo as it is stored; fields as in `Split`, with the M texts of this photo."""
 
     file: str
@@ -111,7 +111,7 @@ class Prepared:
         return self.labels(split, ['Male'])[:, 0] if 'Male' in self.attributes else None
 
 
-def joined(home: Prepared, other: Prepared) -> Prepared:
+def join(home: Prepared, other: Prepared) -> Prepared:
     """`home`, with the training photos of another data set among its own.
 
     Args:
@@ -123,7 +123,7 @@ def joined(home: Prepared, other: Prepared) -> Prepared:
       SettingsDifferError: it was prepared with other encoders.
       ValueError: it has no photo to train on, or photos that are in `home` too.
     """
-    stages.require_same(
+    run_state.require_same_settings(
         f'The second data set ({other.card["name"]})',
         other.card['encoders'],
         home.card['encoders'],
@@ -198,7 +198,9 @@ def another_photo(
     return IdentityIndex(identity_N).another_photo(rng, photo_P)
 
 
-def write(folder: pathlib.Path, rows: Iterable[tuple[str, Row]], splits: Sequence[str]) -> None:
+def write_prepared(
+    folder: pathlib.Path, rows: Iterable[tuple[str, PreparedPhoto]], splits: Sequence[str]
+) -> None:
     """Writes rows of (split, row) as a TFDS data set in ArrayRecord files.
 
     Args:
@@ -244,7 +246,7 @@ def _tfds() -> Any:
     return tensorflow_datasets
 
 
-def _features(tfds: Any, row: Row) -> Any:
+def _features(tfds: Any, row: PreparedPhoto) -> Any:
     # Encoded as bytes they are written three times as fast.
     tensor = functools.partial(tfds.features.Tensor, encoding='bytes')
     width = row.conditions.shape[1]
@@ -264,8 +266,8 @@ def _features(tfds: Any, row: Row) -> Any:
     )
 
 
-def load(folder: pathlib.Path) -> Prepared:
-    """Reads what `write` wrote, and its data card.
+def load_prepared(folder: pathlib.Path) -> Prepared:
+    """Reads what `write_prepared` wrote, and its data card.
 
     Args:
       folder: with both.
@@ -276,7 +278,7 @@ def load(folder: pathlib.Path) -> Prepared:
     Raises:
       FileNotFoundError: nothing complete is there; says how to make it.
     """
-    about = card(folder)
+    about = read_card(folder)
     source = _tfds().builder_from_directory(folder / _ROWS).as_data_source()
     splits = {
         name: _split(source[name].__getitems__(range(len(source[name]))), about)
@@ -286,7 +288,7 @@ def load(folder: pathlib.Path) -> Prepared:
     return Prepared(splits, tuple(about['attributes']), about)
 
 
-def card(folder: pathlib.Path) -> dict[str, Any]:
+def read_card(folder: pathlib.Path) -> dict[str, Any]:
     """The data card of a prepared data set.
 
     Raises:
@@ -329,7 +331,7 @@ def _split(rows: list[dict[str, Any]], card: dict[str, Any]) -> Split:
     )
 
 
-def summary(card: dict[str, Any]) -> str:
+def card_summary(card: dict[str, Any]) -> str:
     """The counts of a data card in one line."""
     splits = '; '.join(
         f'{name}: ' + ', '.join(f'{count} {what}' for what, count in counts.items())

@@ -10,13 +10,15 @@ import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from diface_jax.data import prepared, shards
+from diface_jax.data import array_cache, prepared
 
 CACHE = 'cache'  # shared by all data sets of a workdir
 LISTS, CONTENT = 'records', 'content_of_photos'
 
 
-def folder_for(store: pathlib.Path, name: str, settings: Mapping[str, Any]) -> pathlib.Path:
+def prepared_folder_for(
+    store: pathlib.Path, name: str, settings: Mapping[str, Any]
+) -> pathlib.Path:
     """Where a data set of these settings is prepared; WORKDIR/prepared is the store."""
     return store / f'{name}-{_identity(settings)[:8]}'
 
@@ -38,7 +40,7 @@ def of_earlier_version(store: pathlib.Path, name: str, lists: str) -> pathlib.Pa
     folder = store / name
     if not (folder / prepared.CARD).is_file():
         return None
-    settings = prepared.card(folder)['settings']
+    settings = prepared.read_card(folder)['settings']
     return folder if CONTENT not in settings and settings.get(LISTS) == lists else None
 
 
@@ -71,11 +73,11 @@ def _without_second(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _identity(settings: Mapping[str, Any]) -> str:
-    return shards.key(str(settings.get(LISTS)), str(settings.get(CONTENT)))
+    return array_cache.cache_key(str(settings.get(LISTS)), str(settings.get(CONTENT)))
 
 
 def _all(store: pathlib.Path) -> Iterator[tuple[pathlib.Path, dict[str, Any]]]:
     """Every prepared data set that is complete, and its card."""
     for path in sorted(store.glob(f'*/{prepared.CARD}')):
         if not path.parent.name.endswith(prepared.BUILDING):
-            yield path.parent, prepared.card(path.parent)
+            yield path.parent, prepared.read_card(path.parent)

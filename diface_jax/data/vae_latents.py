@@ -11,12 +11,13 @@ import ml_collections
 import numpy as np
 from absl import logging
 
-from diface_jax import hosts, stages
-from diface_jax.data import prepared, readers, shards, shares
-from diface_jax.data.chips import Chips
+from diface_jax.data import array_cache, prepared, sharded_work
+from diface_jax.data.face_crops import FaceCrops
 from diface_jax.data.photo_hashes import photo_hashes
 from diface_jax.data.prepared import Prepared
+from diface_jax.data.readers import dispatch
 from diface_jax.encoders.face import align, vae
+from diface_jax.runtime import hosts, run_state
 
 # A latent with a smaller KL divergence, in nats, carries almost no information on the photo.
 _ACTIVE = 0.01
@@ -29,7 +30,7 @@ def vae_latents(
 
     Args:
       data: prepared, with its photos still in the same place.
-      settings: as `vae.fit` takes them.
+      settings: as `vae.fit_vae` takes them.
       folder: of the cache, which keeps small face crops and the VAE's weights.
 
     Returns:
@@ -44,12 +45,12 @@ def vae_latents(
         raise ValueError(f'{data.card["name"]} has no training photos to train a VAE on')
     chips_of = _chips(data, folder)
     weights = _weights(chips_of['train'], settings, folder)
-    model = vae.from_weights(weights, settings)
+    model = vae.vae_from_weights(weights, settings)
     splits = {
-        name: dataclasses.replace(split, embedding_NxD=vae.embed(model, chips_of[name]))
+        name: dataclasses.replace(split, embedding_NxD=vae.posterior_means(model, chips_of[name]))
         for name, split in data.splits.items()
     }
-    card = _card(data.card, settings, vae.sha256(weights))
+    card = _card(data.card, settings, vae.sha256_of_weights(weights))
     if 'validation' in chips_of:
         card['vae'] = _measured(model, settings.beta, chips_of['train'], chips_of['validation'])
         logging.info('vae: on validation %s', card['vae'])
@@ -59,39 +60,44 @@ def vae_latents(
 def _chips(data: Prepared, folder: pathlib.Path) -> dict[str, np.ndarray]:
     """64x64 chips of every split's photos."""
     where, root = data.card['settings']['data'], prepared.root_of(data.card)
-    source = readers.read(root, where['layout'], tuple(where['shares']), where['split_seed'])
+    source = dispatch.read_data_set(
+        root, where['layout'], tuple(where['shares']), where['split_seed']
+    )
     hashes = photo_hashes(source, pathlib.Path(root), folder)
     hash_of = dict(zip([photo.file for photo in source.photos], hashes, strict=True))
     files = np.concatenate([split.file_N for split in data.splits.values()]).tolist()
     made_by = ('small chips', str(vae.SIZE), str(align.VERSION))
     # A photo that is gone has no hash; `_small` says so.
     hashes = [hash_of.get(file, '') for file in files]
-    found = shares.of_photos(source, files, hashes, folder, made_by, _small)['chips']
+    found = sharded_work.map_photos(source, files, hashes, folder, made_by, _small)['chips']
     ends = np.cumsum([len(split.file_N) for split in data.splits.values()])
     return dict(zip(data.splits, np.split(found, ends[:-1]), strict=True))
 
 
-def _small(files: Sequence[str], aligned: Sequence[Chips]) -> shards.Arrays:
+def _small(files: Sequence[str], aligned: Sequence[FaceCrops]) -> array_cache.Arrays:
     for file, (found, why) in zip(files, aligned, strict=True):
         if found is None:
             raise ValueError(
                 f'{file} had a face when it was prepared, but now: {why}. Put the photo back, or '
                 'run --mode=prepare --overwrite'
             )
-    return {'chips': vae.shrink(np.stack([found[0] for found, _ in aligned]))}
+    return {'chips': vae.shrink_chips(np.stack([found[0] for found, _ in aligned]))}
 
 
 def _weights(
     chips_NxHxWx3: np.ndarray,
     settings: ml_collections.ConfigDict,
     folder: pathlib.Path,
-) -> shards.Arrays:
-    name = shards.key(
+) -> array_cache.Arrays:
+    name = array_cache.cache_key(
         *('vae', str(vae.VERSION), settings.to_json(sort_keys=True), str(align.VERSION)),
         hashlib.sha256(chips_NxHxWx3.tobytes()).hexdigest(),
     )
     fit = functools.partial(
-        shards.cached, folder, name, lambda: vae.weights_of(vae.fit(chips_NxHxWx3, settings))
+        array_cache.cached_arrays,
+        folder,
+        name,
+        lambda: vae.vae_weights(vae.fit_vae(chips_NxHxWx3, settings)),
     )
     return hosts.first_then_others('vae', fit)
 
@@ -99,7 +105,7 @@ def _weights(
 def _card(card: dict[str, Any], settings: ml_collections.ConfigDict, sha256: str) -> dict[str, Any]:
     """The data card with the VAE in the recogniser's place."""
     face = {'name': vae.NAME, 'sha256': sha256, 'version': vae.VERSION, 'alignment': align.VERSION}
-    face |= {'width': settings.latent_dim, 'settings': stages.plain(settings.to_dict())}
+    face |= {'width': settings.latent_dim, 'settings': run_state.to_plain_json(settings.to_dict())}
     encoders = card['encoders'] | {'face': [face]}
     return card | {'encoders': encoders, 'settings': card['settings'] | {'encoders': encoders}}
 
@@ -108,7 +114,7 @@ def _measured(
     model: vae.Vae, beta: float, train_NxHxWx3: np.ndarray, held_out_NxHxWx3: np.ndarray
 ) -> dict[str, float]:
     """The ELBO's terms on held-out photos, and the number of latents in use."""
-    terms = vae.measure(model, held_out_NxHxWx3)
+    terms = vae.vae_terms(model, held_out_NxHxWx3)
     return {
         'loss': float(terms.loss(beta)),
         'squared_error': float(terms.squared_error),

@@ -17,7 +17,7 @@ from diface_jax.diffusion.schedule import LogSnr, alpha_sigma
 Denoiser = Callable[[jax.Array, jax.Array], jax.Array]
 
 
-class Path(NamedTuple):
+class SamplingPath(NamedTuple):
     """The way of the sampler, seen at S times from t = 1 to t = 0.
 
     Attributes:
@@ -66,7 +66,7 @@ def ddim_path(
     num_steps: int,
     eta: float = 0.0,
     key: jax.Array | None = None,
-) -> Path:
+) -> SamplingPath:
     """The way that `ddim` goes, whose arguments these are, at all its num_steps + 1 times."""
     x_t, x0, before = _walk(
         denoise, x_T_BxD, log_snr, num_steps, eta, key, lambda x_t, x0: (x_t, x0)
@@ -76,7 +76,7 @@ def ddim_path(
         jnp.concatenate([some, jnp.stack(last)])
         for some, last in zip(before, ((x_t, x0), (x0, x0)), strict=True)
     )
-    return Path(t_S, log_snr(t_S), x_SxBxD, x0_SxBxD)
+    return SamplingPath(t_S, log_snr(t_S), x_SxBxD, x0_SxBxD)
 
 
 def _walk(
@@ -126,7 +126,7 @@ def _step(
     return alpha_s * x0 + jnp.sqrt(sigma_s**2 - fresh**2) * eps + fresh * noise, x0
 
 
-def guided(conditional: Denoiser, unconditional: Denoiser, scale: float) -> Denoiser:
+def guided_denoiser(conditional: Denoiser, unconditional: Denoiser, scale: float) -> Denoiser:
     """Classifier-free guidance (Ho & Salimans 2022): scale 1 is the plain conditional denoiser.
 
     Args:

@@ -32,7 +32,7 @@ _AT_A_TIME = 16
 
 
 @dataclasses.dataclass(frozen=True)
-class Levels:
+class NoiseLevels:
     """Noise levels to integrate over: `count` equal steps of log SNR.
 
     Attributes:
@@ -61,11 +61,11 @@ class Levels:
 
 
 # (denoise, x0_BxD, levels, key_B) -> log p(x0) of each row in nats, up to what no text changes
-Evaluator = Callable[[Denoiser, jax.Array, Levels, jax.Array], jax.Array]
+Evaluator = Callable[[Denoiser, jax.Array, NoiseLevels, jax.Array], jax.Array]
 
 
 def diffusion_loss(
-    denoise: Denoiser, x0_BxD: jax.Array, levels: Levels, key_B: jax.Array
+    denoise: Denoiser, x0_BxD: jax.Array, levels: NoiseLevels, key_B: jax.Array
 ) -> jax.Array:
     """The integral over log SNR of `1/2 e^(log SNR) |x0 - estimate|^2`, its noise drawn once.
 
@@ -100,7 +100,9 @@ def diffusion_loss(
     return jax.lax.scan(add, jnp.zeros(len(x0_BxD)), at)[0]
 
 
-def bound(denoise: Denoiser, x0_BxD: jax.Array, levels: Levels, key_B: jax.Array) -> jax.Array:
+def variational_bound(
+    denoise: Denoiser, x0_BxD: jax.Array, levels: NoiseLevels, key_B: jax.Array
+) -> jax.Array:
     """The variational bound on log p(x0) without its constant, in nats; as `diffusion_loss`."""
     return -diffusion_loss(denoise, x0_BxD, levels, key_B)
 
@@ -108,7 +110,7 @@ def bound(denoise: Denoiser, x0_BxD: jax.Array, levels: Levels, key_B: jax.Array
 def log_likelihood(
     denoise: Denoiser,
     x0_BxD: jax.Array,
-    levels: Levels,
+    levels: NoiseLevels,
     key_B: jax.Array,
     num_probes: int | None = None,
 ) -> jax.Array:

@@ -8,24 +8,24 @@ from typing import Any, TypeVar
 import numpy as np
 import safetensors.numpy
 
-from diface_jax import stages
+from diface_jax.runtime import run_state
 
 Fit = TypeVar('Fit')
 
 
-def sha256(arrays: Iterable[np.ndarray]) -> str:
+def sha256_of_arrays(arrays: Iterable[np.ndarray]) -> str:
     """A hash of the numbers, as 64 hexadecimal digits; tells one fit from another."""
     return hashlib.sha256(b''.join(array.tobytes() for array in arrays)).hexdigest()
 
 
-def save(fit: Any, path: pathlib.Path) -> None:
+def save_arrays(fit: Any, path: pathlib.Path) -> None:
     """Writes a NamedTuple of arrays as safetensors; raises OSError."""
-    with stages.replacing(path) as file:  # safetensors' own files are private
+    with run_state.open_replacing(path) as file:  # safetensors' own files are private
         file.write(safetensors.numpy.save(fit._asdict()))
 
 
-def load(kind: type[Fit], path: pathlib.Path) -> Fit:
-    """Reads what `save` wrote of a `kind`; FileNotFoundError, which says what to do, without it."""
+def load_arrays(kind: type[Fit], path: pathlib.Path) -> Fit:
+    """Reads what `save_arrays` wrote of a `kind`; FileNotFoundError, which says what to do, without it."""
     if not path.is_file():
         raise FileNotFoundError(f'nothing fitted in {path}: run --mode=prepare first')
     return kind(**safetensors.numpy.load_file(path))

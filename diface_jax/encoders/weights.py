@@ -32,7 +32,7 @@ def find_in_package(package: str, relative: str) -> pathlib.Path:
     raise FileNotFoundError(f'the package {package} has no file {relative}: {again}')
 
 
-def sha256(path: pathlib.Path | str) -> str:
+def sha256_of_file(path: pathlib.Path | str) -> str:
     """The SHA-256 of a file, as 64 hexadecimal digits. Raises OSError if it cannot be read."""
     with open(path, 'rb') as file:
         return hashlib.file_digest(file, 'sha256').hexdigest()
@@ -40,7 +40,7 @@ def sha256(path: pathlib.Path | str) -> str:
 
 def check_sha256(path: pathlib.Path | str, expected: str) -> None:
     """Raises ValueError unless the file's SHA-256 is `expected` (64 hexadecimal digits)."""
-    found = sha256(path)
+    found = sha256_of_file(path)
     if found != expected.lower():
         raise ValueError(
             f'{path} is not the expected file: its SHA-256 is {found}, not {expected}. '

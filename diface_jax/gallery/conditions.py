@@ -4,7 +4,7 @@ import fnmatch
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from diface_jax.gallery.terminal import printable
+from diface_jax.runtime.terminal import printable
 
 Conditions = tuple[tuple[str, str], ...]
 # As users write them in Python: by name, with one pattern or several each; or as pairs.
@@ -15,7 +15,7 @@ Values = Mapping[str, str | None]
 _RESERVED = ('person', 'photo', 'name', 'entry')
 
 
-def parse(arguments: Iterable[str]) -> Conditions:
+def parse_conditions(arguments: Iterable[str]) -> Conditions:
     """Conditions from 'NAME=PATTERN' each; a name may come several times.
 
     Raises:
@@ -36,7 +36,7 @@ def parse_tags(arguments: Iterable[str]) -> dict[str, str]:
         the tag from what every entry has.
     """
     tags: dict[str, str] = {}
-    for name, value in parse(arguments):
+    for name, value in parse_conditions(arguments):
         if name in tags:
             raise ValueError(f'the tag {name!r} is given twice: give it once')
         if name in _RESERVED:
@@ -66,7 +66,7 @@ def conditions_of(where: Where) -> Conditions:
     return pairs
 
 
-def to_json(conditions: Conditions) -> dict[str, str | list[str]]:
+def conditions_to_json(conditions: Conditions) -> dict[str, str | list[str]]:
     """Patterns by name: a string, or a list of strings where a name has several."""
     patterns: dict[str, list[str]] = {}
     for name, pattern in conditions:

@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from diface_jax.gallery.photo_files import find_photos, reason, stat_file
+from diface_jax.gallery.photo_files import error_reason, find_photo_files, stat_file
 from diface_jax.gallery.row_checks import GalleryError
-from diface_jax.gallery.store import File, Store, shown
-from diface_jax.gallery.terminal import printable
+from diface_jax.gallery.store import PhotoFile, Store, path_text
+from diface_jax.runtime.terminal import printable
 
 MAX_LISTED = 20  # lines of a kind in a report
 _BAR_DELAY = 2  # seconds before a progress bar appears
@@ -36,8 +36,8 @@ class Recognised(NamedTuple):
       moved: new paths by old ones, which are gone and were dropped.
     """
 
-    known: list[File]
-    unknown: list[File]
+    known: list[PhotoFile]
+    unknown: list[PhotoFile]
     unchanged: int
     copies: int
     moved: dict[str, str]
@@ -96,13 +96,15 @@ class SyncReport:
                 ', '.join(told) or 'every path is up to date',
                 *moved_lines(self.moved),
                 *missing_lines(self.missing, deleted=self.removed > 0),
-                *listed([f'  changed: {path}' for path in self.changed]),
-                *listed([f'  not looked at: {path}: {why}' for path, why in self.problems.items()]),
+                *limit_lines([f'  changed: {path}' for path in self.changed]),
+                *limit_lines(
+                    [f'  not looked at: {path}: {why}' for path, why in self.problems.items()]
+                ),
             ]
         )
 
 
-def sync(
+def sync_gallery(
     folder: pathlib.Path,
     photos: pathlib.Path | None = None,
     exclude: Sequence[str] = (),
@@ -114,7 +116,7 @@ def sync(
     Args:
       folder: of the gallery.
       photos: where photos may have moved to; they are recognised by their content.
-      exclude: names to leave out, as in `photo_files.find_photos`.
+      exclude: names to leave out, as in `photo_files.find_photo_files`.
       follow_links: enters folders that are linked to.
       remove_missing: deletes the photos that are gone from all their paths, for good.
 
@@ -129,12 +131,12 @@ def sync(
         new = _new_files(store, photos, exclude, follow_links, report)
         changed = [now for file in _with_progress(enrolled) if (now := _changed_file(file))]
         sizes = {file.size for file in enrolled}
-        recognised = recognise(store, [*changed, *new], sizes, may_replace=False)
+        recognised = recognise_files(store, [*changed, *new], sizes, may_replace=False)
         gone = drop_gone_paths(store)
         unknown = {file.path for file in recognised.unknown}
         report.moved = recognised.moved | gone.moved
         report.copies = recognised.copies
-        report.changed = [shown(file.path) for file in changed if file.path in unknown]
+        report.changed = [path_text(file.path) for file in changed if file.path in unknown]
         report.new = len(unknown) - len(report.changed)
         report.missing = list(gone.missing.values())
         report.problems |= gone.problems
@@ -143,8 +145,8 @@ def sync(
     return report
 
 
-def recognise(
-    store: Store, files: Iterable[File], sizes: Set[int], may_replace: bool
+def recognise_files(
+    store: Store, files: Iterable[PhotoFile], sizes: Set[int], may_replace: bool
 ) -> Recognised:
     """Enrols the files whose content is a photo of the gallery, all at once.
 
@@ -166,7 +168,7 @@ def recognise(
             photos = _without_losses(store, photos)
         for file, photo in photos.items():
             is_new = all(copy.path != file.path for copy in store.copies(photo))
-            dropped = place(store, file, photo)
+            dropped = place_file(store, file, photo)
             moved.update(dropped)
             unchanged += not is_new
             copies += is_new and not dropped
@@ -175,7 +177,7 @@ def recognise(
     return Recognised(list(photos), unknown, unchanged, copies, moved)
 
 
-def _usable_photos(store: Store, hashes: Mapping[File, bytes | None]) -> dict[File, int]:
+def _usable_photos(store: Store, hashes: Mapping[PhotoFile, bytes | None]) -> dict[PhotoFile, int]:
     """Returns the photo that each file holds now, for those whose photo is in the gallery."""
     photos = {file: store.photo(sha256) for file, sha256 in hashes.items() if sha256 is not None}
     return {
@@ -186,7 +188,7 @@ def _usable_photos(store: Store, hashes: Mapping[File, bytes | None]) -> dict[Fi
     }
 
 
-def _without_losses(store: Store, photos: Mapping[File, int]) -> dict[File, int]:
+def _without_losses(store: Store, photos: Mapping[PhotoFile, int]) -> dict[PhotoFile, int]:
     """Leaves out files until every photo of the gallery has one."""
     before, photos = store.file_photos(), dict(photos)
     while True:
@@ -198,7 +200,7 @@ def _without_losses(store: Store, photos: Mapping[File, int]) -> dict[File, int]
         photos = kept
 
 
-def place(store: Store, file: File, photo: int) -> dict[str, str]:
+def place_file(store: Store, file: PhotoFile, photo: int) -> dict[str, str]:
     """Enrols a file with a photo of the gallery, and drops the photo's paths that are gone.
 
     Returns:
@@ -207,7 +209,9 @@ def place(store: Store, file: File, photo: int) -> dict[str, str]:
     store.place(file, photo)
     others = [copy for copy in store.copies(photo) if copy.path != file.path]
     gone = [copy.path for copy in others if _state(copy) == _GONE]
-    return {shown(path): shown(file.path) for path in gone if store.drop_path(path, file.path)}
+    return {
+        path_text(path): path_text(file.path) for path in gone if store.drop_path(path, file.path)
+    }
 
 
 def drop_gone_paths(store: Store, root: bytes = b'') -> GonePaths:
@@ -222,7 +226,7 @@ def drop_gone_paths(store: Store, root: bytes = b'') -> GonePaths:
     gone_files = [file for file in _with_progress(files) if state(file) == _GONE]
     gone = GonePaths({}, {}, {})
     gone.problems.update(
-        {shown(file.path): _problem(file) for file in files if state(file) == _UNREADABLE}
+        {path_text(file.path): _problem(file) for file in files if state(file) == _UNREADABLE}
     )
     photos = store.file_photos()
     with store.changing():
@@ -231,20 +235,20 @@ def drop_gone_paths(store: Store, root: bytes = b'') -> GonePaths:
             states = {copy.path: state(copy) for copy in copies}
             heirs = [path for path in states if states[path] in (_PRESENT, _NOT_A_FILE)]
             if heirs and store.drop_path(file.path, heirs[0]):
-                gone.moved[shown(file.path)] = shown(heirs[0])
+                gone.moved[path_text(file.path)] = path_text(heirs[0])
             elif copies and set(states.values()) == {_GONE}:
-                gone.missing[photos[file.path]] = list(map(shown, states))
+                gone.missing[photos[file.path]] = list(map(path_text, states))
     return gone
 
 
 def moved_lines(moved: dict[str, str]) -> list[str]:
     """Formats dropped paths for a report."""
-    return listed([f'  dropped {old}: the photo is at {path}' for old, path in moved.items()])
+    return limit_lines([f'  dropped {old}: the photo is at {path}' for old, path in moved.items()])
 
 
 def missing_lines(missing: Sequence[Sequence[str]], deleted: bool = False) -> list[str]:
     """Formats the paths of missing photos for a report."""
-    lines = listed([f'  missing: {", also ".join(paths)}' for paths in missing])
+    lines = limit_lines([f'  missing: {", also ".join(paths)}' for paths in missing])
     if lines and not deleted:
         lines.append(
             '  their faces stay enrolled (is a drive not mounted?); --mode=sync --remove_missing '
@@ -253,7 +257,7 @@ def missing_lines(missing: Sequence[Sequence[str]], deleted: bool = False) -> li
     return lines
 
 
-def listed(lines: Sequence[str]) -> list[str]:
+def limit_lines(lines: Sequence[str]) -> list[str]:
     """Returns the first lines, and a line that says how many more there are."""
     lines, more = list(map(printable, lines)), len(lines) - MAX_LISTED
     return [
@@ -268,18 +272,18 @@ def _new_files(
     exclude: Sequence[str],
     follow_links: bool,
     report: SyncReport,
-) -> list[File]:
+) -> list[PhotoFile]:
     """Returns the photos of a folder that are not enrolled."""
     if photos is None:
         return []
-    found, known, files = find_photos(photos, exclude, follow_links), store.files(), []
+    found, known, files = find_photo_files(photos, exclude, follow_links), store.files(), []
     report.problems |= found.problems
     for path in found.paths:
         if path not in known:
             try:
                 files.append(stat_file(path))
             except (OSError, ValueError) as error:
-                report.problems[shown(path)] = reason(error)
+                report.problems[path_text(path)] = error_reason(error)
     return files
 
 
@@ -294,7 +298,7 @@ def _remove(store: Store, photos: Iterable[int]) -> int:
     return removed
 
 
-def _changed_file(file: File) -> File | None:
+def _changed_file(file: PhotoFile) -> PhotoFile | None:
     """The file as it is now, if it differs from when it was enrolled."""
     try:
         now = stat_file(file.path)
@@ -303,7 +307,7 @@ def _changed_file(file: File) -> File | None:
     return now if now != file else None
 
 
-def _state(file: File) -> int:
+def _state(file: PhotoFile) -> int:
     # Photos that were dropped on the page are named, but were never files.
     if not os.path.isabs(file.path):
         return _NOT_A_FILE
@@ -317,15 +321,15 @@ def _state(file: File) -> int:
         return _UNREADABLE
 
 
-def _problem(file: File) -> str:
+def _problem(file: PhotoFile) -> str:
     try:
         stat_file(file.path)
     except (OSError, ValueError) as error:
-        return reason(error)
+        return error_reason(error)
     return 'could not be read a moment ago'
 
 
-def _sha256(file: File) -> bytes | None:
+def _sha256(file: PhotoFile) -> bytes | None:
     """The hash of a file's content; None where it cannot be read."""
     try:
         with open(file.path, 'rb') as opened:
@@ -334,6 +338,6 @@ def _sha256(file: File) -> bytes | None:
         return None
 
 
-def _with_progress(files: Iterable[File]) -> Iterable[File]:
+def _with_progress(files: Iterable[PhotoFile]) -> Iterable[PhotoFile]:
     """Files behind a progress bar, where it takes long."""
     return tqdm(list(files), desc='look for files', unit='file', delay=_BAR_DELAY)

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from diface_jax.gallery.store import File, shown
+from diface_jax.gallery.store import PhotoFile, path_text
 
 SUFFIXES = frozenset(
     (
@@ -44,7 +44,7 @@ class PhotoFiles(NamedTuple):
     problems: dict[str, str]
 
 
-def find_photos(
+def find_photo_files(
     photos: pathlib.Path, exclude: Iterable[str] = (), follow_links: bool = False
 ) -> PhotoFiles:
     """Finds the photos below a folder, or the one photo that is given.
@@ -66,7 +66,7 @@ def find_photos(
     return walk.run()
 
 
-def stat_file(path: bytes | pathlib.Path) -> File:
+def stat_file(path: bytes | pathlib.Path) -> PhotoFile:
     """The size and modification time of a file.
 
     Raises:
@@ -76,10 +76,10 @@ def stat_file(path: bytes | pathlib.Path) -> File:
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):
         raise ValueError('not a regular file')
-    return File(os.fsencode(path), status.st_size, status.st_mtime_ns)
+    return PhotoFile(os.fsencode(path), status.st_size, status.st_mtime_ns)
 
 
-def reason(error: Exception) -> str:
+def error_reason(error: Exception) -> str:
     """Why a file cannot be used, in one line."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return ' '.join(text.split()) or type(error).__name__
@@ -101,7 +101,7 @@ class _Walk:
             # Real folders come first, so that a photo's path is the one without a link.
             for link in links:
                 links += self._walk(link)
-        unfollowed = [] if self._follow_links else sorted(map(shown, links))
+        unfollowed = [] if self._follow_links else sorted(map(path_text, links))
         counts = dict(self._ignored), dict(self._excluded)
         return PhotoFiles(sorted(self._paths), *counts, unfollowed, self._problems)
 
@@ -121,7 +121,7 @@ class _Walk:
         return links
 
     def _add(self, folder: bytes, name: bytes) -> None:
-        suffix = shown(os.path.splitext(name)[1].lower())
+        suffix = path_text(os.path.splitext(name)[1].lower())
         if suffix not in SUFFIXES:
             self._ignored[suffix or '(none)'] += 1
         elif not self._is_excluded(folder, name):
@@ -130,7 +130,7 @@ class _Walk:
     def _is_excluded(self, folder: bytes, name: bytes) -> bool:
         path = os.path.relpath(os.path.join(folder, name), self._root)
         for pattern, matches in self._exclude:
-            if matches(shown(path if '/' in pattern else name)):
+            if matches(path_text(path if '/' in pattern else name)):
                 self._excluded[pattern] += 1
                 return True
         return False
@@ -149,7 +149,7 @@ class _Walk:
         return False
 
     def _report(self, error: OSError) -> None:
-        self._problems[shown(os.fsencode(error.filename))] = f'folder: {reason(error)}'
+        self._problems[path_text(os.fsencode(error.filename))] = f'folder: {error_reason(error)}'
 
 
 def _matcher(pattern: str) -> Callable[[str], object]:

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from diface_jax.gallery import wording
-from diface_jax.gallery.vocabulary import Unread
-from diface_jax.recognition.baselines import unit
+from diface_jax.evaluation.baselines import unit_rows
+from diface_jax.gallery import query_text
+from diface_jax.gallery.vocabulary import UnreadWords
 
 # A sentence, or several about one person.
 Texts = str | Sequence[str]
@@ -34,10 +34,10 @@ class Query(NamedTuple):
     not_read: tuple[str, ...]
 
 
-def queries(
+def make_queries(
     asked: Sequence[Texts],
     of_texts: Callable[[Sequence[str]], np.ndarray],
-    check: Callable[[str], Unread],
+    check: Callable[[str], UnreadWords],
 ) -> list[Query]:
     """Queries of descriptions. Each different text is encoded once, all in one call.
 
@@ -49,12 +49,12 @@ def queries(
     Raises:
       ValueError: a description is empty, too long, no text, or not understood at all.
     """
-    said = [wording.checked(texts) for texts in asked]
+    said = [query_text.check_texts(texts) for texts in asked]
     unread_of = {text: check(text) for text in dict.fromkeys(itertools.chain(*said))}
-    parted = [[wording.phrases(text) for text in texts] for texts in said]
+    parted = [[query_text.split_phrases(text) for text in texts] for texts in said]
     every = dict.fromkeys(itertools.chain(*said))
     for phrases in itertools.chain(*parted):
-        every |= dict.fromkeys(wording.without(phrases, i) for i in range(len(phrases)))
+        every |= dict.fromkeys(query_text.text_without(phrases, i) for i in range(len(phrases)))
     f_of = dict(zip(every, of_texts(list(every)), strict=True))
     return [
         _query(texts, parts, f_of, [unread_of[text] for text in texts])
@@ -64,18 +64,18 @@ def queries(
 
 def _query(
     texts: Sequence[str],
-    parts: Sequence[Sequence[wording.Phrase]],
+    parts: Sequence[Sequence[query_text.TextPhrase]],
     f_of: Mapping[str, np.ndarray],
-    unread: Sequence[Unread],
+    unread: Sequence[UnreadWords],
 ) -> Query:
     f_SxF = np.stack([f_of[text] for text in texts])
     said, without = [], []
     for number, phrases in enumerate(parts):
         for left_out, phrase in enumerate(phrases):
-            if phrase.words.lower() == wording.NOBODY:
+            if phrase.words.lower() == query_text.NEUTRAL_SUBJECT:
                 continue  # it says nothing
             rest_SxF = f_SxF.copy()
-            rest_SxF[number] = f_of[wording.without(phrases, left_out)]
+            rest_SxF[number] = f_of[query_text.text_without(phrases, left_out)]
             said.append(phrase.words)
             without.append(_fused(rest_SxF))
     return Query(
@@ -94,4 +94,4 @@ def _together(lists: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
 
 
 def _fused(f_SxF: np.ndarray) -> np.ndarray:
-    return f_SxF[0] if len(f_SxF) == 1 else unit(f_SxF.mean(axis=0, keepdims=True))[0]
+    return f_SxF[0] if len(f_SxF) == 1 else unit_rows(f_SxF.mean(axis=0, keepdims=True))[0]

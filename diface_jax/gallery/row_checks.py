@@ -15,7 +15,7 @@ class GalleryError(ValueError):
     """The gallery cannot be used as it was asked for; says what to do."""
 
 
-def text(value: Any, what: str) -> str | None:
+def check_text(value: Any, what: str) -> str | None:
     """A text, or None. Raises ValueError where it is neither, or far too long."""
     if value is not None and not isinstance(value, str):
         raise ValueError(f'its {what} is not text')
@@ -24,16 +24,16 @@ def text(value: Any, what: str) -> str | None:
     return value
 
 
-def path(value: Any) -> bytes | None:
+def check_path(value: Any) -> bytes | None:
     """A path as bytes, or None. Raises ValueError where it is neither."""
     if value is not None and not isinstance(value, bytes):
         raise ValueError('the path of its photo is not stored as bytes')
     return value
 
 
-def from_json(value: Any, what: str) -> Any:
+def check_json(value: Any, what: str) -> Any:
     """What a JSON text holds. Raises ValueError where it is no JSON, or nested too deep."""
-    if text(value, what) is None:
+    if check_text(value, what) is None:
         raise ValueError(f'its {what} is missing')
     try:
         return json.loads(value)
@@ -41,11 +41,11 @@ def from_json(value: Any, what: str) -> Any:
         raise ValueError(f'its {what} cannot be read as JSON') from error
 
 
-def box(value: Any) -> tuple[int, int, int, int] | None:
+def check_box(value: Any) -> tuple[int, int, int, int] | None:
     """A face's box from JSON, or None. Raises ValueError where it is not four whole numbers."""
     if value is None:
         return None
-    corners = from_json(value, 'box')
+    corners = check_json(value, 'box')
     if not isinstance(corners, list) or [type(number) for number in corners] != [int] * 4:
         raise ValueError('its box is not four whole numbers')
     if max(map(abs, corners)) >= 1 << 31:
@@ -53,22 +53,22 @@ def box(value: Any) -> tuple[int, int, int, int] | None:
     return tuple(corners)
 
 
-def tags(value: Any) -> dict[str, str]:
+def check_tags(value: Any) -> dict[str, str]:
     """Tags from JSON. Raises ValueError where they are not strings by name."""
-    by_name = from_json(value, 'tags')
+    by_name = check_json(value, 'tags')
     if not isinstance(by_name, dict) or not all(isinstance(tag, str) for tag in by_name.values()):
         raise ValueError('its tags are not text by name')
     return by_name
 
 
-def picture(value: Any) -> bytes | None:
+def check_picture(value: Any) -> bytes | None:
     """A face's JPEG, or None. Raises ValueError where it is neither."""
     if value is not None and not (isinstance(value, bytes) and value.startswith(b'\xff\xd8')):
         raise ValueError('its picture is not a JPEG')
     return value
 
 
-def vector(value: Any, what: str, width: int | None = None) -> np.ndarray:
+def check_vector(value: Any, what: str, width: int | None = None) -> np.ndarray:
     """A vector of float32 from its bytes.
 
     Args:
@@ -88,15 +88,15 @@ def vector(value: Any, what: str, width: int | None = None) -> np.ndarray:
     return np.frombuffer(value, np.float32)
 
 
-def embedding(value: Any, width: int | None) -> np.ndarray:
-    """A raw embedding, as of `vector`. Raises ValueError also where it is not finite."""
-    embedding_D = vector(value, 'embedding', width)
+def check_embedding(value: Any, width: int | None) -> np.ndarray:
+    """A raw embedding, as of `check_vector`. Raises ValueError also where it is not finite."""
+    embedding_D = check_vector(value, 'embedding', width)
     if not np.isfinite(embedding_D).all():
         raise ValueError('its embedding holds numbers that are not finite')
     return embedding_D
 
 
-def not_unit_length(f_GxF: np.ndarray) -> np.ndarray:
+def rows_not_unit_length(f_GxF: np.ndarray) -> np.ndarray:
     """Rows of the features that do not have length 1, or are not finite."""
     length_G = np.sqrt(np.einsum('gf,gf->g', f_GxF, f_GxF, dtype=np.float64))
     return np.flatnonzero(~(np.abs(length_G - 1.0) <= _UNIT_ERROR))

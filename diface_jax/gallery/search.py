@@ -7,18 +7,18 @@ from typing import NamedTuple
 import numpy as np
 from jax.sharding import Mesh
 
+from diface_jax.gallery.calibration import prior_probability
 from diface_jax.gallery.conditions import Where, conditions_of
+from diface_jax.gallery.exact_search import ExactIndex
 from diface_jax.gallery.store import Store
-from diface_jax.recognition.calibration import prior_of
-from diface_jax.recognition.nearest import Index
 
-ENROLLED = 0.5
-FALSE_MATCHES = 1.0
-RESULTS = 10
+DEFAULT_ENROLLED = 0.5
+DEFAULT_FALSE_MATCHES = 1.0
+DEFAULT_K = 10
 
 
 @dataclasses.dataclass(frozen=True)
-class Search:
+class SearchOptions:
     """Settings of a search.
 
     Attributes:
@@ -35,10 +35,10 @@ class Search:
       ValueError: a setting is impossible; says which.
     """
 
-    k: int = RESULTS
+    k: int = DEFAULT_K
     where: Where = ()
-    enrolled: float = ENROLLED
-    false_matches: float = FALSE_MATCHES
+    enrolled: float = DEFAULT_ENROLLED
+    false_matches: float = DEFAULT_FALSE_MATCHES
     people: bool = False
 
     def __post_init__(self) -> None:
@@ -50,28 +50,28 @@ class Search:
             raise ValueError(
                 f'the false matches allowed must be a number above 0, not {self.false_matches}'
             )
-        prior_of(1, self.enrolled)
+        prior_probability(1, self.enrolled)
         object.__setattr__(self, 'where', conditions_of(self.where))
 
 
-class Faces(NamedTuple):
+class LoadedGallery(NamedTuple):
     """A gallery at one `state` of its store: numbers, features and person of each entry."""
 
     state: str
     id_G: np.ndarray
     f_GxF: np.ndarray
     person_G: np.ndarray
-    index: Index
+    index: ExactIndex
 
     @classmethod
-    def read(cls, store: Store, mesh: Mesh) -> 'Faces':
+    def read(cls, store: Store, mesh: Mesh) -> 'LoadedGallery':
         """Reads all entries of a gallery."""
         state = store.state()
         id_G, f_GxF, person_G = store.features()
-        return cls(state, id_G, f_GxF, person_G, Index(f_GxF, mesh))
+        return cls(state, id_G, f_GxF, person_G, ExactIndex(f_GxF, mesh))
 
     def best(
-        self, f_QxF: np.ndarray, search: Search, allowed_G: np.ndarray | None, least: int
+        self, f_QxF: np.ndarray, search: SearchOptions, allowed_G: np.ndarray | None, least: int
     ) -> list[np.ndarray]:
         """Rows of each query's best, at least `least` where the gallery has as many.
 
@@ -96,6 +96,6 @@ class Faces(NamedTuple):
         person_A = self.person_G if allowed_G is None else self.person_G[allowed_G]
         return {'entries_searched': len(person_A), 'people_searched': len(np.unique(person_A))}
 
-    def allowed(self, store: Store, search: Search) -> np.ndarray | None:
+    def allowed(self, store: Store, search: SearchOptions) -> np.ndarray | None:
         """Mask of the entries that a search may return; None: all."""
         return np.isin(self.id_G, store.where(search.where)) if search.where else None

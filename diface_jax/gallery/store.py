@@ -3,7 +3,7 @@
 The store is SQLite, which Python brings along. A change is one transaction, so that a kill at any
 moment leaves the gallery as it was before or after it; the write-ahead log lets somebody search
 while somebody enrols; `secure_delete` overwrites what is removed with zeros. Searching needs no
-vector index in the store, since it is exact and reads all features once (`recognition/nearest.py`).
+vector index in the store, since it is exact and reads all features once (`gallery/exact_search.py`).
 Stores made for approximate search (LanceDB and the like) keep removed rows until compacted.
 
 GALLERY/gallery.sqlite3 is all of it once no program has it open; beside it lie SQLite's -wal and
@@ -82,7 +82,7 @@ _FROM_VERSION_1 = (
 )
 
 
-class File(NamedTuple):
+class PhotoFile(NamedTuple):
     """A file with a photo: its path as bytes, and what tells that it has changed."""
 
     path: bytes
@@ -90,7 +90,7 @@ class File(NamedTuple):
     modified_ns: int
 
 
-class Face(NamedTuple):
+class EnrolledFace(NamedTuple):
     """A face to be enrolled.
 
     Attributes:
@@ -106,7 +106,7 @@ class Face(NamedTuple):
     feature_F: np.ndarray
 
 
-class Label(NamedTuple):
+class PhotoLabel(NamedTuple):
     """What is said of a photo: who it shows (its largest face), and anything by name."""
 
     person: str | None = None
@@ -114,7 +114,7 @@ class Label(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Entry:
+class GalleryEntry:
     """A face in the gallery.
 
     Attributes:
@@ -277,7 +277,7 @@ class Store:
     def _about(self) -> dict[str, Any]:
         try:
             return {
-                name: row_checks.from_json(value, name)
+                name: row_checks.check_json(value, name)
                 for name, value in self._each('SELECT name, value FROM about')
             }
         except ValueError as error:
@@ -292,13 +292,13 @@ class Store:
 
     # --- enrolling ---
 
-    def files(self) -> dict[bytes, File]:
+    def files(self) -> dict[bytes, PhotoFile]:
         """Returns all enrolled files by path, those without a face too.
 
         Raises:
           GalleryError: a path is damaged.
         """
-        files = [File(*row) for row in self._rows('SELECT path, size, modified_ns FROM file')]
+        files = [PhotoFile(*row) for row in self._rows('SELECT path, size, modified_ns FROM file')]
         if not all(isinstance(file.path, bytes) for file in files):
             raise GalleryError(
                 f'{self.folder / FILE} is damaged: a path in it is not stored as bytes. Restore '
@@ -310,10 +310,10 @@ class Store:
         """Returns the number of the photo that each enrolled file holds, by path."""
         return dict(self._rows('SELECT path, photo FROM file'))
 
-    def copies(self, photo: int) -> list[File]:
+    def copies(self, photo: int) -> list[PhotoFile]:
         """Returns the files that hold a photo, in order of their paths."""
         query = 'SELECT path, size, modified_ns FROM file WHERE photo = ? ORDER BY path'
-        return [File(*row) for row in self._rows(query, photo)]
+        return [PhotoFile(*row) for row in self._rows(query, photo)]
 
     def conflicts(self) -> dict[int, dict[bytes, str]]:
         """Finds photos whose copies are labelled with different people.
@@ -336,7 +336,7 @@ class Store:
         """Why files have no entries, by path, of those that have none."""
         query = 'SELECT photo, path, problem FROM file JOIN photo ON photo.id = photo'
         return {
-            self._checked('photo', photo, row_checks.path, path): problem
+            self._checked('photo', photo, row_checks.check_path, path): problem
             for photo, path, problem in self._each(f'{query} WHERE problem IS NOT NULL')
         }
 
@@ -357,7 +357,7 @@ class Store:
         return self._rows('SELECT problem FROM photo WHERE id = ?', photo)[0][0]
 
     def add_photo(
-        self, sha256: bytes, faces: Sequence[Face], label: Label, problem: str | None
+        self, sha256: bytes, faces: Sequence[EnrolledFace], label: PhotoLabel, problem: str | None
     ) -> int:
         """Adds a photo with its faces, the largest first, or with the reason why it has none.
 
@@ -369,16 +369,21 @@ class Store:
         ).lastrowid
         for number, face in enumerate(faces):
             person = label.person if number == 0 else None
-            self._add(photo, None, number, face, Label(person, label.tags))
+            self._add(photo, None, number, face, PhotoLabel(person, label.tags))
         return photo
 
-    def add_embedding(self, name: str, face: Face, label: Label) -> None:
+    def add_embedding(self, name: str, face: EnrolledFace, label: PhotoLabel) -> None:
         """Adds an imported embedding; one of the same name is replaced."""
         self._database.execute('DELETE FROM entry WHERE name = ?', (name,))
         self._add(None, name, 0, face, label)
 
     def _add(
-        self, photo: int | None, name: str | None, number: int, face: Face, label: Label
+        self,
+        photo: int | None,
+        name: str | None,
+        number: int,
+        face: EnrolledFace,
+        label: PhotoLabel,
     ) -> None:
         self._database.execute(
             'INSERT INTO entry (photo, name, face, box, person, tags, picture, embedding, feature)'
@@ -390,7 +395,7 @@ class Store:
             ),
         )
 
-    def place(self, file: File, photo: int) -> None:
+    def place(self, file: PhotoFile, photo: int) -> None:
         """Records that a file holds a photo, in place of what it held before.
 
         Call `drop_photos_without_files` once all files of a change are placed: a photo whose file
@@ -434,7 +439,7 @@ class Store:
         rows = self._rows('SELECT photo FROM file WHERE path = ?', path)
         return rows[0][0] if rows else None
 
-    def label(self, path: bytes, label: Label) -> bool:
+    def label(self, path: bytes, label: PhotoLabel) -> bool:
         """Labels an enrolled file with a person and its photo with tags, where they are given.
 
         The largest face of the photo keeps the first person that its files are labelled with;
@@ -503,7 +508,7 @@ class Store:
             yield len(found)
 
     def _embedding(self, number: int, embedding: Any, width: int | None) -> np.ndarray:
-        return self._checked('entry', number, row_checks.embedding, embedding, width)
+        return self._checked('entry', number, row_checks.check_embedding, embedding, width)
 
     # --- searching ---
 
@@ -530,11 +535,13 @@ class Store:
         id_G, person_G, people = np.empty(entries, np.int64), np.empty(entries, np.int64), {}
         rows = self._each('SELECT id, person, feature FROM entry ORDER BY id')
         for row, (number, person, feature) in zip(range(entries), rows, strict=False):
-            person = self._checked('entry', number, row_checks.text, person, 'person')
+            person = self._checked('entry', number, row_checks.check_text, person, 'person')
             id_G[row] = number
             person_G[row] = people.setdefault(person if person is not None else number, len(people))
-            f_GxF[row] = self._checked('entry', number, row_checks.vector, feature, _FEATURE, width)
-        bad_B = row_checks.not_unit_length(f_GxF)
+            f_GxF[row] = self._checked(
+                'entry', number, row_checks.check_vector, feature, _FEATURE, width
+            )
+        bad_B = row_checks.rows_not_unit_length(f_GxF)
         if len(bad_B):
             raise self._damaged(
                 'entry', int(id_G[bad_B[0]]), f'the length of its {_FEATURE} is not 1'
@@ -547,9 +554,9 @@ class Store:
         if first is None:
             return 0
         number, feature = first
-        return len(self._checked('entry', number, row_checks.vector, feature, _FEATURE))
+        return len(self._checked('entry', number, row_checks.check_vector, feature, _FEATURE))
 
-    def entries(self, ids: Iterable[int]) -> list[Entry]:
+    def entries(self, ids: Iterable[int]) -> list[GalleryEntry]:
         """Entries by number, in the order asked for."""
         return [
             dataclasses.replace(self._entry(number), other_people=self._other_people(number))
@@ -565,7 +572,7 @@ class Store:
         )
         return tuple(person for (person,) in rows)
 
-    def _entry(self, number: int) -> Entry:
+    def _entry(self, number: int) -> GalleryEntry:
         row = self._by_number(
             'SELECT person, (SELECT min(path) FROM file WHERE file.photo = entry.photo), name, box,'
             ' tags FROM entry WHERE id = ?',
@@ -578,7 +585,11 @@ class Store:
     def picture(self, number: int) -> bytes | None:
         """The small JPEG of an entry's face; None where there is none."""
         row = self._by_number('SELECT picture FROM entry WHERE id = ?', number)
-        return None if row is None else self._checked('entry', number, row_checks.picture, row[0])
+        return (
+            None
+            if row is None
+            else self._checked('entry', number, row_checks.check_picture, row[0])
+        )
 
     def _by_number(self, query: str, number: int) -> tuple | None:
         """The row of an entry; None where there is none, as of a number beyond SQLite's 64 bits."""
@@ -623,8 +634,8 @@ class Store:
 
     def _unusable(self) -> Iterator[tuple[bytes, conditions.Values]]:
         for path in self.problems():
-            folder = shown(os.path.basename(os.path.dirname(path)))
-            yield path, {'photo': shown(path), 'person': folder}
+            folder = path_text(os.path.basename(os.path.dirname(path)))
+            yield path, {'photo': path_text(path), 'person': folder}
 
     # --- reading what may be damaged ---
 
@@ -724,7 +735,7 @@ class Store:
     def forget(self) -> bool:
         """Empties the log of what was removed; False while another program is reading the gallery.
 
-        To be called after `remove`: until then, the log may still hold removed bytes.
+        To be called after `remove_entries`: until then, the log may still hold removed bytes.
         """
         return self._rows('PRAGMA wal_checkpoint(TRUNCATE)')[0][0] == 0
 
@@ -739,7 +750,7 @@ class Store:
         return next(self._each(query))[0]
 
 
-def delete(folder: pathlib.Path) -> None:
+def delete_gallery(folder: pathlib.Path) -> None:
     """Deletes a whole gallery: its files, and the folder when nothing else is in it.
 
     The files' bytes are overwritten with zeros first. That cannot reach the copies that SSDs,
@@ -783,7 +794,7 @@ def _overwrite(path: pathlib.Path) -> None:
         os.fsync(file.fileno())
 
 
-def remove(folder: pathlib.Path, where: conditions.Where) -> int:
+def remove_entries(folder: pathlib.Path, where: conditions.Where) -> int:
     """Deletes entries of a gallery for good; it needs no model.
 
     Args:
@@ -807,12 +818,12 @@ def remove(folder: pathlib.Path, where: conditions.Where) -> int:
     return gone
 
 
-def shown(path: bytes) -> str:
+def path_text(path: bytes) -> str:
     """A path as text that can be printed; bytes that are no text are escaped."""
     return path.decode('utf-8', 'backslashreplace')
 
 
-def sha256(data: bytes) -> bytes:
+def sha256_of_bytes(data: bytes) -> bytes:
     """What tells photos apart."""
     return hashlib.sha256(data).digest()
 
@@ -834,28 +845,28 @@ def _blob(values_W: np.ndarray) -> bytes:
     return np.ascontiguousarray(values_W, np.float32).tobytes()
 
 
-def _entry_of(number: int, person: Any, path: Any, name: Any, box: Any, tags: Any) -> Entry:
+def _entry_of(number: int, person: Any, path: Any, name: Any, box: Any, tags: Any) -> GalleryEntry:
     """An entry from a row of the table; ValueError where a value cannot be one of an entry."""
-    path = row_checks.path(path)
-    return Entry(
+    path = row_checks.check_path(path)
+    return GalleryEntry(
         id=number,
-        person=row_checks.text(person, 'person'),
-        photo=None if path is None else shown(path),
-        name=row_checks.text(name, 'name'),
-        box=row_checks.box(box),
-        tags=row_checks.tags(tags),
+        person=row_checks.check_text(person, 'person'),
+        photo=None if path is None else path_text(path),
+        name=row_checks.check_text(name, 'name'),
+        box=row_checks.check_box(box),
+        tags=row_checks.check_tags(tags),
     )
 
 
 def _values(number: int, person: Any, name: Any, tags: Any, path: Any) -> conditions.Values:
     """What conditions are about, from a row of the tables; ValueError where it cannot be that."""
-    path = row_checks.path(path)
+    path = row_checks.check_path(path)
     return {
-        **row_checks.tags(tags),
-        'person': row_checks.text(person, 'person'),
-        'name': row_checks.text(name, 'name'),
+        **row_checks.check_tags(tags),
+        'person': row_checks.check_text(person, 'person'),
+        'name': row_checks.check_text(name, 'name'),
         'entry': str(number),
-        'photo': None if path is None else shown(path),
+        'photo': None if path is None else path_text(path),
     }
 
 

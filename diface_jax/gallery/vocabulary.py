@@ -15,8 +15,9 @@ import unicodedata
 from collections.abc import Callable, Set
 from typing import NamedTuple, Protocol
 
-from diface_jax.data import captions, celeba
-from diface_jax.gallery import questions
+from diface_jax.data.grammar import captions
+from diface_jax.data.readers import celeba
+from diface_jax.gallery import next_question
 
 _ENGLISH = 0.5  # share of the words that sentences about faces use, from which a text is English
 _SHOWN = 60  # characters of a text in a message
@@ -29,14 +30,14 @@ class TextReader(Protocol):
     split: Callable[[str], tuple[str, str]]
 
 
-class Unread(NamedTuple):
+class UnreadWords(NamedTuple):
     """Words of a text that a model does not understand, and those past the encoder's length."""
 
     not_understood: tuple[str, ...]
     not_read: tuple[str, ...]
 
 
-def words(text: str) -> list[str]:
+def words_of(text: str) -> list[str]:
     """The words of a text, in lower case and without accents; numbers are none."""
     return [_plain(word) for word in _written(text)]
 
@@ -53,7 +54,7 @@ def _plain(word: str) -> str:
 
 # Words that say nothing about a face.
 _FUNCTION_WORDS = frozenset(
-    words(
+    words_of(
         'a an and are as at be but by for from had has have having in is it its not of on or that '
         'the their there they this to was were what which who whose will with without y'
     )
@@ -65,11 +66,11 @@ def face_words() -> frozenset[str]:
     """The words of the grammar, of the package's free-hand sentences, and of the questions."""
     lines = celeba.FREE_HAND.read_text(encoding='utf-8').splitlines()
     free_hand = (json.loads(line)['description'] for line in lines)
-    texts = itertools.chain(captions.vocabulary(), free_hand, questions.sentences())
-    return frozenset(itertools.chain.from_iterable(map(words, texts)))
+    texts = itertools.chain(captions.vocabulary(), free_hand, next_question.answer_sentences())
+    return frozenset(itertools.chain.from_iterable(map(words_of, texts)))
 
 
-def check(text: str, reader: TextReader, taught: Set[str] = frozenset()) -> Unread:
+def check_words(text: str, reader: TextReader, taught: Set[str] = frozenset()) -> UnreadWords:
     """Which words of a description do not reach the model.
 
     Args:
@@ -94,4 +95,4 @@ def check(text: str, reader: TextReader, taught: Set[str] = frozenset()) -> Unre
             'English. Describe the face, such as "a young man with a short beard"'
         )
     not_understood = tuple(written for word, written in said.items() if word not in understood)
-    return Unread(not_understood, tuple(cut.split()))
+    return UnreadWords(not_understood, tuple(cut.split()))

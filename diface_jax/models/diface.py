@@ -13,8 +13,8 @@ import ml_collections
 from flax import nnx
 
 from diface_jax.diffusion import schedule
-from diface_jax.diffusion.ddim import Denoiser, Path, ddim, ddim_path, guided
-from diface_jax.models.refine import RefinementNetwork, unit
+from diface_jax.diffusion.ddim import Denoiser, SamplingPath, ddim, ddim_path, guided_denoiser
+from diface_jax.models.refine import RefinementNetwork, l2_normalise
 from diface_jax.models.score import ScoreNetwork
 
 Params = dict[str, Any]
@@ -70,7 +70,9 @@ class DiFace:
         self, params: Params, x0_BxD: jax.Array, dropout_key: jax.Array | None = None
     ) -> jax.Array:
         """What photos are matched by: R of their embeddings, or with R on one side x0 itself."""
-        return self.refine(params, x0_BxD, dropout_key) if self.refine_photos else unit(x0_BxD)
+        return (
+            self.refine(params, x0_BxD, dropout_key) if self.refine_photos else l2_normalise(x0_BxD)
+        )
 
     def recover(
         self,
@@ -89,7 +91,9 @@ class DiFace:
         x0 = ddim(denoise, x_T, self.log_snr, sampling.num_steps, sampling.eta, noise_key)
         return x0.reshape(-1, sampling.num_samples, self.embedding_dim).mean(axis=1)
 
-    def path(self, params: Params, c_BxC: jax.Array, key: jax.Array, sampling: Sampling) -> Path:
+    def path(
+        self, params: Params, c_BxC: jax.Array, key: jax.Array, sampling: Sampling
+    ) -> SamplingPath:
         """The DDIM path of every sample that `recover` averages: K rows a text, one by another."""
         denoise, x_T, noise_key = self._start(params, c_BxC, key, sampling)
         return ddim_path(denoise, x_T, self.log_snr, sampling.num_steps, sampling.eta, noise_key)
@@ -106,7 +110,7 @@ class DiFace:
         start_key, noise_key = jax.random.split(key)
         c = jnp.repeat(c_BxC, sampling.num_samples, axis=0)
         nothing = jnp.zeros((len(c), 1), bool)
-        denoise = guided(
+        denoise = guided_denoiser(
             self.denoiser(params, c, dropout_key=dropout_key),
             self.denoiser(params, c, nothing, dropout_key),
             sampling.guidance,
@@ -114,7 +118,7 @@ class DiFace:
         return denoise, jax.random.normal(start_key, (len(c), self.embedding_dim)), noise_key
 
 
-def build(
+def build_model(
     config: ml_collections.ConfigDict,
     embedding_dim: int,
     condition_dim: int,

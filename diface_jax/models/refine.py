@@ -43,10 +43,10 @@ class RefinementNetwork(nnx.Module):
         rngs = None if dropout_key is None else nnx.Rngs(dropout=dropout_key)
         hidden = nnx.silu(self.up(x0_BxD))
         hidden = self.dropout(hidden, deterministic=rngs is None, rngs=rngs)
-        return unit((self.linear(x0_BxD) + self.down(hidden)).astype(jnp.float32))
+        return l2_normalise((self.linear(x0_BxD) + self.down(hidden)).astype(jnp.float32))
 
 
-def unit(x_BxF: jax.Array) -> jax.Array:
+def l2_normalise(x_BxF: jax.Array) -> jax.Array:
     """Rows scaled to length 1; a zero row stays zero, and so does its gradient."""
     return x_BxF * jax.lax.rsqrt(jnp.maximum(jnp.sum(x_BxF**2, axis=-1, keepdims=True), 1e-12))
 

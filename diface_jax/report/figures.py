@@ -62,14 +62,14 @@ class Plot(NamedTuple):
     is_main: bool = True
 
 
-class Drawn(NamedTuple):
+class RenderedPlot(NamedTuple):
     """A figure that was drawn: its SVG is safe to put into a page."""
 
     plot: Plot
     svg: str
 
 
-def draw(plot: Plot, folder: pathlib.Path) -> Drawn:
+def render(plot: Plot, folder: pathlib.Path) -> RenderedPlot:
     """Draws a figure and writes NAME.png and NAME.csv into a folder that is there."""
     # The salt makes ids of parts of a figure the same in every run, and differ between figures.
     with matplotlib.rc_context({**_STYLE, 'svg.hashsalt': plot.name}):
@@ -84,7 +84,7 @@ def draw(plot: Plot, folder: pathlib.Path) -> Drawn:
         svg = io.StringIO()
         figure.savefig(svg, format='svg', transparent=True, metadata=_NO_METADATA)
     _write_csv(folder / f'{plot.name}.csv', plot.rows)
-    return Drawn(plot, _inline(svg.getvalue(), f'{plot.title}. {plot.note}'))
+    return RenderedPlot(plot, _inline(svg.getvalue(), f'{plot.title}. {plot.note}'))
 
 
 def _inline(svg: str, alt: str) -> str:

@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from diface_jax.report import words
+from diface_jax.report import labels
 
 Row = Mapping[str, Any]
 # It knows the true labels of both photos, so it is a bound and not a baseline.
-BOUND = 'oracle'
+UPPER_BOUND_METHODS = 'oracle'
 
 
-class Duel(NamedTuple):
+class BestBaseline(NamedTuple):
     """DiFace against the best baseline: the baseline's AUC, and DiFace's lead in AUC.
 
     Attributes:
@@ -65,7 +65,7 @@ def headline(content: Mapping[str, Any]) -> Headline:
     }
     findings = [
         (
-            f'{_sentences(track)}, {words.protocol(protocol)}',
+            f'{_sentences(track)}, {labels.protocol_name(protocol)}',
             _finding(by_metric, duels.get((track, protocol))),
         )
         for (track, protocol), by_metric in rows_by_place.items()
@@ -96,15 +96,15 @@ def _by_method(results: Sequence[Row], track: str, protocol: str) -> dict[str, d
     }
 
 
-def _duel(auc: Mapping[str, Row], lead: Mapping[str, Row]) -> Duel | None:
-    baselines = [name for name in lead if name in auc and name != BOUND]
+def _duel(auc: Mapping[str, Row], lead: Mapping[str, Row]) -> BestBaseline | None:
+    baselines = [name for name in lead if name in auc and name != UPPER_BOUND_METHODS]
     if not baselines:
         return None
     best = max(baselines, key=lambda name: auc[name]['value'])
-    return Duel(auc[best], lead[best])
+    return BestBaseline(auc[best], lead[best])
 
 
-def _verdict(duels: Sequence[Duel]) -> str:
+def _verdict(duels: Sequence[BestBaseline]) -> str:
     if not duels:
         return 'No baseline was measured.'
     won, clear = (sum(kind) for kind in ([d.is_won for d in duels], [d.is_clear for d in duels]))
@@ -119,30 +119,34 @@ def _of(count: int, total: int) -> str:
     return f'{count or "none"} of {total}'
 
 
-def _finding(by_metric: Mapping[str, Mapping[str, Row]], duel: Duel | None) -> str:
+def _finding(by_metric: Mapping[str, Mapping[str, Row]], duel: BestBaseline | None) -> str:
     auc = by_metric['auc']
     text = (
         f'DiFace decides {_share(by_metric["accuracy"]["diface"])} of the pairs correctly; AUC '
         f'{_share(auc["diface"])}.'
     )
     if duel:
-        lead = f'{words.points(duel.lead["value"])} ({words.points_interval(duel.lead["ci95"])})'
+        lead = f'{labels.points_text(duel.lead["value"])} ({labels.points_interval(duel.lead["ci95"])})'
         text += (
-            f' The best baseline is {words.method(duel.best["method"])}, AUC {_share(duel.best)}: '
+            f' The best baseline is {labels.method_name(duel.best["method"])}, AUC {_share(duel.best)}: '
             f'DiFace is {"ahead" if duel.is_won else "behind"}, by {lead} points, '
             + ('more than chance explains.' if duel.is_clear else 'which may be chance.')
         )
-    if BOUND in auc:
-        text += f' The oracle, which knows the true labels of both photos: {_share(auc[BOUND])}.'
+    if UPPER_BOUND_METHODS in auc:
+        text += f' The oracle, which knows the true labels of both photos: {_share(auc[UPPER_BOUND_METHODS])}.'
     return text
 
 
 def _sentences(track: str) -> str:
-    return 'Free-hand sentences' if track == 'human' else f'Sentences of the {words.track(track)}'
+    return (
+        'Free-hand sentences'
+        if track == 'human'
+        else f'Sentences of the {labels.track_name(track)}'
+    )
 
 
 def _share(row: Row) -> str:
-    return f'{words.percent(row["value"])}% ({words.percent_interval(row["ci95"])})'
+    return f'{labels.percent(row["value"])}% ({labels.percent_interval(row["ci95"])})'
 
 
 def _identification(results: Sequence[Row], track: str) -> Iterator[tuple[str, str]]:

@@ -6,9 +6,17 @@ from typing import Any
 
 import jinja2
 
-from diface_jax.report import card, curves, dots, figures, tables, trends, words
-from diface_jax.report.faces import faces
+from diface_jax.report import (
+    data_card_tables,
+    figures,
+    interval_plots,
+    labels,
+    line_plots,
+    rate_plots,
+    tables,
+)
 from diface_jax.report.headline import headline
+from diface_jax.report.thumbnails import make_thumbnails
 
 
 def write_report(content: Mapping[str, Any], out: pathlib.Path) -> None:
@@ -24,10 +32,10 @@ def write_report(content: Mapping[str, Any], out: pathlib.Path) -> None:
     folder = out.with_suffix('')
     folder.mkdir(parents=True, exist_ok=True)
     drawn = {
-        section: [figures.draw(plot, folder) for plot in plots(content)]
+        section: [figures.render(plot, folder) for plot in plots(content)]
         for section, plots in _PLOTS.items()
     }
-    shown = faces(content)
+    shown = make_thumbnails(content)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
         autoescape=True,
@@ -46,8 +54,8 @@ def write_report(content: Mapping[str, Any], out: pathlib.Path) -> None:
         panels=_by_condition(content['panels'] or ()),
         mistakes=_by_condition(content['mistakes'] or ()),
         tables=tables,
-        card=card,
-        words=words,
+        card=data_card_tables,
+        labels=labels,
     )
     out.write_text(page, encoding='utf-8')
 
@@ -56,7 +64,7 @@ def _by_condition(some: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[s
     """Searches or mistakes under the kind of sentence and the protocol."""
     found = {}
     for one in some:
-        about = f'{words.track(one["track"])}; {words.protocol(one["protocol"])}'
+        about = f'{labels.track_name(one["track"])}; {labels.protocol_name(one["protocol"])}'
         found.setdefault(about, []).append(one)
     return found
 
@@ -74,13 +82,13 @@ _OPTIONAL = (
     'ablation',
 )
 _PLOTS = {
-    'roc': curves.rocs,
-    'det': curves.dets,
-    'cmc': curves.cmcs,
-    'said': trends.shares_said,
-    'sweep': trends.trade_off,
-    'path': trends.path,
-    'attributes': dots.attributes,
-    'people': dots.people,
-    'ablation': dots.ablation,
+    'roc': rate_plots.roc_plots,
+    'det': rate_plots.det_plots,
+    'cmc': rate_plots.cmc_plots,
+    'said': line_plots.coverage_plots,
+    'sweep': line_plots.trade_off_plots,
+    'path': line_plots.path_plots,
+    'attributes': interval_plots.attribute_plots,
+    'people': interval_plots.group_plots,
+    'ablation': interval_plots.ablation_plot,
 }

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from diface_jax.report import words
-from diface_jax.report.headline import BOUND
+from diface_jax.report import labels
+from diface_jax.report.headline import UPPER_BOUND_METHODS
 
 Row = Mapping[str, Any]
 Content = Mapping[str, Any]
@@ -15,7 +15,7 @@ _KINDS = {
 }
 
 
-class Cell(NamedTuple):
+class TableCell(NamedTuple):
     """What stands in a cell, and small below it; `kind` is 'share' (in %), 'words' or neither."""
 
     text: str
@@ -23,45 +23,45 @@ class Cell(NamedTuple):
     kind: str = ''
 
 
-class Group(NamedTuple):
+class TableGroup(NamedTuple):
     """Lines under a heading of their own: a name and its cells each."""
 
     heading: str
-    lines: Sequence[tuple[str, Sequence[Cell]]]
+    lines: Sequence[tuple[str, Sequence[TableCell]]]
 
 
-class Table(NamedTuple):
+class ReportTable(NamedTuple):
     """A table; `corner` is the heading of the lines' names."""
 
     caption: str
     corner: str
     columns: Sequence[str]
-    groups: Sequence[Group]
+    groups: Sequence[TableGroup]
 
     @property
-    def first(self) -> 'Table':
+    def first(self) -> 'ReportTable':
         """Its first group only."""
         return self._replace(groups=self.groups[:1])
 
     @property
-    def rest(self) -> 'Table':
+    def rest(self) -> 'ReportTable':
         """Its other groups."""
         return self._replace(groups=self.groups[1:])
 
 
-def verification(results: Sequence[Row], track: str) -> list[Table]:
+def verification_tables(results: Sequence[Row], track: str) -> list[ReportTable]:
     """A table a protocol, with a group a kind of impostor."""
     rows = [row for row in results if row['track'] == track and row['gallery'] is None]
     return _by_protocol('Verification', rows, ['impostors'])
 
 
-def identification(results: Sequence[Row], track: str) -> list[Table]:
+def identification_tables(results: Sequence[Row], track: str) -> list[ReportTable]:
     """A table a protocol, with a group a gallery, the largest first."""
     rows = [row for row in _searches(results, track) if not _is_open_set(row)]
     return _by_protocol('Identification', rows, _GALLERY)
 
 
-def open_set(results: Sequence[Row], track: str) -> list[Table]:
+def open_set_tables(results: Sequence[Row], track: str) -> list[ReportTable]:
     """A table a protocol, with a group a gallery, the largest first."""
     rows = [row for row in _searches(results, track) if _is_open_set(row)]
     return _by_protocol('Open set', rows, _GALLERY)
@@ -79,10 +79,10 @@ def _searches(results: Sequence[Row], track: str) -> list[Row]:
     return sorted(rows, key=lambda row: -row['gallery'])
 
 
-def _by_protocol(title: str, rows: Sequence[Row], group_by: Sequence[str]) -> list[Table]:
+def _by_protocol(title: str, rows: Sequence[Row], group_by: Sequence[str]) -> list[ReportTable]:
     return [
         _by_method(
-            f'{title}, {words.protocol(protocol)}',
+            f'{title}, {labels.protocol_name(protocol)}',
             [row for row in rows if row['protocol'] == protocol],
             group_by,
         )
@@ -90,22 +90,25 @@ def _by_protocol(title: str, rows: Sequence[Row], group_by: Sequence[str]) -> li
     ]
 
 
-def _by_method(caption: str, rows: Sequence[Row], group_by: Sequence[str]) -> Table:
+def _by_method(caption: str, rows: Sequence[Row], group_by: Sequence[str]) -> ReportTable:
     """A line a method and a column a metric, in groups."""
     metrics, methods, groups = (
         dict.fromkeys(tuple(row[key] for key in keys) for row in rows)
         for keys in (['metric'], ['method'], group_by)
     )
     found = {(*(row[key] for key in group_by), row['method'], row['metric']): row for row in rows}
-    return Table(
+    return ReportTable(
         caption,
         'method',
-        [words.metric(metric) for (metric,) in metrics],
+        [labels.metric_name(metric) for (metric,) in metrics],
         [
-            Group(
+            TableGroup(
                 _group_name(dict(zip(group_by, group, strict=True))),
                 [
-                    (words.method(name), [_share(found.get((*group, name, m))) for (m,) in metrics])
+                    (
+                        labels.method_name(name),
+                        [_share(found.get((*group, name, m))) for (m,) in metrics],
+                    )
                     for (name,) in methods
                 ],
             )
@@ -116,39 +119,45 @@ def _by_method(caption: str, rows: Sequence[Row], group_by: Sequence[str]) -> Ta
 
 def _group_name(group: Row) -> str:
     if 'impostors' in group:
-        return words.impostors(group['impostors'])
+        return labels.impostor_name(group['impostors'])
     return f'{group["gallery"]:,} people, {_KINDS[group["photos"], group["level"]]}'
 
 
-def _share(row: Row | None) -> Cell:
+def _share(row: Row | None) -> TableCell:
     """A share in %, its standard deviation over draws if it has one, its interval below."""
     if row is None:
-        return Cell('–')
-    spread = f' ± {words.percent(row["sd"])}' if 'sd' in row else ''
-    return Cell(words.percent(row['value']) + spread, words.percent_interval(row['ci95']), 'share')
+        return TableCell('–')
+    spread = f' ± {labels.percent(row["sd"])}' if 'sd' in row else ''
+    return TableCell(
+        labels.percent(row['value']) + spread, labels.percent_interval(row['ci95']), 'share'
+    )
 
 
-def differences(rows: Sequence[Row]) -> Table:
+def difference_table(rows: Sequence[Row]) -> ReportTable:
     """Lead of DiFace in AUC and rank 10, a group a track.
 
     A line a baseline that is the strongest in some column of its group; no bound is one.
     """
-    rows = [r for r in rows if r['metric'] in ('auc', 'rank@10') and r['method'] != BOUND]
+    rows = [
+        r for r in rows if r['metric'] in ('auc', 'rank@10') and r['method'] != UPPER_BOUND_METHODS
+    ]
     columns = list(dict.fromkeys(map(_column, rows)))
     groups = []
     for track in dict.fromkeys(row['track'] for row in rows):
         found = {(row['method'], _column(row)): row for row in rows if row['track'] == track}
         lines = [
-            (words.method(name), [_points(found.get((name, column))) for column in columns])
+            (labels.method_name(name), [_points(found.get((name, column))) for column in columns])
             for name in _strongest(found)
         ]
-        groups.append(Group(words.track(track), lines))
-    return Table('DiFace less the strongest baselines, in points', 'baseline', columns, groups)
+        groups.append(TableGroup(labels.track_name(track), lines))
+    return ReportTable(
+        'DiFace less the strongest baselines, in points', 'baseline', columns, groups
+    )
 
 
 def _column(row: Row) -> str:
     against = ', same gender' if row['impostors'] == 'same_gender' else ''
-    return f'{row["protocol"]}: {words.metric(row["metric"])}{against}'
+    return f'{row["protocol"]}: {labels.metric_name(row["metric"])}{against}'
 
 
 def _strongest(found: Mapping[tuple[str, str], Row]) -> list[str]:
@@ -160,14 +169,14 @@ def _strongest(found: Mapping[tuple[str, str], Row]) -> list[str]:
     return [name for name in dict.fromkeys(name for name, _ in found) if name in strongest]
 
 
-def _points(row: Row | None) -> Cell:
+def _points(row: Row | None) -> TableCell:
     """A difference, its interval below."""
     if row is None:
-        return Cell('–')
-    return Cell(words.points(row['value']), words.points_interval(row['ci95']), 'share')
+        return TableCell('–')
+    return TableCell(labels.points_text(row['value']), labels.points_interval(row['ci95']), 'share')
 
 
-def clusters(rows: Sequence[Row]) -> Table:
+def cluster_table(rows: Sequence[Row]) -> ReportTable:
     """Tightness and separation of the identities' clusters, a line a space."""
     metrics = {
         'fisher': 'Fisher ratio',
@@ -179,43 +188,45 @@ def clusters(rows: Sequence[Row]) -> Table:
         (
             row['space'],
             [
-                *(Cell(words.number(row[name])) for name in metrics),
-                Cell(f'{row["rows"]:,}'),
-                Cell(f'{row["identities"]:,}'),
+                *(TableCell(labels.number_text(row[name])) for name in metrics),
+                TableCell(f'{row["rows"]:,}'),
+                TableCell(f'{row["identities"]:,}'),
             ],
         )
         for row in rows
     ]
     columns = [*metrics.values(), 'rows', 'people']
-    return Table('Identities as clusters', 'space', columns, [Group('', lines)])
+    return ReportTable('Identities as clusters', 'space', columns, [TableGroup('', lines)])
 
 
-def differing(mistake: Row) -> Table:
+def differing_labels(mistake: Row) -> ReportTable:
     """The labels that differ between the two photographs of a mistake."""
     lines = [
-        (name.replace('_', ' '), [Cell(_ANSWERS[described]), Cell(_ANSWERS[shown])])
+        (name.replace('_', ' '), [TableCell(_ANSWERS[described]), TableCell(_ANSWERS[shown])])
         for name, (described, shown) in mistake['labels'].items()
         if described != shown
     ]
     columns = ['described', 'shown']
-    return Table('Labels that differ', 'label', columns, [Group('', lines)])
+    return ReportTable('Labels that differ', 'label', columns, [TableGroup('', lines)])
 
 
 _ANSWERS = {1: 'yes', 0: 'no', -1: 'unknown'}
 
 
-def attributes(rows: Sequence[Row]) -> Table:
+def attribute_table(rows: Sequence[Row]) -> ReportTable:
     """Drop of the score, a group a kind of change and a line an attribute."""
     groups = [
-        Group(
+        TableGroup(
             {'unsaid': 'left unsaid', 'wrong': 'said wrongly'}[change],
             [
                 (
                     row['attribute'].replace('_', ' '),
                     [
-                        Cell(words.number(row['drop_in_sd']), words.interval(row['ci95'])),
-                        Cell(words.number(row['drop'])),
-                        Cell(f'{row["photos"]:,}'),
+                        TableCell(
+                            labels.number_text(row['drop_in_sd']), labels.interval_text(row['ci95'])
+                        ),
+                        TableCell(labels.number_text(row['drop'])),
+                        TableCell(f'{row["photos"]:,}'),
                     ],
                 )
                 for row in sorted(rows, key=lambda row: -row['drop_in_sd'])
@@ -225,10 +236,10 @@ def attributes(rows: Sequence[Row]) -> Table:
         for change in dict.fromkeys(row['change'] for row in rows)
     ]
     columns = ['fall in standard deviations', 'fall of the score', 'photos']
-    return Table('Fall of the score, attribute by attribute', 'attribute', columns, groups)
+    return ReportTable('Fall of the score, attribute by attribute', 'attribute', columns, groups)
 
 
-def people(rows: Sequence[Row]) -> Table:
+def group_table(rows: Sequence[Row]) -> ReportTable:
     """Accuracy and error rates by group of people, in a group of lines a track and protocol."""
     metrics = list(dict.fromkeys(row['metric'] for row in rows))
     by_condition: dict[tuple, dict[str, dict[str, Row]]] = {}
@@ -236,14 +247,14 @@ def people(rows: Sequence[Row]) -> Table:
         of_track = by_condition.setdefault((row['track'], row['protocol']), {})
         of_track.setdefault(row['group'], {})[row['metric']] = row
     groups = [
-        Group(
-            f'{words.track(track)}, {words.protocol(protocol)}',
+        TableGroup(
+            f'{labels.track_name(track)}, {labels.protocol_name(protocol)}',
             [
                 (
                     name.replace('_', ' '),
                     [
                         *(_share(found.get(metric)) for metric in metrics),
-                        Cell(f'{next(iter(found.values()))["texts"]:,}'),
+                        TableCell(f'{next(iter(found.values()))["texts"]:,}'),
                     ],
                 )
                 for name, found in some.items()
@@ -251,24 +262,24 @@ def people(rows: Sequence[Row]) -> Table:
         )
         for (track, protocol), some in by_condition.items()
     ]
-    columns = [*map(words.metric, metrics), 'sentences']
-    return Table('Accuracy and errors by group of people, in %', 'group', columns, groups)
+    columns = [*map(labels.metric_name, metrics), 'sentences']
+    return ReportTable('Accuracy and errors by group of people, in %', 'group', columns, groups)
 
 
 _SETTINGS = {'num_steps': 'T~', 'num_samples': 'K', 'guidance': 'guidance', 'eta': 'eta'}
 
 
-def sweep(found: Content) -> Table:
+def sweep_table(found: Content) -> ReportTable:
     """Accuracy and time of each setting of the sampler."""
     shares = ['accuracy', 'auc_cross', 'auc_same', 'accuracy_cross', 'accuracy_same']
     lines = [
         (
             f'{row["num_steps"]}',
             [
-                *(Cell(f'{row[name]:g}') for name in list(_SETTINGS)[1:]),
+                *(TableCell(f'{row[name]:g}') for name in list(_SETTINGS)[1:]),
                 _share({'value': row['auc'], 'ci95': row['ci95']}),
-                *(Cell(words.percent(row[name]), kind='share') for name in shares),
-                Cell(words.number(row['ms_per_text'], 2)),
+                *(TableCell(labels.percent(row[name]), kind='share') for name in shares),
+                TableCell(labels.number_text(row['ms_per_text'], 2)),
             ],
         )
         for row in found['rows']
@@ -276,19 +287,19 @@ def sweep(found: Content) -> Table:
     columns = [*list(_SETTINGS.values())[1:], 'AUC', 'accuracy', 'AUC cross', 'AUC same']
     columns += ['accuracy cross', 'accuracy same', 'ms a text']
     caption = f'Settings of the sampler on {found["split"]}, {found["texts"]:,} sentences'
-    return Table(caption, 'T~', columns, [Group('', lines)])
+    return ReportTable(caption, 'T~', columns, [TableGroup('', lines)])
 
 
-def ablation(found: Content) -> Table:
+def ablation_table(found: Content) -> ReportTable:
     """The ablation table; a row that failed says why."""
     columns = ['what', 'settings changed', 'accuracy cross', 'AUC cross']
     columns += ['accuracy same', 'AUC same']
     lines = [(row['name'], _ablation_cells(row)) for row in found['rows']]
     caption = f'Ablation on {found["split"]}, {found["num_steps"]:,} training steps a row'
-    return Table(caption, 'row', columns, [Group('', lines)])
+    return ReportTable(caption, 'row', columns, [TableGroup('', lines)])
 
 
-def _ablation_cells(row: Row) -> list[Cell]:
+def _ablation_cells(row: Row) -> list[TableCell]:
     changes = ', '.join(f'{name} = {value}' for name, value in row['changes'].items())
     numbers = {(r['protocol'], r['metric']): r for r in ablation_results(row)}
     shares = [
@@ -297,10 +308,10 @@ def _ablation_cells(row: Row) -> list[Cell]:
         for metric in ('accuracy', 'auc')
     ]
     if row['failed']:
-        shares = [Cell('failed', row['failed'], 'words'), *[Cell('–')] * 3]
+        shares = [TableCell('failed', row['failed'], 'words'), *[TableCell('–')] * 3]
     return [
-        Cell(row['what'], kind='words'),
-        Cell(changes or '–', kind='words'),
+        TableCell(row['what'], kind='words'),
+        TableCell(changes or '–', kind='words'),
         *shares,
     ]
 

@@ -3,7 +3,7 @@
 import jax
 
 
-def require() -> None:
+def require_devices() -> None:
     """Starts JAX's devices, after the hosts have joined.
 
     Raises:

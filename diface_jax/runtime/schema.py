@@ -36,7 +36,7 @@ def one_of(*choices: str) -> Rule:
     return Rule(lambda value: value in choices, f'one of {", ".join(choices)}')
 
 
-def build(section: type, values: Any, path: str) -> Any:
+def build_section(section: type, values: Any, path: str) -> Any:
     """A section from its values by key.
 
     Args:
@@ -69,7 +69,7 @@ def build(section: type, values: Any, path: str) -> Any:
 def value_of(kind: Any, value: Any, path: str) -> Any:
     """A value of an annotated type; ValueError, with the path, where it is of another."""
     if dataclasses.is_dataclass(kind):
-        return build(kind, value, path)
+        return build_section(kind, value, path)
     if typing.get_origin(kind) is tuple:
         return _tuple(typing.get_args(kind), value, path)
     if typing.get_origin(kind) is Annotated:

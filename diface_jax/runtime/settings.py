@@ -12,8 +12,8 @@ from typing import Annotated, Any, Self
 import ml_collections
 import optax
 
-from diface_jax.data.readers import LAYOUTS
-from diface_jax.data.records import check_shares
+from diface_jax.data.readers.dispatch import LAYOUTS
+from diface_jax.data.readers.records import check_shares
 from diface_jax.diffusion.parameterization import PREDICTIONS
 from diface_jax.models.diface import COMPUTE_DTYPES
 from diface_jax.runtime import schema
@@ -42,7 +42,7 @@ SamePhotoWeight = Annotated[
 
 
 @dataclasses.dataclass(frozen=True)
-class Data:
+class DataSettings:
     """A data set to read: the first one, the second one (`also`), or another to test on."""
 
     root: str
@@ -55,7 +55,7 @@ class Data:
 
 
 @dataclasses.dataclass(frozen=True)
-class Simulated:
+class SimulatedSettings:
     """People to draw from a population."""
 
     people: Annotated[int, between(1, 10_000_000)]
@@ -64,7 +64,7 @@ class Simulated:
 
 
 @dataclasses.dataclass(frozen=True)
-class Encoders:
+class EncodersSettings:
     """The frozen encoders."""
 
     text: str
@@ -73,7 +73,7 @@ class Encoders:
 
 
 @dataclasses.dataclass(frozen=True)
-class Captions:
+class CaptionsSettings:
     """Sentences a photo."""
 
     seed: Seed
@@ -83,7 +83,7 @@ class Captions:
 
 
 @dataclasses.dataclass(frozen=True)
-class Score:
+class ScoreSettings:
     """The score network D."""
 
     width: Annotated[Width, _EVEN]
@@ -93,7 +93,7 @@ class Score:
 
 
 @dataclasses.dataclass(frozen=True)
-class Refine:
+class RefineSettings:
     """The refinement network R."""
 
     feature_dim: Width
@@ -102,16 +102,16 @@ class Refine:
 
 
 @dataclasses.dataclass(frozen=True)
-class Model:
+class ModelSettings:
     """D and R."""
 
-    score: Score
-    refine: Refine
+    score: ScoreSettings
+    refine: RefineSettings
     refine_photos: bool
 
 
 @dataclasses.dataclass(frozen=True)
-class Diffusion:
+class DiffusionSettings:
     """The noise of training."""
 
     schedule: Annotated[str, one_of('cosine', 'linear')]
@@ -125,7 +125,7 @@ class Diffusion:
 
 
 @dataclasses.dataclass(frozen=True)
-class Contrast:
+class ContrastSettings:
     """The refinement loss."""
 
     num_steps: SamplerSteps
@@ -135,7 +135,7 @@ class Contrast:
 
 
 @dataclasses.dataclass(frozen=True)
-class Margin:
+class MarginSettings:
     """The margin head."""
 
     kind: Annotated[str, one_of('none', 'cosface', 'arcface')]
@@ -145,7 +145,7 @@ class Margin:
 
 
 @dataclasses.dataclass(frozen=True)
-class LossWeight:
+class LossWeightSettings:
     """Weights of the two losses."""
 
     denoise: Weight
@@ -157,7 +157,7 @@ class LossWeight:
 
 
 @dataclasses.dataclass(frozen=True)
-class Optimiser:
+class OptimiserSettings:
     """An optimiser of optax by its name, with `options` for its function."""
 
     name: str
@@ -179,15 +179,15 @@ class Optimiser:
 
 
 @dataclasses.dataclass(frozen=True)
-class Optimisers:
+class OptimisersSettings:
     """Of D, and of R."""
 
-    score: Optimiser
-    refine: Optimiser
+    score: OptimiserSettings
+    refine: OptimiserSettings
 
 
 @dataclasses.dataclass(frozen=True)
-class Train:
+class TrainSettings:
     """The training loop."""
 
     batch_size: Positive
@@ -202,7 +202,7 @@ class Train:
 
 
 @dataclasses.dataclass(frozen=True)
-class Mesh:
+class MeshSettings:
     """How the devices share the work."""
 
     model: Positive
@@ -210,7 +210,7 @@ class Mesh:
 
 
 @dataclasses.dataclass(frozen=True)
-class Sample:
+class SampleSettings:
     """How a text becomes an embedding."""
 
     num_steps: SamplerSteps
@@ -220,7 +220,7 @@ class Sample:
 
 
 @dataclasses.dataclass(frozen=True)
-class Towers:
+class TwoTowerSettings:
     """The baseline of two MLP towers."""
 
     width: Width
@@ -243,7 +243,7 @@ class Towers:
 
 
 @dataclasses.dataclass(frozen=True)
-class Evaluate(Data):
+class EvaluateSettings(DataSettings):
     """The evaluation, and another data set to test on."""
 
     seed: Seed
@@ -251,7 +251,7 @@ class Evaluate(Data):
     resamples: Annotated[int, between(1, 1_000_000)]
     galleries: tuple[Count, ...]
     literal_steps: SamplerSteps
-    towers: Towers
+    towers: TwoTowerSettings
     path_steps: SamplerSteps
     photos_an_attribute: Count
     mistakes: Count
@@ -259,7 +259,7 @@ class Evaluate(Data):
 
 
 @dataclasses.dataclass(frozen=True)
-class Sweep:
+class SweepSettings:
     """The grid of samplings."""
 
     texts: Positive
@@ -270,7 +270,7 @@ class Sweep:
 
 
 @dataclasses.dataclass(frozen=True)
-class Vae:
+class VaeSettings:
     """The autoencoder of the ablation table."""
 
     latent_dim: Width
@@ -283,11 +283,11 @@ class Vae:
 
 
 @dataclasses.dataclass(frozen=True)
-class Ablate:
+class AblateSettings:
     """The ablation table."""
 
     num_steps: Positive
-    vae: Vae
+    vae: VaeSettings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -295,23 +295,23 @@ class Settings:
     """All settings of a run."""
 
     seed: Seed
-    data: Data
-    also: Data
-    simulated: Simulated
-    encoders: Encoders
-    captions: Captions
-    model: Model
-    diffusion: Diffusion
-    contrast: Contrast
-    margin: Margin
-    loss_weight: LossWeight
-    optimiser: Optimisers
-    train: Train
-    mesh: Mesh
-    sample: Sample
-    evaluate: Evaluate
-    sweep: Sweep
-    ablate: Ablate
+    data: DataSettings
+    also: DataSettings
+    simulated: SimulatedSettings
+    encoders: EncodersSettings
+    captions: CaptionsSettings
+    model: ModelSettings
+    diffusion: DiffusionSettings
+    contrast: ContrastSettings
+    margin: MarginSettings
+    loss_weight: LossWeightSettings
+    optimiser: OptimisersSettings
+    train: TrainSettings
+    mesh: MeshSettings
+    sample: SampleSettings
+    evaluate: EvaluateSettings
+    sweep: SweepSettings
+    ablate: AblateSettings
 
     @classmethod
     def from_config(cls, config: ml_collections.ConfigDict) -> Self:
@@ -320,7 +320,7 @@ class Settings:
         Raises:
           ValueError: a key is unknown or missing, or a value cannot be used; names the key.
         """
-        return schema.build(cls, config.to_dict(), 'config')
+        return schema.build_section(cls, config.to_dict(), 'config')
 
 
 def _check_option(key: str, value: Any, default: Any) -> None:

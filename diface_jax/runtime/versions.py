@@ -4,7 +4,7 @@ import platform
 from importlib import metadata
 
 
-def summary() -> str:
+def version_summary() -> str:
     """The versions of diface_jax, JAX and Python, on one line."""
     return (
         f'diface_jax {metadata.version("diface_jax")}, jax {metadata.version("jax")}, '

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as policies
 
-from diface_jax import parallel
+from diface_jax.runtime import mesh as meshes
 from diface_jax.training.state import TrainState
 
 # What a checkpoint is compared by: higher is better.
@@ -196,7 +196,7 @@ def _checksums(leaves: list[jax.Array]) -> list[jax.Array]:
 
 def checksums(state: TrainState) -> list[int]:
     """A number an array, which tells whether it is what it was."""
-    return [int(total) for total in parallel.fetch(_checksums(jax.tree.leaves(state)))]
+    return [int(total) for total in meshes.fetch_from_mesh(_checksums(jax.tree.leaves(state)))]
 
 
 def _crc(note: dict[str, Any]) -> int:

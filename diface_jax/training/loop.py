@@ -11,20 +11,21 @@ from absl import logging
 from jax.sharding import Mesh
 from tqdm import tqdm
 
-from diface_jax import hosts, parallel, preemption, stages
 from diface_jax.data.batches import Batches
 from diface_jax.data.identity_index import IdentityIndex
 from diface_jax.data.prepared import Prepared, Split
 from diface_jax.models.diface import Sampling
+from diface_jax.models.features import FeatureExtractor
 from diface_jax.models.normalise import Normalisation
-from diface_jax.recognition.extraction import Extractor
+from diface_jax.runtime import hosts, preemption, run_state
+from diface_jax.runtime import mesh as meshes
 from diface_jax.training import state as states
 from diface_jax.training.checkpoint import METRIC, Checkpoints
-from diface_jax.training.feed import Feed, Table
-from diface_jax.training.program import Program
-from diface_jax.training.state import Sizes
+from diface_jax.training.compiled_step import CompiledStep
+from diface_jax.training.input_pipeline import InputPipeline, TrainingTable
+from diface_jax.training.model_selection import ValidationPairs
+from diface_jax.training.state import ModelSizes
 from diface_jax.training.step import DispatchMetrics, make_steps
-from diface_jax.training.validation import ValidationPairs
 
 SECTIONS = (
     *('seed', 'model', 'diffusion', 'contrast', 'margin', 'loss_weight', 'train'),
@@ -38,20 +39,20 @@ NOT_COMPARED = ('sample',)
 EXTENDABLE = ('num_steps', 'patience')
 
 
-class Best(NamedTuple):
+class BestStep(NamedTuple):
     """The best validation so far: at which step, and how good."""
 
     step: int
     value: float
 
 
-def settings_of(config: ml_collections.ConfigDict, data: Prepared) -> dict[str, Any]:
+def training_settings(config: ml_collections.ConfigDict, data: Prepared) -> dict[str, Any]:
     """All that a training run depends on."""
     sections = {name: config.to_dict()[name] for name in SECTIONS}
     del sections['train']['resident']  # changes no number
     if sections['train']['compute_dtype'] == 'float32':
         del sections['train']['compute_dtype']  # as before there was a choice
-    return stages.plain(sections | {'data': data.card['settings']})
+    return run_state.to_plain_json(sections | {'data': data.card['settings']})
 
 
 def train(
@@ -81,17 +82,17 @@ def train(
       FloatingPointError: a loss or a gradient is NaN or infinite; says which, and at which step.
       Preempted: SIGTERM or the first Ctrl-C has come, and all is saved.
     """
-    settings = settings_of(config, data)
+    settings = training_settings(config, data)
     done_file = workdir / 'training.json'
     if done_file.is_file() and resume_from is None and _is_done(done_file, settings):
         return
     with preemption.between_steps():
         with Checkpoints(workdir / 'checkpoints') as checkpoints:
             run = _Run(config, data, settings, checkpoints, workdir / 'metrics.jsonl', resume_from)
-            stages.remove(done_file)
+            run_state.remove_output(done_file)
             why = run.to_the_end()
         done = {'best_step': run.best.step, 'steps': run.step, 'why': why, 'settings': settings}
-        stages.write_json(done_file, done | {METRIC: run.best.value})
+        run_state.write_json(done_file, done | {METRIC: run.best.value})
     logging.info('train: %s; best at step %d, %s %.4f', why, run.best.step, METRIC, run.best.value)
 
 
@@ -105,7 +106,9 @@ def _is_done(done_file: pathlib.Path, settings: dict[str, Any]) -> bool:
     done = json.loads(done_file.read_text())
     workdir, before = done_file.parent, done['settings']
     require_extended(f'The model in {workdir}', before, settings)
-    if not stages.differences(before, stages.plain(settings), ignore=NOT_COMPARED):
+    if not run_state.settings_differences(
+        before, run_state.to_plain_json(settings), ignore=NOT_COMPARED
+    ):
         logging.info('train: %s is done already, best at step %d', workdir, done['best_step'])
         return True
     if done['steps'] >= settings['train']['num_steps']:
@@ -113,7 +116,7 @@ def _is_done(done_file: pathlib.Path, settings: dict[str, Any]) -> bool:
         return True
     steps_since_best = done['steps'] - done['best_step']
     if steps_since_best >= settings['train']['patience']:
-        raise stages.SettingsDifferError(
+        raise run_state.SettingsDifferError(
             f'training in {workdir} ended at step {done["steps"]}, and validation had not risen '
             f'for {steps_since_best} steps: train.num_steps alone does not continue it; raise '
             f'train.patience above {steps_since_best} as well',
@@ -130,7 +133,9 @@ def require_extended(what: str, before: dict[str, Any], asked: dict[str, Any]) -
         for name in EXTENDABLE
         if train_asked[name] > train_before.get(name, np.inf)
     }
-    stages.require_same(what, before | {'train': train_before | raised}, asked, NOT_COMPARED)
+    run_state.require_same_settings(
+        what, before | {'train': train_before | raised}, asked, NOT_COMPARED
+    )
     for name, value in raised.items():
         logging.info('train: train.%s is raised from %d to %d', name, train_before[name], value)
 
@@ -160,38 +165,38 @@ class _Run:
     ) -> None:
         self._config, self._settings, self._checkpoints = config, settings, checkpoints
         self._encoders = data.card['encoders']
-        self._mesh = mesh = parallel.make_mesh(config.mesh.model)
-        parallel.check_batch(config.train.batch_size, mesh)
+        self._mesh = mesh = meshes.make_mesh(config.mesh.model)
+        meshes.check_batch(config.train.batch_size, mesh)
         split = data.splits['train']
         _check_same_photo_weight(config.contrast.own_weight, split)
         self._normalise = Normalisation.fit(split.embedding_NxD, data.widths)
-        table, batches = table_of(split, self._normalise), batches_of(split, config)
-        self._feed = Feed(table, batches, mesh, config.train.resident)
+        table, batches = training_table(split, self._normalise), training_batches(split, config)
+        self._feed = InputPipeline(table, batches, mesh, config.train.resident)
         self._pairs = ValidationPairs(data, config.captions.said)
-        self._sizes = sizes_of(split)
-        self._steps = Program(make_steps(config, self._sizes, mesh), mesh)
-        model = states.model_of(config, self._sizes)
-        self._extractor = Extractor(model, Sampling(**config.sample), mesh)
+        self._sizes = model_sizes(split)
+        self._steps = CompiledStep(make_steps(config, self._sizes, mesh), mesh)
+        model = states.model_without_params(config, self._sizes)
+        self._extractor = FeatureExtractor(model, Sampling(**config.sample), mesh)
         self._log = MetricsLog(metrics_file)
         self._key = jax.random.key(config.seed)
         self._start(mesh, resume_from or checkpoints.latest() or 0)
 
     def _start(self, mesh: Mesh, step: int) -> None:
         """The state to go on from: a checkpoint's, or a new one."""
-        self.step, self.best = step, Best(0, -np.inf)
+        self.step, self.best = step, BestStep(0, -np.inf)
         self._last_validation, self._metric_sums, self._steps_summed = step, {}, 0
         fsdp = self._config.mesh.fsdp
         if step:
             note = self._checkpoints.note(step)
             require_extended('The checkpoint to go on from', note['settings'], self._settings)
-            like = states.shapes(self._config, self._sizes, mesh, fsdp)
+            like = states.abstract_state(self._config, self._sizes, mesh, fsdp)
             self.state = self._checkpoints.restore(step, like)
-            self.best = Best(*note['best'])
+            self.best = BestStep(*note['best'])
             if 'metrics' not in note:
                 self._continue_interval(note)
             logging.info('train: continues from step %d', step)
         else:
-            self.state = states.born(self._config, self._sizes, mesh, fsdp)
+            self.state = states.init_sharded(self._config, self._sizes, mesh, fsdp)
         self._checkpoints.forget_after(step)
         self._log.keep_until(step)
 
@@ -269,14 +274,14 @@ class _Run:
 
     def _validate(self) -> None:
         """Judges the averaged parameters; logs, and saves a checkpoint."""
-        average = jax.device_put(self.state.average, parallel.replicated(self._mesh))
+        average = jax.device_put(self.state.average, meshes.replicated(self._mesh))
         features = self._extractor.features(
             average, self._pairs.split, self._pairs.texts, self._normalise, self._key
         )
         validation = self._pairs.judge(features)
         # The first of equal values, as `Checkpoints.best` has it.
         self.best = max(
-            self.best, Best(self.step, validation.metrics[METRIC]), key=lambda b: b.value
+            self.best, BestStep(self.step, validation.metrics[METRIC]), key=lambda b: b.value
         )
         means = {name: total / self._steps_summed for name, total in self._metric_sums.items()}
         self._log.write(self.step, means | validation.metrics)
@@ -297,13 +302,13 @@ class _Run:
         }
 
 
-def sizes_of(split: Split) -> Sizes:
+def model_sizes(split: Split) -> ModelSizes:
     """What a model's shape takes from its training split."""
     identities = len(np.unique(split.identity_N))
-    return Sizes(split.embedding_NxD.shape[1], split.c_TxC.shape[1], identities)
+    return ModelSizes(split.embedding_NxD.shape[1], split.c_TxC.shape[1], identities)
 
 
-def table_of(split: Split, normalise: Normalisation) -> Table:
+def training_table(split: Split, normalise: Normalisation) -> TrainingTable:
     """The training data as the step wants it, not yet on the devices.
 
     Raises:
@@ -317,7 +322,7 @@ def table_of(split: Split, normalise: Normalisation) -> Table:
             f'first one {str(split.text_T[bad_texts[0]])!r} of photo {photo}: run --mode=prepare '
             'with --overwrite, or leave that sentence out'
         )
-    return Table(
+    return TrainingTable(
         x0_NxD=normalise(split.embedding_NxD).astype(np.float32),
         identity_N=np.unique(split.identity_N, return_inverse=True)[1].astype(np.int32),
         c_TxC=split.c_TxC,
@@ -325,7 +330,7 @@ def table_of(split: Split, normalise: Normalisation) -> Table:
     )
 
 
-def batches_of(split: Split, config: ml_collections.ConfigDict) -> Batches:
+def training_batches(split: Split, config: ml_collections.ConfigDict) -> Batches:
     """The run's batches, by step."""
     return Batches(split, config.train.batch_size, config.train.human_share, config.seed)
 

@@ -11,8 +11,8 @@ import ml_collections
 import optax
 from jax.sharding import Mesh
 
-from diface_jax.models.diface import DiFace, Params, build
-from diface_jax.training.layout import layout
+from diface_jax.models.diface import DiFace, Params, build_model
+from diface_jax.training.sharding_rules import state_shardings
 
 
 @flax.struct.dataclass
@@ -61,7 +61,7 @@ def optimisers(config: ml_collections.ConfigDict) -> dict[str, optax.GradientTra
     return {name: optimiser(config.optimiser[name], config.train.num_steps) for name in names}
 
 
-def owned(params: Params) -> dict[str, Params]:
+def params_by_optimiser(params: Params) -> dict[str, Params]:
     """Parameters by the optimiser that moves them."""
     return {
         'score': {'score': params['score']},
@@ -69,7 +69,7 @@ def owned(params: Params) -> dict[str, Params]:
     }
 
 
-class Sizes(NamedTuple):
+class ModelSizes(NamedTuple):
     """What a model's shape takes from the data: D, C and the number of training identities."""
 
     embedding_dim: int
@@ -77,33 +77,34 @@ class Sizes(NamedTuple):
     num_identities: int
 
 
-def init(config: ml_collections.ConfigDict, sizes: Sizes, key: jax.Array) -> TrainState:
+def init_state(config: ml_collections.ConfigDict, sizes: ModelSizes, key: jax.Array) -> TrainState:
     """The state before the first step; call it under `jax.jit` to have it born sharded."""
     model_key, head_key = jax.random.split(key)
-    _, params = build(config, sizes.embedding_dim, sizes.condition_dim, model_key)
+    _, params = build_model(config, sizes.embedding_dim, sizes.condition_dim, model_key)
     params['head'] = {'log_scale': jnp.float32(-math.log(config.contrast.temperature))}
     if config.margin.kind != 'none':
         shape = (sizes.num_identities, config.model.refine.feature_dim)
         params['head']['prototypes'] = jax.random.normal(head_key, shape)
     momenta = {
-        name: transform.init(owned(params)[name]) for name, transform in optimisers(config).items()
+        name: transform.init(params_by_optimiser(params)[name])
+        for name, transform in optimisers(config).items()
     }
     # The average starts as a copy: a donated buffer must not appear twice.
     average = jax.tree.map(jnp.copy, params)
     return TrainState(jnp.zeros((), jnp.int32), params, average, momenta)
 
 
-def born(
-    config: ml_collections.ConfigDict, sizes: Sizes, mesh: Mesh, fsdp: bool = False
+def init_sharded(
+    config: ml_collections.ConfigDict, sizes: ModelSizes, mesh: Mesh, fsdp: bool = False
 ) -> TrainState:
     """The state before the first step, every array made where it will live."""
-    places = jax.tree.map(lambda leaf: leaf.sharding, shapes(config, sizes, mesh, fsdp))
-    start = jax.jit(functools.partial(init, config, sizes), out_shardings=places)
+    places = jax.tree.map(lambda leaf: leaf.sharding, abstract_state(config, sizes, mesh, fsdp))
+    start = jax.jit(functools.partial(init_state, config, sizes), out_shardings=places)
     return start(jax.random.key(config.seed))
 
 
-def shapes(
-    config: ml_collections.ConfigDict, sizes: Sizes, mesh: Mesh, fsdp: bool = False
+def abstract_state(
+    config: ml_collections.ConfigDict, sizes: ModelSizes, mesh: Mesh, fsdp: bool = False
 ) -> TrainState:
     """Shapes, types and shardings of the state, to restore a checkpoint into.
 
@@ -113,23 +114,23 @@ def shapes(
       mesh: the devices; the state is cut over its axis 'model'.
       fsdp: whether it is cut over 'data' as well.
     """
-    abstract = jax.eval_shape(functools.partial(init, config, sizes), jax.random.key(0))
+    abstract = jax.eval_shape(functools.partial(init_state, config, sizes), jax.random.key(0))
     return jax.tree.map(
         lambda leaf, place: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place),
         abstract,
-        layout(abstract, mesh, fsdp),
+        state_shardings(abstract, mesh, fsdp),
     )
 
 
-def model_of(
-    config: ml_collections.ConfigDict, sizes: Sizes, compute_dtype: str = 'float32'
+def model_without_params(
+    config: ml_collections.ConfigDict, sizes: ModelSizes, compute_dtype: str = 'float32'
 ) -> DiFace:
     """The model's static part, without making any parameters; what it computes in."""
     found = []
 
     def remember() -> None:
         dims = (sizes.embedding_dim, sizes.condition_dim)
-        found.append(build(config, *dims, jax.random.key(0), compute_dtype)[0])
+        found.append(build_model(config, *dims, jax.random.key(0), compute_dtype)[0])
 
     jax.eval_shape(remember)
     return found[0]

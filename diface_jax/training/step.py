@@ -13,16 +13,16 @@ import ml_collections
 import optax
 from jax.sharding import Mesh
 
-from diface_jax import parallel
 from diface_jax.data.batches import Batch
 from diface_jax.models.diface import DiFace, Params, Sampling
-from diface_jax.models.refine import unit
+from diface_jax.models.refine import l2_normalise
+from diface_jax.runtime import mesh as meshes
 from diface_jax.training import losses
 from diface_jax.training import state as states
-from diface_jax.training.contrast import contrast
-from diface_jax.training.feed import Rows, Table, look_up, sides
-from diface_jax.training.layout import placed
-from diface_jax.training.state import Sizes, TrainState, optimisers, owned
+from diface_jax.training.contrastive_loss import contrastive_loss
+from diface_jax.training.input_pipeline import BatchRows, TrainingTable, contrast_sides, gather_rows
+from diface_jax.training.sharding_rules import constrain_to_rules
+from diface_jax.training.state import ModelSizes, TrainState, optimisers, params_by_optimiser
 
 Metrics = dict[str, jax.Array]
 
@@ -51,7 +51,7 @@ def _first_nonfinite(value_S: jax.Array) -> jax.Array:
 
 def joint_step(
     state: TrainState,
-    rows: Rows,
+    rows: BatchRows,
     key: jax.Array,
     model: DiFace,
     config: ml_collections.ConfigDict,
@@ -73,14 +73,16 @@ def joint_step(
     """
     denoise_key, refine_key = jax.random.split(jax.random.fold_in(key, state.step))
     # Whole, where FSDP keeps a part of them; gradients go back to where the parts are.
-    params = placed(state.params, mesh, fsdp=False)
+    params = constrain_to_rules(state.params, mesh, fsdp=False)
     denoise, denoise_grads = jax.value_and_grad(_denoising)(
         params, rows, denoise_key, model, config
     )
     refine, refine_grads = jax.value_and_grad(_refinement)(
         params, rows, refine_key, model, config, mesh
     )
-    denoise_grads, refine_grads = placed((denoise_grads, refine_grads), mesh, config.mesh.fsdp)
+    denoise_grads, refine_grads = constrain_to_rules(
+        (denoise_grads, refine_grads), mesh, config.mesh.fsdp
+    )
     weight = config.loss_weight
     grads = jax.tree.map(
         lambda a, b: weight.denoise * a + weight.refine * b, denoise_grads, refine_grads
@@ -100,7 +102,11 @@ def joint_step(
 
 
 def _denoising(
-    params: Params, rows: Rows, key: jax.Array, model: DiFace, config: ml_collections.ConfigDict
+    params: Params,
+    rows: BatchRows,
+    key: jax.Array,
+    model: DiFace,
+    config: ml_collections.ConfigDict,
 ) -> jax.Array:
     drop_key, dropout_key, loss_key = jax.random.split(key, 3)
     x0 = rows.x0_BxD
@@ -114,7 +120,7 @@ def _denoising(
 
 def _refinement(
     params: Params,
-    rows: Rows,
+    rows: BatchRows,
     key: jax.Array,
     model: DiFace,
     config: ml_collections.ConfigDict,
@@ -129,12 +135,12 @@ def _refinement(
     f_text = model.refine(params, recovered, dropout_keys[1])
     f_photo_2xBxF = model.refine_photo(params, seen_2xBxD, dropout_keys[2])
     own_weight = config.contrast.own_weight
-    text, photo = sides(f_text, f_photo_2xBxF, rows)
-    loss = contrast(text, photo, params['head']['log_scale'], own_weight, mesh)
+    text, photo = contrast_sides(f_text, f_photo_2xBxF, rows)
+    loss = contrastive_loss(text, photo, params['head']['log_scale'], own_weight, mesh)
     if config.margin.kind != 'none':
         features_3xBxF = jnp.concatenate([f_text[None], f_photo_2xBxF])
         loss += config.margin.weight * losses.margin_loss(
-            features_3xBxF @ unit(params['head']['prototypes']).T,
+            features_3xBxF @ l2_normalise(params['head']['prototypes']).T,
             jnp.broadcast_to(rows.identity_B, features_3xBxF.shape[:2]),
             config.margin.kind,
             config.margin.margin,
@@ -146,8 +152,10 @@ def _refinement(
 def _update(state: TrainState, grads: Params, config: ml_collections.ConfigDict) -> TrainState:
     params, momenta = dict(state.params), dict(state.momenta)
     for name, transform in optimisers(config).items():
-        mine = owned(params)[name]
-        updates, momenta[name] = transform.update(owned(grads)[name], momenta[name], mine)
+        mine = params_by_optimiser(params)[name]
+        updates, momenta[name] = transform.update(
+            params_by_optimiser(grads)[name], momenta[name], mine
+        )
         params |= optax.apply_updates(mine, updates)
     # A young average follows faster, or it would remember the start for a thousand steps.
     step = state.step + 1
@@ -157,9 +165,10 @@ def _update(state: TrainState, grads: Params, config: ml_collections.ConfigDict)
 
 
 def make_steps(
-    config: ml_collections.ConfigDict, sizes: Sizes, mesh: Mesh
+    config: ml_collections.ConfigDict, sizes: ModelSizes, mesh: Mesh
 ) -> Callable[
-    [TrainState, Batch | Rows, Table | None, jax.Array], tuple[TrainState, DispatchMetrics]
+    [TrainState, Batch | BatchRows, TrainingTable | None, jax.Array],
+    tuple[TrainState, DispatchMetrics],
 ]:
     """Several joint steps in one dispatch.
 
@@ -168,19 +177,19 @@ def make_steps(
       each field [S, B, ...]: indices into the table on the devices, or rows, with no table.
       The state is donated, and comes back where it was.
     """
-    model = states.model_of(config, sizes, config.train.compute_dtype)
+    model = states.model_without_params(config, sizes, config.train.compute_dtype)
     widths = sizes.embedding_dim, sizes.condition_dim
 
     def steps(
-        state: TrainState, batches: Batch | Rows, table: Table | None, key: jax.Array
+        state: TrainState, batches: Batch | BatchRows, table: TrainingTable | None, key: jax.Array
     ) -> tuple[TrainState, DispatchMetrics]:
-        def one(state: TrainState, batch: Batch | Rows) -> tuple[TrainState, Metrics]:
-            rows = batch if table is None else look_up(table, batch, widths, mesh)
+        def one(state: TrainState, batch: Batch | BatchRows) -> tuple[TrainState, Metrics]:
+            rows = batch if table is None else gather_rows(table, batch, widths, mesh)
             return joint_step(state, rows, key, model, config, mesh)
 
         state, metrics = jax.lax.scan(one, state, batches)
         return state, DispatchMetrics.of(metrics)
 
-    like = states.shapes(config, sizes, mesh, config.mesh.fsdp)
+    like = states.abstract_state(config, sizes, mesh, config.mesh.fsdp)
     places = jax.tree.map(lambda leaf: leaf.sharding, like)
-    return jax.jit(steps, out_shardings=(places, parallel.replicated(mesh)), donate_argnums=0)
+    return jax.jit(steps, out_shardings=(places, meshes.replicated(mesh)), donate_argnums=0)

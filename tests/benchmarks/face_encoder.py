@@ -32,10 +32,10 @@ def main() -> None:
     rng = np.random.default_rng(0)
     chips = rng.integers(0, 256, (CHIPS, 150, 150, 3), dtype=np.uint8)
     path = weights.find_in_package('face_recognition_models', f'models/{dlib_resnet.NAME}.dat')
-    peer, ours = dlib.face_recognition_model_v1(str(path)), dlib_resnet.load()
+    peer, ours = dlib.face_recognition_model_v1(str(path)), dlib_resnet.load_dlib_resnet()
     as_list = list(chips)
     peer_s = seconds(lambda: peer.compute_face_descriptor(as_list))
-    ours_s = seconds(lambda: dlib_resnet.embed(ours, chips))
+    ours_s = seconds(lambda: dlib_resnet.embed_chips(ours, chips))
     print(f'dlib {1e3 * peer_s / CHIPS:.1f} ms a chip, JAX {1e3 * ours_s / CHIPS:.1f} ms')
     print(f'JAX is {peer_s / ours_s:.1f} times as fast')
 

@@ -16,12 +16,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from diface_jax import parallel
-from diface_jax.gallery import enrolment
-from diface_jax.gallery.search import Faces
-from diface_jax.gallery.store import FILE, Label, Store
-from diface_jax.recognition.baselines import unit
-from diface_jax.recognition.nearest import Index
+from diface_jax.evaluation.baselines import unit_rows
+from diface_jax.gallery import enrollment
+from diface_jax.gallery.exact_search import ExactIndex
+from diface_jax.gallery.search import LoadedGallery
+from diface_jax.gallery.store import FILE, PhotoLabel, Store
+from diface_jax.runtime import mesh as meshes
 
 WIDTH, K, PROBES, REPEATS = 384, 10, (1, 64), 7
 
@@ -31,7 +31,7 @@ class Unit:
 
     def of_photos(self, embedding_NxD: np.ndarray) -> np.ndarray:
         """Features f_NxF."""
-        return unit(embedding_NxD).astype(np.float32)
+        return unit_rows(embedding_NxD).astype(np.float32)
 
 
 def embeddings(count: int) -> np.ndarray:
@@ -72,23 +72,23 @@ def enrolled(folder: pathlib.Path, count: int) -> None:
     """Makes a gallery, and says how long it took and how large it is."""
     start = time.perf_counter()
     with Store(folder, create=True) as store:
-        names, labels = [f'{row:07d}' for row in range(count)], [Label()] * count
-        enrolment.enroll_embeddings(store, names, embeddings(count), labels, Unit())
+        names, labels = [f'{row:07d}' for row in range(count)], [PhotoLabel()] * count
+        enrollment.enroll_embeddings(store, names, embeddings(count), labels, Unit())
     size = (folder / FILE).stat().st_size / 2**20
     print(f'{count:,}: enrolled in {time.perf_counter() - start:.1f} s, {size:,.0f} MiB on disk')
 
 
 def measure(folder: pathlib.Path) -> None:
     """Prints times of opening and searching, and whether numpy finds the same."""
-    mesh = parallel.make_mesh()
+    mesh = meshes.make_mesh()
     start = time.perf_counter()
     with Store(folder) as store:
-        faces = Faces.read(store, mesh)
+        faces = LoadedGallery.read(store, mesh)
     print(f'  opened in {time.perf_counter() - start:.2f} s')
-    probe_PxF = unit(np.random.default_rng(1).standard_normal((max(PROBES), WIDTH)))
+    probe_PxF = unit_rows(np.random.default_rng(1).standard_normal((max(PROBES), WIDTH)))
     probe_PxF = probe_PxF.astype(np.float32)
     probe_PxF[::4] = faces.f_GxF[:: len(faces.f_GxF) // 16][:16]  # some that are enrolled
-    streaming = Index(faces.f_GxF, mesh, device_bytes=0)
+    streaming = ExactIndex(faces.f_GxF, mesh, device_bytes=0)
     expected = brute_force(probe_PxF, faces.f_GxF)
     for count in PROBES:
         some = probe_PxF[:count]

@@ -14,7 +14,7 @@ import pathlib
 import numpy as np
 from tqdm import tqdm
 
-from diface_jax.data.lfw import LANDMARKS_5x2
+from diface_jax.data.readers.lfw import LANDMARKS_5x2
 from diface_jax.encoders.face import align, dlib_resnet
 
 Pair = tuple[str, str, bool]
@@ -41,7 +41,9 @@ def chip(path: pathlib.Path) -> np.ndarray:
 def distances(chips: dict[str, np.ndarray], pairs: list[Pair]) -> np.ndarray:
     """The Euclidean distance between the embeddings of each pair."""
     files = list(chips)
-    x_NxD = dlib_resnet.embed(dlib_resnet.load(), np.stack([chips[file] for file in files]))
+    x_NxD = dlib_resnet.embed_chips(
+        dlib_resnet.load_dlib_resnet(), np.stack([chips[file] for file in files])
+    )
     embedding = dict(zip(files, x_NxD, strict=True))
     return np.array([np.linalg.norm(embedding[a] - embedding[b]) for a, b, _ in pairs])
 

@@ -25,17 +25,17 @@ from jax.sharding import PartitionSpec as P
 from tqdm import tqdm
 
 from configs import celeba
-from diface_jax import parallel
 from diface_jax.data.batches import Batch
+from diface_jax.runtime import mesh as meshes
 from diface_jax.training import state
-from diface_jax.training.contrast import Side, contrast
-from diface_jax.training.feed import Table
-from diface_jax.training.program import COLLECTIVES, Traffic, cost
+from diface_jax.training.compiled_step import COLLECTIVES, Traffic, program_cost
+from diface_jax.training.contrastive_loss import ContrastSide, contrastive_loss
+from diface_jax.training.input_pipeline import TrainingTable
 from diface_jax.training.step import make_steps
 from tests.training import dense
 
 DEVICES, FAR, ROWS = (2, 4, 8), 256, 512  # rows a device
-SIZES = state.Sizes(embedding_dim=384, condition_dim=2688, num_identities=4800)
+SIZES = state.ModelSizes(embedding_dim=384, condition_dim=2688, num_identities=4800)
 LAYOUTS = {
     'replicated': {'model': 1, 'fsdp': False},
     'fsdp': {'model': 1, 'fsdp': True},
@@ -47,7 +47,7 @@ BANDWIDTH, LATENCY = 45e9, 1e-6  # bytes a second; seconds
 
 def mesh_of(devices: int, model: int = 1) -> Mesh:
     """The first of the simulated devices."""
-    return Mesh(np.array(jax.devices()[:devices]).reshape(-1, model), parallel.AXES)
+    return Mesh(np.array(jax.devices()[:devices]).reshape(-1, model), meshes.AXES)
 
 
 def array(sharding: NamedSharding, *shape: int, dtype: type = jnp.float32) -> jax.ShapeDtypeStruct:
@@ -60,8 +60,8 @@ def traffic_of(devices: int, layout: dict[str, int | bool]) -> dict[str, Traffic
     config = celeba.get_config()
     config.mesh.update(layout)
     mesh = mesh_of(devices, config.mesh.model)
-    everywhere, columns = parallel.replicated(mesh), NamedSharding(mesh, P(None, 'data'))
-    table = Table(
+    everywhere, columns = meshes.replicated(mesh), NamedSharding(mesh, P(None, 'data'))
+    table = TrainingTable(
         array(columns, 20_000, SIZES.embedding_dim),
         array(everywhere, 20_000, dtype=jnp.int32),
         array(columns, 100_000, SIZES.condition_dim),
@@ -69,9 +69,9 @@ def traffic_of(devices: int, layout: dict[str, int | bool]) -> dict[str, Traffic
     )
     batch = Batch(*[array(everywhere, 1, ROWS * devices, dtype=jnp.int32)] * 3)
     key = jax.eval_shape(jax.random.key, 0)
-    now = state.shapes(config, SIZES, mesh, config.mesh.fsdp)
+    now = state.abstract_state(config, SIZES, mesh, config.mesh.fsdp)
     traced = make_steps(config, SIZES, mesh).trace(now, batch, table, key)
-    return cost(traced, traced.lower().compile()).collectives
+    return program_cost(traced, traced.lower().compile()).collectives
 
 
 def wire(kind: str, out: float, devices: int) -> float:
@@ -113,11 +113,11 @@ def print_traffic(name: str, counted: dict[int, dict[str, Traffic]]) -> None:
 def contrast_bytes(devices: int, loss: Callable[..., jax.Array]) -> int:
     """Memory that the loss and its gradients need on a device, besides features and results."""
     mesh = mesh_of(devices)
-    rows, pairs = parallel.by_row(mesh), parallel.by_row(mesh, axis=1)
+    rows, pairs = meshes.sharded_by_row(mesh), meshes.sharded_by_row(mesh, axis=1)
     size, dim = ROWS * devices, SIZES.embedding_dim
 
     def of(f_text: jax.Array, f_photo: jax.Array, text: jax.Array, photo: jax.Array) -> jax.Array:
-        return loss(Side(f_text, text), Side(f_photo, photo), jnp.float32(2.6), 8.0)
+        return loss(ContrastSide(f_text, text), ContrastSide(f_photo, photo), jnp.float32(2.6), 8.0)
 
     given = (
         *(array(rows, size, dim), array(pairs, 2, size, dim)),
@@ -137,7 +137,7 @@ def main() -> None:
     print(f'{"devices":>10}{"ring":>10}{"table of all pairs":>22}{"ratio":>8}')
     for n in DEVICES:
         mesh = mesh_of(n)
-        ring = contrast_bytes(n, lambda *given, mesh=mesh: contrast(*given, mesh))
+        ring = contrast_bytes(n, lambda *given, mesh=mesh: contrastive_loss(*given, mesh))
         table = contrast_bytes(n, dense.contrast)
         print(f'{n:>10}{ring / 1e6:>10.1f}{table / 1e6:>22.1f}{table / ring:>8.1f}')
 

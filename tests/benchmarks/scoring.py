@@ -9,12 +9,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from diface_jax import parallel
 from diface_jax.data.prepared import Split
-from diface_jax.recognition import identification, scoring
-from diface_jax.recognition.baselines import Features, unit
-from diface_jax.recognition.protocols import Effort
-from diface_jax.recognition.scoring import Gallery, Probes
+from diface_jax.evaluation import identification, ranking
+from diface_jax.evaluation.baselines import Features, unit_rows
+from diface_jax.evaluation.protocols import Repetitions
+from diface_jax.evaluation.ranking import GalleryCuts, Probes
+from diface_jax.runtime import mesh as meshes
 
 PEOPLE, PHOTOS_EACH, DIM, SIZES = 10_000, 2, 128, (100, 1000, 0)
 NUM_PHOTOS = PEOPLE * PHOTOS_EACH
@@ -38,12 +38,12 @@ def made_up() -> tuple[Split, Features]:
         c_TxC=nothing,
     )
     place_NxF = rng.standard_normal((PEOPLE, DIM))[person_N]
-    sides = [unit(place_NxF + 2 * rng.standard_normal((NUM_PHOTOS, DIM))) for _ in range(2)]
+    sides = [unit_rows(place_NxF + 2 * rng.standard_normal((NUM_PHOTOS, DIM))) for _ in range(2)]
     return split, Features(*(side.astype(np.float32) for side in sides))
 
 
-def plain(probes: Probes, gallery: Gallery) -> None:
-    """The ranks of `scoring.standing` in plain numpy, in blocks; photos are sorted by person."""
+def plain(probes: Probes, gallery: GalleryCuts) -> None:
+    """The ranks of `ranking.rank_mates` in plain numpy, in blocks; photos are sorted by person."""
     first_I = np.searchsorted(gallery.person_G, np.arange(PEOPLE))
     for start in range(0, len(probes.f_PxF), 100):
         f_PxF, person_P, mate_P, _ = (part[start : start + 100] for part in probes)
@@ -64,8 +64,8 @@ def plain(probes: Probes, gallery: Gallery) -> None:
 def count(score_PxK: np.ndarray, mate_Px1: np.ndarray, competes_PxK: np.ndarray) -> np.ndarray:
     """Ranks; ties half."""
     ahead = score_PxK - mate_Px1
-    better = np.sum((ahead > scoring.TIE) & competes_PxK, axis=1)
-    return 1 + better + 0.5 * np.sum((np.abs(ahead) <= scoring.TIE) & competes_PxK, axis=1)
+    better = np.sum((ahead > ranking.TIE) & competes_PxK, axis=1)
+    return 1 + better + 0.5 * np.sum((np.abs(ahead) <= ranking.TIE) & competes_PxK, axis=1)
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -76,32 +76,37 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def heavy_pass(features: Features, num_probes: int) -> tuple[Probes, Gallery]:
+def heavy_pass(features: Features, num_probes: int) -> tuple[Probes, GalleryCuts]:
     """Texts of photos drawn at random, against all photos, in galleries of three sizes."""
     rng = np.random.default_rng(0)
     photo_P, nobody = rng.permutation(NUM_PHOTOS)[:num_probes], np.full(num_probes, -1)
-    number = [identification.gallery_numbers(rng, PEOPLE, size or PEOPLE) for size in SIZES]
+    number = [identification.split_into_galleries(rng, PEOPLE, size or PEOPLE) for size in SIZES]
     probes = Probes(features.text_TxF[photo_P], photo_P // PHOTOS_EACH, photo_P, nobody)
     person_G = np.arange(NUM_PHOTOS) // PHOTOS_EACH
     enrolled_I = rng.random(PEOPLE) < 0.5
-    return probes, Gallery(features.photo_NxF, person_G, np.stack(number), enrolled_I)
+    return probes, GalleryCuts(features.photo_NxF, person_G, np.stack(number), enrolled_I)
 
 
 def main() -> None:
     """Prints seconds, the ratio to numpy, and the peak of memory."""
     split, features = made_up()
-    mesh = parallel.make_mesh()
+    mesh = meshes.make_mesh()
     everything = heavy_pass(features, NUM_PHOTOS)
-    ours_s = seconds(lambda: scoring.standing(*everything, mesh))
+    ours_s = seconds(lambda: ranking.rank_mates(*everything, mesh))
     print(f'heavy pass, 20,000 x 20,000 on {mesh.size} devices: {ours_s:.1f} s')
     some = heavy_pass(features, COMPARED)
-    ours_s, plain_s = seconds(lambda: scoring.standing(*some, mesh)), seconds(lambda: plain(*some))
+    ours_s, plain_s = (
+        seconds(lambda: ranking.rank_mates(*some, mesh)),
+        seconds(lambda: plain(*some)),
+    )
     print(f'{COMPARED} probes: JAX {ours_s:.1f} s, numpy {plain_s:.1f} s')
     print(f'JAX is {plain_s / ours_s:.1f} times as fast')
     start = time.perf_counter()
-    effort = Effort(draws=2, resamples=1000, seed=0)
+    effort = Repetitions(draws=2, resamples=1000, seed=0)
     texts = np.arange(NUM_PHOTOS)
-    found = identification.measure({'one': features}, split, 'human', texts, SIZES, effort, mesh)
+    found = identification.identification_results(
+        {'one': features}, split, 'human', texts, SIZES, effort, mesh
+    )
     print(
         f'{len(found.rows)} numbers with their intervals, {2 * PEOPLE} probes a protocol and kind '
         f'of gallery: {time.perf_counter() - start:.1f} s'

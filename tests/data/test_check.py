@@ -6,9 +6,10 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from diface_jax import jobs, main
+from diface_jax import main
+from diface_jax.cli import pipeline
 from diface_jax.data import check, prepare
-from diface_jax.data.records import DataSet, Photo, Problem
+from diface_jax.data.readers.records import DataSet, Photo, Problem
 from diface_jax.encoders.text import bert
 from tests import celeba_tree, tiny
 
@@ -114,7 +115,7 @@ def test_people_in_folders_one_level_too_deep_are_no_giant_person(tmp_path, put,
         put(f'people/{person}/1.jpg', jpeg)
     put('captions.csv', 'file,caption\npeople/ann/1.jpg,tall\n')
 
-    deep = check.read(config(data=tmp_path), config(data=tmp_path).data)
+    deep = check.read_section(config(data=tmp_path), config(data=tmp_path).data)
 
     (reason,) = check.reasons_not_to_train(deep, config())
     assert 'all 2 photos are of one person (people)' in reason
@@ -143,7 +144,7 @@ def root(tmp_path_factory):
 
 
 def test_check_says_what_is_there_and_that_it_can_be_trained(root, capsys):
-    assert check.run(config(data=root)) == 0
+    assert check.run_check(config(data=root)) == 0
 
     out = capsys.readouterr().out
     assert f'data set   celeba in {root}' in out
@@ -160,7 +161,7 @@ def test_check_gives_the_reasons_and_exit_code_1(root, capsys):
     asked = config(data=root, also=root)
     asked.train.batch_size = 12
 
-    assert check.run(asked) == 1
+    assert check.run_check(asked) == 1
 
     out = capsys.readouterr().out
     assert 'can be trained: no\n  11 training photos have labels or a sentence, fewer than ' in out
@@ -169,23 +170,23 @@ def test_check_gives_the_reasons_and_exit_code_1(root, capsys):
 
 def test_check_without_a_root_says_what_to_give():
     with pytest.raises(ValueError, match=r'--config\.data\.root=FOLDER'):
-        check.run(config())
+        check.run_check(config())
 
 
 def test_prepare_refuses_before_it_embeds_anything(root, tmp_path, monkeypatch):
     monkeypatch.setattr(prepare, 'prepare', None)
-    monkeypatch.setattr(bert, 'load', None)
+    monkeypatch.setattr(bert, 'load_text_encoder', None)
     asked = config(data=root)
     asked.encoders.appearance = 256
 
     with pytest.raises(ValueError, match=r'cannot be trained: encoders\.appearance=256'):
-        jobs.run('prepare', asked, tmp_path, overwrite=False)
+        pipeline.run_pipeline('prepare', asked, tmp_path, overwrite=False)
 
 
 def test_prepare_says_on_the_console_what_was_left_out(root, tmp_path, monkeypatch, caplog):
-    monkeypatch.setattr(jobs, 'prepare', lambda *_, **__: None)
+    monkeypatch.setattr(pipeline, 'prepare', lambda *_, **__: None)
 
-    jobs.run('prepare', config(data=root), tmp_path, overwrite=False)
+    pipeline.run_pipeline('prepare', config(data=root), tmp_path, overwrite=False)
 
     assert '1 photos left out' in caplog.text
     assert '000003.jpg: left out: not on disk' in caplog.text

@@ -5,9 +5,10 @@ import os
 
 import pytest
 
-from diface_jax.data import celeba, check
-from diface_jax.data.readers import read
-from diface_jax.gallery.terminal import printable
+from diface_jax.data import check
+from diface_jax.data.readers import celeba
+from diface_jax.data.readers.dispatch import read_data_set
+from diface_jax.runtime.terminal import printable
 from tests import tiny
 
 
@@ -55,7 +56,7 @@ def write(folder, name, content):
 def described(source):
     """All that check says about a data set, in one text."""
     config = tiny.config()
-    lines = check.describe(source, config, 'root')
+    lines = check.describe_data_set(source, config, 'root')
     reasons = check.reasons_not_to_train(source, config)
     return '\n'.join([*lines, *reasons, *check.reasons_not_to_evaluate(source, config)])
 
@@ -83,7 +84,7 @@ def test_an_oddly_named_photo_has_its_captions(tmp_path, jpeg, name):
     rows = f'file,caption\n{quoted(file)},"bald, thin"\n'
     write(tmp_path, 'captions.csv', rows.encode())
 
-    source = read(tmp_path)
+    source = read_data_set(tmp_path)
 
     assert source.problems == ()
     assert {p.file: p.descriptions for p in source.photos} == {
@@ -99,7 +100,7 @@ def test_oddly_named_people_are_people(tmp_path, jpeg):
     for name in names:
         write(tmp_path / name, '1.jpg', jpeg)
 
-    source = read(tmp_path)
+    source = read_data_set(tmp_path)
 
     assert {p.identity for p in source.photos} == names - hidden
     assert {(p.file, p.why) for p in source.problems} == {(f'{n}/1.jpg', 'hidden') for n in hidden}
@@ -111,7 +112,7 @@ def test_a_file_that_is_left_out_is_named_with_the_cause(tmp_path, jpeg, name, w
     write(tmp_path / 'ann', name, jpeg)
     write(tmp_path / 'bob', 'plain.jpg', jpeg)
 
-    source = read(tmp_path)
+    source = read_data_set(tmp_path)
 
     assert [p.file for p in source.photos] == ['bob/plain.jpg']
     (problem,) = source.problems
@@ -143,7 +144,7 @@ def test_an_oddly_named_photo_of_celeba_is_a_photo_or_a_problem(tmp_path, jpeg):
 def read_or_refusal(root):
     """The data set, or the sentence by which it is refused."""
     try:
-        return read(root), None
+        return read_data_set(root), None
     except (OSError, ValueError) as error:
         return None, str(error)
 

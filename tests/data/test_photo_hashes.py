@@ -6,7 +6,7 @@ import os
 import pytest
 
 from diface_jax.data.photo_hashes import photo_hashes
-from diface_jax.data.records import DataSet, Photo
+from diface_jax.data.readers.records import DataSet, Photo
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from diface_jax import stages
 from diface_jax.data import prepare, prepared, prepared_folders
 from diface_jax.encoders.face import dlib_resnet
 from diface_jax.encoders.text import bert
+from diface_jax.runtime import run_state
 from tests import celeba_tree, tiny
 
 
@@ -41,7 +41,7 @@ def folder(root, tmp_path_factory):
 
 
 def test_every_photo_is_in_a_row_or_in_the_card(folder):
-    data = prepared.load(folder)
+    data = prepared.load_prepared(folder)
     rows = {file for split in data.splits.values() for file in split.file_N}
     failed = {entry['file'] for entry in data.card['no_embedding'] + data.card['problems']}
     assert {name[-10:] for name in rows | failed} == {f'{i:06d}.jpg' for i in range(1, 37)}
@@ -54,7 +54,7 @@ def test_every_photo_is_in_a_row_or_in_the_card(folder):
 
 
 def test_rows_hold_what_they_should(folder):
-    data = prepared.load(folder)
+    data = prepared.load_prepared(folder)
     train, test = data.splits['train'], data.splits['test']
     assert train.embedding_NxD.shape[1] == 128 + 4
     assert data.widths == (128, 4)
@@ -89,7 +89,7 @@ def test_nothing_is_done_twice(root, folder, monkeypatch):
 def test_other_settings_are_named(root, folder):
     config = settings(root)
     config.captions.seed = 7
-    with pytest.raises(stages.SettingsDifferError, match=r'captions\.seed: 0 -> 7'):
+    with pytest.raises(run_state.SettingsDifferError, match=r'captions\.seed: 0 -> 7'):
         prepare.prepare(config, config.data, folder.parent)
 
 
@@ -106,13 +106,13 @@ def test_an_interrupted_job_goes_on_and_makes_the_same(root, folder, tmp_path, m
     with pytest.raises(Killed):
         prepare.prepare(config, config.data, tmp_path)
     with pytest.raises(FileNotFoundError, match='--mode=prepare'):
-        prepare.find(config, config.data, tmp_path)
+        prepare.find_prepared(config, config.data, tmp_path)
     monkeypatch.undo()
     # The faces are there already: E is not asked again.
-    monkeypatch.setattr(dlib_resnet, 'look', die)
+    monkeypatch.setattr(dlib_resnet, 'embed_with_maps', die)
     again = prepare.prepare(config, config.data, tmp_path)
-    for name, whole in prepared.load(folder).splits.items():
-        resumed = prepared.load(again).splits[name]
+    for name, whole in prepared.load_prepared(folder).splits.items():
+        resumed = prepared.load_prepared(again).splits[name]
         np.testing.assert_array_equal(resumed.embedding_NxD, whole.embedding_NxD)
         np.testing.assert_array_equal(resumed.c_TxC, whole.c_TxC)
         np.testing.assert_array_equal(resumed.text_T, whole.text_T)
@@ -152,8 +152,8 @@ def test_a_data_folder_that_moved_keeps_its_prepared_data(moved, monkeypatch):
     config, store, folder = moved
     monkeypatch.setattr(prepare, '_Job', None)
     assert prepare.prepare(config, config.data, store) == folder
-    assert prepare.find(config, config.data, store) == folder
-    card = prepared.card(folder)
+    assert prepare.find_prepared(config, config.data, store) == folder
+    card = prepared.read_card(folder)
     assert card['root'] == config.data.root
     assert config.data.root not in json.dumps(card['settings'])
 
@@ -161,15 +161,15 @@ def test_a_data_folder_that_moved_keeps_its_prepared_data(moved, monkeypatch):
 def test_a_replaced_photo_of_the_same_name_is_embedded_again(moved):
     config, store, folder = moved
     prepare.prepare(config, config.data, store)
-    before = prepared.load(folder).splits['test']
+    before = prepared.load_prepared(folder).splits['test']
     new, old = (pathlib.Path(config.data.root) / file for file in before.file_N[[0, 3]])
     old.write_bytes(new.read_bytes())
-    with pytest.raises(stages.SettingsDifferError, match='content_of_photos'):
+    with pytest.raises(run_state.SettingsDifferError, match='content_of_photos'):
         prepare.prepare(config, config.data, store)
-    assert prepared.card(folder)['splits']['test']['photos'] == 9
+    assert prepared.read_card(folder)['splits']['test']['photos'] == 9
     replaced = prepare.prepare(config, config.data, store, overwrite=True)
     assert [path.parent for path in store.glob('*/data_card.json')] == [replaced]
-    after = prepared.load(replaced).splits['test']
+    after = prepared.load_prepared(replaced).splits['test']
     expected = before.embedding_NxD[[0, 1, 2, 0, *range(4, 9)]]
     np.testing.assert_allclose(after.embedding_NxD, expected, rtol=1e-4, atol=1e-5)
     assert after.sha256_N[3] == before.sha256_N[0] != before.sha256_N[3]
@@ -188,18 +188,18 @@ def test_two_data_sets_of_one_folder_name_do_not_meet(moved, root, tmp_path):
     assert second.name.startswith('drawn-')
     assert second != home
     assert {path: path.read_bytes() for path in before} == before
-    assert prepared.card(second)['encoders'] == prepared.card(home)['encoders']
+    assert prepared.read_card(second)['encoders'] == prepared.read_card(home)['encoders']
     assert prepared_folders.of_model(store, *_settings_and_encoders(home)) == home
     # What was trained on is never replaced, whatever is asked for.
-    config.data.root = prepared.card(home)['root']
+    config.data.root = prepared.read_card(home)['root']
     config.captions.seed = 7
-    with pytest.raises(stages.SettingsDifferError, match='A model was trained on it') as error:
+    with pytest.raises(run_state.SettingsDifferError, match='A model was trained on it') as error:
         prepare.prepare(config, config.data, store, home, overwrite=True, protected=[home])
     assert '--overwrite' not in str(error.value)
 
 
 def _settings_and_encoders(folder):
-    card = prepared.card(folder)
+    card = prepared.read_card(folder)
     return card['settings'], card['encoders']
 
 
@@ -207,16 +207,16 @@ def test_a_data_set_prepared_by_an_earlier_version_is_used(root, folder, tmp_pat
     store, config = tmp_path / 'prepared', settings(root)
     earlier = store / 'drawn'
     shutil.copytree(folder, earlier)
-    card = prepared.card(earlier)
+    card = prepared.read_card(earlier)
     del card['root'], card['settings']['content_of_photos']
     card['settings']['data']['root'] = str(root)
-    stages.write_json(earlier / prepared.CARD, card)
+    run_state.write_json(earlier / prepared.CARD, card)
     monkeypatch.setattr(prepare, '_Job', None)
     assert prepare.prepare(config, config.data, store) == earlier
-    assert prepare.find(config, config.data, store) == earlier
+    assert prepare.find_prepared(config, config.data, store) == earlier
     assert prepared_folders.of_model(store, card['settings'], card['encoders']) == earlier
     config.captions.seed = 7
-    with pytest.raises(stages.SettingsDifferError, match=r'captions\.seed: 0 -> 7'):
+    with pytest.raises(run_state.SettingsDifferError, match=r'captions\.seed: 0 -> 7'):
         prepare.prepare(config, config.data, store)
 
 

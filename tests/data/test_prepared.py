@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from diface_jax import stages
 from diface_jax.data import prepared
 from diface_jax.data.prepared import Prepared, Split
+from diface_jax.runtime import run_state
 
 ENCODERS = {'face': [{'name': 'E', 'width': 2}], 'text': {'name': 'B', 'width': 3}}
 
@@ -47,7 +47,7 @@ def other():
 
 
 def test_training_photos_come_together(home, other):
-    both = prepared.joined(home, other)
+    both = prepared.join(home, other)
     train = both.splits['train']
     assert both.splits['validation'] is home.splits['validation']
     assert both.splits['test'] is home.splits['test']
@@ -67,13 +67,13 @@ def test_training_photos_come_together(home, other):
 
 
 def test_an_attribute_of_one_alone_is_unknown_of_the_other(home, other):
-    train = prepared.joined(home, other).splits['train']
+    train = prepared.join(home, other).splits['train']
     assert (train.label_NxA[8:, 0] == -1).all()
     np.testing.assert_array_equal(train.label_NxA[8:, 1], other.labels('train', ['Male'])[:, 0])
 
 
 def test_the_settings_tell_of_it(home, other):
-    assert prepared.joined(home, other).card['settings'] == {
+    assert prepared.join(home, other).card['settings'] == {
         'root': 'home',
         'also': {'root': 'other'},
     }
@@ -81,14 +81,14 @@ def test_the_settings_tell_of_it(home, other):
 
 def test_other_encoders_are_refused(home, other):
     card = other.card | {'encoders': ENCODERS | {'text': {'name': 'another', 'width': 3}}}
-    with pytest.raises(stages.SettingsDifferError, match=r"text\.name: 'another' -> 'B'"):
-        prepared.joined(home, dataclasses.replace(other, card=card))
+    with pytest.raises(run_state.SettingsDifferError, match=r"text\.name: 'another' -> 'B'"):
+        prepared.join(home, dataclasses.replace(other, card=card))
 
 
 def test_nothing_to_train_on_is_refused(home, other):
     del other.splits['train']
     with pytest.raises(ValueError, match=r'other has no photo to train on: give also\.shares'):
-        prepared.joined(home, other)
+        prepared.join(home, other)
 
 
 def test_photos_in_both_data_sets_are_refused_wherever_they_lie(home, other):
@@ -99,13 +99,13 @@ def test_photos_in_both_data_sets_are_refused_wherever_they_lie(home, other):
     theirs = np.array(['c0', 'c5', 'b1', *(f'd{i}' for i in range(12))])
     other.splits['train'] = dataclasses.replace(other.splits['train'], sha256_N=theirs)
     with pytest.raises(ValueError, match=r'3 of 15 photos .* of 1 people, .* 000\.jpg, 001\.jpg'):
-        prepared.joined(home, other)
+        prepared.join(home, other)
     apart = np.array([f'd{i}' for i in range(15)])
     other.splits['train'] = dataclasses.replace(other.splits['train'], sha256_N=apart)
-    assert prepared.joined(home, other).splits['train'].sha256_N[[0, 8]].tolist() == ['a0', 'd0']
+    assert prepared.join(home, other).splits['train'].sha256_N[[0, 8]].tolist() == ['a0', 'd0']
 
 
 def test_a_damaged_card_is_a_clear_error(tmp_path):
     (tmp_path / prepared.CARD).write_text('{"name": ')
     with pytest.raises(ValueError, match=r'data_card\.json is damaged .* --mode=prepare again'):
-        prepared.card(tmp_path)
+        prepared.read_card(tmp_path)

@@ -6,9 +6,10 @@ import shutil
 import numpy as np
 import pytest
 
-from diface_jax.data import readers, vae_latents
+from diface_jax.data import vae_latents
 from diface_jax.data.prepared import Prepared, Split
-from diface_jax.data.records import SPLITS
+from diface_jax.data.readers import dispatch
+from diface_jax.data.readers.records import SPLITS
 from diface_jax.encoders.face import vae
 from diface_jax.training import loop
 from tests import celeba_tree, tiny
@@ -26,7 +27,7 @@ def root(tmp_path_factory):
 def data(root):
     """Prepared as `prepare` does it, but for E and the text encoder, which take long to load."""
     where = tiny.config().data.to_dict() | {'root': str(root)}
-    source = readers.read(root, where['layout'], where['shares'], where['split_seed'])
+    source = dispatch.read_data_set(root, where['layout'], where['shares'], where['split_seed'])
     splits = {
         name: split([photo for photo in source.photos if photo.split == name]) for name in SPLITS
     }
@@ -119,15 +120,15 @@ def test_the_card_names_the_vae(data, latents):
     assert len(face['sha256']) == 64
     assert face['settings']['beta'] == 0.05
     assert latents.card['encoders']['text'] == data.card['encoders']['text']
-    made_from, made = (loop.settings_of(tiny.config(), some) for some in (data, latents))
+    made_from, made = (loop.training_settings(tiny.config(), some) for some in (data, latents))
     assert made != made_from
     assert latents.card['vae']['squared_error'] > 0
     assert data.card['encoders']['face'][0]['name'] != vae.NAME
 
 
 def test_nothing_is_made_twice_and_interrupted_runs_go_on(data, latents, cache, monkeypatch):
-    monkeypatch.setattr(vae, 'fit', None)
-    monkeypatch.setattr(vae, 'shrink', None)
+    monkeypatch.setattr(vae, 'fit_vae', None)
+    monkeypatch.setattr(vae, 'shrink_chips', None)
     again = vae_latents.vae_latents(data, settings(), cache)
     assert again.card == latents.card
     for name, split in latents.splits.items():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from diface_jax.diffusion import schedule
-from diface_jax.diffusion.ddim import ddim, ddim_path, guided
+from diface_jax.diffusion.ddim import ddim, ddim_path, guided_denoiser
 
 MEAN = jnp.array([1.0, -2.0, 0.5])
 ROOT = jnp.array([[1.0, 0.0, 0.0], [0.8, 0.6, 0.0], [-0.3, 0.2, 0.4]])
@@ -111,5 +111,5 @@ def test_guidance_interpolates_and_extrapolates():
     conditional, unconditional = (lambda x, s: 3 * x), (lambda x, s: x)
     for scale, expected in ((0.0, 1.0), (1.0, 3.0), (2.0, 5.0)):
         np.testing.assert_allclose(
-            guided(conditional, unconditional, scale)(x, log_snr), expected * x
+            guided_denoiser(conditional, unconditional, scale)(x, log_snr), expected * x
         )

@@ -8,7 +8,7 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
 from diface_jax.diffusion import likelihood
-from diface_jax.diffusion.likelihood import Levels, diffusion_loss, log_likelihood
+from diface_jax.diffusion.likelihood import NoiseLevels, diffusion_loss, log_likelihood
 from diface_jax.diffusion.schedule import alpha_sigma
 
 ROOT = np.array([[1.0, 0.0, 0.0], [0.8, 0.6, 0.0], [-0.3, 0.2, 0.4]])
@@ -16,7 +16,7 @@ PRIOR = ROOT @ ROOT.T
 VIEW, NOISE = np.array([[1.0, 0.5, 0.0], [0.0, 1.0, -1.0]]), 0.5  # c = VIEW x0 + NOISE e
 GAIN = PRIOR @ VIEW.T @ np.linalg.inv(VIEW @ PRIOR @ VIEW.T + NOISE**2 * np.eye(2))
 POSTERIOR = PRIOR - GAIN @ VIEW @ PRIOR
-EVERYWHERE = Levels(-12.0, 12.0, 24)
+EVERYWHERE = NoiseLevels(-12.0, 12.0, 24)
 COUNT = 2400
 
 
@@ -85,7 +85,7 @@ def test_a_text_that_says_nothing_has_ratio_zero():
 
 
 def test_levels_are_the_middles_of_equal_steps():
-    levels = Levels(-6.0, 2.0, 4)
+    levels = NoiseLevels(-6.0, 2.0, 4)
     np.testing.assert_allclose(levels.log_snr_S, [-5.0, -3.0, -1.0, 1.0])
     assert levels.step == 2.0
 
@@ -93,7 +93,7 @@ def test_levels_are_the_middles_of_equal_steps():
 @pytest.mark.parametrize('wrong', [(1.0, 1.0, 4), (2.0, -6.0, 4), (-6.0, 2.0, 0)])
 def test_impossible_levels(wrong):
     with pytest.raises(ValueError, match='low < high'):
-        Levels(*wrong)
+        NoiseLevels(*wrong)
 
 
 MEAN = np.array([1.0, -2.0, 0.5])
@@ -115,21 +115,21 @@ def of_gaussian(count=50):
 
 def test_the_ode_finds_the_density_of_a_gaussian():
     x0, known = of_gaussian()
-    found = ode(gaussian(MEAN, PRIOR), x0, Levels(*FAR, 32))
+    found = ode(gaussian(MEAN, PRIOR), x0, NoiseLevels(*FAR, 32))
     np.testing.assert_allclose(found, known, atol=2e-3)
 
 
 def test_where_the_levels_end_the_density_is_of_x0_blurred():
     x0, _ = of_gaussian()
     known = multivariate_normal(MEAN, PRIOR + np.exp(-1.0) * np.eye(3)).logpdf(x0)
-    found = ode(gaussian(MEAN, PRIOR), x0, Levels(-20.0, 1.0, 32))
+    found = ode(gaussian(MEAN, PRIOR), x0, NoiseLevels(-20.0, 1.0, 32))
     np.testing.assert_allclose(found, known, atol=2e-3)
 
 
 def test_the_error_falls_with_the_fourth_power_of_the_step():
     x0, known = of_gaussian()
     few, twice = (
-        np.abs(ode(gaussian(MEAN, PRIOR), x0, Levels(*FAR, count)) - known).mean()
+        np.abs(ode(gaussian(MEAN, PRIOR), x0, NoiseLevels(*FAR, count)) - known).mean()
         for count in (8, 16)
     )
     assert few / twice > 12
@@ -163,7 +163,8 @@ def test_the_ode_finds_the_density_of_a_mixture():
     # And of two points between them and beyond.
     x0 = np.concatenate([*of_each, [[0.2, 0.5], [3.0, -1.0]]])
     errors = [
-        np.abs(ode(denoise, x0, Levels(*FAR, count)) - log_density(x0)).max() for count in (16, 48)
+        np.abs(ode(denoise, x0, NoiseLevels(*FAR, count)) - log_density(x0)).max()
+        for count in (16, 48)
     ]
     assert errors[1] < 2e-3
     assert errors[0] > 10 * errors[1]
@@ -171,7 +172,9 @@ def test_the_ode_finds_the_density_of_a_mixture():
 
 def test_hutchinsons_estimate_is_right_on_average():
     x0, known = of_gaussian(1)
-    found = ode(gaussian(MEAN, PRIOR), x0.repeat(4000, 0), Levels(*FAR, 24), num_probes=8) - known
+    found = (
+        ode(gaussian(MEAN, PRIOR), x0.repeat(4000, 0), NoiseLevels(*FAR, 24), num_probes=8) - known
+    )
     assert abs(found.mean()) < 3 * found.std() / 4000**0.5
     # The standard error of 8 probes: one has 1.4.
     assert found.std() == pytest.approx(1.4 / 8**0.5, rel=0.1)
@@ -179,7 +182,7 @@ def test_hutchinsons_estimate_is_right_on_average():
 
 def test_wide_embeddings_are_estimated_and_the_others_exact(monkeypatch):
     x0, _ = of_gaussian(5)
-    asked = (gaussian(MEAN, PRIOR), x0, Levels(*FAR, 4))
+    asked = (gaussian(MEAN, PRIOR), x0, NoiseLevels(*FAR, 4))
     exact, estimate = (ode(*asked, num_probes=count) for count in (0, likelihood.PROBES))
     assert not np.allclose(exact, estimate, atol=1e-3)
     np.testing.assert_array_equal(ode(*asked), exact)
@@ -190,7 +193,7 @@ def test_wide_embeddings_are_estimated_and_the_others_exact(monkeypatch):
 def test_a_row_has_its_density_whatever_stands_beside_it():
     x0, _ = of_gaussian(6)
     keys = jax.random.split(jax.random.key(0), 6)
-    levels = Levels(*FAR, 4)
+    levels = NoiseLevels(*FAR, 4)
     together = ode(gaussian(MEAN, PRIOR), x0, levels, 4, keys)
     alone = ode(gaussian(MEAN, PRIOR), x0[4:5], levels, 4, keys[4:5])
     np.testing.assert_allclose(together[4], alone[0], rtol=1e-5)
@@ -199,7 +202,7 @@ def test_a_row_has_its_density_whatever_stands_beside_it():
 def test_the_ode_and_the_diffusion_loss_find_the_same_ratio():
     x0, c = pairs(6)
     c[3:] = c[3:][::-1]
-    levels = Levels(*FAR, 32)
+    levels = NoiseLevels(*FAR, 32)
     exact = ode(gaussian(c @ GAIN.T, POSTERIOR), x0, levels) - ode(gaussian(0.0, PRIOR), x0, levels)
     np.testing.assert_allclose(exact, analytic(x0, c), atol=0.01)
     draws = COUNT // 6

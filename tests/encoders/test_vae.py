@@ -21,7 +21,7 @@ def drawn(seed, count):
 
 @pytest.fixture(scope='module')
 def model():
-    return vae.fit(drawn(0, 200), settings())
+    return vae.fit_vae(drawn(0, 200), settings())
 
 
 @pytest.mark.parametrize(('mean', 'sd'), [(0.0, 1.0), (1.0, 1.0), (-0.5, 0.3), (2.0, 1.7)])
@@ -36,7 +36,7 @@ def test_divergence_of_known_gaussians(mean, sd):
 
 def test_it_learns_what_it_has_not_seen(model):
     train, others = drawn(0, 200), drawn(1, 50)
-    terms = vae.measure(model, others)
+    terms = vae.vae_terms(model, others)
     assert terms.squared_error < 0.3 * vae.mean_image_error(train, others)
     assert terms.kl_L.shape == (8,)
     assert (terms.kl_L > 0.5).sum() >= 4
@@ -51,35 +51,41 @@ def test_the_mean_image_has_the_error_of_a_variance():
 
 def test_batches_make_no_difference(model):
     chips = drawn(1, 50)
-    latents = vae.embed(model, chips)
+    latents = vae.posterior_means(model, chips)
     assert latents.shape == (50, 8)
     assert latents.dtype == np.float32
-    np.testing.assert_allclose(vae.embed(model, chips, batch_size=25), latents, atol=1e-5)
-    whole, parts = vae.measure(model, chips), vae.measure(model, chips, batch_size=40)
+    np.testing.assert_allclose(vae.posterior_means(model, chips, batch_size=25), latents, atol=1e-5)
+    whole, parts = vae.vae_terms(model, chips), vae.vae_terms(model, chips, batch_size=40)
     np.testing.assert_allclose(parts.kl_L, whole.kl_L, rtol=1e-4, atol=1e-6)
 
 
 def test_the_same_seed_gives_the_same_bit_for_bit(model):
     chips = drawn(0, 200)
-    first = vae.embed(model, chips)
-    again, other = (vae.embed(vae.fit(chips, settings(seed)), chips) for seed in (0, 1))
+    first = vae.posterior_means(model, chips)
+    again, other = (
+        vae.posterior_means(vae.fit_vae(chips, settings(seed)), chips) for seed in (0, 1)
+    )
     np.testing.assert_array_equal(again, first)
     assert np.abs(other - first).max() > 0.01
 
 
 def test_weights_can_be_kept(model):
-    weights = vae.weights_of(model)
+    weights = vae.vae_weights(model)
     chips = drawn(1, 50)
-    again = vae.from_weights(weights, settings())
-    np.testing.assert_array_equal(vae.embed(again, chips), vae.embed(model, chips))
-    assert vae.sha256(vae.weights_of(again)) == vae.sha256(weights)
+    again = vae.vae_from_weights(weights, settings())
+    np.testing.assert_array_equal(
+        vae.posterior_means(again, chips), vae.posterior_means(model, chips)
+    )
+    assert vae.sha256_of_weights(vae.vae_weights(again)) == vae.sha256_of_weights(weights)
     name = min(weights)
-    assert vae.sha256(weights | {name: weights[name] + 1}) != vae.sha256(weights)
+    assert vae.sha256_of_weights(weights | {name: weights[name] + 1}) != vae.sha256_of_weights(
+        weights
+    )
 
 
 def test_small_chips_look_the_same():
     ramp = np.broadcast_to(np.arange(150, dtype=np.uint8)[:, None, None], (150, 150, 3))
-    small = vae.shrink(np.stack([ramp, 255 - ramp]))
+    small = vae.shrink_chips(np.stack([ramp, 255 - ramp]))
     assert small.shape == (2, vae.SIZE, vae.SIZE, 3)
     assert small.dtype == np.uint8
     middle = (np.arange(64) + 0.5) * 150 / 64 - 0.5
@@ -90,4 +96,4 @@ def test_small_chips_look_the_same():
 def test_a_loss_that_is_not_a_number(monkeypatch):
     monkeypatch.setattr(vae, '_make_step', lambda *_: lambda state, *_: (state, np.float32('nan')))
     with pytest.raises(FloatingPointError, match='learning_rate'):
-        vae.fit(drawn(0, 20), settings())
+        vae.fit_vae(drawn(0, 20), settings())

@@ -53,7 +53,7 @@ def test_hash_is_checked(tmp_path):
     path = tmp_path / 'a.dat'
     path.write_bytes(b'weights' * 100_000)
     digest = hashlib.sha256(b'weights' * 100_000).hexdigest()
-    assert weights.sha256(path) == digest
+    assert weights.sha256_of_file(path) == digest
     weights.check_sha256(path, digest.upper())
     path.write_bytes(b'weighty' * 100_000)
     with pytest.raises(ValueError, match=f'not {digest}'):

@@ -4,8 +4,9 @@ import pytest
 from absl import flags, logging
 from absl.testing import flagsaver
 
-from diface_jax import main, preemption
+from diface_jax import main
 from diface_jax import model as models
+from diface_jax.runtime import preemption
 from tests.gallery import world
 
 
@@ -18,7 +19,9 @@ def model():
 def command(model, monkeypatch, capsys):
     """Runs a mode; returns the exit code, and what it said: on stdout, and why it stopped."""
     monkeypatch.setattr(models, 'load', lambda workdir: model)
-    monkeypatch.setattr(preemption, 'listen', lambda: None)  # this process is not only ours
+    monkeypatch.setattr(
+        preemption, 'install_handlers', lambda: None
+    )  # this process is not only ours
     monkeypatch.setattr(logging.get_absl_logger(), 'filters', [])
 
     def run(mode, *arguments):

@@ -12,7 +12,7 @@ def fitting(where, *values, name='photo'):
 
 
 def test_conditions_with_the_same_name_must_all_hold():
-    where = conditions.parse(['photo=*2020*', 'photo=*anna*'])
+    where = conditions.parse_conditions(['photo=*2020*', 'photo=*anna*'])
     assert fitting(where, '2020/anna.jpg', '2021/anna.jpg', '2020/eve.jpg') == ['2020/anna.jpg']
     where = {'photo': ['*2020*', '*anna*']}
     assert fitting(where, '2020/anna.jpg', '2021/anna.jpg', '2020/eve.jpg') == ['2020/anna.jpg']
@@ -44,11 +44,11 @@ def test_a_missing_value_fits_nothing():
 
 
 def test_conditions_are_told_again_as_they_were_given():
-    where = conditions.parse(['a=1', 'b=2', 'a=3=4'])
+    where = conditions.parse_conditions(['a=1', 'b=2', 'a=3=4'])
     assert where == (('a', '1'), ('b', '2'), ('a', '3=4'))
-    assert conditions.to_json(where) == {'a': ['1', '3=4'], 'b': '2'}
+    assert conditions.conditions_to_json(where) == {'a': ['1', '3=4'], 'b': '2'}
     assert conditions.conditions_of(where) == where
-    assert conditions.conditions_of(conditions.to_json(where)) == (
+    assert conditions.conditions_of(conditions.conditions_to_json(where)) == (
         ('a', '1'),
         ('a', '3=4'),
         ('b', '2'),

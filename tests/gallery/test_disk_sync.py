@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from diface_jax import model as models
-from diface_jax.gallery import disk_sync, enrolment, store
-from diface_jax.gallery.store import Face, Label, Store
+from diface_jax.gallery import disk_sync, enrollment, store
+from diface_jax.gallery.store import EnrolledFace, PhotoLabel, Store
 from tests.gallery import world
 
 ORACLE = world.Oracle()
@@ -22,11 +22,11 @@ def photos(tmp_path):
 
 def enroll(photos, below='.', **options):
     with Store(photos.parent / 'gallery', create=True) as gallery:
-        return enrolment.enroll_folder(gallery, photos / below, ORACLE, **options)
+        return enrollment.enroll_folder(gallery, photos / below, ORACLE, **options)
 
 
 def sync(photos, look_in=None, **options):
-    return disk_sync.sync(photos.parent / 'gallery', look_in, **options)
+    return disk_sync.sync_gallery(photos.parent / 'gallery', look_in, **options)
 
 
 def entries(photos):
@@ -61,7 +61,7 @@ def test_a_photo_moved_on_disk_is_shown_at_its_new_path(photos, by_sync):
     assert [entry.photo for entry in after] == [str(new)] * 2
     kept = [(entry.id, entry.person, entry.tags, entry.box) for entry in after]
     assert kept == [(entry.id, entry.person, entry.tags, entry.box) for entry in before]
-    assert store.remove(photos.parent / 'gallery', {'photo': '*/old/*'}) == 0
+    assert store.remove_entries(photos.parent / 'gallery', {'photo': '*/old/*'}) == 0
 
 
 def test_a_photo_moved_to_another_persons_folder_is_that_persons(photos):
@@ -122,10 +122,12 @@ def test_dropped_photos_and_embeddings_are_never_missing(photos):
     path = write(photos, 'a.png', 1)
     enroll(photos)
     with Store(photos.parent / 'gallery') as gallery:
-        enrolment.enroll_bytes(gallery, 'x.png', world.photo(2), ORACLE, Label())
-        enrolment.enroll_bytes(gallery, 'a.png', world.photo(1), ORACLE, Label())
+        enrollment.enroll_bytes(gallery, 'x.png', world.photo(2), ORACLE, PhotoLabel())
+        enrollment.enroll_bytes(gallery, 'a.png', world.photo(1), ORACLE, PhotoLabel())
         with gallery.changing():
-            gallery.add_embedding('imported', Face(None, None, *[np.ones(32)] * 2), Label())
+            gallery.add_embedding(
+                'imported', EnrolledFace(None, None, *[np.ones(32)] * 2), PhotoLabel()
+            )
     path.unlink()
     report = sync(photos, remove_missing=True)
     assert (report.missing, report.removed) == ([], 0)
@@ -140,7 +142,7 @@ def test_photos_that_swapped_names_keep_their_faces_people_and_tags(photos, monk
     first.rename(photos / 'c')
     second.rename(first)
     (photos / 'c').rename(second)
-    monkeypatch.setattr(enrolment, '_PHOTOS', 1)
+    monkeypatch.setattr(enrollment, '_PHOTOS', 1)
     assert enroll(photos).faces == 0
     after = entries(photos)
     assert [entry.id for entry in after] == [entry.id for entry in before]

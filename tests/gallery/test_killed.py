@@ -21,7 +21,7 @@ PAUSE = 0.006
 # It says what is committed, as soon as it is. Without JAX it starts quickly.
 _ENROLL = """
 import contextlib, os, pathlib, sys, time
-from diface_jax.gallery import enrolment
+from diface_jax.gallery import enrollment as enrolment
 from diface_jax.gallery.store import Store
 from tests.gallery import world
 

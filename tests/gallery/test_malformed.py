@@ -14,9 +14,9 @@ from PIL import Image
 from pyarrow import parquet
 
 from diface_jax.encoders.face import align
-from diface_jax.gallery import embeddings, store
-from diface_jax.gallery.store import Label, Store
-from diface_jax.gallery.terminal import printable
+from diface_jax.gallery import embedding_files, store
+from diface_jax.gallery.store import PhotoLabel, Store
+from diface_jax.runtime.terminal import printable
 from tests import drawn_face
 from tests.gallery import world
 
@@ -27,7 +27,7 @@ SUFFIXES = (*FORMS, 'jpeg', 'avif', 'heic')
 class Real(world.Oracle):
     """Decodes and detects for real; embeds nothing, since nothing may be found."""
 
-    faces_of = staticmethod(align.every_face)
+    faces_of = staticmethod(align.align_every_face)
 
     def embed(self, chips):
         assert not len(chips)
@@ -263,7 +263,7 @@ def use(gallery):
     for attempt in (
         lambda: model.search(gallery, 'person 1', k=100),
         lambda: model.search(gallery, 'person 1', where={'person': 'person-*'}),
-        lambda: store.remove(gallery, {'entry': '3'}),
+        lambda: store.remove_entries(gallery, {'entry': '3'}),
     ):
         try:
             attempt()
@@ -525,7 +525,7 @@ def test_a_damaged_file_of_embeddings_is_one_sentence(tmp_path, name, data, why)
     (tmp_path / name).write_bytes(data)
     (tmp_path / 'ids.txt').write_text('x\ny\n')
     with pytest.raises(ValueError, match='cannot be read') as refused:
-        embeddings.read(tmp_path / name, tmp_path / 'ids.txt', world.WIDTH)
+        embedding_files.read_embeddings(tmp_path / name, tmp_path / 'ids.txt', world.WIDTH)
     said = str(refused.value)
     assert said.startswith(f'{tmp_path / name} cannot be read: ')
     assert why in said
@@ -541,14 +541,17 @@ def test_good_embeddings_of_every_real_kind_are_read(tmp_path):
     for number, kind in enumerate(('<f4', '>f4', '<f8', '<f2', '<i4')):
         path = tmp_path / f'{number}.npz'
         path.write_bytes(npz(zipfile.ZIP_DEFLATED, id=[7, 8], embedding=(9 * _E).astype(kind)))
-        found = embeddings.read(path, None, world.WIDTH)
+        found = embedding_files.read_embeddings(path, None, world.WIDTH)
         assert found.names == ['7', '8']
         np.testing.assert_array_equal(found.embedding_NxD, (9 * _E).astype(kind).astype(np.float32))
     (tmp_path / 'bytes.npz').write_bytes(npz(id=np.array([b'a', b'b']), embedding=_E))
-    assert embeddings.read(tmp_path / 'bytes.npz', None, world.WIDTH).names == ['a', 'b']
+    assert embedding_files.read_embeddings(tmp_path / 'bytes.npz', None, world.WIDTH).names == [
+        'a',
+        'b',
+    ]
     (tmp_path / 'a.parquet').write_bytes(
         parquet_of(id=_IDS, embedding=_LISTS, place=['Rome', None])
     )
-    found = embeddings.read(tmp_path / 'a.parquet', None, world.WIDTH)
-    assert found.labels == [Label(None, {'place': 'Rome'}), Label(None, {})]
+    found = embedding_files.read_embeddings(tmp_path / 'a.parquet', None, world.WIDTH)
+    assert found.labels == [PhotoLabel(None, {'place': 'Rome'}), PhotoLabel(None, {})]
     np.testing.assert_array_equal(found.embedding_NxD, _E)

@@ -6,8 +6,8 @@ import pytest
 import diface_jax
 from diface_jax import model as models
 from diface_jax.gallery import store
-from diface_jax.gallery.store import GalleryError, Label, Store
-from diface_jax.recognition.calibration import prior_of
+from diface_jax.gallery.calibration import prior_probability
+from diface_jax.gallery.store import GalleryError, PhotoLabel, Store
 from tests.gallery import world
 
 
@@ -44,7 +44,7 @@ def test_identify_has_everybody_once_by_their_best_face(model, gallery):
 def test_numbers_are_those_of_the_calibration(model, gallery):
     calibration, threshold, *_ = world.judge()
     answer = model.search(gallery, 'person 3', k=60, enrolled=0.3, false_matches=2.0)
-    assert answer.prior == prior_of(20, 0.3)
+    assert answer.prior == prior_probability(20, 0.3)
     for found in answer.results:
         scored = found.scored
         assert scored.log_likelihood_ratio == pytest.approx(calibration.llr(scored.score))
@@ -118,12 +118,12 @@ def test_what_says_nothing_is_no_phrase(model, gallery):
 
 def test_a_change_by_anybody_is_seen_by_the_next_search(model, gallery):
     assert people(model.search(gallery, 'person 5', k=1)) == ['person-5']
-    store.remove(gallery, {'person': 'person-5'})
+    store.remove_entries(gallery, {'person': 'person-5'})
     assert 'person-5' not in people(model.search(gallery, 'person 5', k=100))
-    world.model().enroll_bytes(gallery, 'x.png', world.photo(5), Label('back'))
+    world.model().enroll_bytes(gallery, 'x.png', world.photo(5), PhotoLabel('back'))
     assert people(model.search(gallery, 'person 5', k=1)) == ['back']
-    store.delete(gallery)
-    model.enroll_bytes(gallery, 'x.png', world.photo(6), Label('new'))
+    store.delete_gallery(gallery)
+    model.enroll_bytes(gallery, 'x.png', world.photo(6), PhotoLabel('new'))
     assert people(model.search(gallery, 'person 5')) == ['new']
 
 
@@ -131,8 +131,8 @@ def test_equal_faces_come_in_the_order_they_were_enrolled(model, gallery):
     with Store(gallery) as opened, opened.changing():
         f_F = world.Oracle().of_photos(world.embedding(25)[None])[0]
         for name in 'zyxwvu':
-            face = store.Face(None, None, world.embedding(25), f_F)
-            opened.add_embedding(name, face, Label())
+            face = store.EnrolledFace(None, None, world.embedding(25), f_F)
+            opened.add_embedding(name, face, PhotoLabel())
     found = model.search(gallery, 'person 25', k=6).results
     assert [one.entry.name for one in found] == list('zyxwvu')
 

@@ -8,7 +8,7 @@ import tempfile
 import pytest
 
 from diface_jax.gallery import store
-from diface_jax.gallery.store import GalleryError, Label, Store
+from diface_jax.gallery.store import GalleryError, PhotoLabel, Store
 from tests.gallery import world
 
 # Rights do not bind root: the rest is done as nobody, in a process of its own.
@@ -82,8 +82,8 @@ def test_a_gallery_on_a_read_only_disk_is_searched(gallery, monkeypatch):
     assert model.search(gallery, 'person 1', k=1).results[0].entry.person == 'person-1'
     assert model.count(gallery)['entries'] == 6
     for change in (
-        lambda: store.remove(gallery, {'person': 'person-1'}),
-        lambda: model.enroll_bytes(gallery, 'a.png', world.photo(3), Label()),
+        lambda: store.remove_entries(gallery, {'person': 'person-1'}),
+        lambda: model.enroll_bytes(gallery, 'a.png', world.photo(3), PhotoLabel()),
     ):
         with pytest.raises(GalleryError, match='is read-only'):
             change()

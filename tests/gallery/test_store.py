@@ -7,7 +7,7 @@ import stat
 import numpy as np
 import pytest
 
-from diface_jax.gallery import enrolment, store
+from diface_jax.gallery import enrollment, store
 from diface_jax.gallery.store import GalleryError, Store
 from tests.gallery import world
 
@@ -17,7 +17,7 @@ ORACLE = world.Oracle()
 def enrolled(tmp_path, **options):
     world.folder_of(tmp_path / 'photos', **options)
     with Store(tmp_path / 'gallery', create=True) as gallery:
-        enrolment.enroll_folder(gallery, tmp_path / 'photos', ORACLE, people=True)
+        enrollment.enroll_folder(gallery, tmp_path / 'photos', ORACLE, people=True)
     return tmp_path / 'gallery'
 
 
@@ -34,8 +34,8 @@ def test_removal_deletes_the_bytes(tmp_path):
     with Store(gallery) as opened:
         pictures = [opened.picture(number) for number in opened.where({'person': 'person-4'})]
         features = ORACLE.of_photos(np.array(gone))
-    hashes = [store.sha256(world.photo(4, noise=noise)) for noise in range(12)]
-    assert store.remove(gallery, {'person': 'person-4'}) == 12
+    hashes = [store.sha256_of_bytes(world.photo(4, noise=noise)) for noise in range(12)]
+    assert store.remove_entries(gallery, {'person': 'person-4'}) == 12
     after = on_disk(gallery)
     for trace in (*map(np.ndarray.tobytes, gone), *map(np.ndarray.tobytes, features), *hashes):
         assert trace not in after
@@ -50,13 +50,13 @@ def test_removing_one_face_keeps_the_others_of_its_photo(tmp_path):
     (tmp_path / 'photos' / 'two.png').write_bytes(world.photo(1, 2))
     gallery = tmp_path / 'gallery'
     with Store(gallery, create=True) as opened:
-        enrolment.enroll_folder(opened, tmp_path / 'photos', ORACLE)
+        enrollment.enroll_folder(opened, tmp_path / 'photos', ORACLE)
         first, second = opened.where({})
-    assert store.remove(gallery, {'entry': str(first)}) == 1
+    assert store.remove_entries(gallery, {'entry': str(first)}) == 1
     with Store(gallery) as opened:
         assert opened.where({}).tolist() == [second]
-        assert enrolment.enroll_folder(opened, tmp_path / 'photos', ORACLE).unchanged == 1
-    assert store.remove(gallery, {'photo': '*/two.png'}) == 1
+        assert enrollment.enroll_folder(opened, tmp_path / 'photos', ORACLE).unchanged == 1
+    assert store.remove_entries(gallery, {'photo': '*/two.png'}) == 1
     with Store(gallery) as opened:
         assert opened.count() == {'entries': 0, 'people': 0, 'photos': 0, 'files': 0}
 
@@ -68,7 +68,7 @@ def test_a_reader_that_keeps_bytes_alive_is_reported(tmp_path, monkeypatch):
         reader._database.execute('BEGIN')
         reader.count()
         with pytest.raises(GalleryError, match='another program has the gallery open'):
-            store.remove(gallery, {'person': 'person-1'})
+            store.remove_entries(gallery, {'person': 'person-1'})
 
 
 def test_numbers_are_never_used_again(tmp_path):
@@ -76,7 +76,7 @@ def test_numbers_are_never_used_again(tmp_path):
     with Store(gallery) as opened:
         last = int(opened.where({}).max())
         opened.remove({'entry': str(last)})
-        enrolment.enroll_bytes(opened, 'new', world.photo(9), ORACLE, store.Label())
+        enrollment.enroll_bytes(opened, 'new', world.photo(9), ORACLE, store.PhotoLabel())
         assert opened.where({}).max() > last
 
 
@@ -84,7 +84,7 @@ def test_owner_only_and_one_file(tmp_path):
     gallery = enrolled(tmp_path)
     with Store(gallery) as opened:
         opened.count()
-        enrolment.enroll_bytes(opened, 'new', world.photo(9), ORACLE, store.Label())
+        enrollment.enroll_bytes(opened, 'new', world.photo(9), ORACLE, store.PhotoLabel())
         assert len(list(gallery.iterdir())) == 3
         for path in (gallery, *gallery.iterdir()):
             assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0
@@ -102,11 +102,11 @@ def test_a_failed_change_changes_nothing(tmp_path):
     gallery = enrolled(tmp_path)
     with Store(gallery) as opened:
         before = world.contents(opened)
-        face = store.Face(None, None, np.ones(3), np.ones(3))
+        face = store.EnrolledFace(None, None, np.ones(3), np.ones(3))
 
         def fail():
             with opened.changing():
-                opened.add_embedding('x', face, store.Label())
+                opened.add_embedding('x', face, store.PhotoLabel())
                 raise KeyError
 
         with pytest.raises(KeyError):
@@ -118,7 +118,7 @@ def test_the_state_changes_with_every_change_and_only_then(tmp_path):
     gallery = enrolled(tmp_path)
     with Store(gallery) as opened, Store(gallery) as other:
         states = {opened.state()}
-        assert enrolment.enroll_folder(opened, tmp_path / 'photos', ORACLE).photos == 0
+        assert enrollment.enroll_folder(opened, tmp_path / 'photos', ORACLE).photos == 0
         states.add(opened.state())
         assert len(states) == 1
         other.remove({'person': 'person-1'})
@@ -129,8 +129,8 @@ def test_the_state_changes_with_every_change_and_only_then(tmp_path):
 def test_features_are_in_the_order_of_numbers_and_people_are_counted(tmp_path):
     gallery = enrolled(tmp_path, people=3, photos=2)
     with Store(gallery) as opened:
-        enrolment.enroll_bytes(opened, 'nobody', world.photo(9), ORACLE, store.Label())
-        enrolment.enroll_bytes(opened, 'nobody too', world.photo(8), ORACLE, store.Label())
+        enrollment.enroll_bytes(opened, 'nobody', world.photo(9), ORACLE, store.PhotoLabel())
+        enrollment.enroll_bytes(opened, 'nobody too', world.photo(8), ORACLE, store.PhotoLabel())
         id_G, f_GxF, person_G = opened.features()
         assert person_G.tolist() == [0, 0, 1, 1, 2, 2, 3, 4]
         assert opened.count()['people'] == 5
@@ -142,27 +142,27 @@ def test_features_are_in_the_order_of_numbers_and_people_are_counted(tmp_path):
 def test_whole_gallery_deleted_and_nothing_else(tmp_path):
     gallery = enrolled(tmp_path)
     (gallery / 'letter.txt').write_text('mine')
-    store.delete(gallery)
+    store.delete_gallery(gallery)
     assert [path.name for path in gallery.iterdir()] == ['letter.txt']
     (gallery / 'letter.txt').unlink()
     enrolled(tmp_path / 'again')
-    store.delete(tmp_path / 'again' / 'gallery')
+    store.delete_gallery(tmp_path / 'again' / 'gallery')
     assert not (tmp_path / 'again' / 'gallery').exists()
     with pytest.raises(GalleryError, match='no gallery'):
-        store.delete(gallery)
+        store.delete_gallery(gallery)
 
 
 def test_a_deleted_gallery_is_overwritten(tmp_path):
     gallery, held = enrolled(tmp_path), tmp_path / 'held'
     held.mkdir()
     with Store(gallery) as opened:
-        enrolment.enroll_bytes(opened, 'new', world.photo(9), ORACLE, store.Label('Zoe'))
+        enrollment.enroll_bytes(opened, 'new', world.photo(9), ORACLE, store.PhotoLabel('Zoe'))
         for path in gallery.iterdir():
             (held / path.name).hardlink_to(path)
         sizes = {path.name: path.stat().st_size for path in held.iterdir()}
         assert len(sizes) == 3
         assert b'Zoe' in on_disk(held)
-        store.delete(gallery)
+        store.delete_gallery(gallery)
     assert not gallery.exists()
     assert {path.name: path.read_bytes() for path in held.iterdir()} == {
         name: bytes(size) for name, size in sizes.items()
@@ -174,7 +174,7 @@ def test_a_database_of_another_program_is_not_deleted(tmp_path):
         database.execute('CREATE TABLE song (name)')
     before = on_disk(tmp_path)
     with pytest.raises(GalleryError, match='no gallery'):
-        store.delete(tmp_path)
+        store.delete_gallery(tmp_path)
     assert on_disk(tmp_path) == before
 
 
@@ -183,7 +183,7 @@ def test_a_damaged_gallery_can_be_deleted(tmp_path, left):
     gallery = enrolled(tmp_path)
     path = gallery / store.FILE
     path.write_bytes(path.read_bytes()[:left])
-    store.delete(gallery)
+    store.delete_gallery(gallery)
     assert not gallery.exists()
 
 
@@ -195,14 +195,14 @@ def test_deleting_one_of_two_people_keeps_the_photo_of_the_other(tmp_path):
     (photos / 'Anna' / 'hers.png').write_bytes(world.photo(2))
     gallery = tmp_path / 'gallery'
     with Store(gallery, create=True) as opened:
-        enrolment.enroll_folder(opened, photos, ORACLE, people=True)
-    assert store.remove(gallery, {'person': 'Anna'}) == 2
+        enrollment.enroll_folder(opened, photos, ORACLE, people=True)
+    assert store.remove_entries(gallery, {'person': 'Anna'}) == 2
     assert b'Anna' not in on_disk(gallery)
     with Store(gallery) as opened:
         (entry,) = opened.entries(opened.where({}).tolist())
         assert (entry.person, entry.photo) == ('Ben', str(photos / 'Ben' / 'both.png'))
         assert entry.other_people == ()
-    assert store.remove(gallery, {'person': 'Ben'}) == 1
+    assert store.remove_entries(gallery, {'person': 'Ben'}) == 1
     with Store(gallery) as opened:
         assert opened.count() == {'entries': 0, 'people': 0, 'photos': 0, 'files': 0}
 
@@ -214,8 +214,8 @@ def test_a_pattern_that_fits_both_people_deletes_the_photo(tmp_path):
         (photos / person / 'both.png').write_bytes(world.photo(1))
     gallery = tmp_path / 'gallery'
     with Store(gallery, create=True) as opened:
-        enrolment.enroll_folder(opened, photos, ORACLE, people=True)
-    assert store.remove(gallery, {'person': 'Ann*'}) == 1
+        enrollment.enroll_folder(opened, photos, ORACLE, people=True)
+    assert store.remove_entries(gallery, {'person': 'Ann*'}) == 1
     with Store(gallery) as opened:
         assert opened.count()['entries'] == 0
 
@@ -230,13 +230,13 @@ def as_version_1(gallery):
 def test_a_gallery_of_an_older_version_is_brought_up_to_date(tmp_path):
     gallery = enrolled(tmp_path)
     with Store(gallery) as opened:
-        enrolment.enroll_bytes(opened, 'new', world.photo(9), ORACLE, store.Label())
+        enrollment.enroll_bytes(opened, 'new', world.photo(9), ORACLE, store.PhotoLabel())
         before = world.contents(opened)
     as_version_1(gallery)
     with Store(gallery) as opened:
         assert world.contents(opened) == before
         assert opened.where({'person': 'person-1'}).tolist() == [4, 5, 6]
-        report = enrolment.enroll_folder(opened, tmp_path / 'photos', ORACLE, people=True)
+        report = enrollment.enroll_folder(opened, tmp_path / 'photos', ORACLE, people=True)
         assert (report.labelled, report.unchanged) == (0, 18)
 
 
@@ -282,12 +282,12 @@ def test_files_without_a_face_go_with_their_person(tmp_path):
         (photos / f'person-{who}' / 'blurred.jpg').write_bytes(b'no image')
     gallery = tmp_path / 'gallery'
     with Store(gallery, create=True) as opened:
-        enrolment.enroll_folder(opened, photos, ORACLE, people=True)
-    assert store.remove(gallery, {'person': 'person-1'}) == 3
+        enrollment.enroll_folder(opened, photos, ORACLE, people=True)
+    assert store.remove_entries(gallery, {'person': 'person-1'}) == 3
     assert b'person-1' not in on_disk(gallery)
     with Store(gallery) as opened:
         assert [path.split(b'/')[-2] for path in opened.problems()] == [b'person-2']
-    assert store.remove(gallery, {'photo': '*/person-2/*'}) == 3
+    assert store.remove_entries(gallery, {'photo': '*/person-2/*'}) == 3
     assert b'person-2' not in on_disk(gallery)
 
 
@@ -297,7 +297,7 @@ def test_a_reader_sees_one_moment(tmp_path):
         with reader.reading():
             before = reader.count()
             writer.remove({'person': 'person-1'})
-            enrolment.enroll_bytes(writer, 'new', world.photo(9), ORACLE, store.Label())
+            enrollment.enroll_bytes(writer, 'new', world.photo(9), ORACLE, store.PhotoLabel())
             assert reader.count() == before
             assert len(reader.features()[0]) == before['entries']
         assert reader.count()['entries'] == before['entries'] - 2

@@ -8,7 +8,7 @@ from diface_jax.gallery import vocabulary
 
 @pytest.fixture(scope='module')
 def reader():
-    return bert.load()
+    return bert.load_text_encoder()
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ def reader():
 )
 def test_another_language_nonsense_and_other_subjects_are_refused(reader, text):
     with pytest.raises(ValueError, match='not about a face, or not in English'):
-        vocabulary.check(text, reader)
+        vocabulary.check_words(text, reader)
 
 
 @pytest.mark.parametrize(
@@ -45,12 +45,12 @@ def test_another_language_nonsense_and_other_subjects_are_refused(reader, text):
     ],
 )
 def test_words_that_are_not_understood_are_named(reader, text, expected):
-    assert vocabulary.check(text, reader).not_understood == expected
+    assert vocabulary.check_words(text, reader).not_understood == expected
 
 
 def test_words_the_model_was_taught_are_understood(reader):
-    taught = frozenset(vocabulary.words('Ein Mann mit Bart und Brille'))
-    assert vocabulary.check('Mann mit Bart', reader, taught) == ((), ())
+    taught = frozenset(vocabulary.words_of('Ein Mann mit Bart und Brille'))
+    assert vocabulary.check_words('Mann mit Bart', reader, taught) == ((), ())
 
 
 def test_words_past_the_length_are_named(reader):
@@ -59,7 +59,7 @@ def test_words_past_the_length_are_named(reader):
     read, cut = reader.split(text)
     assert read + ' ' + cut == text
     assert len(reader._tokenize([read])[0]) <= reader.max_tokens
-    unread = vocabulary.check(text, reader)
+    unread = vocabulary.check_words(text, reader)
     assert unread.not_understood == ()
     assert unread.not_read == tuple(cut.split())
     assert unread.not_read[-3:] == ('wearing', 'red', 'spectacles')

@@ -87,12 +87,12 @@ class Oracle:
 def judge():
     """As if genuine pairs scored about 0.8 and impostors 0."""
     # Imported here: they bring JAX along.
-    from diface_jax.gallery.judgement import Judgement
-    from diface_jax.recognition.calibration import Calibration
+    from diface_jax.gallery.calibrate import DecisionRule
+    from diface_jax.gallery.calibration import Calibration
 
     share = (np.arange(2000) + 0.5) / 2000
     genuine = 0.8 + 0.25 * (2 * share[::10] - 1)
-    return Judgement(Calibration.fit(genuine, 0.6 * (2 * share - 1)), 0.5, RATES)
+    return DecisionRule(Calibration.fit(genuine, 0.6 * (2 * share - 1)), 0.5, RATES)
 
 
 def model(oracle=None):

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from diface_jax.models.diface import Sampling, build
+from diface_jax.models.diface import Sampling, build_model
 from diface_jax.models.normalise import Normalisation
-from diface_jax.models.refine import RefinementNetwork, unit
+from diface_jax.models.refine import RefinementNetwork, l2_normalise
 from diface_jax.models.score import Block
 from tests import tiny
 
 
 @pytest.fixture(scope='module')
 def built():
-    return build(tiny.config(), 8, 12, jax.random.key(0))
+    return build_model(tiny.config(), 8, 12, jax.random.key(0))
 
 
 def normal(seed, *shape):
@@ -36,8 +36,8 @@ def test_a_block_starts_as_the_identity():
 
 def test_unit_of_zero_is_finite_and_so_is_its_gradient():
     zero = jnp.zeros((1, 4))
-    np.testing.assert_array_equal(unit(zero), zero)
-    assert np.isfinite(jax.grad(lambda x: unit(x).sum())(zero)).all()
+    np.testing.assert_array_equal(l2_normalise(zero), zero)
+    assert np.isfinite(jax.grad(lambda x: l2_normalise(x).sum())(zero)).all()
 
 
 def test_a_dropped_text_has_no_effect(built):
@@ -85,8 +85,8 @@ def test_guidance_of_one_is_none(built):
 
 def test_computing_in_bfloat16():
     """The same float32 parameters, and float32 estimates close to float32's."""
-    model, params = build(tiny.config(), 8, 12, jax.random.key(0))
-    rough, same = build(tiny.config(), 8, 12, jax.random.key(0), 'bfloat16')
+    model, params = build_model(tiny.config(), 8, 12, jax.random.key(0))
+    rough, same = build_model(tiny.config(), 8, 12, jax.random.key(0), 'bfloat16')
     jax.tree.map(np.testing.assert_array_equal, params, same)
     assert {leaf.dtype for leaf in jax.tree.leaves(same)} == {np.dtype(np.float32)}
     x_t, c, log_snr = normal(1, 4, 8), normal(2, 4, 12), jnp.zeros((4, 1))
@@ -101,7 +101,7 @@ def test_computing_in_bfloat16():
 
 def test_a_type_that_is_not_computed_in():
     with pytest.raises(ValueError, match='float32, bfloat16'):
-        build(tiny.config(), 8, 12, jax.random.key(0), 'float16')
+        build_model(tiny.config(), 8, 12, jax.random.key(0), 'float16')
 
 
 def test_normalisation():

@@ -7,7 +7,7 @@ import xml.etree.ElementTree
 import pytest
 from PIL import Image
 
-from diface_jax.report import curves, dots, figures
+from diface_jax.report import figures, interval_plots, rate_plots
 from tests.report import made_up
 
 METHODS = ('diface', 'cca')
@@ -27,8 +27,8 @@ def read_csv(path):
 def drawn(content, tmp_path_factory):
     """A ROC and a DET curve of the same pairs, and where their files are."""
     folder = tmp_path_factory.mktemp('figures')
-    plots = [*curves.rocs(content), *curves.dets(content)]
-    return [figures.draw(plot, folder) for plot in plots], folder
+    plots = [*rate_plots.roc_plots(content), *rate_plots.det_plots(content)]
+    return [figures.render(plot, folder) for plot in plots], folder
 
 
 def test_svg_is_well_formed_and_takes_the_page_s_colour(drawn):
@@ -70,13 +70,13 @@ def test_csv_holds_the_numbers_of_the_content(content, drawn):
 
 
 def test_a_failed_row_of_the_ablation_is_named_and_has_no_number(content):
-    auc, _ = dots.ablation(content)
+    auc, _ = interval_plots.ablation_plot(content)
     (failed,) = (row for row in auc.rows if row['value'] is None)
     assert failed['row'] == 'likelihood (failed)'
 
 
 def test_attributes_that_count_most_are_first(content):
-    (plot,) = dots.attributes(content)
+    (plot,) = interval_plots.attribute_plots(content)
     falls = [row['drop_in_sd'] for row in plot.rows]
     assert falls == sorted(falls, reverse=True)
     assert set(falls) == {row['drop_in_sd'] for row in content['attributes']}

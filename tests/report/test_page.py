@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from diface_jax.report import words
+from diface_jax.report import labels
 from diface_jax.report.page import write_report
 from tests import celeba_tree
 from tests.report import made_up
@@ -89,12 +89,12 @@ def test_every_result_stands_where_it_belongs(page, content):
         ('all', 'image'): 'all photos, rank of the photo',
     }
     for row in content['results']:
-        title, group = 'Verification', words.impostors(row['impostors'])
+        title, group = 'Verification', labels.impostor_name(row['impostors'])
         if row['gallery']:
             title = 'Open set' if row['metric'].startswith('dir') else 'Identification'
             group = f'{row["gallery"]} people, {kinds[row["photos"], row["level"]]}'
-        about = (f'{title}, {words.protocol(row["protocol"])}', group)
-        names = (words.method(row['method']), words.metric(row['metric']))
+        about = (f'{title}, {labels.protocol_name(row["protocol"])}', group)
+        names = (labels.method_name(row['method']), labels.metric_name(row['metric']))
         text, below = shown[(*about, *names)][tracks.index(row['track'])]
         low, high = row['ci95']
         assert text == f'{100 * row["value"]:.1f} ± {100 * row["sd"]:.1f}'

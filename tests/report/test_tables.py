@@ -5,12 +5,12 @@ import math
 import numpy as np
 import pytest
 
-from diface_jax.report import card, tables, words
+from diface_jax.report import data_card_tables, labels, tables
 from tests.report import made_up
 
 
 def test_an_ablation_row_that_failed_says_why():
-    table = tables.ablation(made_up.ablation(np.random.default_rng(0), ['full']))
+    table = tables.ablation_table(made_up.ablation(np.random.default_rng(0), ['full']))
     (_, full), (name, failed) = table.groups[0].lines
     assert name == 'likelihood'
     assert ('failed', 'a loss that is not finite') in [cell[:2] for cell in failed]
@@ -19,14 +19,16 @@ def test_an_ablation_row_that_failed_says_why():
 
 
 def test_only_labels_that_differ_are_listed():
-    table = tables.differing({'labels': {'Male': [1, 1], 'Big_Nose': [1, 0], 'Bald': [0, -1]}})
+    table = tables.differing_labels(
+        {'labels': {'Male': [1, 1], 'Big_Nose': [1, 0], 'Bald': [0, -1]}}
+    )
     lines = [(name, *(cell.text for cell in cells)) for name, cells in table.groups[0].lines]
     assert lines == [('Big Nose', 'yes', 'no'), ('Bald', 'no', 'unknown')]
 
 
 def test_the_largest_gallery_is_first():
     rows = made_up.rows(np.random.default_rng(0), ['diface'], ['human'], galleries=(100, 1000, 550))
-    table = tables.identification(rows, 'human')[0]
+    table = tables.identification_tables(rows, 'human')[0]
     assert [group.heading.split(' ')[0] for group in table.groups[::3]] == ['1,000', '550', '100']
     assert (table.first.groups, table.rest.groups) == (table.groups[:1], table.groups[1:])
 
@@ -56,7 +58,7 @@ def test_differences_are_to_baselines_that_are_strongest_somewhere():
         lead('cca', -0.02, impostors='same_gender'),
         lead('towers', 0.0, track='grammar-100'),
     ]
-    table = tables.differences(rows)
+    table = tables.difference_table(rows)
     assert table.columns == ['cross: AUC', 'same: AUC', 'cross: AUC, same gender']
     human, grammar = table.groups
     assert human.heading == 'free-hand sentences'
@@ -70,11 +72,11 @@ def test_differences_are_to_baselines_that_are_strongest_somewhere():
 
 
 def test_with_nothing_but_a_bound_beside_it_there_is_no_difference():
-    assert tables.differences([lead('oracle', 0.1)]).groups == []
+    assert tables.difference_table([lead('oracle', 0.1)]).groups == []
 
 
 def test_photos_left_out_are_counted_by_reason():
-    left_out, problems, notes = card.left_out(made_up.card()).groups
+    left_out, problems, notes = data_card_tables.problem_counts(made_up.card()).groups
     assert [(why, cell.text) for why, (cell,) in left_out.lines] == [('no face', '1')]
     assert [why for why, _ in problems.lines] == ['none']
     assert [(why, cell.text) for why, (cell,) in notes.lines] == [('a faint face', '2')]
@@ -91,10 +93,10 @@ def test_photos_left_out_are_counted_by_reason():
     ],
 )
 def test_metrics_have_names_to_read(name, text):
-    assert words.metric(name) == text
+    assert labels.metric_name(name) == text
 
 
 def test_what_is_no_number_is_a_dash():
-    assert words.points(math.nan) == '–'
-    assert words.points(-0.0001) == '+0.0'
-    assert words.percent(math.nan) == words.number(None) == '–'
+    assert labels.points_text(math.nan) == '–'
+    assert labels.points_text(-0.0001) == '+0.0'
+    assert labels.percent(math.nan) == labels.number_text(None) == '–'

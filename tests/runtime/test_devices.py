@@ -23,6 +23,6 @@ def test_a_gpu_without_plugin_or_driver_is_one_sentence(error, reason, monkeypat
 
     monkeypatch.setattr(jax, 'devices', fail)
     with pytest.raises(ValueError, match='JAX has no usable device') as told:
-        devices.require()
+        devices.require_devices()
     assert reason in str(told.value)
     assert 'JAX_PLATFORMS=cpu' in str(told.value)

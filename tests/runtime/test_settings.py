@@ -6,8 +6,7 @@ import ml_collections
 import pytest
 
 from configs import celeba
-from diface_jax import config_files
-from diface_jax.runtime import schema
+from diface_jax.runtime import config_files, schema
 from diface_jax.runtime.settings import Settings
 from tests import tiny
 
@@ -36,12 +35,12 @@ def changed(section, path, value):
 
 
 def check(path, value):
-    return schema.build(Settings, changed(CONFIG, path, value), 'config')
+    return schema.build_section(Settings, changed(CONFIG, path, value), 'config')
 
 
-@pytest.mark.parametrize('name', config_files.names())
+@pytest.mark.parametrize('name', config_files.config_names())
 def test_every_config_of_the_project_can_be_used(name):
-    config = config_files.load(name)
+    config = config_files.load_config(name)
     settings = Settings.from_config(config)
     assert settings.train.batch_size == config.train.batch_size
     assert settings.evaluate.towers.num_steps == config.evaluate.towers.num_steps

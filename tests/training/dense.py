@@ -3,12 +3,12 @@
 import jax
 import jax.numpy as jnp
 
-from diface_jax.training.contrast import Side
+from diface_jax.training.contrastive_loss import ContrastSide
 
 
 def contrast(text, photo, log_scale, own_weight):
-    """Arguments as of `diface_jax.training.contrast.contrast`, without devices."""
-    photo = Side(*(part.reshape(-1, part.shape[-1]) for part in photo))
+    """Arguments as of `diface_jax.training.contrastive_loss.contrast`, without devices."""
+    photo = ContrastSide(*(part.reshape(-1, part.shape[-1]) for part in photo))
     person, own, sentence = (text.mark[:, None, i] == photo.mark[None, :, i] for i in range(3))
     positive = person + (own_weight - 1.0) * own
     logits = text.f @ photo.f.T * jnp.exp(jnp.minimum(log_scale, jnp.log(100.0)))

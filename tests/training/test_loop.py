@@ -10,8 +10,8 @@ import jax
 import numpy as np
 import pytest
 
-from diface_jax import preemption, stages
-from diface_jax.training import loop, trained
+from diface_jax.runtime import preemption, run_state
+from diface_jax.training import loaded_model, loop
 from diface_jax.training.checkpoint import METRIC, Checkpoints, DamagedCheckpointError
 from tests import population, tiny
 
@@ -29,7 +29,7 @@ def finished(data, tmp_path_factory):
 
 
 def leaves(workdir):
-    model = trained.load(workdir)
+    model = loaded_model.load_best_checkpoint(workdir)
     return [np.asarray(leaf) for leaf in jax.tree.leaves(model.params)]
 
 
@@ -111,13 +111,13 @@ def test_other_settings_are_named(data, finished):
     config = tiny.config()
     config.optimiser.score.learning_rate = 0.5
     with pytest.raises(
-        stages.SettingsDifferError, match=r'optimiser.score.learning_rate: 0.001 -> 0.5'
+        run_state.SettingsDifferError, match=r'optimiser.score.learning_rate: 0.001 -> 0.5'
     ):
         loop.train(config, data, finished)
 
 
 def test_a_checkpoint_carries_what_is_needed(data, finished):
-    model = trained.load(finished)
+    model = loaded_model.load_best_checkpoint(finished)
     assert set(model.thresholds) == {
         f'{t}/{p}/{i}'
         for t in ('grammar-100', 'human')
@@ -149,16 +149,18 @@ def test_stops_when_validation_stops_rising(data, tmp_path):
 def test_a_run_that_stopped_early_says_that_patience_must_be_raised(data, tmp_path):
     config = tiny.config()
     config.train.update(patience=5, num_steps=10)
-    settings = loop.settings_of(config, data)
+    settings = loop.training_settings(config, data)
     done = {'best_step': 5, 'steps': 10, 'why': '', 'settings': settings, METRIC: 0.5}
-    stages.write_json(tmp_path / 'training.json', done)
+    run_state.write_json(tmp_path / 'training.json', done)
     config.train.num_steps = 20
-    with pytest.raises(stages.SettingsDifferError, match=r'raise train.patience above 5 as well'):
+    with pytest.raises(
+        run_state.SettingsDifferError, match=r'raise train.patience above 5 as well'
+    ):
         loop.train(config, data, tmp_path)
     config.train.patience = 6
-    assert not loop._is_done(tmp_path / 'training.json', loop.settings_of(config, data))
+    assert not loop._is_done(tmp_path / 'training.json', loop.training_settings(config, data))
     config.train.num_steps = 9
-    with pytest.raises(stages.SettingsDifferError, match=r'train.num_steps: 10 -> 9'):
+    with pytest.raises(run_state.SettingsDifferError, match=r'train.num_steps: 10 -> 9'):
         loop.train(config, data, tmp_path)
 
 
@@ -180,7 +182,7 @@ def test_a_finished_run_is_trained_on_when_num_steps_is_raised(data, tmp_path, f
 def listening():
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
-    preemption.listen()
+    preemption.install_handlers()
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -218,7 +220,7 @@ def test_of_equal_validations_the_best_step_told_is_the_one_loaded(data, tmp_pat
     monkeypatch.setattr(loop.ValidationPairs, 'judge', level)
     loop.train(tiny.config(), data, tmp_path)
     told = json.loads((tmp_path / 'training.json').read_text())['best_step']
-    assert told == trained.load(tmp_path).step == 5
+    assert told == loaded_model.load_best_checkpoint(tmp_path).step == 5
 
 
 def nonfinite(**first_nonfinite):
@@ -254,7 +256,7 @@ def test_a_text_condition_that_is_not_a_number_is_named_by_its_photo(data):
     bad = dataclasses.replace(split, c_TxC=c_TxC)
     photo = str(split.file_N[split.photo_T[3]])
     with pytest.raises(ValueError, match=f'of 1 training sentences is NaN .* of photo {photo}'):
-        loop.table_of(bad, lambda embedding_NxD: embedding_NxD)
+        loop.training_table(bad, lambda embedding_NxD: embedding_NxD)
 
 
 def test_same_photo_weight_zero_with_people_of_one_photo_is_refused_by_its_key(data):
@@ -273,7 +275,7 @@ def test_too_few_texts_for_a_batch(data, tmp_path):
 
 def test_no_model():
     with pytest.raises(FileNotFoundError, match='--mode=train'):
-        trained.load(loop.pathlib.Path('nowhere'))
+        loaded_model.load_best_checkpoint(loop.pathlib.Path('nowhere'))
 
 
 LINEAR_EPS_COSFACE = {

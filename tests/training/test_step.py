@@ -6,10 +6,10 @@ import jax
 import numpy as np
 import pytest
 
-from diface_jax import parallel
 from diface_jax.models.normalise import Normalisation
+from diface_jax.runtime import mesh as meshes
 from diface_jax.training import loop, state
-from diface_jax.training.feed import Feed
+from diface_jax.training.input_pipeline import InputPipeline
 from diface_jax.training.step import make_steps
 from tests import population, subprocesses, tiny
 
@@ -17,16 +17,20 @@ from tests import population, subprocesses, tiny
 def run(config, num_steps):
     """Joint steps on the small population on all devices: parameters before and after, metrics."""
     split = population.prepared().splits['train']
-    mesh = parallel.make_mesh(config.mesh.model)
-    table = loop.table_of(split, Normalisation.fit(split.embedding_NxD, (16,)))
-    feed = Feed(table, loop.batches_of(split, config), mesh, config.train.resident)
-    sizes = loop.sizes_of(split)
-    now = state.born(config, sizes, mesh, config.mesh.fsdp)
+    mesh = meshes.make_mesh(config.mesh.model)
+    table = loop.training_table(split, Normalisation.fit(split.embedding_NxD, (16,)))
+    feed = InputPipeline(table, loop.training_batches(split, config), mesh, config.train.resident)
+    sizes = loop.model_sizes(split)
+    now = state.init_sharded(config, sizes, mesh, config.mesh.fsdp)
     steps = make_steps(config, sizes, mesh)
-    before = parallel.fetch(now.params)
+    before = meshes.fetch_from_mesh(now.params)
     for batches in feed.dispatches(0, [num_steps // 2, num_steps - num_steps // 2]):
         now, metrics = steps(now, batches, feed.table, jax.random.key(0))
-    return before, parallel.fetch(now.params), {k: float(v) for k, v in metrics.mean.items()}
+    return (
+        before,
+        meshes.fetch_from_mesh(now.params),
+        {k: float(v) for k, v in metrics.mean.items()},
+    )
 
 
 def moved(before, after, name):

@@ -73,7 +73,7 @@ _MEAN_FACE_5x2 = np.array(
 )
 
 
-class Face(NamedTuple):
+class DetectedFace(NamedTuple):
     """A face that was found, in pixels of the photo; x goes right and y down."""
 
     box: tuple[int, int, int, int]
@@ -85,7 +85,7 @@ class Face(NamedTuple):
 class Detection(NamedTuple):
     """The faces of a photo, largest first, and how small a face could be and still be found."""
 
-    faces: list[Face]
+    faces: list[DetectedFace]
     smallest: int
     """Side in pixels of the smallest face that was searched for."""
 
@@ -122,8 +122,8 @@ def align_photo(data: bytes, canonical_5x2: np.ndarray | None = None) -> Aligned
     return Aligned(face_chips(image_HxWx3, landmarks_5x2), note)
 
 
-def every_face(data: bytes) -> list[tuple[tuple[int, int, int, int], np.ndarray]]:
-    """The box (as in `Face`) and the chips_2x150x150x3 of every face of a photo, largest first.
+def align_every_face(data: bytes) -> list[tuple[tuple[int, int, int, int], np.ndarray]]:
+    """The box (as in `DetectedFace`) and the chips_2x150x150x3 of every face of a photo, largest first.
 
     Raises:
       ValueError: the photo can't be decoded, or has no face of `smallest_face` pixels.
@@ -133,7 +133,7 @@ def every_face(data: bytes) -> list[tuple[tuple[int, int, int, int], np.ndarray]
     return [(face.box, face_chips(image_HxWx3, face.landmarks_5x2)) for face in faces]
 
 
-def _some_face(detection: Detection) -> list[Face]:
+def _some_face(detection: Detection) -> list[DetectedFace]:
     if detection.faces:
         return detection.faces
     message = f'no face of {detection.smallest} pixels or more'
@@ -148,7 +148,7 @@ def _landmarks_in_place(
     """The landmarks of the face nearest to the canonical ones (pixels), or those; and the note."""
     eye_span = np.linalg.norm(canonical_5x2[0] - canonical_5x2[2])
 
-    def offset(face: Face) -> float:
+    def offset(face: DetectedFace) -> float:
         centre_2 = face.landmarks_5x2.mean(axis=0)
         return float(np.linalg.norm(centre_2 - canonical_5x2.mean(axis=0)) / eye_span)
 
@@ -204,7 +204,7 @@ def _to_rgb(image: Any) -> Any:
     return image.convert('RGB')
 
 
-def detect(image_HxWx3: np.ndarray, threshold: float = 0.0) -> list[Face]:
+def detect(image_HxWx3: np.ndarray, threshold: float = 0.0) -> list[DetectedFace]:
     """Finds the faces in a uint8 RGB image, the largest first; of large photos only large faces.
 
     Below a `threshold` of 0 the detector finds more faces, and things that are none.
@@ -255,26 +255,26 @@ def _finer_scales(width: int, height: int) -> list[float]:
     return scales[::-1]
 
 
-def _add_new(faces: list[Face], candidates: list[Face]) -> None:
+def _add_new(faces: list[DetectedFace], candidates: list[DetectedFace]) -> None:
     """Adds the candidates, best first, that are none of the faces that are there already."""
     for candidate in candidates:
         if all(_overlap(candidate, face) < 0.5 for face in faces):
             faces.append(candidate)
 
 
-def _overlap(a: Face, b: Face) -> float:
+def _overlap(a: DetectedFace, b: DetectedFace) -> float:
     """Area of the boxes' intersection over the area of the smaller box."""
     left, top = np.maximum(a.box[:2], b.box[:2])
     right, bottom = np.minimum(a.box[2:], b.box[2:])
     return max(0, right - left) * max(0, bottom - top) / min(_area(a), _area(b))
 
 
-def _area(face: Face) -> int:
+def _area(face: DetectedFace) -> int:
     left, top, right, bottom = face.box
     return max(1, (right - left) * (bottom - top))
 
 
-def _detect_in_tiles(scale: float, image_HxWx3: np.ndarray) -> list[Face]:
+def _detect_in_tiles(scale: float, image_HxWx3: np.ndarray) -> list[DetectedFace]:
     """Searches overlapping tiles of a copy of `scale` times the sides; best score first."""
     height, width = image_HxWx3.shape[:2]
     tile, overlap = math.ceil(_TILE / scale), math.ceil(_OVERLAP / scale)
@@ -293,18 +293,20 @@ def _spans(length: int, tile: int, overlap: int) -> list[tuple[int, int]]:
     return [(i * step, min(length, (i + 1) * step + overlap)) for i in range(count)]
 
 
-def _moved(face: Face, right: int, down: int) -> Face:
+def _moved(face: DetectedFace, right: int, down: int) -> DetectedFace:
     shift = (right, down)
     box = tuple(int(edge) for edge in np.add(face.box, 2 * shift))
-    return Face(box, face.landmarks_5x2 + shift)
+    return DetectedFace(box, face.landmarks_5x2 + shift)
 
 
-def _detect_at(scale: float, image_HxWx3: np.ndarray, threshold: float) -> list[Face]:
+def _detect_at(scale: float, image_HxWx3: np.ndarray, threshold: float) -> list[DetectedFace]:
     """Searches a copy of `scale` times the sides; largest first, in pixels of the image itself."""
     return [face for _, face in _scored(scale, image_HxWx3, threshold)]
 
 
-def _scored(scale: float, image_HxWx3: np.ndarray, threshold: float) -> list[tuple[float, Face]]:
+def _scored(
+    scale: float, image_HxWx3: np.ndarray, threshold: float
+) -> list[tuple[float, DetectedFace]]:
     """Faces in a copy of `scale` times the sides and the detector's scores; largest first."""
     height, width = image_HxWx3.shape[:2]
     size = max(1, round(width * scale)), max(1, round(height * scale))
@@ -320,14 +322,14 @@ def _scored(scale: float, image_HxWx3: np.ndarray, threshold: float) -> list[tup
     return [(score, _face(_predictor()(scaled, box), ratio)) for score, box in scored]
 
 
-def _face(shape: Any, ratio: np.ndarray) -> Face:
+def _face(shape: Any, ratio: np.ndarray) -> DetectedFace:
     def unscale(points: list[Any]) -> np.ndarray:
         # Pixel centres lie half a pixel inside.
         return (np.array([(point.x, point.y) for point in points]) + 0.5) / ratio - 0.5
 
     corners = unscale([shape.rect.tl_corner(), shape.rect.br_corner()])
     box = tuple(int(edge) for edge in np.rint(corners).ravel())
-    return Face(box, unscale(shape.parts()))
+    return DetectedFace(box, unscale(shape.parts()))
 
 
 def face_chips(image_HxWx3: np.ndarray, landmarks_5x2: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ MAX_PHOTOS = 6000
 
 
 class Appearance(NamedTuple):
-    """A centred linear map from maps (see `dlib_resnet.look`) to K components."""
+    """A centred linear map from maps (see `dlib_resnet.embed_with_maps`) to K components."""
 
     mean_P: np.ndarray
     components_PxK: np.ndarray
@@ -34,7 +34,7 @@ class Appearance(NamedTuple):
         return self.components_PxK.shape[1]
 
 
-def fit(maps_NxP: np.ndarray, blocks: tuple[int, ...], width: int) -> Appearance:
+def fit_appearance(maps_NxP: np.ndarray, blocks: tuple[int, ...], width: int) -> Appearance:
     """Principal components of training photos' maps, each (a depth of a chip) weighing the same.
 
     Args:

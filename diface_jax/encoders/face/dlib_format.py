@@ -14,7 +14,7 @@ import numpy as np
 _OUTERMOST, _TAG, _LAYER, _INNERMOST = 1, 1, 2, 3  # versions dlib gives to kinds of layer
 
 
-class Layer(NamedTuple):
+class DlibLayer(NamedTuple):
     """One layer as the file names it; `tag` stands for dlib's tag and skip layers alike.
 
     Names, sizes and arrays::
@@ -33,7 +33,7 @@ class Layer(NamedTuple):
     arrays: tuple[np.ndarray, ...] = ()
 
 
-def read(path: pathlib.Path | str) -> list[Layer]:
+def read_dlib_network(path: pathlib.Path | str) -> list[DlibLayer]:
     """Reads a metric network, such as dlib's face recognition ResNet.
 
     Raises:
@@ -49,7 +49,7 @@ def read(path: pathlib.Path | str) -> list[Layer]:
     return layers
 
 
-def _read_network(reader: '_Reader') -> list[Layer]:
+def _read_network(reader: '_Reader') -> list[DlibLayer]:
     reader.expect(_OUTERMOST)
     if (name := reader.string()) != 'loss_metric_2':
         raise ValueError(f'it starts with {name[:40]!r}, not with loss_metric_2')
@@ -58,7 +58,7 @@ def _read_network(reader: '_Reader') -> list[Layer]:
     layers = [_read_details(reader)]  # the input, which keeps no state
     for version in reversed(versions):
         if version == _TAG:
-            layers.append(Layer('tag'))
+            layers.append(DlibLayer('tag'))
             continue
         layers.append(_read_details(reader))
         reader.skip_training_state()
@@ -76,31 +76,31 @@ def _read_nesting(reader: '_Reader') -> list[int]:
     return versions
 
 
-def _read_details(reader: '_Reader') -> Layer:
+def _read_details(reader: '_Reader') -> DlibLayer:
     name = reader.string()
     match name:
         case 'input_rgb_image_sized':
             mean_3 = np.array(reader.numbers(3), np.float32)
-            return Layer(name, reader.integers(2), (mean_3,))
+            return DlibLayer(name, reader.integers(2), (mean_3,))
         case 'con_4':
             params, sizes = reader.tensor(), reader.integers(7)
             arrays = _split(params, reader.shape(), reader.shape())
             reader.numbers(4)  # multipliers of the learning rate and the weight decay
-            return Layer(name, sizes, (arrays[0], arrays[1].ravel()))
+            return DlibLayer(name, sizes, (arrays[0], arrays[1].ravel()))
         case 'affine_':
             arrays = _split(reader.tensor(), reader.shape(), reader.shape())
             reader.expect(0)  # one pair a channel, not one a pixel
-            return Layer(name, (), tuple(array.ravel() for array in arrays))
+            return DlibLayer(name, (), tuple(array.ravel() for array in arrays))
         case 'fc_2':
             sizes = reader.integers(2)
             arrays = _split(reader.tensor(), reader.shape(), reader.shape())
             reader.expect(1)  # no bias
             reader.numbers(4)
-            return Layer(name, sizes, (arrays[0][:, :, 0, 0],))
+            return DlibLayer(name, sizes, (arrays[0][:, :, 0, 0],))
         case 'max_pool_2' | 'avg_pool_2':
-            return Layer(name, reader.integers(6))
+            return DlibLayer(name, reader.integers(6))
         case 'relu_' | 'add_prev_':
-            return Layer(name)
+            return DlibLayer(name)
         case _:
             raise ValueError(f'unknown layer {name[:40]!r} near byte {reader.at:,}')
 

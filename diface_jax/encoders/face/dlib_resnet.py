@@ -23,7 +23,7 @@ NAME = 'dlib_face_recognition_resnet_model_v1'
 WIDTH = 128
 SHA256 = '55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30'
 
-CELLS = 4  # a side of what `look` brings maps down to
+CELLS = 4  # a side of what `embed_with_maps` brings maps down to
 
 _STEM = ('input_rgb_image_sized', 'con_4', 'affine_', 'relu_', 'max_pool_2')
 _BLOCK = ('tag', 'con_4', 'affine_', 'relu_', 'con_4', 'affine_')
@@ -34,7 +34,7 @@ _HEAD = ('avg_pool_2', 'fc_2')
 class DlibResNet(nnx.Module):
     """Chips to raw embeddings: not centred, not normalised, as dlib gives them."""
 
-    def __init__(self, layers: Sequence[dlib_format.Layer]) -> None:
+    def __init__(self, layers: Sequence[dlib_format.DlibLayer]) -> None:
         """Builds the network that `layers`, from input to output, describe.
 
         Raises:
@@ -48,7 +48,7 @@ class DlibResNet(nnx.Module):
         self.pool = Pool.read(pool)
         self.blocks = nnx.List()
         while source.next_is('tag'):
-            self.blocks.append(Block(source))
+            self.blocks.append(ResidualBlock(source))
         average, dense = source.take(_HEAD)
         if average.sizes[:2] != (0, 0):
             raise ValueError(f'the last pooling averages {average.sizes[:2]}, not everything')
@@ -74,7 +74,7 @@ class DlibResNet(nnx.Module):
         return x_BxD, list(maps.values())
 
 
-class Block(nnx.Module):
+class ResidualBlock(nnx.Module):
     """Two convolutions and a shortcut, which is averaged 2x2 where the block halves the sides."""
 
     def __init__(self, source: '_Layers') -> None:
@@ -95,7 +95,7 @@ class Block(nnx.Module):
 class Conv(nnx.Module):
     """A convolution, with the affine map that follows it (a frozen batch norm) folded in."""
 
-    def __init__(self, conv: dlib_format.Layer, affine: dlib_format.Layer) -> None:
+    def __init__(self, conv: dlib_format.DlibLayer, affine: dlib_format.DlibLayer) -> None:
         _, _, _, stride_y, stride_x, padding_y, padding_x = conv.sizes
         self.strides = (stride_y, stride_x)
         self.padding = ((padding_y, padding_y), (padding_x, padding_x))
@@ -127,7 +127,7 @@ class Pool:
     strides: tuple[int, int]
 
     @classmethod
-    def read(cls, layer: dlib_format.Layer) -> 'Pool':
+    def read(cls, layer: dlib_format.DlibLayer) -> 'Pool':
         """Takes the window from the file's layer. Raises ValueError if it is padded."""
         if layer.sizes[4:] != (0, 0):
             raise ValueError(f'a padded pooling layer: {layer.name} {layer.sizes}')
@@ -149,13 +149,13 @@ def _add_padded(a_BxHxWxC: jax.Array, b_BxHxWxC: jax.Array) -> jax.Array:
 class _Layers:
     """Layers handed out in order, each only under the name that is expected."""
 
-    def __init__(self, layers: Sequence[dlib_format.Layer]) -> None:
+    def __init__(self, layers: Sequence[dlib_format.DlibLayer]) -> None:
         self.left = list(layers)
 
     def next_is(self, name: str) -> bool:
         return bool(self.left) and self.left[0].name == name
 
-    def take(self, names: Sequence[str]) -> list[dlib_format.Layer]:
+    def take(self, names: Sequence[str]) -> list[dlib_format.DlibLayer]:
         taken, self.left = self.left[: len(names)], self.left[len(names) :]
         found = tuple(layer.name for layer in taken)
         if found != tuple(names):
@@ -167,7 +167,7 @@ class _Layers:
             raise ValueError(f'{len(self.left)} layers left over, from {self.left[0].name}')
 
 
-def load(path: pathlib.Path | str | None = None) -> DlibResNet:
+def load_dlib_resnet(path: pathlib.Path | str | None = None) -> DlibResNet:
     """Reads dlib_face_recognition_resnet_model_v1.dat; None: the file of face-recognition-models.
 
     Raises:
@@ -177,10 +177,10 @@ def load(path: pathlib.Path | str | None = None) -> DlibResNet:
     if path is None:
         path = weights.find_in_package('face_recognition_models', f'models/{NAME}.dat')
         weights.check_sha256(path, SHA256)
-    return DlibResNet(dlib_format.read(path))
+    return DlibResNet(dlib_format.read_dlib_network(path))
 
 
-def embed(model: DlibResNet, chips_NxHxWx3: np.ndarray, batch_size: int = 32) -> np.ndarray:
+def embed_chips(model: DlibResNet, chips_NxHxWx3: np.ndarray, batch_size: int = 32) -> np.ndarray:
     """Embeds any number of uint8 RGB chips; returns x_NxD float32.
 
     Compiled once for each batch size: the last batch is filled up with black chips.
@@ -192,7 +192,7 @@ def embed(model: DlibResNet, chips_NxHxWx3: np.ndarray, batch_size: int = 32) ->
     return np.concatenate(parts)
 
 
-def look(
+def embed_with_maps(
     model: DlibResNet, chips_NxSxHxWx3: np.ndarray, batch_size: int = 32
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Embeds the first chip of each photo, and tells what the network saw on the way in all S.
@@ -213,7 +213,7 @@ def look(
 
 
 def block_widths(model: DlibResNet, chips: int) -> tuple[int, ...]:
-    """The width of each map in `look`'s maps_BxP, of this many chips; they add up to P."""
+    """The width of each map in `embed_with_maps`'s maps_BxP, of this many chips; they add up to P."""
     chip = jax.ShapeDtypeStruct((1, *model.size, 3), jnp.uint8)
     _, maps = jax.eval_shape(lambda one: model.with_maps(one), chip)
     return chips * tuple(min(CELLS, m.shape[1]) * min(CELLS, m.shape[2]) * m.shape[3] for m in maps)

@@ -31,7 +31,10 @@ class FaceEncoder:
         dlib = {'name': dlib_resnet.NAME, 'sha256': dlib_resnet.SHA256, 'width': dlib_resnet.WIDTH}
         found = [dlib | chips]
         if self.appearance:
-            looks = {'sha256': arrays.sha256(self.appearance), 'width': self.appearance.width}
+            looks = {
+                'sha256': arrays.sha256_of_arrays(self.appearance),
+                'width': self.appearance.width,
+            }
             found.append({'name': NAME} | looks | chips)
         return found
 
@@ -42,21 +45,21 @@ class FaceEncoder:
 
     @functools.cached_property
     def _network(self) -> dlib_resnet.DlibResNet:
-        return dlib_resnet.load()
+        return dlib_resnet.load_dlib_resnet()
 
     def embed(self, chips_Nx2xHxWx3: np.ndarray) -> np.ndarray:
         """Embeds faces as `align` cuts them; embedding_NxD float32, D the sum of the widths."""
         if not self.appearance:
-            return dlib_resnet.embed(self._network, chips_Nx2xHxWx3[:, 0])
+            return dlib_resnet.embed_chips(self._network, chips_Nx2xHxWx3[:, 0])
         parts = [
             np.concatenate([x_BxD, self.appearance(maps_BxP)], axis=1)
-            for x_BxD, maps_BxP in dlib_resnet.look(self._network, chips_Nx2xHxWx3)
+            for x_BxD, maps_BxP in dlib_resnet.embed_with_maps(self._network, chips_Nx2xHxWx3)
         ]
         return np.concatenate([np.zeros((0, self.width), np.float32), *parts])
 
     def maps(self, chips_Nx2xHxWx3: np.ndarray) -> np.ndarray:
         """What `appearance` is fitted on: maps_NxP, float16 to be kept by the thousand."""
-        found = dlib_resnet.look(self._network, chips_Nx2xHxWx3)
+        found = dlib_resnet.embed_with_maps(self._network, chips_Nx2xHxWx3)
         return np.concatenate([maps_BxP.astype(np.float16) for _, maps_BxP in found])
 
 

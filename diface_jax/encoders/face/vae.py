@@ -17,7 +17,7 @@ import numpy as np
 import optax
 from flax import nnx
 
-from diface_jax import hosts
+from diface_jax.runtime import hosts
 
 NAME = 'conv_vae'
 # Raise it when the network or its training changes: older weights are not used again.
@@ -76,7 +76,7 @@ def _unfold(x_BxHxWxC: jax.Array, k: int) -> jax.Array:
     return blocks.transpose(0, 1, 3, 2, 4, 5).reshape(B, k * H, k * W, C // k**2)
 
 
-class Terms(NamedTuple):
+class VaeTerms(NamedTuple):
     """What the negative ELBO is made of, as means over photos."""
 
     squared_error: jax.Array
@@ -94,14 +94,14 @@ def kl_divergence(mean: jax.Array, log_var: jax.Array) -> jax.Array:
     return 0.5 * (mean**2 + jnp.exp(log_var) - 1.0 - log_var)
 
 
-def shrink(chips_NxHxWx3: np.ndarray) -> np.ndarray:
+def shrink_chips(chips_NxHxWx3: np.ndarray) -> np.ndarray:
     """Chips of any size to 64x64, both uint8 RGB."""
     shape = (len(chips_NxHxWx3), SIZE, SIZE, 3)
     small = jax.image.resize(chips_NxHxWx3.astype(np.float32), shape, 'linear')
     return np.asarray(small).round().clip(0, 255).astype(np.uint8)
 
 
-def fit(chips_NxHxWx3: np.ndarray, config: ml_collections.ConfigDict) -> Vae:
+def fit_vae(chips_NxHxWx3: np.ndarray, config: ml_collections.ConfigDict) -> Vae:
     """Trains a VAE.
 
     Args:
@@ -149,36 +149,36 @@ def _make_step(
     return step
 
 
-def _terms(model: Vae, chips_BxHxWx3: jax.Array, key: jax.Array) -> Terms:
+def _terms(model: Vae, chips_BxHxWx3: jax.Array, key: jax.Array) -> VaeTerms:
     """The terms by one sample of z a photo."""
     image = _image(chips_BxHxWx3)
     mean, log_var = model.encode(image)
     z = mean + jnp.exp(0.5 * log_var) * jax.random.normal(key, mean.shape)
     squared_error_B = jnp.sum((model.decode(z) - image) ** 2, axis=(1, 2, 3))
-    return Terms(squared_error_B.mean(), kl_divergence(mean, log_var).mean(axis=0))
+    return VaeTerms(squared_error_B.mean(), kl_divergence(mean, log_var).mean(axis=0))
 
 
 def _image(chips_BxHxWx3: jax.Array) -> jax.Array:
     return chips_BxHxWx3.astype(jnp.float32) / 127.5 - 1.0
 
 
-def measure(model: Vae, chips_NxHxWx3: np.ndarray, batch_size: int = 256) -> Terms:
+def vae_terms(model: Vae, chips_NxHxWx3: np.ndarray, batch_size: int = 256) -> VaeTerms:
     """The ELBO's terms of at least one 64x64 uint8 RGB chip, by one seeded sample of z each."""
     batches = list(_batches(chips_NxHxWx3, batch_size))
     keys = jax.random.split(jax.random.key(0, impl='rbg'), len(batches))
     terms = [_measure(model, some, key) for some, key in zip(batches, keys, strict=True)]
     sizes = [len(some) for some in batches]
-    return Terms(*(np.average(term, axis=0, weights=sizes) for term in zip(*terms, strict=True)))
+    return VaeTerms(*(np.average(term, axis=0, weights=sizes) for term in zip(*terms, strict=True)))
 
 
 def mean_image_error(train_NxHxWx3: np.ndarray, chips_MxHxWx3: np.ndarray) -> float:
-    """`Terms.squared_error` of M chips, had each been taken for the mean of the training chips."""
+    """`VaeTerms.squared_error` of M chips, had each been taken for the mean of the training chips."""
     mean_HxWx3 = train_NxHxWx3.mean(axis=0)
     squares_MxHxWx3 = ((chips_MxHxWx3 - mean_HxWx3) / 127.5) ** 2
     return float(squares_MxHxWx3.sum() / len(chips_MxHxWx3))
 
 
-def embed(model: Vae, chips_NxHxWx3: np.ndarray, batch_size: int = 256) -> np.ndarray:
+def posterior_means(model: Vae, chips_NxHxWx3: np.ndarray, batch_size: int = 256) -> np.ndarray:
     """Posterior means z_NxL, float32, of 64x64 uint8 RGB chips."""
     return np.concatenate([_means(model, some) for some in _batches(chips_NxHxWx3, batch_size)])
 
@@ -195,14 +195,14 @@ def _means(model: Vae, chips_BxHxWx3: jax.Array) -> jax.Array:
     return model.encode(_image(chips_BxHxWx3))[0]
 
 
-def weights_of(model: Vae) -> dict[str, np.ndarray]:
+def vae_weights(model: Vae) -> dict[str, np.ndarray]:
     """The weights by name, to be kept."""
     leaves = jax.tree.leaves_with_path(nnx.state(model, nnx.Param))
     return {_name(path): np.asarray(leaf) for path, leaf in leaves}
 
 
-def from_weights(weights: dict[str, np.ndarray], config: ml_collections.ConfigDict) -> Vae:
-    """The VAE that `weights_of` was asked about; `config` as for `fit`."""
+def vae_from_weights(weights: dict[str, np.ndarray], config: ml_collections.ConfigDict) -> Vae:
+    """The VAE that `vae_weights` was asked about; `config` as for `fit_vae`."""
     shapes = nnx.eval_shape(lambda: Vae(config.latent_dim, config.width, rngs=nnx.Rngs(0)))
     static, params = nnx.split(shapes, nnx.Param)
     filled = jax.tree.map_with_path(lambda path, _: jnp.asarray(weights[_name(path)]), params)
@@ -213,7 +213,7 @@ def _name(path: tuple[Any, ...]) -> str:
     return jax.tree_util.keystr(path, simple=True, separator='/')
 
 
-def sha256(weights: dict[str, np.ndarray]) -> str:
+def sha256_of_weights(weights: dict[str, np.ndarray]) -> str:
     """Of weights and their names; tells one VAE from another."""
     digest = hashlib.sha256()
     for name in sorted(weights):

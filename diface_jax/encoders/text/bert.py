@@ -3,7 +3,7 @@
 BERT (Devlin et al., 2018) with 6 layers of width 384, distilled (MiniLM, Wang et al., 2020) and
 tuned on sentence pairs (sentence-transformers/all-MiniLM-L6-v2). Its own sentence vector, the mean
 over the tokens' last hidden states, has lost half of what a face's description says; the words are
-still there at the first depth and half way, so those are pooled too (`embed`). `transformers` gives
+still there at the first depth and half way, so those are pooled too (`pooled_states`). `transformers` gives
 the tokenizer and the config, safetensors the weights; the network is here.
 """
 
@@ -188,7 +188,7 @@ def _join(
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def embed(
+def pooled_states(
     graphdef: nnx.GraphDef, state: nnx.State, tokens_BxL: jax.Array, mask_BxL: jax.Array
 ) -> jax.Array:
     """A Bert's hidden states, pooled over the tokens where the mask is True.
@@ -210,7 +210,7 @@ def embed(
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TextEncoder:
-    """Sentences to pooled hidden states. Get one from `load`.
+    """Sentences to pooled hidden states. Get one from `load_text_encoder`.
 
     Attributes:
         name: which model it is, for data cards and checkpoints.
@@ -229,19 +229,19 @@ class TextEncoder:
 
     @classmethod
     def from_folder(cls, folder: pathlib.Path, name: str) -> Self:
-        """Reads config, tokenizer and weights; raises what `load` raises."""
+        """Reads config, tokenizer and weights; raises what `load_text_encoder` raises."""
         _check_folder(folder)
         graphdef, state = nnx.split(load_bert(folder))
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
         positions, width = state['positions']['embedding'].shape
         max_tokens = min(positions, _max_tokens(folder, tokenizer))
-        digest = weights.sha256(folder / _WEIGHTS)
+        digest = weights.sha256_of_file(folder / _WEIGHTS)
         return cls(name, digest, width, max_tokens, tokenizer, graphdef, state)
 
     def encode(
         self, sentences: Sequence[str], *, batch_tokens: int = 1024, progress: bool = False
     ) -> np.ndarray:
-        """Vectors [N, POOLS * width] as of `embed`, float32, in the order of the N sentences.
+        """Vectors [N, POOLS * width] as of `pooled_states`, float32, in the order of the N sentences.
 
         Sentences of similar length go together, in batches of static shapes: a length is a multiple
         of 8, the number of rows a power of two or what `batch_tokens` allows.
@@ -259,7 +259,7 @@ class TextEncoder:
         with tqdm.tqdm(total=len(tokens_N), unit=' sentences', disable=not progress) as bar:
             for rows, shape in self._batches([len(tokens) for tokens in tokens_N], batch_tokens):
                 tokens_BxL, mask_BxL = _pad([tokens_N[row] for row in rows], shape)
-                pool_BxP = embed(self._graphdef, self._state, tokens_BxL, mask_BxL)
+                pool_BxP = pooled_states(self._graphdef, self._state, tokens_BxL, mask_BxL)
                 pool_NxP[rows] = pool_BxP[: len(rows)]
                 bar.update(len(rows))
         return pool_NxP
@@ -341,7 +341,7 @@ def _settings(path: pathlib.Path) -> dict[str, Any]:
     return json.loads(path.read_text()) if path.is_file() else {}
 
 
-def load(source: str | None = None) -> TextEncoder:
+def load_text_encoder(source: str | None = None) -> TextEncoder:
     """The text encoder; the network is never used.
 
     Args:

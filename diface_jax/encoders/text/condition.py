@@ -48,7 +48,10 @@ class ConditionEncoder:
     @property
     def about(self) -> dict[str, Any]:
         """Name, hashes and width, for data cards and checkpoints."""
-        hashes = {'sha256': self.encoder.sha256, 'standardisation': arrays.sha256(self.standard)}
+        hashes = {
+            'sha256': self.encoder.sha256,
+            'standardisation': arrays.sha256_of_arrays(self.standard),
+        }
         width = len(self.standard.mean_C)
         sizes = {'width': width, 'pools': width // self.encoder.width}
         return {'name': self.encoder.name} | sizes | hashes

@@ -1,0 +1,393 @@
+"""The commands on a gallery: enroll, search, identify, verify, delete, sync and serve."""
+
+import dataclasses
+import json
+import pathlib
+import sqlite3
+import sys
+from typing import TYPE_CHECKING, Any, TextIO
+
+import numpy as np
+from absl import flags
+
+from diface_jax.gallery import conditions, disk_sync, query_text, search, store
+from diface_jax.gallery import results as answers
+from diface_jax.gallery.photo_files import EXCLUDED
+from diface_jax.runtime import hosts
+from diface_jax.runtime.terminal import printable, printable_lines
+
+if TYPE_CHECKING:
+    from diface_jax.model import Model
+
+_CHANGING = ('enroll', 'delete', 'sync', 'serve')
+MODES = ('enroll', 'search', 'identify', 'verify', 'delete', 'sync', 'serve')
+DONE, NO_MATCH = 0, 2  # exit codes; 1 is an error
+_LISTED = 20  # entries that are shown before they are deleted
+
+_GALLERY = flags.DEFINE_string('gallery', None, 'Folder of the gallery; enroll creates it.')
+_PHOTOS = flags.DEFINE_string(
+    'photos',
+    None,
+    'enroll: a folder of photographs, with all folders inside it, or one photograph. sync: a '
+    'folder that enrolled photographs may have moved to.',
+)
+_PEOPLE = flags.DEFINE_bool(
+    'people',
+    False,
+    'enroll: the largest face of a photo is the person its folder is named after. A photo '
+    "in several people's folders is found by each of them.",
+)
+_EXCLUDE = flags.DEFINE_multi_string(
+    'exclude',
+    [],
+    'enroll, sync: leaves out photographs and folders of this name, or with a / of this path below '
+    '--photos; * and ? stand for anything, and upper and lower case are the same. May be repeated. '
+    f'Always left out: {" ".join(EXCLUDED)}. To enrol such a folder, give it as --photos.',
+)
+_FOLLOW_LINKS = flags.DEFINE_bool(
+    'follow_links', False, 'enroll, sync: goes into folders that are linked to, each one once.'
+)
+_REMOVE_MISSING = flags.DEFINE_bool(
+    'remove_missing',
+    False,
+    'sync: deletes the faces of photographs that are gone from all their paths, for good. Look at '
+    'what sync lists without it first: a drive may not be mounted.',
+)
+_TAG = flags.DEFINE_multi_string('tag', [], 'enroll: NAME=VALUE, a tag of all these photographs.')
+_EMBEDDINGS = flags.DEFINE_string(
+    'embeddings', None, 'enroll: embeddings of the same face encoder, as .npy, .npz or .parquet.'
+)
+_IDS = flags.DEFINE_string('ids', None, 'enroll: a text file with one id on each line, for .npy.')
+_TEXT = flags.DEFINE_multi_string(
+    'text',
+    [],
+    'search, identify, verify: a description. Repeat --text to describe one person in several '
+    'sentences; their features are averaged.',
+)
+_QUERIES = flags.DEFINE_string(
+    'queries', None, 'search: a text file with a description of another person on each line.'
+)
+_PHOTO = flags.DEFINE_string('photo', None, 'verify: the photograph.')
+_K = flags.DEFINE_integer('k', search.DEFAULT_K, 'search, identify: how many results.')
+_WHERE = flags.DEFINE_multi_string(
+    'where',
+    [],
+    'search, identify, delete: NAME=PATTERN, only entries whose person, photo (path), name, entry '
+    '(number) or tag fits. In a pattern * stands for any characters and ? for one; a value that is '
+    'in the gallery exactly as written means only itself. Given several times, also with the same '
+    'NAME, all must fit.',
+)
+_ENROLLED = flags.DEFINE_float(
+    'enrolled',
+    search.DEFAULT_ENROLLED,
+    'search, identify: prior probability that the person described is in the gallery.',
+)
+_FALSE_MATCHES = flags.DEFINE_float(
+    'false_matches',
+    search.DEFAULT_FALSE_MATCHES,
+    'search, identify: a match may score as high by chance at most this often in a gallery of this '
+    'size.',
+)
+_PRIOR = flags.DEFINE_float(
+    'prior', 0.5, 'verify: prior probability that the photo shows the person described.'
+)
+_JSON = flags.DEFINE_bool('json', False, 'Prints the answer as JSON (schema in README.md).')
+_SHEET = flags.DEFINE_string(
+    'sheet', None, 'search, identify: writes the results as a picture, PNG.'
+)
+_EVERYTHING = flags.DEFINE_bool(
+    'everything',
+    False,
+    'delete: the whole gallery. Its files are overwritten with zeros and deleted; stop programs '
+    'that use it first. Overwriting does not reach old blocks of SSDs and copy-on-write file '
+    'systems, logs that the database deleted, snapshots and backups: keep the gallery on an '
+    'encrypted disk where that matters.',
+)
+_YES = flags.DEFINE_bool('yes', False, 'delete: does not ask before it deletes.')
+_PORT = flags.DEFINE_integer('port', 8080, 'serve: the port, on this machine alone.', 1, 65535)
+
+
+def run_gallery_command(mode: str, workdir: str | None) -> int:
+    """Runs a command with the flags of this module.
+
+    Args:
+      mode: one of MODES.
+      workdir: of the trained model; delete and sync need none.
+
+    Returns:
+      The exit code: DONE, or NO_MATCH where no result is a match.
+
+    Raises:
+      ValueError: a flag is missing or cannot be used, or a gallery is to be changed by several
+        hosts; says which.
+    """
+    commands = {
+        'enroll': _enroll,
+        'search': _search,
+        'identify': _search,
+        'verify': _verify,
+        'serve': _serve,
+    }
+    if hosts.is_multihost() and mode in _CHANGING:
+        raise ValueError('a gallery is changed and served by one host: leave out --distributed')
+    try:
+        if mode == 'delete':
+            return _delete()
+        if mode == 'sync':
+            return _sync()
+        _need('workdir', workdir)
+        _check(mode)
+        # It brings JAX along, which a missing flag need not wait for.
+        from diface_jax import model
+
+        return commands[mode](mode, model.load(workdir))
+    except sqlite3.Error as error:  # such as a full disk; what was committed is whole
+        raise ValueError(f'{_GALLERY.value}: {error}') from error
+
+
+def _check(mode: str) -> None:
+    if mode != 'verify':
+        _need('gallery', _GALLERY.value)
+    else:
+        _need('photo', _PHOTO.value)
+    if mode in ('search', 'identify', 'verify') and bool(_TEXT.value) == bool(_QUERIES.value):
+        raise ValueError('give --text="..." (or, to search, --queries=FILE)')
+    if _QUERIES.value and mode != 'search':
+        raise ValueError('--queries goes with --mode=search')
+    if _PHOTOS.value and _EMBEDDINGS.value:
+        raise ValueError('give --photos or --embeddings, one after the other')
+    if mode in ('search', 'identify', 'verify') and not _QUERIES.value:
+        query_text.check_texts(_TEXT.value)
+
+
+def _need(name: str, value: str | None) -> None:
+    if not value:
+        raise ValueError(f'--{name} is missing')
+
+
+def _enroll(_: str, model: 'Model') -> int:
+    if _EMBEDDINGS.value:
+        report = model.enroll_embeddings(_GALLERY.value, _EMBEDDINGS.value, _IDS.value)
+    elif _PHOTOS.value:
+        report = model.enroll(
+            _GALLERY.value,
+            _PHOTOS.value,
+            people=_PEOPLE.value,
+            tags=conditions.parse_tags(_TAG.value),
+            exclude=_EXCLUDE.value,
+            follow_links=_FOLLOW_LINKS.value,
+        )
+    else:
+        refreshed = model.refresh(_GALLERY.value)
+        _print({'refreshed': refreshed}, f'{refreshed} entries brought to this model')
+        return DONE
+    _print(dataclasses.asdict(report), str(report))
+    return DONE
+
+
+def _search(mode: str, model: 'Model') -> int:
+    asked = {
+        'k': _K.value,
+        'where': conditions.parse_conditions(_WHERE.value),
+        'enrolled': _ENROLLED.value,
+        'false_matches': _FALSE_MATCHES.value,
+    }
+    if _QUERIES.value:
+        results = model.search_many(_GALLERY.value, _queries(pathlib.Path(_QUERIES.value)), **asked)
+    else:
+        verb = model.identify if mode == 'identify' else model.search
+        results = [verb(_GALLERY.value, _TEXT.value, **asked)]
+    for number, answer in enumerate(results, 1):
+        _print(answer.to_json(), _told(answer))
+        if _SHEET.value and hosts.is_first():
+            path = pathlib.Path(_SHEET.value)
+            path = path.with_stem(f'{path.stem}-{number}') if len(results) > 1 else path
+            _write_sheet(answer, model, path)
+    return _code(*results)
+
+
+def _queries(path: pathlib.Path) -> list[str]:
+    """The descriptions of a text file, one a line."""
+    try:
+        lines = path.read_text(encoding='utf-8-sig').splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{path} is not a text file in UTF-8: {error}') from error
+    described = [line for line in lines if line.strip()]
+    if not described:
+        raise ValueError(f'{path} holds no description: write one on each line')
+    return described
+
+
+def _write_sheet(answer: answers.SearchResults, model: 'Model', path: pathlib.Path) -> None:
+    # It draws with Pillow, which training need not have.
+    from diface_jax.gallery import contact_sheet
+
+    contact_sheet.write_contact_sheet(
+        answer, lambda entry: model.picture(_GALLERY.value, entry), path
+    )
+
+
+def _verify(_: str, model: 'Model') -> int:
+    answer = model.verify(_PHOTO.value, _TEXT.value, _PRIOR.value)
+    lines = [f'{answer.decision}: {printable(answer.photo)}', *_unread(answer)]
+    for face in answer.faces:
+        lines += [f'  face at {face.box}: {_numbers(face.scored)}', *_phrases(face.scored)]
+    _print(answer.to_json(), '\n'.join(lines))
+    return _code(answer)
+
+
+def _delete() -> int:
+    _need('gallery', _GALLERY.value)
+    gallery = pathlib.Path(_GALLERY.value)
+    if _EVERYTHING.value == bool(_WHERE.value):
+        raise ValueError('say what: --where=person=NAME, --where=photo=PATH, ..., or --everything')
+    if _EVERYTHING.value:
+        _confirm_everything(gallery)
+        store.delete_gallery(gallery)
+        _print({'deleted': str(gallery)}, f'deleted the gallery {printable(str(gallery))}')
+        return DONE
+    where = conditions.parse_conditions(_WHERE.value)
+    _confirm_some(gallery, where)
+    gone = store.remove_entries(gallery, where)
+    _print({'removed': gone}, f'removed {gone} entries')
+    return DONE
+
+
+def _sync() -> int:
+    _need('gallery', _GALLERY.value)
+    photos = pathlib.Path(_PHOTOS.value) if _PHOTOS.value else None
+    report = disk_sync.sync_gallery(
+        pathlib.Path(_GALLERY.value),
+        photos,
+        exclude=_EXCLUDE.value,
+        follow_links=_FOLLOW_LINKS.value,
+        remove_missing=_REMOVE_MISSING.value,
+    )
+    _print(dataclasses.asdict(report), str(report))
+    return DONE
+
+
+def _confirm_everything(gallery: pathlib.Path) -> None:
+    """Says how much is in a gallery, and asks; also of a gallery that cannot be read."""
+    try:
+        with store.Store(gallery) as opened:
+            has = opened.count()
+        holds = f'{has["entries"]} entries of {has["people"]} people, {has["photos"]} photos'
+    except (ValueError, sqlite3.Error) as error:
+        if not (gallery / store.FILE).is_file():
+            raise
+        holds = f'it cannot be read: {error}'
+    _confirm(f'this deletes the whole gallery {gallery} ({holds})')
+
+
+def _confirm_some(gallery: pathlib.Path, where: conditions.Conditions) -> None:
+    """Shows which entries will go, and asks."""
+    with store.Store(gallery) as opened:
+        ids, unusable = opened.where(where), opened.unusable_where(where)
+        entries = opened.entries(ids.tolist())
+    if not entries and not unusable:
+        raise ValueError(f'nothing in {gallery} fits {", ".join(_WHERE.value)}')
+    people = {entry.person or entry.id for entry in entries}
+    photos = {entry.photo for entry in entries} - {None}
+    what = f'{len(entries)} entries of {len(people)} people, {len(photos)} photos'
+    if unusable:
+        what += f', {len(unusable)} files without a face'
+    lines = [*map(_line, entries), *(printable(store.path_text(path)) for path in unusable)]
+    shown = [f'  {line}' for line in lines[:_LISTED]]
+    if len(lines) > _LISTED:
+        shown.append(f'  and {len(lines) - _LISTED} more')
+    _confirm('\n'.join([f'this deletes from {gallery}: {what}', *shown]))
+    with store.Store(gallery) as opened:
+        if not np.array_equal(opened.where(where), ids):
+            raise ValueError(f'{gallery} has changed meanwhile; give the command again')
+
+
+def _confirm(what: str) -> None:
+    """Shows what will be deleted on stderr, and asks on the terminal unless --yes is given.
+
+    Raises:
+      ValueError: the answer is not yes, or nobody can be asked.
+    """
+    print(_encodable(printable_lines(what), sys.stderr), file=sys.stderr)
+    if _YES.value:
+        return
+    if not sys.stdin.isatty():
+        raise ValueError('nothing was deleted: without a terminal to ask on, give --yes')
+    print('Delete for good? [y/N] ', end='', file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in ('y', 'yes'):
+        raise ValueError('nothing was deleted')
+
+
+def _serve(_: str, model: 'Model') -> int:
+    from diface_jax.web import server
+
+    server.serve(model, pathlib.Path(_GALLERY.value), _PORT.value)
+    return DONE
+
+
+def _code(*results: answers.SearchResults | answers.VerifyResults) -> int:
+    return DONE if any(result.decision == answers.MATCH for result in results) else NO_MATCH
+
+
+def _told(answer: answers.SearchResults) -> str:
+    """The results of a search as text."""
+    searched = answer.gallery['entries_searched']
+    lines = [f'{answer.decision} among {searched} faces: {" / ".join(answer.texts)}']
+    lines += _unread(answer)
+    if not searched:
+        lines.append('the gallery is empty, or nothing in it fits --where')
+    if answer.decision == answers.NO_MATCH and answer.results:
+        lines.append('no face is a match; these are the nearest, as leads only:')
+    for result in answer.results:
+        kind = 'match' if result.scored.match else 'lead'
+        lines.append(f'{result.rank:3} {kind} {_line(result.entry)}')
+        lines += [
+            f'      {printable(name)}: {printable(value)}'
+            for name, value in result.entry.tags.items()
+        ]
+        lines += [f'      {_numbers(result.scored)}', *_phrases(result.scored)]
+    if asked := answer.next_question:
+        choices = ', '.join(answer.say for answer in asked.answers)
+        lines.append(f'ask next: {asked.ask} ({choices}; {asked.gain_bits:.2f} bits)')
+    return '\n'.join(lines)
+
+
+def _unread(answer: answers.SearchResults | answers.VerifyResults) -> list[str]:
+    """What of a description the numbers do not reflect."""
+    lines = []
+    if answer.not_understood:
+        lines.append(f'not understood: {", ".join(answer.not_understood)}')
+    if answer.not_read:
+        lines.append(f'too long, the end is not read: {" ".join(answer.not_read)}')
+    return lines
+
+
+def _line(entry: store.GalleryEntry) -> str:
+    """An entry in one line: who it is, where the photo is, and its number."""
+    who = ' and '.join((entry.person or entry.name or '', *entry.other_people))
+    return f'{printable(who)} {printable(entry.photo or "")} (entry {entry.id})'
+
+
+def _numbers(scored: answers.FaceScore) -> str:
+    return (
+        f'probability {scored.probability:.1%}, score {scored.score:.3f}, log-likelihood ratio '
+        f'{scored.log_likelihood_ratio:+.2f}, '
+        f'{scored.expected_false_matches:.2g} expected by chance'
+    )
+
+
+def _phrases(scored: answers.FaceScore) -> list[str]:
+    return [f'      {"; ".join(f"{told.phrase} {told.nats:+.2f}" for told in scored.phrases)}']
+
+
+def _print(answer: Any, text: str) -> None:
+    """Prints an answer on the first host, as JSON or as text."""
+    if not hosts.is_first():
+        return
+    print(_encodable(json.dumps(answer) if _JSON.value else printable_lines(text), sys.stdout))
+
+
+def _encodable(text: str, stream: TextIO) -> str:
+    """A text with what the stream's encoding lacks (as of a name) escaped."""
+    encoding = stream.encoding or 'utf-8'
+    return text.encode(encoding, 'backslashreplace').decode(encoding)

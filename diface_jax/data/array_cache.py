@@ -1,0 +1,157 @@
+"""Slow results kept on disk, so that an interrupted job goes on where it was.
+
+`cached_arrays` keeps one result by name. `RowCache` keeps a row of arrays for each input, by a key of the
+input's content, in files that are written as the work goes on.
+"""
+
+import hashlib
+import pathlib
+import secrets
+import time
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+from absl import logging
+
+from diface_jax.runtime import run_state
+
+Arrays = dict[str, np.ndarray]
+
+# A file of rows is written when it holds this many, or when its first row is this old.
+_MAX_ROWS, _MAX_SECONDS = 4096, 5.0
+_KEY = 'key'
+READ_ERRORS = (zipfile.BadZipFile, ValueError, EOFError, OSError, KeyError)
+
+
+def cache_key(*parts: str) -> str:
+    """A name for what is made from these parts, in this order: a hash of 32 characters."""
+    digest = hashlib.sha256()
+    for part in parts:
+        # File names that are not UTF-8 come as surrogates.
+        digest.update(f'{len(part)}:{part}'.encode(errors='surrogatepass'))
+    return digest.hexdigest()[:32]
+
+
+def cached_arrays(folder: pathlib.Path, name: str, make: Callable[[], Arrays]) -> Arrays:
+    """The arrays called `name`: read from disk, or made now and written there.
+
+    Args:
+      folder: of the cache.
+      name: from `cache_key`, of all that the result depends on.
+      make: makes the arrays.
+
+    Returns:
+      The arrays. A damaged file is named in the log and made again.
+    """
+    path = folder / f'{name}.npz'
+    if path.is_file():
+        try:
+            with np.load(path) as arrays:
+                return dict(arrays)
+        except READ_ERRORS as error:
+            logging.warning('%s is damaged (%s): made again', path, error)
+    arrays = make()
+    write_arrays(path, arrays)
+    return arrays
+
+
+def write_arrays(path: pathlib.Path, arrays: Arrays) -> None:
+    """Writes an .npz file that appears only when it is complete; raises OSError."""
+    with run_state.open_replacing(path) as file:
+        np.savez(file, **arrays)
+
+
+def string_array(values: Sequence[str]) -> np.ndarray:
+    """Strings as an array that needs no pickling."""
+    return np.array(values, dtype=np.str_)
+
+
+class RowCache:
+    """Arrays with a row an input, kept in a folder of .npz files that several hosts may write.
+
+    Use it as a context manager while rows are added: leaving it, also by Ctrl-C, writes those that
+    are not on disk yet. Until then a row waits at most `_MAX_SECONDS` after the next `add`.
+
+    Args:
+      folder: of the files; it need not exist yet.
+    """
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self._folder = folder
+        self._files: dict[str, pathlib.Path] = {}  # by the key of a row
+        self._read: set[pathlib.Path] = set()
+        self._waiting: list[tuple[Sequence[str], Arrays]] = []
+        self._oldest = 0.0
+        self.refresh()
+
+    def __enter__(self) -> 'RowCache':
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._write()
+
+    def refresh(self) -> None:
+        """Looks for files that were written since; a damaged one is named in the log and left."""
+        for path in sorted(self._folder.glob('*.npz')):
+            if path in self._read:
+                continue
+            self._read.add(path)
+            try:
+                with np.load(path) as arrays:
+                    self._files |= dict.fromkeys(arrays[_KEY].tolist(), path)
+            except READ_ERRORS as error:
+                logging.warning('%s is damaged (%s): its rows are made again', path, error)
+
+    def missing(self, keys: Iterable[str]) -> list[str]:
+        """Those keys, in their order, that no file has a row of."""
+        return [name for name in keys if name not in self._files]
+
+    def add(self, keys: Sequence[str], arrays: Arrays) -> None:
+        """Adds a row for each key; written now if enough rows wait, or if one waited long."""
+        if not self._waiting:
+            self._oldest = time.monotonic()
+        self._waiting.append((keys, arrays))
+        rows = sum(len(names) for names, _ in self._waiting)
+        if rows >= _MAX_ROWS or time.monotonic() - self._oldest >= _MAX_SECONDS:
+            self._write()
+
+    def _write(self) -> None:
+        if not self._waiting:
+            return
+        keys = [name for names, _ in self._waiting for name in names]
+        parts = [arrays for _, arrays in self._waiting]
+        path = self._folder / f'{secrets.token_hex(16)}.npz'
+        joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        write_arrays(path, joined | {_KEY: string_array(keys)})
+        self._read.add(path)
+        self._files |= dict.fromkeys(keys, path)
+        self._waiting = []
+
+    def take(self, keys: Sequence[str]) -> Arrays:
+        """The rows of some keys, in their order; each must be on disk.
+
+        Raises:
+          OSError: a file is gone or damaged since it was looked at.
+        """
+        places: dict[str, list[int]] = {}
+        for place, name in enumerate(keys):
+            places.setdefault(name, []).append(place)
+        taken: Arrays = {}
+        for path in dict.fromkeys(self._files[name] for name in places):
+            with np.load(path) as file:
+                arrays = dict(file)
+            for row, name in enumerate(arrays.pop(_KEY).tolist()):
+                if self._files[name] == path:
+                    _put(taken, len(keys), places.get(name, []), arrays, row)
+        return taken
+
+
+def _put(taken: Arrays, count: int, places: list[int], arrays: Arrays, row: int) -> None:
+    """Copies one row to its places among `count`."""
+    for name, values in arrays.items():
+        if name not in taken:
+            taken[name] = np.zeros((count, *values.shape[1:]), values.dtype)
+        elif taken[name].dtype != values.dtype:  # strings of another length
+            taken[name] = taken[name].astype(np.promote_types(taken[name].dtype, values.dtype))
+        taken[name][places] = values[row]

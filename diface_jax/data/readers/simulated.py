@@ -1,0 +1,192 @@
+"""Draws simulated people from a population's moments: labels and embeddings of their photos.
+
+Labels follow a Gaussian copula (`copula`): a person's photos share a lasting label (gender), but
+not a passing one (a smile). With p the person's own rates of the labels y,
+
+  embedding = mean + B (p - rate) + W (y - p) + e + e',
+
+where B and W are the regressions of embeddings on labels between and within people, and e (of the
+person) and e' (of the photo) are normal, with the covariance that the regressions do not explain.
+Only the first two moments are the population's.
+"""
+
+import pathlib
+from collections.abc import Sequence
+from typing import NamedTuple, Self
+
+import numpy as np
+import pyarrow
+from pyarrow import parquet
+from scipy.special import ndtr, ndtri
+
+from diface_jax.data.readers.records import (
+    DataSet,
+    Photo,
+    ProvidedEmbeddings,
+    check_shares,
+    split_of,
+)
+from diface_jax.data.simulation import copula
+from diface_jax.data.simulation.population import Population
+
+SHIPPED = pathlib.Path(__file__).parents[1] / 'simulated_celeba'
+GALLERY = 'gallery.parquet'
+_RIDGE = 1e-2  # of the labels' mean variance, where B and W are regressed
+
+
+def read_simulated(
+    folder: pathlib.Path,
+    shares: tuple[float, float, float],
+    split_seed: int,
+    people: int,
+    photos: int,
+    seed: int,
+) -> DataSet:
+    """A data set of simulated people: labels and embeddings, and no photographs.
+
+    Args:
+      folder: of the population, such as SHIPPED.
+      shares: of people for train, validation and test.
+      split_seed: of that draw.
+      people: how many to draw.
+      photos: of each.
+      seed: another one draws other people.
+
+    Raises:
+      FileNotFoundError: there is no population in `folder`.
+      ValueError: `shares` are not three that add up to 1, or there is nobody to draw.
+    """
+    check_shares(shares)
+    if people < 1 or photos < 1:
+        raise ValueError(f'simulated.people={people}, simulated.photos={photos}: at least 1 each')
+    population = Population.load(folder)
+    drawn = simulate_people(population, people, photos, seed)
+    simulated_photos = [
+        _photo(population.attributes, who, number, label_A, shares, split_seed)
+        for who, label_QxA in enumerate(drawn.label_PxQxA)
+        for number, label_A in enumerate(label_QxA)
+    ]
+    origin = {'sha256': population.sha256, 'simulated': True}
+    embedded = ProvidedEmbeddings(
+        embedding_NxD=drawn.embedding_PxQxD.reshape(people * photos, -1),
+        encoders=[
+            origin | {'name': f'simulated {encoder["name"]}', 'width': encoder['width']}
+            for encoder in population.encoders
+        ],
+    )
+    return DataSet('simulated', tuple(simulated_photos), (), _no_photo, embedded=embedded)
+
+
+def _photo(
+    attributes: Sequence[str],
+    who: int,
+    number: int,
+    label_A: np.ndarray,
+    shares: tuple[float, float, float],
+    seed: int,
+) -> Photo:
+    identity = f'simulated person {who:05d}'
+    labels = dict(zip(attributes, label_A.astype(bool).tolist(), strict=True))
+    split = split_of(identity, shares, seed)
+    return Photo(f'{identity}, photo {number + 1}', identity, split, labels)
+
+
+def _no_photo(file: str) -> bytes:
+    raise FileNotFoundError(f'{file}: there are no photographs of simulated people')
+
+
+def write_gallery(source: DataSet, folder: pathlib.Path) -> None:
+    """Writes the test people's embeddings to GALLERY in a folder, as `--mode=enroll` takes them.
+
+    The labels that are true of a photo become its tag `labels`.
+    """
+    rows = [row for row, photo in enumerate(source.photos) if photo.split == 'test']
+    photos = [source.photos[row] for row in rows]
+    columns = {
+        'id': [photo.file for photo in photos],
+        'person': [photo.identity for photo in photos],
+        'embedding': list(source.embedded.embedding_NxD[rows]),
+        'labels': [', '.join(name for name in p.labels if p.labels[name]) for p in photos],
+    }
+    parquet.write_table(pyarrow.table(columns), folder / GALLERY)
+
+
+class SimulatedPeople(NamedTuple):
+    """Labels, 0 or 1, and embeddings of P people with Q photos each; [P, Q, ...]."""
+
+    label_PxQxA: np.ndarray
+    embedding_PxQxD: np.ndarray
+
+
+def simulate_people(population: Population, people: int, photos: int, seed: int) -> SimulatedPeople:
+    """Draws people and their photos. The first people are the same however many are drawn.
+
+    Args:
+      population: to draw from.
+      people: P.
+      photos: Q, of each.
+      seed: another one draws other people.
+    """
+    for_labels, for_embeddings = np.random.SeedSequence(seed).spawn(2)
+    count = len(population.attributes)
+    rate_A, mean_D = np.split(population.mean_V.astype(np.float64), [count])
+    between, within = (
+        _Covariances.of(v_VxV, count) for v_VxV in (population.between_VxV, population.within_VxV)
+    )
+    latent = copula.latent_covariances(rate_A, between.yy_AxA, within.yy_AxA)
+    own_PxA, passing_PxQxA = _normal(for_labels, latent, people, photos)
+    own_PxA += ndtri(rate_A)
+    label_PxQxA = own_PxA[:, None] + passing_PxQxA > 0
+    p_PxA = ndtr(own_PxA / np.sqrt(np.diag(latent[1])))
+
+    (b_AxD, left_DxD), (w_AxD, left_within_DxD) = between.regression(), within.regression()
+    e_PxD, e_PxQxD = _normal(for_embeddings, (left_DxD, left_within_DxD), people, photos)
+    person_PxD = mean_D + (p_PxA - rate_A) @ b_AxD + e_PxD
+    embedding_PxQxD = person_PxD[:, None] + (label_PxQxA - p_PxA[:, None]) @ w_AxD + e_PxQxD
+    return SimulatedPeople(label_PxQxA.astype(np.int8), embedding_PxQxD.astype(np.float32))
+
+
+def _normal(
+    seed: np.random.SeedSequence,
+    covariances: tuple[np.ndarray, np.ndarray],
+    people: int,
+    photos: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Normal numbers of people and of their photos, with these covariances."""
+    width = len(covariances[0])
+    return tuple(
+        np.random.default_rng(stream).standard_normal((*size, width)) @ _root(covariance)
+        for stream, size, covariance in zip(
+            seed.spawn(2), ((people,), (people, photos)), covariances, strict=True
+        )
+    )
+
+
+class _Covariances(NamedTuple):
+    """Of labels y, of labels with embeddings x, and of embeddings."""
+
+    yy_AxA: np.ndarray
+    yx_AxD: np.ndarray
+    xx_DxD: np.ndarray
+
+    @classmethod
+    def of(cls, v_VxV: np.ndarray, count: int) -> Self:
+        """The blocks of the covariance of v = (y, x), with so many labels."""
+        v_VxV = v_VxV.astype(np.float64)
+        return cls(v_VxV[:count, :count], v_VxV[:count, count:], v_VxV[count:, count:])
+
+    def regression(self) -> tuple[np.ndarray, np.ndarray]:
+        """Regression of x on y, and the covariance of x that it leaves."""
+        yy_AxA, yx_AxD, xx_DxD = self
+        ridge = _RIDGE * np.trace(yy_AxA) / len(yy_AxA) * np.eye(len(yy_AxA))
+        weight_AxD = np.linalg.solve(yy_AxA + ridge, yx_AxD)
+        return weight_AxD, xx_DxD - weight_AxD.T @ yy_AxA @ weight_AxD
+
+
+def _root(covariance: np.ndarray) -> np.ndarray:
+    """Carries independent normal numbers to this covariance, made positive: its symmetric root.
+
+    A root that depends on the signs of eigenvectors would draw other people on another machine.
+    """
+    values, vectors = np.linalg.eigh(covariance)
+    return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T

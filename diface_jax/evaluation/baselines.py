@@ -1,0 +1,146 @@
+"""Baselines: gender, the attribute oracle, ridge regression and CCA.
+
+Every method here, like DiFace itself, ends in two tables of features whose dot product is the
+score. The fitted ones see the training rows alone; what they choose, they choose on validation.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+import scipy.linalg
+
+
+class Features(NamedTuple):
+    """What a method makes of a split: `text_TxF` and `photo_NxF`, scored by their dot product."""
+
+    text_TxF: np.ndarray
+    photo_NxF: np.ndarray
+
+    def scores(self, text_P: np.ndarray, photo_P: np.ndarray) -> np.ndarray:
+        """The score of each pair of a text and a photo, by row; [P]."""
+        return np.einsum('pf,pf->p', self.text_TxF[text_P], self.photo_NxF[photo_P])
+
+
+def unit_rows(x_NxF: np.ndarray) -> np.ndarray:
+    """Rows scaled to length 1; a zero row stays zero."""
+    return x_NxF / np.maximum(np.linalg.norm(x_NxF, axis=1, keepdims=True), 1e-12)
+
+
+def gender_features(male_N: np.ndarray, photo_of_text_T: np.ndarray) -> Features:
+    """Scores 1 for the same gender label and -1 for another; 0 where a label is missing (-1).
+
+    Args:
+      male_N: 1, 0 or -1 for each photo.
+      photo_of_text_T: the photo each text describes, whose label stands for the text's.
+    """
+    sign_Nx1 = np.where(male_N < 0, 0.0, 2.0 * male_N - 1.0)[:, None]
+    return Features(sign_Nx1[photo_of_text_T], sign_Nx1)
+
+
+class AttributeOracle(NamedTuple):
+    """The attribute oracle: true labels on both sides, centred and weighed, compared by cosine.
+
+    The weight of an attribute is the root of how well it repeats between photos of a person, so
+    that a lasting one (gender, hair) counts more than a passing one (smile).
+    """
+
+    mean_A: np.ndarray
+    weight_A: np.ndarray
+
+    @classmethod
+    def fit(cls, label_NxA: np.ndarray, identity_N: np.ndarray) -> 'AttributeOracle':
+        """Learns means and weights from training labels (1, 0; rows with -1 are passed over)."""
+        known = (label_NxA >= 0).all(axis=1)
+        label, identity = label_NxA[known].astype(float), identity_N[known]
+        mean_A, variance_A = label.mean(axis=0), label.var(axis=0) + 1e-6
+        classes, index = np.unique(identity, return_inverse=True)
+        count = np.bincount(index)
+        sums = np.stack([np.bincount(index, column) for column in (label - mean_A).T], axis=1)
+        # Products of two different photos of one person, averaged over all such pairs.
+        square = np.zeros((len(classes), label.shape[1]))
+        np.add.at(square, index, (label - mean_A) ** 2)
+        pairs = np.maximum((count * (count - 1)).sum(), 1)
+        repeat_A = ((sums**2 - square).sum(axis=0) / pairs) / variance_A
+        return cls(mean_A, np.sqrt(np.clip(repeat_A, 1e-3, 1.0) / variance_A))
+
+    def features(self, label_NxA: np.ndarray, photo_of_text_T: np.ndarray) -> Features:
+        """Features of a split's labels; an unknown label stands at the mean."""
+        label = np.where(label_NxA < 0, self.mean_A, label_NxA)
+        f_NxA = unit_rows((label - self.mean_A) * self.weight_A)
+        return Features(f_NxA[photo_of_text_T], f_NxA)
+
+
+class LinearProjection(NamedTuple):
+    """Two centred linear maps whose outputs are compared by cosine: ridge regression or CCA."""
+
+    c_mean_C: np.ndarray
+    text_CxF: np.ndarray
+    photo_DxF: np.ndarray
+
+    def features(self, c_TxC: np.ndarray, x0_NxD: np.ndarray) -> Features:
+        """Features of conditions and of (centred) embeddings."""
+        return Features(
+            unit_rows((c_TxC - self.c_mean_C) @ self.text_CxF), unit_rows(x0_NxD @ self.photo_DxF)
+        )
+
+    def first(self, dim: int) -> 'LinearProjection':
+        """The same with the first directions alone."""
+        return LinearProjection(self.c_mean_C, self.text_CxF[:, :dim], self.photo_DxF[:, :dim])
+
+
+class CrossMoments(NamedTuple):
+    """Means and second moments of (c, x0) over training pairs: all that ridge and CCA need."""
+
+    c_mean_C: np.ndarray
+    cc_CxC: np.ndarray
+    cx_CxD: np.ndarray
+    xx_DxD: np.ndarray
+
+    @classmethod
+    def of(cls, c_TxC: np.ndarray, x0_TxD: np.ndarray) -> 'CrossMoments':
+        """Moments of training pairs, each text with the embedding of the photo it describes."""
+        c_mean = c_TxC.mean(axis=0)
+        c, count = c_TxC - c_mean, len(c_TxC)
+        x0 = x0_TxD - x0_TxD.mean(axis=0)
+        return cls(c_mean, c.T @ c / count, c.T @ x0 / count, x0.T @ x0 / count)
+
+
+def fit_ridge(moments: CrossMoments, strength: float) -> LinearProjection:
+    """Regression of x0 on c, with a penalty of `strength` times c's mean variance."""
+    penalised = moments.cc_CxC + _penalty(moments.cc_CxC, strength)
+    weight_CxD = scipy.linalg.solve(penalised, moments.cx_CxD, assume_a='pos')
+    return LinearProjection(moments.c_mean_C, weight_CxD, np.eye(weight_CxD.shape[1]))
+
+
+def fit_cca(moments: CrossMoments, strengths: Iterable[float]) -> tuple[LinearProjection, ...]:
+    """Canonical correlation analysis of c and x0 (Hotelling 1936), regularised on both sides.
+
+    Args:
+      moments: of the training pairs.
+      strengths: ridge penalties, in units of each side's mean variance.
+
+    Returns:
+      The two maps for each strength: all canonical directions, the best correlated first, each
+      weighed by the root of its correlation.
+    """
+    # Taken apart once: a penalty moves the eigenvalues alone.
+    of_c, of_x = np.linalg.eigh(moments.cc_CxC), np.linalg.eigh(moments.xx_DxD)
+
+    def fit(strength: float) -> LinearProjection:
+        c_root, x_root = _inverse_root(of_c, strength), _inverse_root(of_x, strength)
+        u, correlation, vt = np.linalg.svd(c_root @ moments.cx_CxD @ x_root, full_matrices=False)
+        scale = np.sqrt(correlation)
+        return LinearProjection(moments.c_mean_C, c_root @ u * scale, x_root @ vt.T * scale)
+
+    return tuple(map(fit, strengths))
+
+
+def _penalty(covariance: np.ndarray, strength: float) -> np.ndarray:
+    return strength * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
+
+
+def _inverse_root(spectrum: tuple[np.ndarray, np.ndarray], strength: float) -> np.ndarray:
+    """Of a penalised covariance, by its eigenvalues and eigenvectors."""
+    values, vectors = spectrum
+    return (vectors / np.sqrt(values + strength * values.mean())) @ vectors.T

@@ -1,0 +1,120 @@
+"""The strongest baseline: two MLP towers with the same contrastive loss, and no diffusion.
+
+It lives here, not with the fitted baselines, because it is trained: on the same batches, with the
+same losses, and stopped by the same validation as DiFace.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+import optax
+from flax import nnx
+
+from diface_jax.data.batches import Batch, Batches
+from diface_jax.evaluation.baselines import Features
+from diface_jax.models.refine import l2_normalise
+from diface_jax.runtime import hosts
+from diface_jax.runtime import mesh as meshes
+from diface_jax.training.contrastive_loss import contrastive_loss
+from diface_jax.training.input_pipeline import TrainingTable, contrast_sides, rows_of
+
+
+class Tower(nnx.Module):
+    """An MLP with one hidden layer, from either side to unit vectors f_BxF."""
+
+    def __init__(self, in_dim: int, config: ml_collections.ConfigDict, *, rngs: nnx.Rngs) -> None:
+        self.up = nnx.Linear(in_dim, config.width, rngs=rngs)
+        self.dropout = nnx.Dropout(config.dropout)
+        self.down = nnx.Linear(config.width, config.feature_dim, rngs=rngs)
+
+    def __call__(self, x_BxI: jax.Array, dropout_key: jax.Array | None = None) -> jax.Array:
+        """Unit vectors f_BxF; `dropout_key` is given in training."""
+        rngs = None if dropout_key is None else nnx.Rngs(dropout=dropout_key)
+        h = self.dropout(nnx.gelu(self.up(x_BxI)), deterministic=rngs is None, rngs=rngs)
+        return l2_normalise(self.down(h))
+
+
+class TwoTower(nnx.Module):
+    """A tower for texts, a tower for photos, and the temperature of their contrast."""
+
+    def __init__(
+        self,
+        embedding_dim: int,
+        condition_dim: int,
+        config: ml_collections.ConfigDict,
+        *,
+        rngs: nnx.Rngs,
+    ) -> None:
+        self.text = Tower(condition_dim, config, rngs=rngs)
+        self.photo = Tower(embedding_dim, config, rngs=rngs)
+        self.log_scale = nnx.Param(-jnp.log(jnp.float32(config.temperature)))
+
+
+def fit_towers(
+    config: ml_collections.ConfigDict,
+    table: TrainingTable,
+    batches: Batches,
+    judge: Callable[[TwoTower], float],
+    seed: int,
+) -> TwoTower:
+    """Trains towers and returns them as they were when validation was best.
+
+    Args:
+      config: `width`, `feature_dim`, `dropout`, `temperature`, `own_weight`, `embedding_noise`,
+        `learning_rate`, `weight_decay`, `num_steps`, `eval_every`.
+      table: the training data.
+      batches: rows by step, as DiFace's.
+      judge: how good towers are on validation, higher is better.
+      seed: of their start and of the training noise.
+
+    Returns:
+      The best towers seen.
+    """
+    key = jax.random.key(seed)
+    widths = (table.x0_NxD.shape[1], table.c_TxC.shape[1])
+    towers = TwoTower(*widths, config, rngs=nnx.Rngs(jax.random.fold_in(key, 1 << 31)))
+    static, params = nnx.split(towers, nnx.Param)
+    transform = optax.adamw(config.learning_rate, weight_decay=config.weight_decay)
+    step = _make_step(static, transform, config)
+    state, best = (params, transform.init(params)), (-np.inf, params)
+    for done in hosts.progress(range(config.num_steps), desc='towers', unit='step'):
+        state = step(state, batches(done), table, jax.random.fold_in(key, done))
+        if (done + 1) % config.eval_every == 0:
+            value = judge(nnx.merge(static, state[0]))
+            best = max(best, (value, state[0]), key=lambda pair: pair[0])
+    return nnx.merge(static, best[1])
+
+
+def _make_step(
+    static: nnx.GraphDef, transform: optax.GradientTransformation, config: ml_collections.ConfigDict
+) -> Callable[[Any, Batch, TrainingTable, jax.Array], Any]:
+    mesh = meshes.one_device_mesh()
+
+    def loss(params: nnx.State, batch: Batch, table: TrainingTable, key: jax.Array) -> jax.Array:
+        noise_key, text_key, photo_key = jax.random.split(key, 3)
+        towers = nnx.merge(static, params)
+        rows = rows_of(table, batch)
+        seen_2xBxD = jnp.stack([rows.x0_BxD, rows.mate_BxD])
+        seen_2xBxD += config.embedding_noise * jax.random.normal(noise_key, seen_2xBxD.shape)
+        f_text = towers.text(rows.c_BxC, text_key)
+        text, photo = contrast_sides(f_text, towers.photo(seen_2xBxD, photo_key), rows)
+        return contrastive_loss(text, photo, towers.log_scale[...], config.own_weight, mesh)
+
+    @jax.jit
+    def step(state: Any, batch: Batch, table: TrainingTable, key: jax.Array) -> Any:
+        params, momenta = state
+        grads = jax.grad(loss)(params, batch, table, key)
+        updates, momenta = transform.update(grads, momenta, params)
+        return optax.apply_updates(params, updates), momenta
+
+    return step
+
+
+@nnx.jit
+def two_tower_features(towers: TwoTower, c_TxC: jax.Array, x0_NxD: jax.Array) -> Features:
+    """Features of texts and photos."""
+    return Features(towers.text(c_TxC), towers.photo(x0_NxD))

@@ -1,0 +1,202 @@
+"""Exact search: the k gallery entries whose features have the largest dot product with a probe.
+
+The gallery is sharded over the mesh axis 'data' and scored in blocks; blocks that fit in device
+memory stay there, the others are sent for every search. Devices score in float32, whose rounding
+depends on the blocks. So they only nominate candidates, which are scored again in float64. There
+are enough candidates when the worst of them is below the k-th best by more than the rounding error
+of float32. The result equals a float64 product with the whole gallery and a stable sort, on any
+number of devices.
+"""
+
+import functools
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
+
+from diface_jax.runtime import mesh as meshes
+
+BLOCK = 1 << 15  # rows that a device scores at a time: 4 MB of scores for 32 probes
+DEVICE_BYTES = 4 << 30  # of the gallery that are kept on each device
+PROBES = 64  # scored at a time
+_SPARE = 16  # candidates in addition to the k
+
+
+class TopK(NamedTuple):
+    """The best k entries of each probe, best first; equal scores in the order of the gallery.
+
+    Attributes:
+      row_PxK: rows of the gallery; -1 where fewer than k are allowed.
+      score_PxK: float64; -inf there.
+    """
+
+    row_PxK: np.ndarray
+    score_PxK: np.ndarray
+
+
+class ExactIndex:
+    """A gallery to search.
+
+    Args:
+      f_GxF: features, float32.
+      mesh: the devices.
+      block: rows a device scores at a time.
+      device_bytes: of the gallery that are kept on each device; the rest is streamed.
+
+    Raises:
+      ValueError: a feature is not finite.
+    """
+
+    def __init__(
+        self,
+        f_GxF: np.ndarray,
+        mesh: Mesh,
+        block: int = BLOCK,
+        device_bytes: int = DEVICE_BYTES,
+    ) -> None:
+        norm_G = np.sqrt(np.einsum('gf,gf->g', f_GxF, f_GxF))
+        if not np.isfinite(norm_G).all():
+            raise ValueError(f'{np.sum(~np.isfinite(norm_G))} features are not finite numbers')
+        self._f_GxF, self._mesh = f_GxF, mesh
+        self._longest = float(norm_G.max(initial=0.0))
+        # A small gallery is one small block; powers of two keep the compilations few.
+        share = max(1, -(-len(f_GxF) // mesh.size))
+        self._rows = min(block, 1 << (share - 1).bit_length()) * mesh.size
+        fits = device_bytes // max(1, self._rows // mesh.size * f_GxF.shape[1] * 4)
+        self._resident = [self._put(self._block(start)) for start in list(self._starts())[:fits]]
+
+    def search(self, f_PxF: np.ndarray, k: int, allowed_G: np.ndarray | None = None) -> TopK:
+        """The k best entries of each probe.
+
+        Args:
+          f_PxF: features of the probes.
+          k: number of entries, at least 1. The result has k columns also in smaller galleries.
+          allowed_G: mask of the entries that may be returned; None: all.
+
+        Raises:
+          ValueError: k is below 1, or a feature is not finite.
+        """
+        if k < 1:
+            raise ValueError(f'how many to find must be 1 or more, not {k}')
+        if not np.isfinite(f_PxF).all():
+            raise ValueError("a probe's features are not finite numbers")
+        if not len(self._f_GxF):
+            return _nothing(len(f_PxF), k)
+        if allowed_G is None:
+            allowed_G = np.ones(len(self._f_GxF), bool)
+        parts = [
+            self._search(f_PxF[start : start + PROBES], k, allowed_G)
+            for start in range(0, len(f_PxF), PROBES)
+        ]
+        return TopK(*map(np.concatenate, zip(*(parts or [_nothing(0, k)]), strict=True)))
+
+    def _search(self, f_PxF: np.ndarray, k: int, allowed_G: np.ndarray) -> TopK:
+        """`search` of at most PROBES probes."""
+        width, most = f_PxF.shape[1], int(allowed_G.sum())
+        # A dot product of F terms errs by at most F roundings of its longest terms; doubled,
+        # since two scores are compared.
+        longest = np.linalg.norm(f_PxF, axis=1) * self._longest
+        error_P = 2 * (width + 1) * np.finfo(np.float32).eps * longest
+        nominees = k + _SPARE
+        while True:
+            row_PxN, last_P = self._nominate(f_PxF, nominees, allowed_G)
+            found = self._judge(f_PxF, row_PxN, k)
+            if nominees >= most or (last_P + error_P < found.score_PxK[:, -1]).all():
+                return found
+            nominees *= 4
+
+    def _judge(self, f_PxF: np.ndarray, row_PxN: np.ndarray, k: int) -> TopK:
+        """The best k of the candidates, scored in float64."""
+        row_PxN = np.sort(row_PxN, axis=1)
+        score_PxN = np.einsum(
+            'pf,pnf->pn', f_PxF.astype(np.float64), self._f_GxF[row_PxN].astype(np.float64)
+        )
+        score_PxN[row_PxN < 0] = -np.inf
+        best_PxK = np.argsort(-score_PxN, axis=1, kind='stable')[:, :k]
+        missing = [(0, 0), (0, k - best_PxK.shape[1])]
+        return TopK(
+            np.pad(np.take_along_axis(row_PxN, best_PxK, 1), missing, constant_values=-1),
+            np.pad(np.take_along_axis(score_PxN, best_PxK, 1), missing, constant_values=-np.inf),
+        )
+
+    def _nominate(
+        self, f_PxF: np.ndarray, count: int, allowed_G: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The best rows by float32 scores, at least `count` where there are, and the last score."""
+        probes = 1 << (len(f_PxF) - 1).bit_length()
+        count = min(1 << (count - 1).bit_length(), len(self._starts()) * self._rows)
+        everywhere = meshes.replicated(self._mesh)
+        padded_PxF = np.pad(f_PxF, [(0, probes - len(f_PxF)), (0, 0)])
+        f_PxF_there = meshes.put_on_mesh(padded_PxF, everywhere)
+        best = meshes.put_on_mesh(
+            (np.full((probes, count), -np.inf, np.float32), np.full((probes, count), -1, np.int32)),
+            everywhere,
+        )
+        for start, f_BxF in self._blocks():
+            allowed_B = np.zeros(self._rows, bool)
+            allowed_rows = allowed_G[start : start + self._rows]
+            allowed_B[: len(allowed_rows)] = allowed_rows
+            allowed_B = self._put(allowed_B)
+            best = _better(*best, f_PxF_there, f_BxF, allowed_B, start, mesh=self._mesh)
+        score_PxN, row_PxN = (part[: len(f_PxF)] for part in meshes.fetch_from_mesh(best))
+        return np.where(np.isneginf(score_PxN), -1, row_PxN), score_PxN[:, -1]
+
+    def _starts(self) -> range:
+        return range(0, max(1, len(self._f_GxF)), self._rows)
+
+    def _blocks(self) -> Iterator[tuple[int, jax.Array]]:
+        for i, start in enumerate(self._starts()):
+            if i < len(self._resident):
+                yield start, self._resident[i]
+            else:
+                yield start, self._put(self._block(start))
+
+    def _put(self, rows: np.ndarray) -> jax.Array:
+        return meshes.put_on_mesh(rows, meshes.sharded_by_row(self._mesh))
+
+    def _block(self, start: int) -> np.ndarray:
+        rows = self._f_GxF[start : start + self._rows]
+        return np.pad(rows, [(0, self._rows - len(rows)), (0, 0)])
+
+
+def _nothing(probes: int, k: int) -> TopK:
+    return TopK(np.full((probes, k), -1), np.full((probes, k), -np.inf))
+
+
+@functools.partial(jax.jit, static_argnames='mesh')
+def _better(
+    score_PxN: jax.Array,
+    row_PxN: jax.Array,
+    f_PxF: jax.Array,
+    f_BxF: jax.Array,
+    allowed_B: jax.Array,
+    start: jax.Array,
+    mesh: Mesh,
+) -> tuple[jax.Array, jax.Array]:
+    """The best N of those so far and one more block; each device first selects its own best."""
+    count = score_PxN.shape[1]
+
+    # shard_map, since jit would gather all scores and not only the best N of each device.
+    @functools.partial(
+        jax.shard_map,
+        mesh=mesh,
+        in_specs=(P(), P('data'), P('data')),
+        out_specs=(P(None, 'data'), P(None, 'data')),
+    )
+    def own_best(
+        f_PxF: jax.Array, f_bxF: jax.Array, allowed_b: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        score_Pxb = jnp.matmul(f_PxF, f_bxF.T, precision='highest')
+        score_Pxb = jnp.where(allowed_b, score_Pxb, -jnp.inf)
+        score_PxM, place_PxM = jax.lax.top_k(score_Pxb, min(count, len(f_bxF)))
+        return score_PxM, place_PxM + jax.lax.axis_index('data') * len(f_bxF)
+
+    new_PxM, place_PxM = own_best(f_PxF, f_BxF, allowed_B)
+    # Of equal scores top_k takes the first: earlier blocks first, then devices in order.
+    score_PxN, chosen_PxN = jax.lax.top_k(jnp.concatenate([score_PxN, new_PxM], 1), count)
+    rows = jnp.concatenate([row_PxN, place_PxM.astype(jnp.int32) + start], 1)
+    return score_PxN, jnp.take_along_axis(rows, chosen_PxN, 1)

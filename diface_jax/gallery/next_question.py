@@ -1,0 +1,250 @@
+"""The next question for the witness: the one whose answer is most informative.
+
+The candidates are the best results of a search, weighted by their likelihood. For each candidate
+the model predicts the answer: its odds are the share of people of whom it is true, times the
+likelihood ratio of a sentence that says so. The gain of a question is the mutual information of
+answer and candidate, in bits.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.special import softmax, xlogy
+
+CANDIDATES = 50
+_WORTH = 0.001  # bits; a question that gains less is not asked
+
+
+class PossibleAnswer(NamedTuple):
+    """An answer, a sentence that says it, and the attribute and its value that it stands for."""
+
+    say: str
+    sentence: str
+    label: tuple[str, bool]
+
+
+class Question(NamedTuple):
+    """A question, its answers, and words of texts that have answered it already.
+
+    A word of more than three letters stands for all words that begin with it.
+    """
+
+    ask: str
+    answers: tuple[PossibleAnswer, ...]
+    words: str
+
+
+def _yes_no(ask: str, attribute: str, yes: str, no: str, words: str) -> Question:
+    answers = (
+        PossibleAnswer('yes', yes, (attribute, True)),
+        PossibleAnswer('no', no, (attribute, False)),
+    )
+    return Question(ask, answers, words)
+
+
+def _hair(colour: str, label: str) -> PossibleAnswer:
+    return PossibleAnswer(colour, f'A person with {colour} hair.', (label, True))
+
+
+QUESTIONS = (
+    Question(
+        'Is it a man or a woman?',
+        (
+            PossibleAnswer('a man', 'A man.', ('Male', True)),
+            PossibleAnswer('a woman', 'A woman.', ('Male', False)),
+        ),
+        'man woman men women male female boy girl guy lady gentleman he she his her',
+    ),
+    Question(
+        'Is the person young or older?',
+        (
+            PossibleAnswer('young', 'A young person.', ('Young', True)),
+            PossibleAnswer('older', 'An older person.', ('Young', False)),
+        ),
+        'young old elder aged teen twent thirt fort fift sixt sevent middle-aged',
+    ),
+    Question(
+        'What colour is the hair?',
+        (
+            _hair('black', 'Black_Hair'),
+            _hair('brown', 'Brown_Hair'),
+            _hair('blond', 'Blond_Hair'),
+            _hair('gray', 'Gray_Hair'),
+        ),
+        'black brown blond gray grey brunette dark ginger red auburn bald silver',
+    ),
+    Question(
+        'Is the hair wavy or straight?',
+        (
+            PossibleAnswer('wavy', 'A person with wavy hair.', ('Wavy_Hair', True)),
+            PossibleAnswer('straight', 'A person with straight hair.', ('Straight_Hair', True)),
+        ),
+        'wav curl straight bald',
+    ),
+    _yes_no(
+        'Does the hair fall over the forehead (bangs)?',
+        *('Bangs', 'A person with bangs.', 'A person with the forehead free.', 'bangs fringe bald'),
+    ),
+    _yes_no(
+        'Is the hairline receding, or the head bald?',
+        *('Receding_Hairline', 'A person with a receding hairline.'),
+        *('A person with a full head of hair.', 'reced bald hairline'),
+    ),
+    _yes_no(
+        'Does the person wear glasses?',
+        *(
+            'Eyeglasses',
+            'A person with glasses.',
+            'A person without glasses.',
+            'glasses spectacles',
+        ),
+    ),
+    Question(
+        'Is there a beard?',
+        (
+            PossibleAnswer('yes', 'A person with a beard.', ('No_Beard', False)),
+            PossibleAnswer('no', 'A person without a beard.', ('No_Beard', True)),
+        ),
+        'beard shaven stubble goatee whisker woman lady girl she her',
+    ),
+    _yes_no(
+        'Is there a mustache?',
+        *('Mustache', 'A person with a mustache.', 'A person without a mustache.'),
+        'mustache moustache shaven woman lady girl she her',
+    ),
+    _yes_no(
+        'Are the eyebrows bushy?',
+        *('Bushy_Eyebrows', 'A person with bushy eyebrows.', 'A person with thin eyebrows.'),
+        'eyebrow brows',
+    ),
+    _yes_no(
+        'Are the eyebrows arched?',
+        *('Arched_Eyebrows', 'A person with arched eyebrows.', 'A person with flat eyebrows.'),
+        'eyebrow brows arched',
+    ),
+    _yes_no(
+        'Are there bags under the eyes?',
+        *('Bags_Under_Eyes', 'A person with bags under the eyes.'),
+        *('A person without bags under the eyes.', 'bags'),
+    ),
+    _yes_no(
+        'Are the eyes narrow?',
+        *('Narrow_Eyes', 'A person with narrow eyes.', 'A person with wide eyes.', 'narrow hooded'),
+    ),
+    _yes_no(
+        'Is the nose big?',
+        *('Big_Nose', 'A person with a big nose.', 'A person with a small nose.', 'nose'),
+    ),
+    _yes_no(
+        'Is the nose pointed?',
+        *('Pointy_Nose', 'A person with a pointy nose.', 'A person with a round nose.', 'nose'),
+    ),
+    _yes_no(
+        'Are the lips full?',
+        *('Big_Lips', 'A person with full lips.', 'A person with thin lips.', 'lips'),
+    ),
+    _yes_no(
+        'Are the cheekbones high?',
+        *('High_Cheekbones', 'A person with high cheekbones.'),
+        *('A person with flat cheekbones.', 'cheekbone'),
+    ),
+    _yes_no(
+        'Is the face oval?',
+        *('Oval_Face', 'A person with an oval face.', 'A person with a square face.'),
+        'oval jaw square round',
+    ),
+    _yes_no(
+        'Is the person heavy, with a double chin or full cheeks?',
+        *('Chubby', 'A chubby person.', 'A slim person.', 'chubby chin slim plump heavy thin fat'),
+    ),
+    _yes_no(
+        'Is the skin pale?',
+        *('Pale_Skin', 'A person with pale skin.', 'A person with dark skin.', 'skin pale tan'),
+    ),
+    _yes_no(
+        'Is there much make-up?',
+        *('Heavy_Makeup', 'A person with heavy makeup.', 'A person without makeup.'),
+        'make-up makeup lipstick mascara eyeliner',
+    ),
+)
+
+
+class NextQuestion(NamedTuple):
+    """A question worth asking, its answers, and the expected gain in bits."""
+
+    ask: str
+    answers: tuple[PossibleAnswer, ...]
+    gain_bits: float
+
+    def to_json(self) -> dict[str, Any]:
+        """As the documented schema."""
+        answers = [{'say': answer.say, 'sentence': answer.sentence} for answer in self.answers]
+        return {'ask': self.ask, 'answers': answers, 'gain_bits': self.gain_bits}
+
+
+def next_question(
+    texts: Sequence[str],
+    llr_K: np.ndarray,
+    answer_llr_KxA: np.ndarray,
+    rates: Mapping[str, float],
+) -> NextQuestion | None:
+    """The question with the largest expected gain that the texts have not answered yet.
+
+    Args:
+      texts: the description so far.
+      llr_K: log-likelihood ratios of the candidates, given the description.
+      answer_llr_KxA: those given each sentence of `answer_sentences()` alone.
+      rates: the share of people with each attribute.
+
+    Returns:
+      The question, or None where no question gains enough.
+    """
+    weight_K, open_questions, start = softmax(llr_K), [], 0
+    for question in QUESTIONS:
+        columns = slice(start, start := start + len(question.answers))
+        if not _said(texts, question.words):
+            log_odds_KxA = answer_llr_KxA[:, columns] + np.log(_shares(question.answers, rates))
+            gain = mutual_information(weight_K, softmax(log_odds_KxA, axis=1))
+            open_questions.append(NextQuestion(question.ask, question.answers, gain))
+    best = max(open_questions, key=lambda asked: asked.gain_bits, default=None)
+    return best if best and best.gain_bits >= _WORTH else None
+
+
+def answer_sentences() -> list[str]:
+    """The sentences of all answers, question by question."""
+    return [answer.sentence for question in QUESTIONS for answer in question.answers]
+
+
+def mutual_information(weight_K: np.ndarray, answer_KxA: np.ndarray) -> float:
+    """Mutual information, in bits, of candidate and answer.
+
+    Args:
+      weight_K: probabilities of the candidates.
+      answer_KxA: probabilities of the answers, given each candidate.
+    """
+    overall_A = weight_K @ answer_KxA
+    return float(max(0.0, _entropy(overall_A) - weight_K @ _entropy(answer_KxA)))
+
+
+def _entropy(share_xA: np.ndarray) -> np.ndarray:
+    return -xlogy(share_xA, share_xA).sum(axis=-1) / np.log(2)
+
+
+def _shares(answers: Sequence[PossibleAnswer], rates: Mapping[str, float]) -> np.ndarray:
+    """The share of people of whom each answer is true; equal shares where it is not known."""
+    labels = [answer.label for answer in answers]
+    if any(name not in rates for name, _ in labels):
+        return np.full(len(answers), 1.0 / len(answers))
+    share_A = np.array([rates[name] if value else 1.0 - rates[name] for name, value in labels])
+    share_A = np.clip(share_A, 1e-3, None)
+    return share_A / share_A.sum()
+
+
+def _said(texts: Sequence[str], words: str) -> bool:
+    said = [word.strip('.,;:!?()"\'') for text in texts for word in text.lower().split()]
+    return any(
+        word == stem or (len(stem) > 3 and word.startswith(stem))
+        for word in said
+        for stem in words.split()
+    )

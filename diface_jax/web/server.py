@@ -1,0 +1,133 @@
+"""The server of a page in the browser: add photographs, type a description, see the results.
+
+It listens on this machine only, and answers only its own page: a request under another host name
+(DNS rebinding) or from the page of another site is refused. The page loads nothing from elsewhere.
+"""
+
+import dataclasses
+import pathlib
+import socket
+import sqlite3
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+from absl import logging
+
+from diface_jax.gallery import enrollment, store
+from diface_jax.gallery.search import DEFAULT_K
+from diface_jax.model import Model
+
+try:
+    import uvicorn
+    from fastapi import Body, FastAPI, Request, Response
+    from fastapi.concurrency import run_in_threadpool
+    from fastapi.responses import HTMLResponse, JSONResponse
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
+except ImportError as error:
+    raise ImportError(f"the page needs {error.name}: pip install 'diface_jax[web]'") from error
+
+HOST = '127.0.0.1'
+MAX_RESULTS = 200
+_PAGE = pathlib.Path(__file__).parent / 'page.html'
+_HEADERS = {
+    'Content-Security-Policy': (
+        "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
+        "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'"
+    ),
+    'X-Content-Type-Options': 'nosniff',
+    'Referrer-Policy': 'no-referrer',
+    'Cache-Control': 'no-store',
+}
+
+
+def serve(model: Model, gallery: pathlib.Path, port: int) -> None:
+    """Serves the page until it is interrupted.
+
+    Raises:
+      ValueError: the port is taken.
+    """
+    model.count(gallery)  # creates the gallery, or raises where it cannot be used
+    try:
+        listening = socket.create_server((HOST, port))
+    except OSError as error:
+        raise ValueError(f'port {port}: {error.strerror}; give another --port') from error
+    logging.info('the page is at http://%s:%d (stop it with Ctrl-C)', HOST, port)
+    server = uvicorn.Server(uvicorn.Config(application(model, gallery), log_level='warning'))
+    server.run(sockets=[listening])
+
+
+def application(model: Model, gallery: pathlib.Path) -> FastAPI:
+    """The page and its API; requests to the model are handled one at a time."""
+    app, turn = FastAPI(docs_url=None, redoc_url=None, openapi_url=None), threading.Lock()
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=[HOST, 'localhost'])
+
+    app.middleware('http')(_guard)
+    for kind in (ValueError, OSError, sqlite3.Error):
+        app.add_exception_handler(kind, _explain)
+
+    @app.get('/', response_class=HTMLResponse)
+    def page() -> str:
+        return _PAGE.read_text(encoding='utf-8')
+
+    @app.get('/api/gallery')
+    def count() -> dict[str, int]:
+        with turn:
+            return model.count(gallery)
+
+    @app.post('/api/photos')
+    async def enroll(request: Request, name: str, person: str = '') -> dict[str, Any]:
+        data = await _body(request)
+        label = store.PhotoLabel(person.strip() or None)
+
+        def enroll_it() -> enrollment.EnrollReport:
+            with turn:
+                return model.enroll_bytes(gallery, name, data, label)
+
+        return dataclasses.asdict(await run_in_threadpool(enroll_it))
+
+    @app.post('/api/search')
+    def search(
+        texts: Annotated[list[str], Body()],
+        k: Annotated[int, Body(ge=1, le=MAX_RESULTS)] = DEFAULT_K,
+        people: Annotated[bool, Body()] = False,
+    ) -> dict[str, Any]:
+        with turn:
+            return (model.identify if people else model.search)(gallery, texts, k=k).to_json()
+
+    @app.get('/api/faces/{entry}')
+    def face(entry: int) -> Response:
+        with turn:
+            picture = model.picture(gallery, entry)
+        return Response(picture, media_type='image/jpeg') if picture else Response(status_code=404)
+
+    @app.delete('/api/entries/{entry}')
+    def remove(entry: int) -> dict[str, int]:
+        with turn:
+            return {'removed': store.remove_entries(gallery, {'entry': str(entry)})}
+
+    return app
+
+
+async def _guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+    """Refuses requests that the page of another site makes."""
+    if request.headers.get('sec-fetch-site', 'none') not in ('same-origin', 'none'):
+        return JSONResponse({'error': 'another site may not ask'}, 403)
+    response = await call_next(request)
+    response.headers.update(_HEADERS)
+    return response
+
+
+def _explain(_: Request, error: Exception) -> Response:
+    return JSONResponse({'error': str(error)}, 400)
+
+
+async def _body(request: Request) -> bytes:
+    """The body of a request; ValueError where it is larger than a photo may be."""
+    data = bytearray()
+    async for part in request.stream():
+        data += part
+        if len(data) > enrollment.MAX_BYTES:
+            raise ValueError(f'more than {enrollment.MAX_BYTES:,} bytes')
+    return bytes(data)

@@ -1,0 +1,67 @@
+"""What a job replaces, and when."""
+
+import json
+
+import pytest
+
+from diface_jax.cli import pipeline
+from diface_jax.runtime import run_state
+from tests import population, tiny
+
+
+@pytest.fixture
+def workdir(tmp_path, monkeypatch):
+    """A workdir with a model, and training replaced by writing files."""
+    monkeypatch.setattr(pipeline, '_home', lambda config, workdir: population.prepared())
+    monkeypatch.setattr(pipeline, 'train', write_model)
+    write_model(tiny.config(), None, tmp_path)
+    return tmp_path
+
+
+def write_model(config, data, workdir, resume_from=None):
+    done = workdir / 'training.json'
+    if done.is_file():
+        run_state.require_same_settings(
+            'The model', json.loads(done.read_text()), {'seed': config.seed}
+        )
+    (workdir / 'checkpoints').mkdir(parents=True, exist_ok=True)
+    (workdir / 'checkpoints' / 'of').write_text(str(config.seed))
+    (workdir / 'metrics.jsonl').write_text(str(config.seed))
+    if config.seed == 666:
+        raise KeyboardInterrupt
+    run_state.write_json(done, {'seed': config.seed})
+
+
+def contents(folder):
+    files = [path for path in folder.rglob('*') if path.is_file()]
+    return {str(path.relative_to(folder)): path.read_text().strip() for path in files}
+
+
+def test_an_interrupted_overwrite_keeps_the_old_model(workdir):
+    config, before = tiny.config(), contents(workdir)
+    config.seed = 666
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.run_pipeline('train', config, workdir, overwrite=True)
+    assert before.items() <= contents(workdir).items()
+
+
+def test_overwrite_leaves_the_new_model_alone(workdir):
+    config = tiny.config()
+    config.seed = 7
+    with pytest.raises(run_state.SettingsDifferError, match='seed: 0 -> 7'):
+        pipeline.run_pipeline('train', config, workdir, overwrite=False)
+    pipeline.run_pipeline('train', config, workdir, overwrite=True)
+    files = contents(workdir)
+    assert files.pop('training.json') == json.dumps({'seed': 7}, indent=1)
+    assert files == {'checkpoints/of': '7', 'metrics.jsonl': '7'}
+
+
+def test_an_overwrite_that_cannot_help_removes_nothing(workdir, monkeypatch):
+    def refuse(*_):
+        run_state.require_same_settings('The data', {'a': 1}, {'a': 2}, instead='Prepare it again.')
+
+    monkeypatch.setattr(pipeline, 'train', refuse)
+    before = contents(workdir)
+    with pytest.raises(run_state.SettingsDifferError, match=r'Prepare it again'):
+        pipeline.run_pipeline('train', tiny.config(), workdir, overwrite=True)
+    assert contents(workdir) == before

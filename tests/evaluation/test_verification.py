@@ -1,0 +1,127 @@
+"""Pairs that obey the protocol; error rates of hand-made scores."""
+
+import numpy as np
+import pytest
+
+from diface_jax.evaluation import verification as v
+
+GENUINE = np.array([True, True, True, True, False, False, False, False])
+SCORE = np.array([0.9, 0.8, 0.6, 0.3, 0.7, 0.4, 0.2, 0.1])
+
+
+def population(seed=0, photos=300):
+    rng = np.random.default_rng(seed)
+    identity = rng.integers(0, 80, photos)
+    gender = (np.arange(80) % 2)[identity]
+    return rng, identity, gender, rng.integers(0, photos, 200)
+
+
+@pytest.mark.parametrize('protocol', v.PROTOCOLS)
+@pytest.mark.parametrize('by_gender', [False, True])
+def test_pairs_obey_the_protocol(protocol, by_gender):
+    rng, identity, gender, owner = population()
+    pairs = v.draw_pairs(rng, owner, identity, protocol, gender if by_gender else None)
+    described = owner[pairs.text_P]
+    same_person = identity[described] == identity[pairs.photo_P]
+    np.testing.assert_array_equal(same_person, pairs.genuine_P)
+    if protocol == 'same':
+        np.testing.assert_array_equal(described == pairs.photo_P, pairs.genuine_P)
+    else:
+        assert not np.any(described == pairs.photo_P)
+    if by_gender:
+        np.testing.assert_array_equal(gender[described], gender[pairs.photo_P])
+
+
+def test_cross_leaves_out_people_with_one_photo():
+    identity = np.array([0, 0, 1, 2, 2])
+    pairs = v.draw_pairs(np.random.default_rng(0), np.arange(5), identity, 'cross')
+    assert set(pairs.text_P) == {0, 1, 3, 4}
+
+
+def test_nobody_to_pair():
+    with pytest.raises(ValueError, match='cross'):
+        v.draw_pairs(np.random.default_rng(0), np.arange(3), np.arange(3), 'cross')
+    with pytest.raises(ValueError, match='unknown protocol'):
+        v.draw_pairs(np.random.default_rng(0), np.arange(3), np.arange(3), 'crossed')
+
+
+@pytest.mark.parametrize(
+    ('protocol', 'gender_N', 'needs'),
+    [
+        ('cross', None, 'it needs two people, one of them with a second photo'),
+        ('same', [0, 1], 'it needs two people of the same gender. Give data.shares'),
+    ],
+)
+def test_too_few_people_are_told_what_is_missing(protocol, gender_N, needs):
+    rng, photos = np.random.default_rng(0), np.arange(2)
+    with pytest.raises(ValueError, match=r'among 2 people with 2 photos, 2 of them') as error:
+        v.draw_pairs(rng, photos, np.arange(2), protocol, gender_N)
+    assert needs in str(error.value)
+
+
+def test_impostors_are_drawn_from_everybody_else():
+    identity = np.array([0, 0, 1, 2, 3])
+    rng = np.random.default_rng(0)
+    seen = set()
+    for _ in range(100):
+        pairs = v.draw_pairs(rng, np.array([0]), identity, 'same')
+        seen.add(int(pairs.photo_P[1]))
+    assert seen == {2, 3, 4}
+
+
+def test_roc_of_a_hand_made_list():
+    curve = v.roc_curve(SCORE, GENUINE)
+    np.testing.assert_allclose(curve.tar, [0, 0.25, 0.5, 0.5, 0.75, 0.75, 1, 1, 1])
+    np.testing.assert_allclose(curve.far, [0, 0, 0, 0.25, 0.25, 0.5, 0.5, 0.75, 1])
+    # 0.9 and 0.8 beat all four impostors, 0.6 three of them, 0.3 two.
+    assert v.auc(curve) == pytest.approx(13 / 16)
+    assert v.equal_error_rate(curve) == pytest.approx(0.25)
+    assert v.tar_at_far(curve, 0.1) == pytest.approx(0.5)
+    assert v.tar_at_far(curve, 0.25) == pytest.approx(0.75)
+    # Accepting 0.9, 0.8 (tar - far = 0.5) is as good as up to 0.6 or 0.3: the strictest is chosen.
+    assert v.best_balanced_threshold(curve) == pytest.approx(0.75)
+
+
+def test_accuracy_at_a_threshold():
+    assert v.accuracy(SCORE, GENUINE, 0.5) == pytest.approx(0.75)
+    assert v.accuracy(SCORE, GENUINE, 0.7) == pytest.approx((0.5 + 0.875) / 2)
+    assert v.accuracy(SCORE, GENUINE, 2.0) == pytest.approx(0.5)
+
+
+def test_an_oracle_gets_everything_right():
+    curve = v.roc_curve(GENUINE.astype(float), GENUINE)
+    s = v.best_balanced_threshold(curve)
+    assert v.auc(curve) == 1.0
+    assert v.equal_error_rate(curve) == 0.0
+    assert v.tar_at_far(curve, 0.001) == 1.0
+    assert v.accuracy(GENUINE.astype(float), GENUINE, s) == 1.0
+
+
+def test_a_constant_scorer_gets_half():
+    constant = np.full(8, 0.3)
+    curve = v.roc_curve(constant, GENUINE)
+    assert v.auc(curve) == 0.5
+    assert v.equal_error_rate(curve) == pytest.approx(0.5)
+    assert v.accuracy(constant, GENUINE, v.best_balanced_threshold(curve)) == 0.5
+
+
+def test_weights_are_repeats():
+    """A pair of weight 3 counts as three pairs; weight 0 as none."""
+    weight = np.array([3, 0, 1, 2, 1, 0, 2, 1])
+    weighted = v.roc_curve(SCORE, GENUINE, weight)
+    repeated = v.roc_curve(np.repeat(SCORE, weight), np.repeat(GENUINE, weight))
+    assert v.auc(weighted) == pytest.approx(v.auc(repeated))
+    assert v.equal_error_rate(weighted) == pytest.approx(v.equal_error_rate(repeated))
+    assert v.accuracy(SCORE, GENUINE, 0.5, weight) == pytest.approx(
+        v.accuracy(np.repeat(SCORE, weight), np.repeat(GENUINE, weight), 0.5)
+    )
+
+
+def test_a_score_that_is_not_a_number():
+    with pytest.raises(ValueError, match='1 of 8'):
+        v.roc_curve(np.where(np.arange(8) == 3, np.nan, SCORE), GENUINE)
+
+
+def test_needs_both_kinds():
+    with pytest.raises(ValueError, match='genuine and impostor'):
+        v.roc_curve(SCORE, np.ones(8, bool))

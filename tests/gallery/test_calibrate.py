@@ -1,0 +1,135 @@
+"""How scores are judged: from validation pairs that are told apart rightly, once a model."""
+
+import json
+
+import numpy as np
+import pytest
+
+from diface_jax.evaluation.baselines import Features
+from diface_jax.gallery import calibrate
+from diface_jax.gallery.vocabulary import words_of
+from tests import population
+
+
+class Encoding:
+    """Features that tell of the person, of the population's validation split."""
+
+    def __init__(self, model='first'):
+        self.model, self.asked = model, 0
+
+    def validation(self):
+        self.asked += 1
+        data = population.prepared()
+        split = data.splits['validation']
+        rng = np.random.default_rng(0)
+        place = rng.standard_normal((split.identity_N.max() + 1, 16))
+        photo_NxF = place[split.identity_N] + rng.standard_normal((len(split.identity_N), 16))
+        text_TxF = photo_NxF[split.photo_T] + rng.standard_normal((len(split.photo_T), 16))
+        return data, Features(text_TxF / 16, photo_NxF), np.arange(len(split.photo_T))
+
+
+THRESHOLDS = {'grammar-100/cross/random': 0.2, 'human/cross/random': 0.3, 'human/same/random': 9}
+
+
+def test_pairs_are_of_other_photos_and_of_everybody_else():
+    data, features, texts = Encoding().validation()
+    genuine, impostor = calibrate.cross_scores(features, data, texts)
+    split = data.splits['validation']
+    expected = {True: [], False: []}
+    for text in texts:
+        for photo in range(len(split.identity_N)):
+            described = split.photo_T[text]
+            if photo != described:
+                same = split.identity_N[photo] == split.identity_N[described]
+                score = features.text_TxF[text] @ features.photo_NxF[photo]
+                expected[bool(same)].append(score)
+    np.testing.assert_allclose(np.sort(genuine), np.sort(expected[True]))
+    np.testing.assert_allclose(np.sort(impostor), np.sort(expected[False]))
+
+
+def test_free_hand_sentences_are_judged_by_where_there_are_enough(monkeypatch):
+    data, _, texts = Encoding().validation()
+    human = data.splits['validation'].texts('human')
+    monkeypatch.setattr(calibrate, '_ENOUGH', len(human))
+    assert calibrate.calibration_texts(data, texts).tolist() == human.tolist()
+    monkeypatch.setattr(calibrate, '_ENOUGH', len(human) + 1)
+    assert calibrate.calibration_texts(data, texts).tolist() == texts.tolist()
+
+
+def test_made_once_a_model_and_kept(tmp_path):
+    first = Encoding()
+    made = calibrate.load_or_calibrate(first, THRESHOLDS, tmp_path)
+    again = calibrate.load_or_calibrate(first, THRESHOLDS, tmp_path)
+    assert first.asked == 1
+    assert json.dumps(again.calibration.to_json()) == json.dumps(made.calibration.to_json())
+    assert made.threshold == 0.3
+    other = Encoding('second')
+    calibrate.load_or_calibrate(other, THRESHOLDS, tmp_path)
+    assert other.asked == 1
+    assert json.loads((tmp_path / calibrate.FILE).read_text())['model'] == 'second'
+
+
+def test_rates_are_shares_of_the_labels(tmp_path):
+    rates = calibrate.load_or_calibrate(Encoding(), THRESHOLDS, tmp_path).rates
+    label_NxA = population.prepared().splits['validation'].label_NxA
+    assert rates == pytest.approx(dict(zip(population.ATTRIBUTES, label_NxA.mean(0), strict=True)))
+
+
+def test_threshold_without_free_hand_sentences():
+    assert calibrate.cross_threshold({'a/same/random': 1.0, 'a/cross/random': 2.0}) == 2.0
+
+
+def test_a_read_only_model_folder_is_searched_with_a_warning(tmp_path, monkeypatch, caplog):
+    made = calibrate.load_or_calibrate(Encoding(), THRESHOLDS, tmp_path / 'writable')
+
+    def refuse(path, content):
+        raise PermissionError(13, 'Permission denied', str(path))
+
+    monkeypatch.setattr(calibrate.stages, 'write_json', refuse)
+    with caplog.at_level('WARNING', 'absl'):
+        again = calibrate.load_or_calibrate(Encoding(), THRESHOLDS, tmp_path)
+    assert json.dumps(again.calibration.to_json()) == json.dumps(made.calibration.to_json())
+    assert 'calibration.json cannot be written (Permission denied)' in caplog.text
+
+
+@pytest.fixture(scope='module')
+def kept_calibration(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('kept')
+    calibrate.load_or_calibrate(Encoding(), THRESHOLDS, folder)
+    return json.loads((folder / calibrate.FILE).read_text())
+
+
+@pytest.mark.parametrize(
+    'damage',
+    [
+        lambda made: '{',
+        lambda made: '[]',
+        lambda made: '[' * 100_000,
+        lambda made: json.dumps({**made, 'calibration': {}}),
+        lambda made: json.dumps({**made, 'rates': {'Male': 7}}),
+        lambda made: json.dumps({**made, 'rates': []}),
+        lambda made: json.dumps({**made, 'threshold': float('nan')}),
+        lambda made: json.dumps({**made, 'calibration': {**made['calibration'], 'scale': 0}}),
+        lambda made: json.dumps({**made, 'calibration': {**made['calibration'], 'nats_3': [1]}}),
+        lambda made: json.dumps({**made, 'calibration': {**made['calibration'], 'score_Q': ['a']}}),
+        lambda made: json.dumps({**made, 'words': 7}),
+    ],
+)
+def test_a_damaged_calibration_is_made_again(tmp_path, kept_calibration, damage, caplog):
+    (tmp_path / calibrate.FILE).write_text(damage(kept_calibration))
+    fitted = []
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(calibrate, '_fit', lambda *_: fitted.append(1) or kept_calibration)
+        again = calibrate.load_or_calibrate(Encoding(), THRESHOLDS, tmp_path)
+    assert fitted
+    assert again.calibration.to_json() == kept_calibration['calibration']
+    assert json.loads((tmp_path / calibrate.FILE).read_text()) == kept_calibration
+    assert 'is damaged' in caplog.text
+
+
+def test_the_words_of_the_validation_sentences_are_kept(tmp_path):
+    sentences = population.prepared().splits['validation'].text_T
+    calibrate.load_or_calibrate(Encoding(), THRESHOLDS, tmp_path)
+    kept = calibrate.load_or_calibrate(Encoding(), THRESHOLDS, tmp_path).words
+    assert kept == {word for text in sentences for word in words_of(text)}
+    assert kept

@@ -1,0 +1,140 @@
+"""Where a gallery meets the encoders and the model: the real encoders, an untrained model."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+
+from diface_jax import model as models
+from diface_jax.data import prepared
+from diface_jax.data.encoder_bundle import EncoderBundle
+from diface_jax.encoders.face import align, dlib_resnet
+from diface_jax.encoders.face.appearance import Appearance
+from diface_jax.encoders.face.encoder import FaceEncoder
+from diface_jax.encoders.text import bert
+from diface_jax.encoders.text.condition import ConditionEncoder, Standardisation
+from diface_jax.gallery import inference, store
+from diface_jax.models.normalise import Normalisation
+from diface_jax.runtime import mesh as meshes
+from diface_jax.runtime import run_state
+from diface_jax.training import state as states
+from diface_jax.training.loaded_model import LoadedModel
+from tests import tiny
+from tests.gallery import world
+
+pytest.importorskip('dlib', reason="needs pip install 'diface_jax[faces]'")
+
+WIDTH = dlib_resnet.WIDTH + 4
+TEXTS = ['a man with a beard', 'a young woman', 'a person']
+
+
+@pytest.fixture(scope='module')
+def home(tmp_path_factory):
+    """Of a data set whose encoders were fitted to noise."""
+    rng, folder = np.random.default_rng(0), tmp_path_factory.mktemp('home')
+    maps = sum(dlib_resnet.block_widths(dlib_resnet.load_dlib_resnet(), 2))
+    looks = Appearance(np.zeros(maps, np.float32), rng.standard_normal((maps, 4), np.float32))
+    standard = Standardisation.fit(rng.standard_normal((20, bert.POOLS * 384)), bert.POOLS)
+    encoders = EncoderBundle(
+        FaceEncoder(looks), ConditionEncoder(bert.load_text_encoder(), standard)
+    )
+    encoders.save(folder)
+    run_state.write_json(folder / prepared.CARD, {'encoders': encoders.about})
+    return folder
+
+
+@pytest.fixture(scope='module')
+def trained(home):
+    config = tiny.config()
+    sizes = states.ModelSizes(WIDTH, bert.POOLS * 384, 4)
+    return LoadedModel(
+        step=1,
+        model=states.model_without_params(config, sizes),
+        params=states.init_sharded(config, sizes, meshes.make_mesh()).average,
+        normalise=Normalisation(np.full(WIDTH, 0.01, np.float32), (dlib_resnet.WIDTH, 4)),
+        thresholds={'human/cross/random': 0.3},
+        encoders=prepared.read_card(home)['encoders'],
+        settings=run_state.to_plain_json(config.to_dict()),
+    )
+
+
+@pytest.fixture(scope='module')
+def encoded(trained, home):
+    return inference.InferenceModel(trained, home)
+
+
+def test_a_text_is_the_same_whatever_stands_beside_it(encoded):
+    together = encoded.of_texts(TEXTS)
+    assert np.allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
+    for text, f_F in zip(TEXTS, together, strict=True):
+        np.testing.assert_allclose(encoded.of_texts([text])[0], f_F, atol=1e-5)
+    np.testing.assert_allclose(encoded.of_texts(TEXTS[::-1])[::-1], together, atol=1e-5)
+    assert np.abs(together[0] - together[1]).max() > 1e-3
+
+
+def test_a_text_that_is_too_long_is_cut_at_a_word_without_a_warning(encoded, caplog):
+    text = 'a man with a short beard, ' * 60
+    read, cut = encoded.split(text)
+    assert read
+    assert read + ' ' + cut == text
+    np.testing.assert_array_equal(encoded.of_texts([text]), encoded.of_texts([read]))
+    assert not caplog.records
+    assert encoded.is_token('man')
+    assert not encoded.is_token('qwzxy')
+
+
+def test_faces_become_unit_features(encoded):
+    rng = np.random.default_rng(0)
+    chips = list(rng.integers(0, 255, (3, 2, 150, 150, 3), np.uint8))
+    embedding_NxD = encoded.embed(chips)
+    assert embedding_NxD.shape == (3, encoded.width)
+    assert encoded.embed([]).shape == (0, encoded.width)
+    f_NxF = encoded.of_photos(embedding_NxD)
+    assert np.allclose(np.linalg.norm(f_NxF, axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(encoded.of_photos(embedding_NxD[1:2]), f_NxF[1:2], atol=1e-5)
+
+
+def test_another_model_has_another_name(trained, encoded, home):
+    assert inference.InferenceModel(trained, home).model == encoded.model
+    for change in (
+        {'params': jax.tree.map(lambda leaf: leaf * 1.001, trained.params)},
+        {'normalise': trained.normalise._replace(mean_D=trained.normalise.mean_D + 1e-4)},
+    ):
+        other = inference.InferenceModel(dataclasses.replace(trained, **change), home)
+        assert other.model != encoded.model
+
+
+def test_other_encoders_than_it_was_trained_with_are_refused(trained, home):
+    face, text = trained.encoders['face'], trained.encoders['text']
+    for made_with in (
+        {'face': [{**face[0], 'sha256': '00'}, face[1]], 'text': text},
+        {'face': face, 'text': {**text, 'sha256': '00'}},
+    ):
+        with pytest.raises(run_state.SettingsDifferError, match='sha256'):
+            inference.InferenceModel(dataclasses.replace(trained, encoders=made_with), home)
+
+
+def test_real_photographs(shared, encoded, tmp_path):
+    """Enrolled, and every one found again by what is said of its own face."""
+    photos = sorted((shared / 'data/photos').iterdir())[:3]
+    model, gallery = models.Model(encoded, world.judge), tmp_path / 'gallery'
+    for folder in photos:
+        model.enroll(gallery, next(folder.iterdir()), people=True)
+    with store.Store(gallery) as opened:
+        entries = opened.entries(opened.where({}).tolist())
+        id_G, f_GxF, _ = opened.features()
+        assert all(opened.picture(number)[:2] == b'\xff\xd8' for number in id_G)
+    assert {entry.person for entry in entries} >= {folder.name for folder in photos}
+    encoded_by_itself = encoded.of_photos(encoded.embed([chip_of(entries[0].photo)]))
+    np.testing.assert_allclose(f_GxF[0], encoded_by_itself[0], atol=1e-5)
+    answer = model.search(gallery, 'a man with a beard', k=len(entries))
+    assert sorted(found.entry.id for found in answer.results) == id_G.tolist()
+    f_F = encoded.of_texts(['a man with a beard'])[0]
+    expected = id_G[np.argsort(-(f_GxF.astype(float) @ f_F.astype(float)), kind='stable')]
+    assert [found.entry.id for found in answer.results] == expected.tolist()
+
+
+def chip_of(photo):
+    with open(photo, 'rb') as file:
+        return align.align_every_face(file.read())[0][1]
