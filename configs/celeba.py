@@ -21,11 +21,11 @@ def get_config() -> ml_collections.ConfigDict:
     config.data.split_seed = 0
 
     # A second data set, of other people, whose training photos are added; empty: none.
-    config.also = ml_collections.ConfigDict()
-    config.also.root = ''
-    config.also.layout = 'auto'
-    config.also.shares = (0.7, 0.1, 0.2)
-    config.also.split_seed = 0
+    config.second_data = ml_collections.ConfigDict()
+    config.second_data.root = ''
+    config.second_data.layout = 'auto'
+    config.second_data.shares = (0.7, 0.1, 0.2)
+    config.second_data.split_seed = 0
 
     # Layout `simulated`: how many people to draw from the population, and photos of each.
     config.simulated = {'people': 1500, 'photos': 3, 'seed': 0}
@@ -33,18 +33,18 @@ def get_config() -> ml_collections.ConfigDict:
     config.encoders = ml_collections.ConfigDict()
     config.encoders.text = ''  # MiniLM's folder or hub name; empty: the installed copy
     # Read the text encoder at three depths, which keeps single words apart; False: the last only.
-    config.encoders.words = True
+    config.encoders.text_layers = 'several'
     # Principal components of dlib's inner feature maps, beside its embedding; 0: none.
-    config.encoders.appearance = 256
+    config.encoders.appearance_dim = 256
 
     config.captions = ml_collections.ConfigDict()
     config.captions.seed = 0
     # Sentences per training photo: `whole` may mention every attribute, `partial` a random share.
-    config.captions.whole = 3
+    config.captions.full = 3
     config.captions.partial = 2
     # Validation and test photos have a sentence for each of these shares of mentioned attributes,
     # each share a track of its own. Model selection uses the first track and the human sentences.
-    config.captions.said = (1.0, 0.5, 0.25)
+    config.captions.coverage = (1.0, 0.5, 0.25)
 
     config.model = ml_collections.ConfigDict()
     config.model.score = {'width': 256, 'depth': 3, 'dropout': 0.3, 'prediction': 'x0'}
@@ -62,7 +62,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.contrast.temperature = 0.07  # initial value; it is learned
     # Weight of the described photo; another photo of the person has 1. More favours the protocol
     # same, less favours cross.
-    config.contrast.own_weight = 2.0
+    config.contrast.same_photo_weight = 2.0
     config.contrast.embedding_noise = 0.5  # added to photos, in standard deviations of x0
 
     # A margin head in addition to the contrastive loss: none, cosface or arcface.
@@ -81,7 +81,7 @@ def get_config() -> ml_collections.ConfigDict:
     # normalisations, validation and evaluation stay in float32.
     config.train.compute_dtype = 'float32'
     # Keep all training rows in device memory, sharded; False: transfer the rows of each step.
-    config.train.resident = True
+    config.train.data_on_device = True
     # Probability that a photo with human sentences is described by one of them.
     config.train.human_share = 0.5
 
@@ -93,37 +93,38 @@ def get_config() -> ml_collections.ConfigDict:
     config.sample = {'num_steps': 1, 'num_samples': 4, 'guidance': 1.0, 'eta': 0.0}
 
     config.evaluate = ml_collections.ConfigDict()
-    config.evaluate.root = ''  # another data set to test on; empty: the one trained on
-    config.evaluate.layout = 'auto'
+    config.evaluate.data = ml_collections.ConfigDict()
+    config.evaluate.data.root = ''  # another data set to test on; empty: the one trained on
+    config.evaluate.data.layout = 'auto'
     # With a share for validation, thresholds come from these people, otherwise from the validation
-    # people of the first data set. The second data set (`also`) keeps its split of training.
-    config.evaluate.shares = (0.0, 0.0, 1.0)
-    config.evaluate.split_seed = 0
+    # people of the first data set. The second data set (`second_data`) keeps its split of training.
+    config.evaluate.data.shares = (0.0, 0.0, 1.0)
+    config.evaluate.data.split_seed = 0
     config.evaluate.seed = 0
     config.evaluate.draws = 10  # of pairs and galleries
     config.evaluate.resamples = 1000  # of the bootstrap over identities
     config.evaluate.galleries = (100, 1000, 0)  # people per gallery; 0: all
-    config.evaluate.literal_steps = 25  # T~ of the paper's method: one sample, no R
-    config.evaluate.towers = {
+    config.evaluate.literal_num_steps = 25  # T~ of the paper's method: one sample, no R
+    config.evaluate.two_tower = {
         'width': 256,
         'feature_dim': 128,
         'dropout': 0.5,
         'embedding_noise': 0.5,
         'temperature': 0.07,
-        'own_weight': 2.0,
+        'same_photo_weight': 2.0,
         'learning_rate': 1e-3,
         'weight_decay': 0.01,
         'num_steps': 2000,
         'eval_every': 100,
     }
-    config.evaluate.path_steps = 25  # T~ of the path on which clusters are measured
-    config.evaluate.photos_an_attribute = 48  # to measure the effect of omitting it
-    config.evaluate.mistakes = 6  # listed in the report, of each kind
-    config.evaluate.panels = 6  # example searches in the report, per track and protocol
+    config.evaluate.path_num_steps = 25  # T~ of the path on which clusters are measured
+    config.evaluate.photos_per_attribute = 48  # to measure the effect of omitting it
+    config.evaluate.num_failure_cases = 6  # listed in the report, of each kind
+    config.evaluate.num_examples = 6  # example searches in the report, per track and protocol
 
     # Grid of --mode=sweep, measured on validation texts.
     config.sweep = ml_collections.ConfigDict()
-    config.sweep.texts = 512
+    config.sweep.num_texts = 512
     config.sweep.num_steps = (1, 2, 5, 10, 25, 50, 100, 250)
     config.sweep.num_samples = (1, 4, 16)
     config.sweep.guidance = (1.0, 2.0)

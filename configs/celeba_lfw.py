@@ -1,4 +1,4 @@
-"""DiFace on CelebA and LFW together: give --config.also.root=LFW, with LFWA+'s labels.
+"""DiFace on CelebA and LFW together: give --config.second_data.root=LFW, with LFWA+'s labels.
 
 As `configs/celeba.py`, with more steps for more people, for the baseline too. README.md gives the
 results on the test people of both data sets.
@@ -13,5 +13,5 @@ def get_config() -> ml_collections.ConfigDict:
     """All settings."""
     config = config_files.load_config('celeba')
     config.train.num_steps = 3000
-    config.evaluate.towers.num_steps = 4000
+    config.evaluate.two_tower.num_steps = 4000
     return config

@@ -17,16 +17,16 @@ NAMES = [path.stem for path in pathlib.Path(celeba.__file__).parent.glob('[a-z]*
 def test_a_config_makes_a_model(name):
     config = importlib.import_module(f'configs.{name}').get_config()
     model = states.model_without_params(
-        config, states.ModelSizes(128 + config.encoders.appearance, 384, 10)
+        config, states.ModelSizes(128 + config.encoders.appearance_dim, 384, 10)
     )
-    assert model.embedding_dim == 128 + config.encoders.appearance
+    assert model.embedding_dim == 128 + config.encoders.appearance_dim
 
 
 def test_the_config_by_the_letter_differs_in_what_it_says():
     paper = importlib.import_module('configs.celeba_paper').get_config()
     lines = run_state.settings_differences(celeba.get_config().to_dict(), paper.to_dict())
     assert {line.split(':')[0] for line in lines} == {
-        *('encoders.words', 'encoders.appearance', 'model.refine.feature_dim'),
+        *('encoders.text_layers', 'encoders.appearance_dim', 'model.refine.feature_dim'),
         *('sample.num_steps', 'sample.num_samples'),
     }
 

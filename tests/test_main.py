@@ -34,7 +34,7 @@ def config(tmp_path_factory):
     celeba_tree.make(folder / 'drawn')
     celeba_tree.make(folder / 'others', people=(6, 4, 12), seed=5)
     config = tiny.config()
-    config.data.root, config.also.root = str(folder / 'drawn'), str(folder / 'others')
+    config.data.root, config.second_data.root = str(folder / 'drawn'), str(folder / 'others')
     config.train.update(num_steps=4, eval_every=2)
     return config
 
@@ -133,21 +133,21 @@ def test_trains_on_a_second_data_set_too(config, workdir):
     assert made['thresholds']['diface'] == loaded_model.load_best_checkpoint(workdir).thresholds
     counts = made['data_card']['splits']
     assert [counts[name]['photos'] for name in counts] == [3 * (14 + 6), 3 * 8, 3 * 8]
-    others = prepared.load_prepared(pipeline.find(config, config.also, workdir / 'prepared'))
+    others = prepared.load_prepared(pipeline.find(config, config.second_data, workdir / 'prepared'))
     assert (
-        loaded_model.load_best_checkpoint(workdir).settings['data']['also']
+        loaded_model.load_best_checkpoint(workdir).settings['data']['second_data']
         == others.card['settings']
     )
 
 
 def test_evaluates_on_the_second_data_set_as_it_was_split(config, workdir):
     config = config.copy_and_resolve_references()
-    config.evaluate.root = config.also.root
+    config.evaluate.data.root = config.second_data.root
     pipeline.run_pipeline('evaluate', config, workdir, overwrite=False)
-    folder = pipeline.find(config, config.also, workdir / 'prepared')
+    folder = pipeline.find(config, config.second_data, workdir / 'prepared')
     made = json.loads((workdir / f'evaluation_{folder.name}.json').read_text())
     assert made['data_card']['splits']['test']['identities'] == 12
-    assert made['data_card']['root'] == config.also.root
+    assert made['data_card']['root'] == config.second_data.root
     assert {row['change'] for row in made['attributes']} == {'unsaid', 'wrong'}
     # Thresholds are from its own people.
     model, pairs = (
@@ -199,12 +199,12 @@ def test_encoders_that_differ_cost_no_results(config, workdir):
 
 
 def _others(config, workdir):
-    return prepared.load_prepared(pipeline.find(config, config.also, workdir / 'prepared'))
+    return prepared.load_prepared(pipeline.find(config, config.second_data, workdir / 'prepared'))
 
 
 def test_a_data_set_cannot_be_its_own_second(config, tmp_path):
     config = config.copy_and_resolve_references()
-    config.also.root = f'{config.data.root}/'
+    config.second_data.root = f'{config.data.root}/'
     with pytest.raises(ValueError, match='is the data set itself'):
         pipeline.run_pipeline('prepare', config, tmp_path, overwrite=False)
 

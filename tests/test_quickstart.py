@@ -29,8 +29,8 @@ def config(tmp_path_factory):
     config.data.root = str(root)
     config.data.shares = (0.4, 0.3, 0.3)
     config.simulated.update(people=60, photos=2)
-    config.captions.update(whole=1, partial=0)
-    config.evaluate.update(photos_an_attribute=1, galleries=(0,))
+    config.captions.update(full=1, partial=0)
+    config.evaluate.update(photos_per_attribute=1, galleries=(0,))
     for half in ('score', 'refine'):
         config.optimiser[half].update(learning_rate=0.01, warmup_steps=5)
     return config
@@ -117,7 +117,7 @@ def test_another_population_is_not_measured_on(config, workdir, tmp_path):
     others = moments.population()
     dataclasses.replace(others, mean_V=others.mean_V + 0.01).save(tmp_path / 'others')
     config = config.copy_and_resolve_references()
-    config.evaluate.root = str(tmp_path / 'others')
+    config.evaluate.data.root = str(tmp_path / 'others')
     with pytest.raises(
         run_state.SettingsDifferError, match='The model was made with other settings'
     ):

@@ -79,16 +79,18 @@ def run_pipeline(
 
 
 def _prepare(config: ml_collections.ConfigDict, workdir: pathlib.Path, overwrite: bool) -> None:
-    if config.also.root and _same_place(config.also.root, config.data.root):
-        raise ValueError('also.root is the data set itself: give another one, or none')
+    if config.second_data.root and _same_place(config.second_data.root, config.data.root):
+        raise ValueError('second_data.root is the data set itself: give another one, or none')
     check.require_trainable(config)
     store = _store(workdir)
     home = prepare(config, config.data, store, overwrite=overwrite)
-    if config.also.root:
-        second = prepare(config, config.also, store, home, overwrite=overwrite, protected=[home])
+    if config.second_data.root:
+        second = prepare(
+            config, config.second_data, store, home, overwrite=overwrite, protected=[home]
+        )
         if second == home:
             raise ValueError(
-                f'also.root={config.also.root} holds the same photos as '
+                f'second_data.root={config.second_data.root} holds the same photos as '
                 f'data.root={config.data.root}: give another data set, or none'
             )
 
@@ -142,7 +144,7 @@ def _evaluate(config: ml_collections.ConfigDict, workdir: pathlib.Path, overwrit
     model = loaded_model.load_best_checkpoint(workdir)
     folder = find_prepared(config, config.data, _store(workdir))
     home = data = _home(config, workdir)
-    if config.evaluate.root:
+    if config.evaluate.data.root:
         data = prepared.load_prepared(_prepare_other(config, workdir, folder, overwrite))
     out = _results_file(config, workdir)
     text_encoder = bert.load_text_encoder(config.encoders.text or None)
@@ -158,8 +160,8 @@ def _prepare_other(
     check.require_evaluable(config, other)
     store = _store(workdir)
     protected = [home]
-    if config.also.root:
-        protected.append(find_prepared(config, config.also, store))
+    if config.second_data.root:
+        protected.append(find_prepared(config, config.second_data, store))
     return prepare(config, other, store, home, overwrite=overwrite, protected=protected)
 
 
@@ -169,7 +171,7 @@ def _report(config: ml_collections.ConfigDict, workdir: pathlib.Path, overwrite:
     results = _results_file(config, workdir)
     if not results.is_file():
         raise FileNotFoundError(f'no results in {results}: run --mode=evaluate first')
-    if not config.evaluate.root:
+    if not config.evaluate.data.root:
         evaluate.attach_extras(
             results, {name: workdir / f'{name}.json' for name in evaluate.EXTRAS}
         )
@@ -181,7 +183,7 @@ def _report(config: ml_collections.ConfigDict, workdir: pathlib.Path, overwrite:
 
 def _root_now(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> str:
     """Where the photos of the results lie now."""
-    data = _other(config) if config.evaluate.root else config.data
+    data = _other(config) if config.evaluate.data.root else config.data
     return str(pathlib.Path(data.root).resolve())
 
 
@@ -223,9 +225,11 @@ def _home(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> Prepared:
             f'no photo of {config.data.root} is to train on: give data.shares a share for train, '
             'or more people'
         )
-    if not config.also.root:
+    if not config.second_data.root:
         return home
-    return prepared.join(home, prepared.load_prepared(find_prepared(config, config.also, store)))
+    return prepared.join(
+        home, prepared.load_prepared(find_prepared(config, config.second_data, store))
+    )
 
 
 def _other(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
@@ -233,10 +237,10 @@ def _other(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
 
     Those that are trained on are split as they were for training.
     """
-    for trained_on in (config.data, config.also):
-        if trained_on.root and _same_place(trained_on.root, config.evaluate.root):
+    for trained_on in (config.data, config.second_data):
+        if trained_on.root and _same_place(trained_on.root, config.evaluate.data.root):
             return trained_on
-    return ml_collections.ConfigDict({name: config.evaluate[name] for name in config.data})
+    return config.evaluate.data
 
 
 def _same_place(one: str, other: str) -> bool:
@@ -244,7 +248,7 @@ def _same_place(one: str, other: str) -> bool:
 
 
 def _results_file(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> pathlib.Path:
-    if not config.evaluate.root:
+    if not config.evaluate.data.root:
         return workdir / 'evaluation.json'
     folder = find_prepared(config, _other(config), _store(workdir))
     return workdir / f'evaluation_{folder.name}.json'

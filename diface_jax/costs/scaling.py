@@ -132,7 +132,7 @@ def predict(
     """
     count = _parameters(config, sizes)
     flops, parameters = step_flops(config, count['score'], count['refine']), sum(count.values())
-    texts = photos * (config.captions.whole + config.captions.partial)
+    texts = photos * (config.captions.full + config.captions.partial)
     numbers = photos * (sizes.embedding_dim + 1) + texts * (sizes.condition_dim + 1)
     reached = chip.utilisation
     # Adam reads p, g, m, v and the average, and writes all but g. Two losses have gradients, whose

@@ -1,7 +1,7 @@
 """Slow results kept on disk, so that an interrupted job goes on where it was.
 
-`cached_arrays` keeps one result by name. `RowCache` keeps a row of arrays for each input, by a key of the
-input's content, in files that are written as the work goes on.
+`cached_arrays` keeps one result by name. `RowCache` keeps a row of arrays for each input, by a key
+of the input's content, in files that are written as the work goes on.
 """
 
 import hashlib

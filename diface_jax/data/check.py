@@ -31,7 +31,7 @@ def run_check(config: ml_collections.ConfigDict) -> int:
     """Prints what is in the data sets of a config, and whether they can be used.
 
     Args:
-      config: the whole config; `also` and `evaluate` are checked where they have a root.
+      config: the whole config; `second_data` and `evaluate` are checked where they have a root.
 
     Returns:
       The exit code: 0 when the model can be trained on them, 1 when not.
@@ -45,17 +45,17 @@ def run_check(config: ml_collections.ConfigDict) -> int:
     print('\n'.join(describe_data_set(source, config, config.data.root)))
     _print_verdict('can be trained', reasons)
     _print_verdict('can be evaluated', reasons_not_to_evaluate(source, config))
-    if config.also.root:
-        second = read_section(config, config.also)
+    if config.second_data.root:
+        second = read_section(config, config.second_data)
         reasons_of_second = reasons_not_to_join(second, config)
-        print('\n'.join(['', *describe_data_set(second, config, config.also.root)]))
+        print('\n'.join(['', *describe_data_set(second, config, config.second_data.root)]))
         _print_verdict('can be trained on beside the first', reasons_of_second)
         reasons = [*reasons, *reasons_of_second]
-    if config.evaluate.root:
+    if config.evaluate.data.root:
         # As when evaluating: the second data set keeps its own split.
-        is_second = _is_same_folder(config.evaluate.root, config.also.root)
-        other = read_section(config, config.also if is_second else config.evaluate)
-        print('\n'.join(['', *describe_data_set(other, config, config.evaluate.root)]))
+        is_second = _is_same_folder(config.evaluate.data.root, config.second_data.root)
+        other = read_section(config, config.second_data if is_second else config.evaluate.data)
+        print('\n'.join(['', *describe_data_set(other, config, config.evaluate.data.root)]))
         _print_verdict('can be evaluated', reasons_not_to_evaluate(other, config))
     return 1 if reasons else 0
 
@@ -72,10 +72,10 @@ def require_trainable(config: ml_collections.ConfigDict) -> None:
     _require(config.data.root, reasons_not_to_train(source, config))
     for reason in reasons_not_to_evaluate(source, config):
         logging.warning('prepare: %s cannot be evaluated: %s', config.data.root, reason)
-    if config.also.root:
-        second = read_section(config, config.also)
+    if config.second_data.root:
+        second = read_section(config, config.second_data)
         log_problems(second)
-        _require(config.also.root, reasons_not_to_join(second, config))
+        _require(config.second_data.root, reasons_not_to_join(second, config))
 
 
 def require_evaluable(config: ml_collections.ConfigDict, data: ml_collections.ConfigDict) -> None:
@@ -168,7 +168,7 @@ def reasons_not_to_train(source: DataSet, config: ml_collections.ConfigDict) -> 
 def reasons_not_to_join(source: DataSet, config: ml_collections.ConfigDict) -> list[str]:
     """Why a data set cannot be trained on beside the first one; empty when it can be."""
     return _reasons_of_any_use(source) or _reasons_of_training_photos(
-        _of_split(source, 'train'), config, 'also.shares'
+        _of_split(source, 'train'), config, 'second_data.shares'
     )
 
 
@@ -229,18 +229,19 @@ def _reasons_of_training_photos(
 
 
 def _has_training_sentence(photo: Photo, config: ml_collections.ConfigDict) -> bool:
-    from_labels = bool(photo.labels) and config.captions.whole + config.captions.partial > 0
+    from_labels = bool(photo.labels) and config.captions.full + config.captions.partial > 0
     return from_labels or (bool(photo.descriptions) and config.train.human_share > 0)
 
 
 def _reasons_of_appearance(
     source: DataSet, train_photos: int, config: ml_collections.ConfigDict
 ) -> list[str]:
-    width, usable = config.encoders.appearance, min(train_photos, MAX_PHOTOS)
+    width, usable = config.encoders.appearance_dim, min(train_photos, MAX_PHOTOS)
     if source.embedded or width <= usable:
         return []
     return [
-        f'encoders.appearance={width} components need as many training photos, and {usable} can be '
+        f'encoders.appearance_dim={width} components need as many training photos, and {usable} '
+        f'can be '
         'used: lower it, or leave the appearance out with 0'
     ]
 
@@ -253,7 +254,7 @@ def _reasons_of_pairs(source: DataSet, split: str, config: ml_collections.Config
             f'no {split} photo: give {split} a share, or draw the split with another split_seed'
         ]
     tracks = {
-        'labels': [p for p in photos if p.labels and len(config.captions.said)],
+        'labels': [p for p in photos if p.labels and len(config.captions.coverage)],
         'sentences': [p for p in photos if p.descriptions],
     }
     tracks = {track: described for track, described in tracks.items() if described}
@@ -321,8 +322,10 @@ def _describe_sentences(photos: Sequence[Photo], config: ml_collections.ConfigDi
     described = sum(bool(photo.descriptions) for photo in photos)
     text = f'{written:,} written about {described:,} photos'
     if any(photo.labels for photo in photos):
-        train = config.captions.whole + config.captions.partial
-        text += f'; from labels: {train} per training photo, {len(config.captions.said)} per other'
+        train = config.captions.full + config.captions.partial
+        text += (
+            f'; from labels: {train} per training photo, {len(config.captions.coverage)} per other'
+        )
     return text
 
 

@@ -305,15 +305,16 @@ class _Job:
 
     def _fit_appearance(self) -> Appearance | None:
         """The appearance encoder, from training photos drawn by a fixed seed; None if left out."""
-        width = self.config.encoders.appearance
+        width = self.config.encoders.appearance_dim
         if not width:
             return None
         train_N = np.flatnonzero([photo.split == 'train' for photo in self.source.photos])
         if not len(train_N):
             raise ValueError(
-                f'no photo of {self.source.name} is to train on, and encoders.appearance={width} '
+                f'no photo of {self.source.name} is to train on, and '
+                f'encoders.appearance_dim={width} '
                 'is fitted on training photos: give data.shares a share for train, or set '
-                'encoders.appearance to 0'
+                'encoders.appearance_dim to 0'
             )
         drawn = np.random.default_rng(0).permutation(len(train_N))[:MAX_PHOTOS]
         rows = train_N[np.sort(drawn)]
@@ -382,7 +383,7 @@ class _Job:
                 f'no photo of {self.source.name} has a sentence: give it labels, or descriptions '
                 '(see README.md, Data)'
             )
-        words = self.config.encoders.words
+        words = self.config.encoders.text_layers == 'several'
         mine = mine if words else sentence_vectors(mine)
         standard = Standardisation.fit(mine, bert.POOLS if words else 1)
         return ConditionEncoder(self.text_encoder, standard)
@@ -435,9 +436,9 @@ def _card(
 def _texts(photo: Photo, config: ml_collections.ConfigDict) -> list[Sentence]:
     """The grammar's sentences of a photo, if it has labels, then the human track's."""
     rng = np.random.default_rng((config.seed, zlib.crc32(photo.file.encode())))
-    said = list(config.said)
+    said = list(config.coverage)
     if photo.split == 'train':
-        said = [1.0] * config.whole + list(rng.random(config.partial))
+        said = [1.0] * config.full + list(rng.random(config.partial))
     made = [
         Sentence('grammar', share, captions.caption(photo.labels, rng, share))
         for share in (said if photo.labels else ())

@@ -130,7 +130,9 @@ def join(home: Prepared, other: Prepared) -> Prepared:
         instead='Prepare it again with the encoders of the first: --mode=prepare --overwrite.',
     )
     if 'train' not in other.splits:
-        raise ValueError(f'{other.card["name"]} has no photo to train on: give also.shares some')
+        raise ValueError(
+            f'{other.card["name"]} has no photo to train on: give second_data.shares some'
+        )
     _check_apart(home, other)
     taken = 1 + max(split.identity_N.max() for split in home.splits.values())
     mine, theirs = home.splits['train'], other.splits['train']
@@ -155,7 +157,7 @@ def join(home: Prepared, other: Prepared) -> Prepared:
         if all(values is not None for values in both)
     }
     train = Split(**rows, starts=(0, len(mine.file_N)))
-    settings = home.card['settings'] | {'also': other.card['settings']}
+    settings = home.card['settings'] | {'second_data': other.card['settings']}
     card = home.card | {'settings': settings, 'splits': _counts_joined(home.card, other.card)}
     return Prepared(home.splits | {'train': train}, home.attributes, card)
 

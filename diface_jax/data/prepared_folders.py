@@ -69,7 +69,7 @@ def of_model(
 
 
 def _without_second(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in settings.items() if name != 'also'}
+    return {name: value for name, value in settings.items() if name != 'second_data'}
 
 
 def _identity(settings: Mapping[str, Any]) -> str:

@@ -25,7 +25,11 @@ def save_arrays(fit: Any, path: pathlib.Path) -> None:
 
 
 def load_arrays(kind: type[Fit], path: pathlib.Path) -> Fit:
-    """Reads what `save_arrays` wrote of a `kind`; FileNotFoundError, which says what to do, without it."""
+    """Reads the NamedTuple of a `kind` that `save_arrays` wrote.
+
+    Raises:
+      FileNotFoundError: there is no such file; says what to do.
+    """
     if not path.is_file():
         raise FileNotFoundError(f'nothing fitted in {path}: run --mode=prepare first')
     return kind(**safetensors.numpy.load_file(path))

@@ -132,10 +132,10 @@ def ablate(
             'the ablation table trains an autoencoder on photographs, and there are none of '
             'simulated people: give a data set of photographs (README.md, Data)'
         )
-    if 'also' in home.card['settings']:
+    if 'second_data' in home.card['settings']:
         raise ValueError(
             'the ablation table trains an autoencoder on the photographs of one data set: leave '
-            'config.also out'
+            'config.second_data out'
         )
     settings = run_state.to_plain_json(
         {
@@ -146,7 +146,7 @@ def ablate(
             'variants': VARIANTS,
         }
     )
-    ignore = ('evaluate.root', 'training.sample')
+    ignore = ('evaluate.data.root', 'training.sample')
     progress, made = run_state.partial_output(out, settings, ignore, overwrite)
     rows = made.get('rows', [])
     new_runs = runs if progress == out else runs.with_name(f'{runs.name}.new')
@@ -254,7 +254,7 @@ class _Table:
         scorers, draws = {}, {}
         for name in ('validation', 'test'):
             split = data.splits[name]
-            track, texts = next(iter(split.tracks(self._config.captions.said).items()))
+            track, texts = next(iter(split.tracks(self._config.captions.coverage).items()))
             draws[name] = self._draws(split, track, texts)
             scorers[name] = self._scorer(variant, model, split, texts)
         thresholds = {

@@ -63,7 +63,7 @@ def evaluate(
         }
     )
     # Where the photos lie changes no result, nor does the sampling that validation used.
-    ignore = ('evaluate.root', 'training.sample')
+    ignore = ('evaluate.data.root', 'training.sample')
     if made := run_state.existing_output(out, settings, ignore, overwrite):
         logging.info('evaluate: %s is there already, with the same settings', out)
         _show(made['results'])
@@ -78,7 +78,7 @@ def evaluate(
     _check_unseen(trained, home, data)
     if 'test' not in data.splits:
         raise ValueError('no photo to test on: give data.shares a share for test')
-    if not data.splits['test'].tracks(config.captions.said):
+    if not data.splits['test'].tracks(config.captions.coverage):
         raise ValueError(
             'no sentence about a test photo: give it labels, or descriptions (see README.md, Data)'
         )
@@ -102,7 +102,7 @@ def _check_unseen(trained: LoadedModel, home: Prepared, data: Prepared) -> None:
     A data set that is split as it was for training passes: its test split was left out of it.
     """
     of_training = trained.settings['data']
-    if data.card['settings'] in (_without_second(of_training), of_training.get('also')):
+    if data.card['settings'] in (_without_second(of_training), of_training.get('second_data')):
         return
     tested = data.splits.get('test')
     seen = [split.sha256_N for name, split in home.splits.items() if name != 'test']
@@ -127,7 +127,7 @@ def _check_unseen(trained: LoadedModel, home: Prepared, data: Prepared) -> None:
 
 
 def _without_second(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in settings.items() if name != 'also'}
+    return {name: value for name, value in settings.items() if name != 'second_data'}
 
 
 def _show(results: Sequence[protocols.ResultRow]) -> None:
@@ -172,7 +172,7 @@ def _measure(
     encode: Encode,
 ) -> dict[str, Any]:
     """Metrics and curves of every method under every condition, and DiFace's error analysis."""
-    settings, said = config.evaluate, config.captions.said
+    settings, said = config.evaluate, config.captions.coverage
     pairs = ValidationPairs(home, said)
     methods = MethodSuite(config, trained, home, pairs).methods(data.attributes)
     judge = data if 'validation' in data.splits else home

@@ -57,7 +57,9 @@ class MethodSuite:
         """
         methods = {
             'diface': self._diface(Sampling(**self.config.sample), refined=True),
-            'literal': self._diface(Sampling(self.config.evaluate.literal_steps), refined=False),
+            'literal': self._diface(
+                Sampling(self.config.evaluate.literal_num_steps), refined=False
+            ),
             'towers': self._towers(),
             'cca': self._cca(),
             'ridge': self._ridge(),
@@ -88,7 +90,7 @@ class MethodSuite:
 
         def method(data: Prepared, name: str) -> Features:
             split = data.splits[name]
-            texts = np.concatenate(list(split.tracks(self.config.captions.said).values()))
+            texts = np.concatenate(list(split.tracks(self.config.captions.coverage).values()))
             key = jax.random.key(self.config.evaluate.seed)
             return extract(self.trained.params, split, np.sort(texts), self.trained.normalise, key)
 
@@ -134,7 +136,7 @@ class MethodSuite:
             return method
 
         fitted = two_tower.fit_towers(
-            self.config.evaluate.towers,
+            self.config.evaluate.two_tower,
             table,
             training_batches(split, self.trained.config),
             lambda candidate: self._judge(as_method(candidate)),

@@ -111,8 +111,8 @@ class _Bench:
         self._trained, self._split = trained, home.splits['validation']
         self._seed = config.evaluate.seed
         self._effort = protocols.Repetitions(4, config.evaluate.resamples, self._seed)
-        track, texts = next(iter(self._split.tracks(config.captions.said).items()))
-        drawn = np.random.default_rng(self._seed).permutation(texts)[: config.sweep.texts]
+        track, texts = next(iter(self._split.tracks(config.captions.coverage).items()))
+        drawn = np.random.default_rng(self._seed).permutation(texts)[: config.sweep.num_texts]
         self._texts, self.size = np.sort(drawn), len(drawn)
         self._x0_NxD = trained.normalise(self._split.embedding_NxD)
         self._draws = {

@@ -64,8 +64,8 @@ def fit_towers(
     """Trains towers and returns them as they were when validation was best.
 
     Args:
-      config: `width`, `feature_dim`, `dropout`, `temperature`, `own_weight`, `embedding_noise`,
-        `learning_rate`, `weight_decay`, `num_steps`, `eval_every`.
+      config: `width`, `feature_dim`, `dropout`, `temperature`, `same_photo_weight`,
+        `embedding_noise`, `learning_rate`, `weight_decay`, `num_steps`, `eval_every`.
       table: the training data.
       batches: rows by step, as DiFace's.
       judge: how good towers are on validation, higher is better.
@@ -102,7 +102,7 @@ def _make_step(
         seen_2xBxD += config.embedding_noise * jax.random.normal(noise_key, seen_2xBxD.shape)
         f_text = towers.text(rows.c_BxC, text_key)
         text, photo = contrast_sides(f_text, towers.photo(seen_2xBxD, photo_key), rows)
-        return contrastive_loss(text, photo, towers.log_scale[...], config.own_weight, mesh)
+        return contrastive_loss(text, photo, towers.log_scale[...], config.same_photo_weight, mesh)
 
     @jax.jit
     def step(state: Any, batch: Batch, table: TrainingTable, key: jax.Array) -> Any:

@@ -103,7 +103,7 @@ class InferenceModel:
         """
         data = prepared.load_prepared(self._home)
         split = data.splits['validation']
-        tracks = split.tracks(self._trained.config.captions.said)
+        tracks = split.tracks(self._trained.config.captions.coverage)
         texts = np.sort(np.concatenate(list(tracks.values())))
         features = self._of_many.features(
             self._trained.params, split, texts, self._trained.normalise, jax.random.key(_KEY)

@@ -3,7 +3,8 @@
 The store is SQLite, which Python brings along. A change is one transaction, so that a kill at any
 moment leaves the gallery as it was before or after it; the write-ahead log lets somebody search
 while somebody enrols; `secure_delete` overwrites what is removed with zeros. Searching needs no
-vector index in the store, since it is exact and reads all features once (`gallery/exact_search.py`).
+vector index in the store, since it is exact and reads all features once
+(`gallery/exact_search.py`).
 Stores made for approximate search (LanceDB and the like) keep removed rows until compacted.
 
 GALLERY/gallery.sqlite3 is all of it once no program has it open; beside it lie SQLite's -wal and

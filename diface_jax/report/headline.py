@@ -7,7 +7,7 @@ from diface_jax.report import labels
 
 Row = Mapping[str, Any]
 # It knows the true labels of both photos, so it is a bound and not a baseline.
-UPPER_BOUND_METHODS = 'oracle'
+UPPER_BOUND = 'oracle'
 
 
 class BestBaseline(NamedTuple):
@@ -97,7 +97,7 @@ def _by_method(results: Sequence[Row], track: str, protocol: str) -> dict[str, d
 
 
 def _duel(auc: Mapping[str, Row], lead: Mapping[str, Row]) -> BestBaseline | None:
-    baselines = [name for name in lead if name in auc and name != UPPER_BOUND_METHODS]
+    baselines = [name for name in lead if name in auc and name != UPPER_BOUND]
     if not baselines:
         return None
     best = max(baselines, key=lambda name: auc[name]['value'])
@@ -126,14 +126,17 @@ def _finding(by_metric: Mapping[str, Mapping[str, Row]], duel: BestBaseline | No
         f'{_share(auc["diface"])}.'
     )
     if duel:
-        lead = f'{labels.points_text(duel.lead["value"])} ({labels.points_interval(duel.lead["ci95"])})'
+        points, interval = duel.lead['value'], duel.lead['ci95']
+        lead = f'{labels.points_text(points)} ({labels.points_interval(interval)})'
         text += (
-            f' The best baseline is {labels.method_name(duel.best["method"])}, AUC {_share(duel.best)}: '
+            f' The best baseline is {labels.method_name(duel.best["method"])}, '
+            f'AUC {_share(duel.best)}: '
             f'DiFace is {"ahead" if duel.is_won else "behind"}, by {lead} points, '
             + ('more than chance explains.' if duel.is_clear else 'which may be chance.')
         )
-    if UPPER_BOUND_METHODS in auc:
-        text += f' The oracle, which knows the true labels of both photos: {_share(auc[UPPER_BOUND_METHODS])}.'
+    if UPPER_BOUND in auc:
+        bound = _share(auc[UPPER_BOUND])
+        text += f' The oracle, which knows the true labels of both photos: {bound}.'
     return text
 
 

@@ -27,7 +27,8 @@ def coverage_plots(content: Content) -> list[Plot]:
         Plot(
             f'said_{metric}_{protocol}',
             f'By what is said: {labels.metric_name(metric)}, {protocol}',
-            f'{labels.protocol_name(protocol).capitalize()}, random impostors, 95% intervals. Lines join '
+            f'{labels.protocol_name(protocol).capitalize()}, random impostors, 95% intervals. '
+            f'Lines join '
             "the grammar's sentences at shares of the attributes that may be said.",
             rows,
             functools.partial(_draw_said, looks=method_styles(content), tracks=tracks),

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from diface_jax.report import labels
-from diface_jax.report.headline import UPPER_BOUND_METHODS
+from diface_jax.report.headline import UPPER_BOUND
 
 Row = Mapping[str, Any]
 Content = Mapping[str, Any]
@@ -138,9 +138,7 @@ def difference_table(rows: Sequence[Row]) -> ReportTable:
 
     A line a baseline that is the strongest in some column of its group; no bound is one.
     """
-    rows = [
-        r for r in rows if r['metric'] in ('auc', 'rank@10') and r['method'] != UPPER_BOUND_METHODS
-    ]
+    rows = [r for r in rows if r['metric'] in ('auc', 'rank@10') and r['method'] != UPPER_BOUND]
     columns = list(dict.fromkeys(map(_column, rows)))
     groups = []
     for track in dict.fromkeys(row['track'] for row in rows):

@@ -39,7 +39,8 @@ def _block(results: Sequence[Row], track: str, protocol: str, impostors: str) ->
     found = {(r['method'], r['metric']): r for r in rows if r['gallery'] in (None, people)}
     columns = _COLUMNS | ({name: f'{r}/{people}' for name, r in _RANKS.items()} if people else {})
     lines = [
-        f'{labels.track_name(track)}; {labels.protocol_name(protocol)}; {labels.impostor_name(impostors)}',
+        f'{labels.track_name(track)}; {labels.protocol_name(protocol)}; '
+        f'{labels.impostor_name(impostors)}',
         _line('', list(columns.values())),
     ]
     for method in dict.fromkeys(row['method'] for row in rows):

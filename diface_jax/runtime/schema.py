@@ -116,8 +116,34 @@ def _check(rule: Rule, value: Any, path: str) -> None:
         raise ValueError(f'{path} must be {rule.words}, not {reprlib.repr(value)}{why}')
 
 
+# Keys of version 0.1, with their names since.
+_RENAMED = {
+    'config.also': 'config.second_data',
+    'config.captions.whole': 'config.captions.full',
+    'config.captions.said': 'config.captions.coverage',
+    'config.contrast.own_weight': 'config.contrast.same_photo_weight',
+    'config.encoders.words': "config.encoders.text_layers ('several' or 'last')",
+    'config.encoders.appearance': 'config.encoders.appearance_dim',
+    'config.train.resident': 'config.train.data_on_device',
+    'config.evaluate.root': 'config.evaluate.data.root',
+    'config.evaluate.layout': 'config.evaluate.data.layout',
+    'config.evaluate.shares': 'config.evaluate.data.shares',
+    'config.evaluate.split_seed': 'config.evaluate.data.split_seed',
+    'config.evaluate.literal_steps': 'config.evaluate.literal_num_steps',
+    'config.evaluate.mistakes': 'config.evaluate.num_failure_cases',
+    'config.evaluate.panels': 'config.evaluate.num_examples',
+    'config.evaluate.path_steps': 'config.evaluate.path_num_steps',
+    'config.evaluate.photos_an_attribute': 'config.evaluate.photos_per_attribute',
+    'config.evaluate.towers': 'config.evaluate.two_tower',
+    'config.evaluate.two_tower.own_weight': 'config.evaluate.two_tower.same_photo_weight',
+    'config.sweep.texts': 'config.sweep.num_texts',
+}
+
+
 def unknown_key(path: str, key: str, known: Iterable[str]) -> str:
     """A sentence about a key that a section does not have, with the nearest that it has."""
+    if new := _RENAMED.get(f'{path}.{key}'):
+        return f'{path}.{key} is now {new}'
     near = difflib.get_close_matches(key, known, n=1)
     advice = f'did you mean {near[0]}?' if near else f'choose from {", ".join(known)}'
     return f'{path}.{key} is no setting: {advice}'

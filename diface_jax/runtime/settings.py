@@ -43,7 +43,7 @@ SamePhotoWeight = Annotated[
 
 @dataclasses.dataclass(frozen=True)
 class DataSettings:
-    """A data set to read: the first one, the second one (`also`), or another to test on."""
+    """A data set to read: the first one, the second one (`second_data`), or another to test on."""
 
     root: str
     layout: Layout
@@ -68,8 +68,8 @@ class EncodersSettings:
     """The frozen encoders."""
 
     text: str
-    words: bool
-    appearance: Annotated[int, between(0, 65_536)]
+    text_layers: Annotated[str, one_of('last', 'several')]
+    appearance_dim: Annotated[int, between(0, 65_536)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,9 +77,9 @@ class CaptionsSettings:
     """Sentences a photo."""
 
     seed: Seed
-    whole: Annotated[int, between(0, 1000)]
+    full: Annotated[int, between(0, 1000)]
     partial: Annotated[int, between(0, 1000)]
-    said: tuple[Share, ...]
+    coverage: tuple[Share, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,7 +130,7 @@ class ContrastSettings:
 
     num_steps: SamplerSteps
     temperature: Temperature
-    own_weight: SamePhotoWeight
+    same_photo_weight: SamePhotoWeight
     embedding_noise: Noise
 
 
@@ -197,7 +197,7 @@ class TrainSettings:
     patience: Positive
     ema_decay: BelowOne
     compute_dtype: Annotated[str, one_of(*COMPUTE_DTYPES)]
-    resident: bool
+    data_on_device: bool
     human_share: Share
 
 
@@ -228,7 +228,7 @@ class TwoTowerSettings:
     dropout: BelowOne
     embedding_noise: Noise
     temperature: Temperature
-    own_weight: SamePhotoWeight
+    same_photo_weight: SamePhotoWeight
     learning_rate: Rate
     weight_decay: Weight
     num_steps: Positive
@@ -243,26 +243,27 @@ class TwoTowerSettings:
 
 
 @dataclasses.dataclass(frozen=True)
-class EvaluateSettings(DataSettings):
-    """The evaluation, and another data set to test on."""
+class EvaluateSettings:
+    """The evaluation; `data` is another data set to test on."""
 
+    data: DataSettings
     seed: Seed
     draws: Annotated[int, between(1, 10_000)]
     resamples: Annotated[int, between(1, 1_000_000)]
     galleries: tuple[Count, ...]
-    literal_steps: SamplerSteps
-    towers: TwoTowerSettings
-    path_steps: SamplerSteps
-    photos_an_attribute: Count
-    mistakes: Count
-    panels: Count
+    literal_num_steps: SamplerSteps
+    two_tower: TwoTowerSettings
+    path_num_steps: SamplerSteps
+    photos_per_attribute: Count
+    num_failure_cases: Count
+    num_examples: Count
 
 
 @dataclasses.dataclass(frozen=True)
 class SweepSettings:
     """The grid of samplings."""
 
-    texts: Positive
+    num_texts: Positive
     num_steps: tuple[SamplerSteps, ...]
     num_samples: tuple[Samples, ...]
     guidance: tuple[Guidance, ...]
@@ -296,7 +297,7 @@ class Settings:
 
     seed: Seed
     data: DataSettings
-    also: DataSettings
+    second_data: DataSettings
     simulated: SimulatedSettings
     encoders: EncodersSettings
     captions: CaptionsSettings

@@ -44,7 +44,11 @@ class _Sums(NamedTuple):
 
 
 def contrastive_loss(
-    text: ContrastSide, photo: ContrastSide, log_scale: jax.Array, own_weight: float, mesh: Mesh
+    text: ContrastSide,
+    photo: ContrastSide,
+    log_scale: jax.Array,
+    same_photo_weight: float,
+    mesh: Mesh,
 ) -> jax.Array:
     """The mean over texts and photos of the weighted mean over the right answers of -log softmax.
 
@@ -55,7 +59,7 @@ def contrastive_loss(
       text: features of the texts, cut over 'data'.
       photo: features of the photos, cut likewise along B; with each, the sentence of its row.
       log_scale: learned log of the inverse temperature.
-      own_weight: how much the described photo counts, where another of the person counts 1.
+      same_photo_weight: how much the described photo counts, where another of the person counts 1.
       mesh: the devices.
 
     Returns:
@@ -67,21 +71,21 @@ def contrastive_loss(
         side._replace(f=jax.lax.with_sharding_constraint(side.f, sharded_by_data(mesh, axis)))
         for side, axis in ((text, 0), (photo, 1))
     )
-    return _contrast(mesh, own_weight, text, photo, scale)
+    return _contrast(mesh, same_photo_weight, text, photo, scale)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
 def _contrast(
-    mesh: Mesh, own_weight: float, text: ContrastSide, photo: ContrastSide, scale: jax.Array
+    mesh: Mesh, same_photo_weight: float, text: ContrastSide, photo: ContrastSide, scale: jax.Array
 ) -> Any:
-    return _forward(mesh, own_weight, text, photo, scale)[0]
+    return _forward(mesh, same_photo_weight, text, photo, scale)[0]
 
 
 _ON_TEXT, _ON_PHOTO = P(AXES), P(None, AXES)
 
 
 def _forward(
-    mesh: Mesh, own_weight: float, text: ContrastSide, photo: ContrastSide, scale: jax.Array
+    mesh: Mesh, same_photo_weight: float, text: ContrastSide, photo: ContrastSide, scale: jax.Array
 ) -> tuple[jax.Array, Any]:
     """The loss, and what the backward pass needs: nothing larger than the features."""
 
@@ -91,7 +95,7 @@ def _forward(
 
         def meet(guest: tuple[ContrastSide, _Sums], photo_sums: _Sums) -> Any:
             text, text_sums = guest
-            z_TxP, weight_TxP = _logits(text, photo, scale, own_weight)
+            z_TxP, weight_TxP = _logits(text, photo, scale, same_photo_weight)
             text_sums = _added(text_sums, z_TxP, weight_TxP, axis=1)
             return (text, text_sums), _added(photo_sums, z_TxP, weight_TxP, axis=0)
 
@@ -104,7 +108,7 @@ def _forward(
     return loss, (text, photo, scale, text_sums, photo_sums)
 
 
-def _backward(mesh: Mesh, own_weight: float, kept: Any, d_loss: jax.Array) -> tuple:
+def _backward(mesh: Mesh, same_photo_weight: float, kept: Any, d_loss: jax.Array) -> tuple:
     """Gradients by the features and the scale; the logits are made again, block by block."""
     specs = (_ON_TEXT, _ON_PHOTO, P(), P(AXES), P(AXES), P())
 
@@ -124,7 +128,7 @@ def _backward(mesh: Mesh, own_weight: float, kept: Any, d_loss: jax.Array) -> tu
             guest: tuple[ContrastSide, _Sums, jax.Array], home: tuple[jax.Array, jax.Array]
         ) -> Any:
             (text, text_sums, d_text), (d_photo, d_scale) = guest, home
-            z_TxP, weight_TxP = _logits(text, photo, scale, own_weight)
+            z_TxP, weight_TxP = _logits(text, photo, scale, same_photo_weight)
             d_z_TxP = _surplus(z_TxP, weight_TxP, text_sums, 1) / len(text.f)
             d_z_TxP += _surplus(z_TxP, weight_TxP, photo_sums, 0) / len(photo.f)
             d_z_TxP *= share
@@ -170,13 +174,13 @@ def _flat(photo: ContrastSide) -> ContrastSide:
 
 
 def _logits(
-    text: ContrastSide, photo: ContrastSide, scale: jax.Array, own_weight: float
+    text: ContrastSide, photo: ContrastSide, scale: jax.Array, same_photo_weight: float
 ) -> tuple[jax.Array, jax.Array]:
     """Scaled similarities, very small where a pair does not count, and how right each pair is."""
     person_TxP, own_TxP, sentence_TxP = (
         text.mark[:, i, None] == photo.mark[None, :, i] for i in range(3)
     )
-    weight_TxP = person_TxP + (own_weight - 1.0) * own_TxP
+    weight_TxP = person_TxP + (same_photo_weight - 1.0) * own_TxP
     z_TxP = scale * (text.f @ photo.f.T)
     return jnp.where(sentence_TxP & (weight_TxP == 0), _MINUS_INFINITY, z_TxP), weight_TxP
 

@@ -49,7 +49,7 @@ class BestStep(NamedTuple):
 def training_settings(config: ml_collections.ConfigDict, data: Prepared) -> dict[str, Any]:
     """All that a training run depends on."""
     sections = {name: config.to_dict()[name] for name in SECTIONS}
-    del sections['train']['resident']  # changes no number
+    del sections['train']['data_on_device']  # changes no number
     if sections['train']['compute_dtype'] == 'float32':
         del sections['train']['compute_dtype']  # as before there was a choice
     return run_state.to_plain_json(sections | {'data': data.card['settings']})
@@ -140,14 +140,15 @@ def require_extended(what: str, before: dict[str, Any], asked: dict[str, Any]) -
         logging.info('train: train.%s is raised from %d to %d', name, train_before[name], value)
 
 
-def _check_same_photo_weight(own_weight: float, split: Split) -> None:
+def _check_same_photo_weight(same_photo_weight: float, split: Split) -> None:
     """ValueError where the contrast would have no right answer, which makes its loss NaN."""
     alone_P = ~IdentityIndex(split.identity_N).has_another_photo(np.unique(split.photo_T))
-    if own_weight <= 0 and alone_P.any():
+    if same_photo_weight <= 0 and alone_P.any():
         raise ValueError(
-            f'contrast.own_weight={own_weight}, but {alone_P.sum()} described training photos are '
+            f'contrast.same_photo_weight={same_photo_weight}, but {alone_P.sum()} described '
+            f'training photos are '
             'the only ones of their person, and nothing else can match their sentences: give '
-            'contrast.own_weight a positive value'
+            'contrast.same_photo_weight a positive value'
         )
 
 
@@ -168,11 +169,11 @@ class _Run:
         self._mesh = mesh = meshes.make_mesh(config.mesh.model)
         meshes.check_batch(config.train.batch_size, mesh)
         split = data.splits['train']
-        _check_same_photo_weight(config.contrast.own_weight, split)
+        _check_same_photo_weight(config.contrast.same_photo_weight, split)
         self._normalise = Normalisation.fit(split.embedding_NxD, data.widths)
         table, batches = training_table(split, self._normalise), training_batches(split, config)
-        self._feed = InputPipeline(table, batches, mesh, config.train.resident)
-        self._pairs = ValidationPairs(data, config.captions.said)
+        self._feed = InputPipeline(table, batches, mesh, config.train.data_on_device)
+        self._pairs = ValidationPairs(data, config.captions.coverage)
         self._sizes = model_sizes(split)
         self._steps = CompiledStep(make_steps(config, self._sizes, mesh), mesh)
         model = states.model_without_params(config, self._sizes)

@@ -134,9 +134,9 @@ def _refinement(
     seen_2xBxD += config.contrast.embedding_noise * jax.random.normal(noise_key, seen_2xBxD.shape)
     f_text = model.refine(params, recovered, dropout_keys[1])
     f_photo_2xBxF = model.refine_photo(params, seen_2xBxD, dropout_keys[2])
-    own_weight = config.contrast.own_weight
+    same_photo_weight = config.contrast.same_photo_weight
     text, photo = contrast_sides(f_text, f_photo_2xBxF, rows)
-    loss = contrastive_loss(text, photo, params['head']['log_scale'], own_weight, mesh)
+    loss = contrastive_loss(text, photo, params['head']['log_scale'], same_photo_weight, mesh)
     if config.margin.kind != 'none':
         features_3xBxF = jnp.concatenate([f_text[None], f_photo_2xBxF])
         loss += config.margin.weight * losses.margin_loss(

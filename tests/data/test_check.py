@@ -18,7 +18,7 @@ LABELS = {'Male': True, 'Bald': False}
 
 def config(**root):
     config = tiny.config()
-    config.train.batch_size, config.encoders.appearance = 4, 4
+    config.train.batch_size, config.encoders.appearance_dim = 4, 4
     for section, folder in root.items():
         config[section].root = str(folder)
     return config
@@ -61,7 +61,7 @@ NOT_TRAINABLE = {
     ),
     'too few for the components': (
         [*photos(3, 1, 'train'), *VALIDATION],
-        'encoders.appearance=4 components need as many training photos, and 3',
+        'encoders.appearance_dim=4 components need as many training photos, and 3',
     ),
     'one validation person': (
         [*TRAIN, *photos(1, 9, 'validation')],
@@ -177,9 +177,9 @@ def test_prepare_refuses_before_it_embeds_anything(root, tmp_path, monkeypatch):
     monkeypatch.setattr(prepare, 'prepare', None)
     monkeypatch.setattr(bert, 'load_text_encoder', None)
     asked = config(data=root)
-    asked.encoders.appearance = 256
+    asked.encoders.appearance_dim = 256
 
-    with pytest.raises(ValueError, match=r'cannot be trained: encoders\.appearance=256'):
+    with pytest.raises(ValueError, match=r'cannot be trained: encoders\.appearance_dim=256'):
         pipeline.run_pipeline('prepare', asked, tmp_path, overwrite=False)
 
 

@@ -30,7 +30,7 @@ def settings(root):
     config = tiny.config()
     config.data.root = str(root)
     config.encoders.words = True
-    config.captions.update(whole=3, partial=2)
+    config.captions.update(full=3, partial=2)
     return config
 
 
@@ -134,7 +134,7 @@ def test_no_face_anywhere(tmp_path):
     for i in range(2):
         Image.new('RGB', (178, 218), 'grey').save(root / 'somebody' / f'{i}.jpg')
     config, out = settings(root), tmp_path / 'out'
-    config.encoders.appearance = 0
+    config.encoders.appearance_dim = 0
     with pytest.raises(ValueError, match='no face'):
         prepare.prepare(config, config.data, out)
 

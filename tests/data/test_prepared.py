@@ -75,7 +75,7 @@ def test_an_attribute_of_one_alone_is_unknown_of_the_other(home, other):
 def test_the_settings_tell_of_it(home, other):
     assert prepared.join(home, other).card['settings'] == {
         'root': 'home',
-        'also': {'root': 'other'},
+        'second_data': {'root': 'other'},
     }
 
 

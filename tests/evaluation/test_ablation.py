@@ -94,8 +94,8 @@ def test_what_is_narrowed_says_so(data):
 
 
 def test_two_data_sets_are_refused_before_anything_is_trained(data, tmp_path):
-    card = data.card | {'settings': data.card['settings'] | {'also': {}}}
+    card = data.card | {'settings': data.card['settings'] | {'second_data': {}}}
     both = dataclasses.replace(data, card=card)
-    with pytest.raises(ValueError, match=r'leave config\.also out'):
+    with pytest.raises(ValueError, match=r'leave config\.second_data out'):
         ablation.ablate(tiny.config(), both, tmp_path / 'runs', tmp_path / 'ablation.json')
     assert not list(tmp_path.iterdir())

@@ -65,7 +65,7 @@ def test_another_grid_is_refused(data, model, tmp_path):
     config = tiny.config()
     config.sweep.update(num_steps=(1,), num_samples=(1,))
     sweep.sweep(config, model, data, tmp_path / 'sweep.json')
-    config.sweep.texts = 10
+    config.sweep.num_texts = 10
     with pytest.raises(run_state.SettingsDifferError, match=r'sweep\.texts'):
         sweep.sweep(config, model, data, tmp_path / 'sweep.json')
 

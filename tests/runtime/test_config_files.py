@@ -64,7 +64,10 @@ def test_a_config_file_that_fails_is_named_with_its_line(code, sentence, tmp_pat
     [
         ('--config.trian.x=1', 'config.trian is no setting: did you mean train?'),
         ('-config.train.bach_size=1', 'config.train.bach_size is no setting: did you mean batch_'),
-        ('--noconfig.train.residents', 'config.train.residents is no setting: did you mean resid'),
+        (
+            '--noconfig.train.data_on_devices',
+            'config.train.data_on_devices is no setting: did you mean data_',
+        ),
         ('--config.seed.x=1', 'config.seed is a value, and has no setting x'),
         ('--config.data.shares[0]=1', 'not by index: --config.data.shares="(0.8, 0.1, 0.1)"'),
     ],
@@ -76,7 +79,12 @@ def test_a_setting_that_does_not_exist_is_told_the_nearest(argument, sentence):
 
 
 def test_settings_that_exist_can_be_changed():
-    argv = ['--config=celeba', '--config.data.root=x', '--noconfig.train.resident', '--workdir=w']
+    argv = [
+        '--config=celeba',
+        '--config.data.root=x',
+        '--noconfig.train.data_on_device',
+        '--workdir=w',
+    ]
     config_files.check_overrides(config_files.load_config('celeba'), argv)
 
 

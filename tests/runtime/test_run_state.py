@@ -70,7 +70,7 @@ def test_overwrite_is_advised_only_where_it_helps():
 def test_what_changes_no_result_is_not_compared():
     made = {'training': {'sample': 1, 'seed': 0}, 'evaluate': {'root': '/old', 'sample': 3}}
     asked = {'training': {'sample': 2, 'seed': 0}, 'evaluate': {'root': '/new', 'sample': 3}}
-    run_state.require_same_settings('it', made, asked, ('training.sample', 'evaluate.root'))
+    run_state.require_same_settings('it', made, asked, ('training.sample', 'evaluate.data.root'))
 
 
 def test_results_of_an_earlier_version_tell_their_sampling_by_the_training(tmp_path):

@@ -43,14 +43,14 @@ def test_every_config_of_the_project_can_be_used(name):
     config = config_files.load_config(name)
     settings = Settings.from_config(config)
     assert settings.train.batch_size == config.train.batch_size
-    assert settings.evaluate.towers.num_steps == config.evaluate.towers.num_steps
+    assert settings.evaluate.two_tower.num_steps == config.evaluate.two_tower.num_steps
 
 
 def test_settings_hold_what_the_config_says():
     settings = Settings.from_config(tiny.config())
     assert settings.model.score.prediction == 'x0'
     assert settings.optimiser.score.options == {'weight_decay': 0.01}
-    assert settings.captions.said == (1.0,)
+    assert settings.captions.coverage == (1.0,)
 
 
 def refusal(path, value):
@@ -89,18 +89,26 @@ def test_a_number_that_is_none_is_refused(path):
         ('train.steps_per_dispatch', 0, 'config.train.steps_per_dispatch must be at least 1'),
         ('train.num_steps', 0, 'config.train.num_steps must be at least 1'),
         ('train.num_steps', 2.5, 'config.train.num_steps must be a whole number, not 2.5'),
-        ('train.resident', 1, 'config.train.resident must be True or False, not 1'),
+        ('train.data_on_device', 1, 'config.train.data_on_device must be True or False, not 1'),
         ('train.compute_dtype', 'float16', 'one of float32, bfloat16, not'),
         ('sample.num_samples', 0, 'config.sample.num_samples must be between 1 and 10000, not 0'),
         ('sample.eta', 1.5, 'config.sample.eta must be between 0 and 1, not 1.5'),
         ('sweep.eta', (0.0, 1.5), 'config.sweep.eta must be between 0 and 1, not 1.5'),
-        ('contrast.own_weight', 0, 'with 0 a person with a single photo has no correct match'),
         (
-            'evaluate.towers.own_weight',
+            'contrast.same_photo_weight',
             0,
-            'config.evaluate.towers.own_weight must be between 0.001',
+            'with 0 a person with a single photo has no correct match',
         ),
-        ('evaluate.towers.eval_every', 5000, 'eval_every must be at most num_steps=2000, not 5000'),
+        (
+            'evaluate.two_tower.same_photo_weight',
+            0,
+            'config.evaluate.two_tower.same_photo_weight must be between 0.001',
+        ),
+        (
+            'evaluate.two_tower.eval_every',
+            5000,
+            'eval_every must be at most num_steps=2000, not 5000',
+        ),
         ('data.shares', (0.5, 0.5), 'config.data.shares must be 3 values, not (0.5, 0.5)'),
         ('data.shares', 0.5, 'give all of them at once, as --config.data.shares="(A, B, C)"'),
         ('data.shares', (0.0, 0.0, 0.0), 'config.data.shares=(0.0, 0.0, 0.0): expected three'),

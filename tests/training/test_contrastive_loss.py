@@ -16,12 +16,14 @@ from tests.training import dense
 ODDS = np.array([[4.0, 1.0, 2.0, 1.0], [1.0, 3.0, 1.0, 3.0]])
 
 
-def hand_made(sentences, own_weight):
+def hand_made(sentences, same_photo_weight):
     mark = np.array([[0, 0, sentences[0]], [1, 1, sentences[1]]], np.int32)
     mate = mark + np.array([0, 2, 0], np.int32)
     photo = ContrastSide(jnp.log(ODDS.T).reshape(2, 2, 2), jnp.stack([mark, mate]))
     mesh = meshes.one_device_mesh()
-    return contrastive_loss(ContrastSide(jnp.eye(2), mark), photo, jnp.float32(0), own_weight, mesh)
+    return contrastive_loss(
+        ContrastSide(jnp.eye(2), mark), photo, jnp.float32(0), same_photo_weight, mesh
+    )
 
 
 def test_known_values():

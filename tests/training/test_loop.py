@@ -261,7 +261,7 @@ def test_a_text_condition_that_is_not_a_number_is_named_by_its_photo(data):
 
 def test_same_photo_weight_zero_with_people_of_one_photo_is_refused_by_its_key(data):
     split = data.splits['train']
-    with pytest.raises(ValueError, match=r'contrast\.own_weight=0'):
+    with pytest.raises(ValueError, match=r'contrast\.same_photo_weight=0'):
         loop._check_same_photo_weight(0, split)
     loop._check_same_photo_weight(0.5, split)
 

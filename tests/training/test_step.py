@@ -19,7 +19,9 @@ def run(config, num_steps):
     split = population.prepared().splits['train']
     mesh = meshes.make_mesh(config.mesh.model)
     table = loop.training_table(split, Normalisation.fit(split.embedding_NxD, (16,)))
-    feed = InputPipeline(table, loop.training_batches(split, config), mesh, config.train.resident)
+    feed = InputPipeline(
+        table, loop.training_batches(split, config), mesh, config.train.data_on_device
+    )
     sizes = loop.model_sizes(split)
     now = state.init_sharded(config, sizes, mesh, config.mesh.fsdp)
     steps = make_steps(config, sizes, mesh)
@@ -55,10 +57,10 @@ ONE_DEVICE = {}
 LAYOUTS = {
     'replicated': ONE_DEVICE,
     'fsdp': {'mesh.fsdp': True},
-    'model parallel, streamed': {'mesh.model': 2, 'train.resident': False},
+    'model parallel, streamed': {'mesh.model': 2, 'train.data_on_device': False},
 }
 TWO_PROCESSES = {
-    'all at once': {'mesh.fsdp': True, 'mesh.model': 2, 'train.resident': False},
+    'all at once': {'mesh.fsdp': True, 'mesh.model': 2, 'train.data_on_device': False},
 }
 
 
@@ -97,7 +99,7 @@ def test_any_devices_take_the_same_steps(tmp_path, layouts, processes):
 
 def test_streamed_equals_resident():
     """On one device, bit for bit."""
-    resident, streamed = (twenty_steps({'train.resident': kept}) for kept in (True, False))
+    resident, streamed = (twenty_steps({'train.data_on_device': kept}) for kept in (True, False))
     assert resident[0] == streamed[0]
     np.testing.assert_array_equal(resident[1], streamed[1])
 

@@ -123,7 +123,7 @@ def align_photo(data: bytes, canonical_5x2: np.ndarray | None = None) -> Aligned
 
 
 def align_every_face(data: bytes) -> list[tuple[tuple[int, int, int, int], np.ndarray]]:
-    """The box (as in `DetectedFace`) and the chips_2x150x150x3 of every face of a photo, largest first.
+    """Box (as in `DetectedFace`) and chips_2x150x150x3 of every face of a photo, largest first.
 
     Raises:
       ValueError: the photo can't be decoded, or has no face of `smallest_face` pixels.

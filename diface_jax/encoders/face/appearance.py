@@ -47,7 +47,8 @@ def fit_appearance(maps_NxP: np.ndarray, blocks: tuple[int, ...], width: int) ->
     """
     if len(maps_NxP) < width:
         raise ValueError(
-            f'encoders.appearance={width} components need as many training photos with a face, and '
+            f'encoders.appearance_dim={width} components need as many training photos with a '
+            f'face, and '
             f'there are {len(maps_NxP)}: lower it, or leave the appearance out with 0'
         )
     maps_NxP = maps_NxP.astype(np.float32)

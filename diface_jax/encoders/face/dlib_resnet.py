@@ -213,7 +213,12 @@ def embed_with_maps(
 
 
 def block_widths(model: DlibResNet, chips: int) -> tuple[int, ...]:
-    """The width of each map in `embed_with_maps`'s maps_BxP, of this many chips; they add up to P."""
+    """Widths of the maps that `embed_with_maps` returns side by side; they add up to P.
+
+    Args:
+      model: the network.
+      chips: how many of each photo.
+    """
     chip = jax.ShapeDtypeStruct((1, *model.size, 3), jnp.uint8)
     _, maps = jax.eval_shape(lambda one: model.with_maps(one), chip)
     return chips * tuple(min(CELLS, m.shape[1]) * min(CELLS, m.shape[2]) * m.shape[3] for m in maps)

@@ -172,7 +172,7 @@ def vae_terms(model: Vae, chips_NxHxWx3: np.ndarray, batch_size: int = 256) -> V
 
 
 def mean_image_error(train_NxHxWx3: np.ndarray, chips_MxHxWx3: np.ndarray) -> float:
-    """`VaeTerms.squared_error` of M chips, had each been taken for the mean of the training chips."""
+    """`VaeTerms.squared_error` of M chips when each is reconstructed as the mean training chip."""
     mean_HxWx3 = train_NxHxWx3.mean(axis=0)
     squares_MxHxWx3 = ((chips_MxHxWx3 - mean_HxWx3) / 127.5) ** 2
     return float(squares_MxHxWx3.sum() / len(chips_MxHxWx3))

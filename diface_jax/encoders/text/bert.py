@@ -3,8 +3,8 @@
 BERT (Devlin et al., 2018) with 6 layers of width 384, distilled (MiniLM, Wang et al., 2020) and
 tuned on sentence pairs (sentence-transformers/all-MiniLM-L6-v2). Its own sentence vector, the mean
 over the tokens' last hidden states, has lost half of what a face's description says; the words are
-still there at the first depth and half way, so those are pooled too (`pooled_states`). `transformers` gives
-the tokenizer and the config, safetensors the weights; the network is here.
+still there at the first depth and half way, so those are pooled too (`pooled_states`).
+`transformers` gives the tokenizer and the config, safetensors the weights; the network is here.
 """
 
 import dataclasses
@@ -241,7 +241,7 @@ class TextEncoder:
     def encode(
         self, sentences: Sequence[str], *, batch_tokens: int = 1024, progress: bool = False
     ) -> np.ndarray:
-        """Vectors [N, POOLS * width] as of `pooled_states`, float32, in the order of the N sentences.
+        """Returns `pooled_states` of N sentences, in order; float32 [N, POOLS * width].
 
         Sentences of similar length go together, in batches of static shapes: a length is a multiple
         of 8, the number of rows a power of two or what `batch_tokens` allows.

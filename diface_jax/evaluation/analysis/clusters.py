@@ -100,7 +100,8 @@ def clusters_along_path(
       identity_T: who each text describes.
 
     Returns:
-      At each time, from t = 1 to t = 0, what `cluster_statistics` says of x_t, of the estimate of x0 and of R
+      At each time, from t = 1 to t = 0, what `cluster_statistics` says of x_t, of the estimate of
+      x0 and of R
       of the estimate, with `t`, `log_snr` and `space`; nothing if the texts make no clusters.
     """
     records = []

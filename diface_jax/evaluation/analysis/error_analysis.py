@@ -82,7 +82,7 @@ class ErrorAnalysis:
             )
 
     def _mistakes(self) -> Iterator[protocols.ResultRow]:
-        count = self.config.evaluate.mistakes
+        count = self.config.evaluate.num_failure_cases
         for condition, draws, s in self._randomly():
             if condition.track in self._main_tracks:
                 yield from failure_cases.most_confident_errors(
@@ -90,7 +90,7 @@ class ErrorAnalysis:
                 )
 
     def _panels(self) -> Iterator[protocols.ResultRow]:
-        count = self.config.evaluate.panels
+        count = self.config.evaluate.num_examples
         for track, protocol in itertools.product(self._main_tracks, PROTOCOLS):
             texts = self.texts[track]
             yield from examples.draw_examples(
@@ -104,7 +104,7 @@ class ErrorAnalysis:
             return []
         pairs = bootstrap.concatenate_draws(draws)
         impostor_P = protocols.pair_scores(self.features, pairs)[~pairs.genuine_P]
-        most = self.config.evaluate.photos_an_attribute
+        most = self.config.evaluate.photos_per_attribute
         extractor = self._extractor(Sampling(**self.config.sample))
 
         def score(sentences: Sequence[str], photo_P: np.ndarray) -> np.ndarray:
@@ -124,7 +124,7 @@ class ErrorAnalysis:
         x0_NxD = self.trained.normalise(split.embedding_NxD)
         x0 = Features(extractor.recovered(params, c_TxC, self._key), x0_NxD)
         f = Features(self.features.text_TxF[texts], self.features.photo_NxF)
-        steps = self._extractor(Sampling(self.config.evaluate.path_steps))
+        steps = self._extractor(Sampling(self.config.evaluate.path_num_steps))
         path = steps.path(params, c_TxC, self._key, _TIMES)
         refine = functools.partial(steps.refined, params)
         return {

@@ -123,7 +123,8 @@ def largest_gap(rows: Sequence[ResultRow]) -> dict[str, Any] | None:
     """The two groups of an attribute whose error rates are farthest apart.
 
     Args:
-      rows: of `group_error_rates`, of any number of conditions. False accepts and false rejects are compared
+      rows: of `group_error_rates`, of any number of conditions. False accepts and false rejects
+        are compared
         each for themselves: in accuracy, more of one and fewer of the other would cancel.
 
     Returns:
