@@ -17,7 +17,8 @@ setup(
     python_requires='>=3.11',
     packages=[*find_packages(include=['diface_jax', 'diface_jax.*']), 'diface_jax.configs'],
     # Where an installed package has the configs of the checkout (see
-    # diface_jax/runtime/config_files.py). package_dir={'diface_jax.configs': 'configs'},
+    # diface_jax/runtime/config_files.py).
+    package_dir={'diface_jax.configs': 'configs'},
     package_data={
         'diface_jax.data': [
             *('free_hand/celeba.jsonl', 'free_hand/DATA_CARD.md'),

@@ -80,7 +80,7 @@ def test_results_are_whole(workdir):
 def test_an_independent_path_finds_the_same_numbers(config, workdir):
     """Three kinds of numbers, from raw scores by scikit-learn."""
     model = loaded_model.load_best_checkpoint(workdir)
-    data = prepared.load_prepared(pipeline.find(config, config.data, workdir / 'prepared'))
+    data = prepared.load_prepared(pipeline.find_prepared(config, config.data, workdir / 'prepared'))
     split, texts = data.splits['test'], data.splits['test'].tracks((1.0,))
     every = np.sort(np.concatenate(list(texts.values())))
     extractor = FeatureExtractor(model.model, Sampling(**config.sample), meshes.make_mesh())
@@ -133,7 +133,9 @@ def test_trains_on_a_second_data_set_too(config, workdir):
     assert made['thresholds']['diface'] == loaded_model.load_best_checkpoint(workdir).thresholds
     counts = made['data_card']['splits']
     assert [counts[name]['photos'] for name in counts] == [3 * (14 + 6), 3 * 8, 3 * 8]
-    others = prepared.load_prepared(pipeline.find(config, config.second_data, workdir / 'prepared'))
+    others = prepared.load_prepared(
+        pipeline.find_prepared(config, config.second_data, workdir / 'prepared')
+    )
     assert (
         loaded_model.load_best_checkpoint(workdir).settings['data']['second_data']
         == others.card['settings']
@@ -144,7 +146,7 @@ def test_evaluates_on_the_second_data_set_as_it_was_split(config, workdir):
     config = config.copy_and_resolve_references()
     config.evaluate.data.root = config.second_data.root
     pipeline.run_pipeline('evaluate', config, workdir, overwrite=False)
-    folder = pipeline.find(config, config.second_data, workdir / 'prepared')
+    folder = pipeline.find_prepared(config, config.second_data, workdir / 'prepared')
     made = json.loads((workdir / f'evaluation_{folder.name}.json').read_text())
     assert made['data_card']['splits']['test']['identities'] == 12
     assert made['data_card']['root'] == config.second_data.root
@@ -199,7 +201,9 @@ def test_encoders_that_differ_cost_no_results(config, workdir):
 
 
 def _others(config, workdir):
-    return prepared.load_prepared(pipeline.find(config, config.second_data, workdir / 'prepared'))
+    return prepared.load_prepared(
+        pipeline.find_prepared(config, config.second_data, workdir / 'prepared')
+    )
 
 
 def test_a_data_set_cannot_be_its_own_second(config, tmp_path):

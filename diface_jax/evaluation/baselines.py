@@ -10,21 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.linalg
 
-
-class Features(NamedTuple):
-    """What a method makes of a split: `text_TxF` and `photo_NxF`, scored by their dot product."""
-
-    text_TxF: np.ndarray
-    photo_NxF: np.ndarray
-
-    def scores(self, text_P: np.ndarray, photo_P: np.ndarray) -> np.ndarray:
-        """The score of each pair of a text and a photo, by row; [P]."""
-        return np.einsum('pf,pf->p', self.text_TxF[text_P], self.photo_NxF[photo_P])
-
-
-def unit_rows(x_NxF: np.ndarray) -> np.ndarray:
-    """Rows scaled to length 1; a zero row stays zero."""
-    return x_NxF / np.maximum(np.linalg.norm(x_NxF, axis=1, keepdims=True), 1e-12)
+from diface_jax.models.features import Features, unit_rows
 
 
 def gender_features(male_N: np.ndarray, photo_of_text_T: np.ndarray) -> Features:

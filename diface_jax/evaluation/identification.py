@@ -15,9 +15,9 @@ from jax.sharding import Mesh
 
 from diface_jax.data.prepared import Split, another_photo
 from diface_jax.evaluation import bootstrap, protocols, ranking, verification
-from diface_jax.evaluation.baselines import Features
 from diface_jax.evaluation.protocols import Estimate, Repetitions, ResultRow
 from diface_jax.evaluation.ranking import GalleryCuts, MateRanks, Probes
+from diface_jax.models.features import Features
 from diface_jax.runtime import hosts
 
 RANKS = (1, 5, 10, 20, 50, 100)

@@ -13,9 +13,8 @@ from absl import logging
 
 from diface_jax.data.prepared import Prepared, Split
 from diface_jax.evaluation import baselines, two_tower
-from diface_jax.evaluation.baselines import Features
 from diface_jax.models.diface import Sampling
-from diface_jax.models.features import FeatureExtractor
+from diface_jax.models.features import FeatureExtractor, Features
 from diface_jax.runtime import mesh as meshes
 from diface_jax.training.checkpoint import METRIC
 from diface_jax.training.loaded_model import LoadedModel

@@ -16,9 +16,8 @@ from absl import logging
 
 from diface_jax.data.prepared import Prepared
 from diface_jax.evaluation import protocols, verification
-from diface_jax.evaluation.baselines import Features
 from diface_jax.models.diface import Sampling
-from diface_jax.models.features import FeatureExtractor, scatter_rows
+from diface_jax.models.features import FeatureExtractor, Features, scatter_rows
 from diface_jax.runtime import hosts, run_state
 from diface_jax.runtime import mesh as meshes
 from diface_jax.training.loaded_model import LoadedModel

@@ -15,7 +15,7 @@ import optax
 from flax import nnx
 
 from diface_jax.data.batches import Batch, Batches
-from diface_jax.evaluation.baselines import Features
+from diface_jax.models.features import Features
 from diface_jax.models.refine import l2_normalise
 from diface_jax.runtime import hosts
 from diface_jax.runtime import mesh as meshes

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from diface_jax.data.prepared import Prepared
-from diface_jax.evaluation.baselines import Features
 from diface_jax.gallery import inference as encodings
 from diface_jax.gallery.calibration import Calibration
 from diface_jax.gallery.vocabulary import words_of
+from diface_jax.models.features import Features
 from diface_jax.runtime import run_state
 
 FILE = 'calibration.json'

@@ -16,9 +16,8 @@ from diface_jax.data import prepared
 from diface_jax.data.encoder_bundle import EncoderBundle
 from diface_jax.encoders.face import align
 from diface_jax.encoders.text import bert
-from diface_jax.evaluation.baselines import Features
 from diface_jax.models.diface import Sampling
-from diface_jax.models.features import FeatureExtractor
+from diface_jax.models.features import FeatureExtractor, Features
 from diface_jax.runtime import mesh as meshes
 from diface_jax.runtime import run_state
 from diface_jax.training.loaded_model import LoadedModel

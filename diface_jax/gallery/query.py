@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from diface_jax.evaluation.baselines import unit_rows
 from diface_jax.gallery import query_text
 from diface_jax.gallery.vocabulary import UnreadWords
+from diface_jax.models.features import unit_rows
 
 # A sentence, or several about one person.
 Texts = str | Sequence[str]

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,10 +12,25 @@ from jax.sharding import Mesh
 
 from diface_jax.data.prepared import Split
 from diface_jax.diffusion.ddim import SamplingPath
-from diface_jax.evaluation.baselines import Features, unit_rows
 from diface_jax.models.diface import DiFace, Params, Sampling
 from diface_jax.models.normalise import Normalisation
 from diface_jax.runtime import mesh as meshes
+
+
+class Features(NamedTuple):
+    """What a method makes of a split: `text_TxF` and `photo_NxF`, scored by their dot product."""
+
+    text_TxF: np.ndarray
+    photo_NxF: np.ndarray
+
+    def scores(self, text_P: np.ndarray, photo_P: np.ndarray) -> np.ndarray:
+        """The score of each pair of a text and a photo, by row; [P]."""
+        return np.einsum('pf,pf->p', self.text_TxF[text_P], self.photo_NxF[photo_P])
+
+
+def unit_rows(x_NxF: np.ndarray) -> np.ndarray:
+    """Rows scaled to length 1; a zero row stays zero."""
+    return x_NxF / np.maximum(np.linalg.norm(x_NxF, axis=1, keepdims=True), 1e-12)
 
 
 class FeatureExtractor:

@@ -12,10 +12,6 @@ from typing import Annotated, Any, Self
 import ml_collections
 import optax
 
-from diface_jax.data.readers.dispatch import LAYOUTS
-from diface_jax.data.readers.records import check_shares
-from diface_jax.diffusion.parameterization import PREDICTIONS
-from diface_jax.models.diface import COMPUTE_DTYPES
 from diface_jax.runtime import schema
 from diface_jax.runtime.schema import Rule, at_least, between, one_of
 
@@ -35,10 +31,25 @@ Temperature = Annotated[float, between(0.001, 100)]
 SamplerSteps = Annotated[int, between(1, 100_000)]
 Samples = Annotated[int, between(1, 10_000)]
 Guidance = Annotated[float, between(0, 100)]
+LAYOUTS = ('auto', 'celeba', 'celeb_a_tfds', 'lfw', 'folder', 'simulated')
 Layout = Annotated[str, one_of(*LAYOUTS)]
 SamePhotoWeight = Annotated[
     float, between(0.001, 1000, 'with 0 a person with a single photo has no correct match')
 ]
+
+
+def check_shares(shares: tuple[float, float, float]) -> None:
+    """Makes sure that shares of train, validation and test are shares.
+
+    Raises:
+      ValueError: they are not three, not positive or don't add up to one.
+    """
+    if len(shares) != 3 or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
+        raise ValueError(
+            f'shares={tuple(shares)}: expected three for train, validation, test, none '
+            f'negative, that '
+            'add up to 1, as (0.8, 0.1, 0.1), or (0, 0, 1) to evaluate only'
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +100,7 @@ class ScoreSettings:
     width: Annotated[Width, _EVEN]
     depth: Annotated[int, between(0, 1000)]
     dropout: BelowOne
-    prediction: Annotated[str, one_of(*PREDICTIONS)]
+    prediction: Annotated[str, one_of('x0', 'eps', 'v')]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,7 +207,7 @@ class TrainSettings:
     eval_every: Positive
     patience: Positive
     ema_decay: BelowOne
-    compute_dtype: Annotated[str, one_of(*COMPUTE_DTYPES)]
+    compute_dtype: Annotated[str, one_of('float32', 'bfloat16')]
     data_on_device: bool
     human_share: Share
 

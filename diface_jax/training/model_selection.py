@@ -8,7 +8,7 @@ import numpy as np
 
 from diface_jax.data.prepared import Prepared
 from diface_jax.evaluation import protocols, verification
-from diface_jax.evaluation.baselines import Features
+from diface_jax.models.features import Features
 
 # Fixed, so that every method and every step is judged on the same pairs.
 EFFORT = protocols.Repetitions(draws=4, resamples=0, seed=20_000)

@@ -16,11 +16,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from diface_jax.evaluation.baselines import unit_rows
 from diface_jax.gallery import enrollment
 from diface_jax.gallery.exact_search import ExactIndex
 from diface_jax.gallery.search import LoadedGallery
 from diface_jax.gallery.store import FILE, PhotoLabel, Store
+from diface_jax.models.features import unit_rows
 from diface_jax.runtime import mesh as meshes
 
 WIDTH, K, PROBES, REPEATS = 384, 10, (1, 64), 7

@@ -11,9 +11,9 @@ import numpy as np
 
 from diface_jax.data.prepared import Split
 from diface_jax.evaluation import identification, ranking
-from diface_jax.evaluation.baselines import Features, unit_rows
 from diface_jax.evaluation.protocols import Repetitions
 from diface_jax.evaluation.ranking import GalleryCuts, Probes
+from diface_jax.models.features import Features, unit_rows
 from diface_jax.runtime import mesh as meshes
 
 PEOPLE, PHOTOS_EACH, DIM, SIZES = 10_000, 2, 128, (100, 1000, 0)

@@ -158,7 +158,7 @@ def test_check_says_what_is_there_and_that_it_can_be_trained(root, capsys):
 
 
 def test_check_gives_the_reasons_and_exit_code_1(root, capsys):
-    asked = config(data=root, also=root)
+    asked = config(data=root, second_data=root)
     asked.train.batch_size = 12
 
     assert check.run_check(asked) == 1

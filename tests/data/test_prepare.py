@@ -29,7 +29,7 @@ def root(tmp_path_factory):
 def settings(root):
     config = tiny.config()
     config.data.root = str(root)
-    config.encoders.words = True
+    config.encoders.text_layers = 'several'
     config.captions.update(full=3, partial=2)
     return config
 

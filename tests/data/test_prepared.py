@@ -87,7 +87,9 @@ def test_other_encoders_are_refused(home, other):
 
 def test_nothing_to_train_on_is_refused(home, other):
     del other.splits['train']
-    with pytest.raises(ValueError, match=r'other has no photo to train on: give also\.shares'):
+    with pytest.raises(
+        ValueError, match=r'other has no photo to train on: give second_data\.shares'
+    ):
         prepared.join(home, other)
 
 

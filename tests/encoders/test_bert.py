@@ -16,7 +16,7 @@ import transformers
 from flax import nnx
 
 from diface_jax.encoders.text import bert, condition
-from diface_jax.evaluation.baselines import unit_rows
+from diface_jax.models.features import unit_rows
 
 GOLDEN = json.loads(pathlib.Path(__file__).with_name('golden_minilm.json').read_text())
 WORDS = ('bald', 'blond', 'beard', 'hat', 'nose', 'pale', 'young', 'smiling')

@@ -8,7 +8,7 @@ import pytest
 
 from configs import celeba
 from diface_jax.evaluation import ablation
-from diface_jax.evaluation.baselines import unit_rows
+from diface_jax.models.features import unit_rows
 from diface_jax.runtime import run_state
 from diface_jax.training import loaded_model
 from tests import population, tiny

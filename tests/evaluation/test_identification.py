@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from diface_jax.evaluation import identification
-from diface_jax.evaluation.baselines import Features
 from diface_jax.evaluation.identification import OpenSet, RankList
 from diface_jax.evaluation.protocols import Repetitions
+from diface_jax.models.features import Features
 from diface_jax.runtime import mesh as meshes
 from tests import population
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from diface_jax.evaluation import identification, protocols
-from diface_jax.evaluation.baselines import Features
 from diface_jax.evaluation.paired_bootstrap import METRICS, paired_differences
+from diface_jax.models.features import Features
 from diface_jax.runtime import mesh as meshes
 from tests import population
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from diface_jax.evaluation import protocols, verification
-from diface_jax.evaluation.baselines import Features
+from diface_jax.models.features import Features
 from tests import population
 
 EFFORT = protocols.Repetitions(draws=3, resamples=50, seed=0)

@@ -66,7 +66,7 @@ def test_another_grid_is_refused(data, model, tmp_path):
     config.sweep.update(num_steps=(1,), num_samples=(1,))
     sweep.sweep(config, model, data, tmp_path / 'sweep.json')
     config.sweep.num_texts = 10
-    with pytest.raises(run_state.SettingsDifferError, match=r'sweep\.texts'):
+    with pytest.raises(run_state.SettingsDifferError, match=r'sweep\.num_texts'):
         sweep.sweep(config, model, data, tmp_path / 'sweep.json')
 
 

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from diface_jax.evaluation.baselines import Features
 from diface_jax.gallery import calibrate
 from diface_jax.gallery.vocabulary import words_of
+from diface_jax.models.features import Features
 from tests import population
 
 
@@ -85,7 +85,7 @@ def test_a_read_only_model_folder_is_searched_with_a_warning(tmp_path, monkeypat
     def refuse(path, content):
         raise PermissionError(13, 'Permission denied', str(path))
 
-    monkeypatch.setattr(calibrate.stages, 'write_json', refuse)
+    monkeypatch.setattr(calibrate.run_state, 'write_json', refuse)
     with caplog.at_level('WARNING', 'absl'):
         again = calibrate.load_or_calibrate(Encoding(), THRESHOLDS, tmp_path)
     assert json.dumps(again.calibration.to_json()) == json.dumps(made.calibration.to_json())

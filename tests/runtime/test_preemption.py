@@ -30,7 +30,8 @@ def get_config():
 # The program as a launcher starts it, but for its data, and for the signal that one host gets.
 MAIN = """
 import os, pathlib, runpy, signal
-from diface_jax.cli import pipeline as jobs; from diface_jax import main
+from diface_jax import main
+from diface_jax.cli import pipeline
 from diface_jax.training import loop
 from tests import population
 
@@ -108,7 +109,9 @@ def latest(workdir):
         note = checkpoints.note(step)
         settings = loop.ml_collections.ConfigDict(note['settings'])
         shapes = jax.eval_shape(
-            lambda: loop.states.init(settings, loop.Sizes(*note['sizes']), jax.random.key(0))
+            lambda: loop.states.init_state(
+                settings, loop.ModelSizes(*note['sizes']), jax.random.key(0)
+            )
         )
         like = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), shapes

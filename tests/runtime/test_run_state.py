@@ -68,8 +68,14 @@ def test_overwrite_is_advised_only_where_it_helps():
 
 
 def test_what_changes_no_result_is_not_compared():
-    made = {'training': {'sample': 1, 'seed': 0}, 'evaluate': {'root': '/old', 'sample': 3}}
-    asked = {'training': {'sample': 2, 'seed': 0}, 'evaluate': {'root': '/new', 'sample': 3}}
+    made = {
+        'training': {'sample': 1, 'seed': 0},
+        'evaluate': {'data': {'root': '/old'}, 'sample': 3},
+    }
+    asked = {
+        'training': {'sample': 2, 'seed': 0},
+        'evaluate': {'data': {'root': '/new'}, 'sample': 3},
+    }
     run_state.require_same_settings('it', made, asked, ('training.sample', 'evaluate.data.root'))
 
 

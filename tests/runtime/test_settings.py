@@ -1,12 +1,16 @@
 """Every impossible value of a setting is refused with the key's name, where a command starts."""
 
 import math
+import typing
 
 import ml_collections
 import pytest
 
 from configs import celeba
+from diface_jax.diffusion.parameterization import PREDICTIONS
+from diface_jax.models.diface import COMPUTE_DTYPES
 from diface_jax.runtime import config_files, schema
+from diface_jax.runtime import settings as sections
 from diface_jax.runtime.settings import Settings
 from tests import tiny
 
@@ -164,3 +168,12 @@ def test_an_unknown_setting_is_told_the_nearest(path, near):
     with pytest.raises(ValueError) as error:  # noqa: PT011
         Settings.from_config(ml_collections.ConfigDict(config))
     assert near in str(error.value)
+
+
+def test_the_choices_are_those_of_the_modules_that_read_them():
+    def choices(section, name):
+        (rule,) = typing.get_type_hints(section, include_extras=True)[name].__metadata__
+        return rule.words
+
+    assert all(name in choices(sections.ScoreSettings, 'prediction') for name in PREDICTIONS)
+    assert all(name in choices(sections.TrainSettings, 'compute_dtype') for name in COMPUTE_DTYPES)

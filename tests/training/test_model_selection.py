@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from diface_jax.evaluation.baselines import Features
+from diface_jax.models.features import Features
 from diface_jax.training.checkpoint import METRIC
 from diface_jax.training.model_selection import ValidationPairs
 from tests import population

@@ -11,8 +11,7 @@ from diface_jax.data.readers.lfw import read_lfw
 from diface_jax.data.readers.records import DataSet
 from diface_jax.data.readers.simulated import read_simulated
 from diface_jax.data.simulation import population
-
-LAYOUTS = ('auto', 'celeba', 'celeb_a_tfds', 'lfw', 'folder', 'simulated')
+from diface_jax.runtime.settings import LAYOUTS
 
 
 def read_data_set(

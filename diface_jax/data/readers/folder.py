@@ -21,12 +21,12 @@ from diface_jax.data.readers.records import (
     Photo,
     Problem,
     check_identities,
-    check_shares,
     is_unicode,
     read_file,
     split_of,
 )
 from diface_jax.data.readers.sentences import read_sentences
+from diface_jax.runtime.settings import check_shares
 
 CAPTIONS = ('captions.jsonl', 'captions.csv', 'metadata.jsonl', 'metadata.csv')
 

@@ -31,11 +31,11 @@ from diface_jax.data.readers.records import (
     DataSet,
     Photo,
     Problem,
-    check_shares,
     read_file,
     split_of,
 )
 from diface_jax.data.readers.sentences import read_sentences
+from diface_jax.runtime.settings import check_shares
 
 DEEP_FUNNELED = 'lfw-deepfunneled'
 

@@ -113,19 +113,6 @@ def check_identities(photos: Iterable[Photo]) -> None:
         )
 
 
-def check_shares(shares: tuple[float, float, float]) -> None:
-    """Makes sure that shares of train, validation and test are shares.
-
-    Raises:
-      ValueError: they are not three, not positive or don't add up to one.
-    """
-    if len(shares) != len(SPLITS) or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
-        raise ValueError(
-            f'shares={tuple(shares)}: expected three for {", ".join(SPLITS)}, none negative, that '
-            'add up to 1, as (0.8, 0.1, 0.1), or (0, 0, 1) to evaluate only'
-        )
-
-
 def split_of(identity: str, shares: tuple[float, float, float], seed: int) -> str:
     """The split of an identity, by a seeded hash: others that come or go don't move it.
 

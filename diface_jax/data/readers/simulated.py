@@ -23,11 +23,11 @@ from diface_jax.data.readers.records import (
     DataSet,
     Photo,
     ProvidedEmbeddings,
-    check_shares,
     split_of,
 )
 from diface_jax.data.simulation import copula
 from diface_jax.data.simulation.population import Population
+from diface_jax.runtime.settings import check_shares
 
 SHIPPED = pathlib.Path(__file__).parents[1] / 'simulated_celeba'
 GALLERY = 'gallery.parquet'

@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.metrics import silhouette_score
 
 from diface_jax.diffusion.ddim import SamplingPath
-from diface_jax.evaluation.baselines import Features, unit_rows
+from diface_jax.models.features import Features, unit_rows
 
 Record = dict[str, Any]
 

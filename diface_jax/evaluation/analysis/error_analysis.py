@@ -19,11 +19,10 @@ from diface_jax.evaluation.analysis import (
     failure_cases,
     fairness,
 )
-from diface_jax.evaluation.baselines import Features
 from diface_jax.evaluation.protocols import Condition, Repetitions
 from diface_jax.evaluation.verification import PROTOCOLS, VerificationPairs
 from diface_jax.models.diface import Sampling
-from diface_jax.models.features import FeatureExtractor
+from diface_jax.models.features import FeatureExtractor, Features
 from diface_jax.runtime import mesh as meshes
 from diface_jax.training.loaded_model import LoadedModel
 

@@ -6,9 +6,9 @@ import numpy as np
 
 from diface_jax.data.prepared import Split
 from diface_jax.evaluation import identification
-from diface_jax.evaluation.baselines import Features
 from diface_jax.evaluation.protocols import ResultRow
 from diface_jax.evaluation.ranking import TIE
+from diface_jax.models.features import Features
 
 NUM_BEST = 10
 

@@ -6,9 +6,9 @@ import numpy as np
 
 from diface_jax.data.prepared import Split
 from diface_jax.evaluation import bootstrap, protocols
-from diface_jax.evaluation.baselines import Features
 from diface_jax.evaluation.protocols import Condition, ResultRow
 from diface_jax.evaluation.verification import VerificationPairs
+from diface_jax.models.features import Features
 
 
 def most_confident_errors(

@@ -14,9 +14,9 @@ import numpy as np
 
 from diface_jax.data.prepared import Split
 from diface_jax.evaluation import bootstrap, protocols
-from diface_jax.evaluation.baselines import Features
 from diface_jax.evaluation.protocols import Condition, Repetitions, ResultRow
 from diface_jax.evaluation.verification import VerificationPairs
+from diface_jax.models.features import Features
 
 # Gender, age and skin tone, as CelebA and LFWA+ label them.
 GROUP_ATTRIBUTES = (

@@ -2,7 +2,8 @@ import collections
 
 import pytest
 
-from diface_jax.data.readers.records import Photo, check_identities, check_shares, split_of
+from diface_jax.data.readers.records import Photo, check_identities, split_of
+from diface_jax.runtime.settings import check_shares
 
 PEOPLE = [f'person {i}' for i in range(4000)]
 

@@ -8,7 +8,7 @@ from sklearn.metrics import calinski_harabasz_score
 from diface_jax.diffusion import schedule
 from diface_jax.diffusion.ddim import SamplingPath, ddim_path
 from diface_jax.evaluation.analysis import clusters
-from diface_jax.evaluation.baselines import Features, unit_rows
+from diface_jax.models.features import Features, unit_rows
 
 
 def people(spread, count=100, rows=4, dim=300):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from diface_jax.evaluation.analysis import examples
-from diface_jax.evaluation.baselines import Features
 from diface_jax.evaluation.verification import PROTOCOLS
+from diface_jax.models.features import Features
 from tests import population
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from diface_jax.evaluation.analysis import failure_cases
-from diface_jax.evaluation.baselines import Features
 from diface_jax.evaluation.protocols import Condition
 from diface_jax.evaluation.verification import VerificationPairs
+from diface_jax.models.features import Features
 from tests import population
 
 CONDITION = Condition('human', 'cross', 'random')

@@ -8,8 +8,8 @@ import pytest
 
 from diface_jax.evaluation import verification
 from diface_jax.evaluation.analysis import fairness
-from diface_jax.evaluation.baselines import Features
 from diface_jax.evaluation.protocols import Condition, Repetitions, draw_pair_sets, pair_scores
+from diface_jax.models.features import Features
 from tests import population
 
 CONDITION = Condition('grammar-100', 'same', 'random')
