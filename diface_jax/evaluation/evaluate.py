@@ -199,7 +199,8 @@ def _measure(
         estimates += measured.estimates
         curves += measured.curves
     explanation = ErrorAnalysis(
-        config,
+        settings,
+        config.sample,
         trained,
         data,
         features['diface'],

@@ -1,8 +1,8 @@
-"""Attribute sensitivity: how the score drops when an attribute is left out or wrong.
+"""Attribute sensitivity: how far the score drops when an attribute is left out or wrong.
 
-A photo is described twice by the same random numbers, once with all its labels and once with one
-of them changed, and both sentences are scored against that photo. What other labels tell of the
-changed one (a beard tells of a man) stays told.
+The grammar describes a photo twice with the same random numbers, once from all its labels and once
+with one label changed, and both sentences are scored against that photo. Other labels stay, also
+those that imply the changed one (a beard implies a man).
 """
 
 import itertools
@@ -19,22 +19,23 @@ from diface_jax.evaluation.protocols import Repetitions, ResultRow
 
 MIN_PHOTOS = 10
 
-# From sentences and the row of the photo each is held against, to scores; [P].
+# From P sentences and the rows of P photos to the score of each pair; [P].
 Score = Callable[[Sequence[str], np.ndarray], np.ndarray]
 Labels = Mapping[str, bool]
-_Said = tuple[Caption, Caption]  # the truth, and with the change
+# The caption of the true labels, and that of the changed ones.
+_CaptionPair = tuple[Caption, Caption]
 
 
-class _Face(NamedTuple):
-    """A photo (its row), who is in it, and its labels that are known."""
+class _LabelledPhoto(NamedTuple):
+    """The row of a photo, the identity in it, and its known labels."""
 
-    photo: int
-    person: int
+    row: int
+    identity: int
     labels: Labels
 
 
 class _Trial(NamedTuple):
-    """A photo (its row), the sentence that tells its labels, and the one with the change."""
+    """The row of a photo, the sentence of its true labels, and that of the changed ones."""
 
     photo: int
     true: str
@@ -52,48 +53,47 @@ def score_drops(
     """Drop of the score when each attribute is left out or wrong.
 
     Args:
-      split: the split measured on.
-      attributes: the names of its labels; those the grammar does not know are left out.
+      split: the split that is measured.
+      attributes: names of its labels; those that the grammar does not know are skipped.
       score: called once, with all sentences.
-      impostor_sd: standard deviation of the scores of impostors, the unit of `drop_in_sd`.
-      most_photos: photos an attribute and change, at most one of a person.
-      effort: its seed draws photos and words, its resamples make the interval.
+      impostor_sd: standard deviation of impostor scores, the unit of `drop_in_sd`.
+      most_photos: the largest number of photos for an attribute and change; one for each person.
+      effort: its seed draws photos and words, and its resamples give the interval.
 
     Returns:
-      A row for each attribute and change with MIN_PHOTOS photos: `change` is 'unsaid' (it holds,
-      and the second sentence leaves it out) or 'wrong' (the second sentence says the opposite);
-      `drop` is the mean fall of the score; `ci95` is of `drop_in_sd`, a bootstrap over people.
+      A row for each attribute and change with at least MIN_PHOTOS photos. `change` is 'unsaid' (the
+      attribute holds, and the second sentence omits it) or 'wrong' (the second sentence states the
+      opposite). `drop` is the mean drop of the score. `ci95` is the interval of `drop_in_sd`, from
+      a bootstrap over people.
 
     Raises:
       ValueError: `impostor_sd` is not positive.
     """
     if not impostor_sd > 0:
         raise ValueError(f'impostor scores must differ to be a unit, but their sd is {impostor_sd}')
-    faces = _shuffled(split, attributes, effort.seed)
-    found = {
-        (attribute, change): list(
-            itertools.islice(_trials(faces, attribute, pair, effort.seed), most_photos)
-        )
-        for attribute in attributes
-        for change, pair in _PAIRS.items()
-    }
-    trials = {key: some for key, some in found.items() if len(some) >= MIN_PHOTOS}
+    photos = _shuffled_photos(split, attributes, effort.seed)
+    trials = {}
+    for attribute, change in itertools.product(attributes, _CAPTION_PAIRS):
+        usable = _trials(photos, attribute, _CAPTION_PAIRS[change], effort.seed)
+        chosen = list(itertools.islice(usable, most_photos))
+        if len(chosen) >= MIN_PHOTOS:
+            trials[attribute, change] = chosen
     if not trials:
         return []
     drop_T = _drops(list(itertools.chain(*trials.values())), score)
-    parts = np.split(drop_T, np.cumsum([len(some) for some in trials.values()])[:-1])
+    ends = np.cumsum([len(chosen) for chosen in trials.values()])
     return [
         _row(attribute, change, drop_P, impostor_sd, effort)
-        for (attribute, change), drop_P in zip(trials, parts, strict=True)
+        for (attribute, change), drop_P in zip(trials, np.split(drop_T, ends[:-1]), strict=True)
     ]
 
 
 def _row(
     attribute: str, change: str, drop_P: np.ndarray, impostor_sd: float, effort: Repetitions
 ) -> ResultRow:
-    # A photo is a person, so to resample photos is to resample people.
-    times_RxP = bootstrap.resample_counts(len(drop_P), effort.resamples, effort.seed)
-    mean_R = times_RxP @ drop_P / len(drop_P)
+    # Each photo is of another person, so resampling photos resamples people.
+    resample_counts_RxP = bootstrap.resample_counts(len(drop_P), effort.resamples, effort.seed)
+    mean_R = resample_counts_RxP @ drop_P / len(drop_P)
     return {
         'attribute': attribute,
         'change': change,
@@ -106,66 +106,70 @@ def _row(
 
 def _drops(trials: Sequence[_Trial], score: Score) -> np.ndarray:
     """Score of the true sentence minus that of the changed one, of each trial."""
-    asked = [(trial.true, trial.photo) for trial in trials]
-    asked += [(trial.changed, trial.photo) for trial in trials]
+    pairs = [(trial.true, trial.photo) for trial in trials]
+    pairs += [(trial.changed, trial.photo) for trial in trials]
     # The true sentence of a photo serves many attributes: it is scored once.
-    distinct = list(dict.fromkeys(asked))
+    distinct = list(dict.fromkeys(pairs))
     sentences, photos = zip(*distinct, strict=True)
     score_of = dict(zip(distinct, score(sentences, np.array(photos)).tolist(), strict=True))
-    true_T, changed_T = np.array([score_of[one] for one in asked]).reshape(2, -1)
+    true_T, changed_T = np.array([score_of[pair] for pair in pairs]).reshape(2, -1)
     return true_T - changed_T
 
 
-def _shuffled(split: Split, attributes: Sequence[str], seed: int) -> list[_Face]:
+def _shuffled_photos(split: Split, attributes: Sequence[str], seed: int) -> list[_LabelledPhoto]:
     """All photos. One order for all attributes lets them share photos and true sentences."""
-    faces = []
-    for photo in np.random.default_rng(seed).permutation(len(split.file_N)).tolist():
+    photos = []
+    for row in np.random.default_rng(seed).permutation(len(split.file_N)).tolist():
         labels = {
             name: bool(label)
-            for name, label in zip(attributes, split.label_NxA[photo], strict=True)
+            for name, label in zip(attributes, split.label_NxA[row], strict=True)
             if name in captions.KNOWN and label >= 0
         }
-        faces.append(_Face(photo, int(split.identity_N[photo]), labels))
-    return faces
+        photos.append(_LabelledPhoto(row, int(split.identity_N[row]), labels))
+    return photos
 
 
 def _trials(
-    faces: Sequence[_Face], attribute: str, pair: Callable[..., _Said | None], seed: int
+    photos: Sequence[_LabelledPhoto],
+    attribute: str,
+    caption_pair: Callable[[Labels, str, tuple[int, int]], _CaptionPair | None],
+    seed: int,
 ) -> Iterator[_Trial]:
-    """Trials of one attribute and change, of as many people."""
+    """Trials of an attribute and a change, one for each person that it applies to."""
     seen = set()
-    for face in faces:
-        if face.person in seen or attribute not in face.labels:
+    for photo in photos:
+        if photo.identity in seen or attribute not in photo.labels:
             continue
-        said = pair(face.labels, attribute, (seed, face.photo))
-        if said is not None:
-            seen.add(face.person)
-            yield _Trial(face.photo, *(caption.text for caption in said))
+        pair = caption_pair(photo.labels, attribute, (seed, photo.row))
+        if pair is not None:
+            seen.add(photo.identity)
+            true, changed = pair
+            yield _Trial(photo.row, true.text, changed.text)
 
 
-def _say(labels: Labels, seed: tuple[int, int]) -> Caption:
+def _describe(labels: Labels, seed: tuple[int, int]) -> Caption:
     return captions.describe(labels, np.random.default_rng(seed))
 
 
-def _unsaid(labels: Labels, attribute: str, seed: tuple[int, int]) -> _Said | None:
-    """With and without a label that holds; None where it does not, or the grammar is silent."""
+def _unsaid_pair(labels: Labels, attribute: str, seed: tuple[int, int]) -> _CaptionPair | None:
+    """With and without a label that holds; None if it does not, or if the caption omits it."""
     if not labels[attribute]:
         return None
-    true = _say(labels, seed)
+    true = _describe(labels, seed)
     if attribute not in true.facts:
         return None
-    return true, _say({name: labels[name] for name in labels if name != attribute}, seed)
+    return true, _describe({name: labels[name] for name in labels if name != attribute}, seed)
 
 
-def _wrong(labels: Labels, attribute: str, seed: tuple[int, int]) -> _Said | None:
-    """The truth, and the opposite of one label; None where the grammar does not say that."""
+def _wrong_pair(labels: Labels, attribute: str, seed: tuple[int, int]) -> _CaptionPair | None:
+    """With a label, and with its opposite; None if the grammar does not state the opposite."""
     opposite = not labels[attribute]
     if not captions.CHANCES.get((attribute, opposite)):
         return None
-    changed = _say({**labels, attribute: opposite}, seed)
+    changed = _describe({**labels, attribute: opposite}, seed)
     if attribute not in changed.facts:
         return None
-    return _say(labels, seed), changed
+    return _describe(labels, seed), changed
 
 
-_PAIRS = {'unsaid': _unsaid, 'wrong': _wrong}
+_CAPTION_PAIRS = {'unsaid': _unsaid_pair, 'wrong': _wrong_pair}

@@ -1,7 +1,7 @@
 """Cluster statistics: are the embeddings of one identity close together and far from others?
 
-DiFace (section 3) rests on such clusters: transport onto p(x0 | c) ends in the right one, and R
-makes them tighter and farther apart. Rows are compared as unit vectors, as matching compares them.
+The paper (section 3) assumes such clusters: transport onto p(x0 | c) ends in the right cluster, and
+R makes clusters tighter and moves them apart. Rows are scaled to unit vectors, as in matching.
 """
 
 from collections.abc import Callable
@@ -17,23 +17,24 @@ Record = dict[str, Any]
 
 
 def cluster_statistics(x_NxW: np.ndarray, identity_N: np.ndarray) -> Record:
-    """Tightness and separation of the clusters that identities form.
+    """How tight the clusters of the identities are, and how far apart.
 
     Args:
-      x_NxW: embeddings or features; each is scaled to length 1 first.
-      identity_N: whose each is. Somebody with one row counts in what is between identities alone.
+      x_NxW: embeddings or features; each row is first scaled to length 1.
+      identity_N: the identity of each row. A person with a single row counts only in the
+        statistics between identities.
 
     Returns:
       A record of
 
-      * `fisher`, the trace of the covariance between identities over that within them (see
-        `_fisher`); 0 is what labels drawn at random give;
-      * `silhouette`, the mean of (b - a) / max(a, b), where a is a row's mean cosine distance to
-        its own identity and b to the nearest other one (Rousseeuw 1987), of people with two rows
-        or more;
-      * `cos_within`, `cos_between`, the mean cosine of two different rows of one identity, and of
-        two;
-      * `rows`, `identities`, how many there are.
+      * `fisher`: the trace of the covariance between identities over the trace within them (see
+        `_fisher`); expected to be 0 for random labels;
+      * `silhouette`: the mean of (b - a) / max(a, b) over the rows of people with two rows or more,
+        where a is the mean cosine distance of a row to the others of its identity and b that to
+        the nearest other identity (Rousseeuw 1987);
+      * `cos_within`, `cos_between`: the mean cosine of two different rows of the same identity,
+        and of different identities;
+      * `rows`, `identities`: their numbers.
 
     Raises:
       ValueError: a row is not finite, or fewer than two identities have two rows.
@@ -45,11 +46,13 @@ def cluster_statistics(x_NxW: np.ndarray, identity_N: np.ndarray) -> Record:
     if not has_repeated_identities(identity_N):
         raise ValueError('clusters need two identities with two rows or more each')
     x = unit_rows(np.asarray(x_NxW, np.float64))
-    several = count_I[index_N] > 1
+    is_repeated_N = count_I[index_N] > 1
     within, between = _cosines(x, index_N, count_I)
     return {
         'fisher': _fisher(x, index_N, count_I),
-        'silhouette': float(silhouette_score(x[several], index_N[several], metric='cosine')),
+        'silhouette': float(
+            silhouette_score(x[is_repeated_N], index_N[is_repeated_N], metric='cosine')
+        ),
         'cos_within': within,
         'cos_between': between,
         'rows': len(x),
@@ -58,23 +61,24 @@ def cluster_statistics(x_NxW: np.ndarray, identity_N: np.ndarray) -> Record:
 
 
 def has_repeated_identities(identity_N: np.ndarray) -> bool:
-    """Whether two identities have two rows or more: without, there are no clusters to measure."""
+    """Whether at least two identities have two rows or more, which cluster statistics need."""
     return bool(np.sum(np.unique(identity_N, return_counts=True)[1] > 1) >= 2)
 
 
 def clusters_by_space(
     x0: Features, f: Features, identity_T: np.ndarray, identity_N: np.ndarray
 ) -> list[Record]:
-    """Records of both spaces, on the side of the photos and on that of the texts.
+    """Cluster statistics of photos and of texts, in X0 and in F.
 
     Args:
-      x0: embeddings recovered from texts, and those of photos.
-      f: features of both in F.
-      identity_T: who each text describes.
-      identity_N: who is in each photo.
+      x0: embeddings recovered from texts, and embeddings of photos.
+      f: features of texts and photos in F.
+      identity_T: the person each text describes.
+      identity_N: the person in each photo.
 
     Returns:
-      What `cluster_statistics` says of each, with its `space`; a side without clusters is left out.
+      A record of `cluster_statistics` for each, with its `space`. Photos or texts that lack two
+      identities with two rows are left out.
     """
     spaces = {
         'X0, photos': (x0.photo_NxF, identity_N),
@@ -83,36 +87,36 @@ def clusters_by_space(
         'F, texts': (f.text_TxF, identity_T),
     }
     return [
-        {'space': space, **cluster_statistics(x, who)}
-        for space, (x, who) in spaces.items()
-        if has_repeated_identities(who)
+        {'space': space, **cluster_statistics(x, identity)}
+        for space, (x, identity) in spaces.items()
+        if has_repeated_identities(identity)
     ]
 
 
 def clusters_along_path(
     path: SamplingPath, refine: Callable[[np.ndarray], np.ndarray], identity_T: np.ndarray
 ) -> list[Record]:
-    """Cluster statistics on the way from noise to embeddings.
+    """Cluster statistics along the DDIM path, from noise to embeddings.
 
     Args:
-      path: of one sample a text.
+      path: the sampling path, with one sample of each text.
       refine: R, from x0_TxD to f_TxF.
-      identity_T: who each text describes.
+      identity_T: the person each text describes.
 
     Returns:
-      At each time, from t = 1 to t = 0, what `cluster_statistics` says of x_t, of the estimate of
-      x0 and of R
-      of the estimate, with `t`, `log_snr` and `space`; nothing if the texts make no clusters.
+      Records of `cluster_statistics` at each time, from t = 1 to t = 0: for x_t, for the estimate
+      of x0, and for R of the estimate, with `t`, `log_snr` and `space`. Empty if fewer than two
+      people have two texts.
     """
-    records = []
     if not has_repeated_identities(identity_T):
-        return records
+        return []
+    records = []
     for t, log_snr, x_TxD, x0_TxD in zip(*path, strict=True):
         spaces = {'x_t': x_TxD, 'estimate': x0_TxD, 'F of the estimate': refine(x0_TxD)}
-        when = {'t': float(t), 'log_snr': float(log_snr)}
+        time = {'t': float(t), 'log_snr': float(log_snr)}
         records += [
-            {**when, 'space': space, **cluster_statistics(some, identity_T)}
-            for space, some in spaces.items()
+            {**time, 'space': space, **cluster_statistics(rows_TxW, identity_T)}
+            for space, rows_TxW in spaces.items()
         ]
     return records
 
@@ -125,10 +129,11 @@ def _sums(x_NxW: np.ndarray, index_N: np.ndarray, count: int) -> np.ndarray:
 
 
 def _fisher(x_NxW: np.ndarray, index_N: np.ndarray, count_I: np.ndarray) -> float:
-    """Trace of the covariance of identities over that of rows about their identity.
+    """Trace of the covariance between identities over the trace of that within identities.
 
     Both are the unbiased estimates of one-way analysis of variance with unequal counts (Searle,
-    Casella & McCulloch 1992, chapter 3), so the ratio does not grow with the rows a person has:
+    Casella & McCulloch 1992, chapter 3), so the ratio does not grow with the number of rows a
+    person has:
     within = S_w / (N - I) and between = (S_b / (I - 1) - within) / n, where S_w and S_b are traces
     of the scatter matrices and n = (N - sum n_i^2 / N) / (I - 1).
     """
@@ -142,12 +147,12 @@ def _fisher(x_NxW: np.ndarray, index_N: np.ndarray, count_I: np.ndarray) -> floa
 
 
 def _cosines(x_NxW: np.ndarray, index_N: np.ndarray, count_I: np.ndarray) -> tuple[float, float]:
-    """Mean cosine of pairs of different unit rows of one identity, and of two.
+    """Mean cosine of two different unit rows of the same identity, and of different identities.
 
-    All pairs' cosines add up to the square of the sum of the rows.
+    The cosines of all pairs of rows add up to the squared length of the sum of the rows.
     """
-    N, own_pairs = len(x_NxW), np.sum(count_I**2)
-    own = np.sum(_sums(x_NxW, index_N, len(count_I)) ** 2)
-    every = np.sum(x_NxW.sum(axis=0) ** 2)
-    within = (own - np.sum(x_NxW**2)) / (own_pairs - N)
-    return float(within), float((every - own) / (N**2 - own_pairs))
+    N, pairs_within = len(x_NxW), np.sum(count_I**2)
+    sum_within = np.sum(_sums(x_NxW, index_N, len(count_I)) ** 2)
+    sum_all = np.sum(x_NxW.sum(axis=0) ** 2)
+    within = (sum_within - np.sum(x_NxW**2)) / (pairs_within - N)
+    return float(within), float((sum_all - sum_within) / (N**2 - pairs_within))

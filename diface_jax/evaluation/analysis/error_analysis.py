@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
-import ml_collections
 import numpy as np
 
 from diface_jax.data.prepared import Prepared, Split
@@ -19,15 +18,17 @@ from diface_jax.evaluation.analysis import (
     failure_cases,
     fairness,
 )
-from diface_jax.evaluation.protocols import Condition, Repetitions
+from diface_jax.evaluation.analysis.scored_condition import ScoredCondition
+from diface_jax.evaluation.protocols import Condition, Repetitions, ResultRow
 from diface_jax.evaluation.verification import PROTOCOLS, VerificationPairs
 from diface_jax.models.diface import Sampling
 from diface_jax.models.features import FeatureExtractor, Features
 from diface_jax.runtime import mesh as meshes
+from diface_jax.runtime.settings import EvaluateSettings, SampleSettings
 from diface_jax.training.loaded_model import LoadedModel
 
-# Times at which the DDIM path is measured.
-_TIMES = 11
+# The DDIM path is measured at this many times.
+_PATH_TIMES = 11
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,18 +36,20 @@ class ErrorAnalysis:
     """The model, data and pairs that the error analysis uses.
 
     Attributes:
-      config: for its `evaluate` and `sample`.
+      settings: numbers of examples, and the sampler steps of the path.
+      sample: how texts become embeddings.
       trained: the checkpoint.
-      data: measured on its test split.
-      features: DiFace's, of that split.
-      thresholds: its threshold s by condition.
+      data: its test split is measured.
+      features: DiFace's features of that split.
+      thresholds: DiFace's threshold s by the name of the condition.
       encode: the text encoder, from sentences to conditions.
       texts: rows of the probe texts, by track.
       draws: the pairs to score, by condition.
       effort: numbers of draws and bootstrap resamples, and their seed.
     """
 
-    config: ml_collections.ConfigDict
+    settings: EvaluateSettings
+    sample: SampleSettings
     trained: LoadedModel
     data: Prepared
     features: Features
@@ -57,75 +60,77 @@ class ErrorAnalysis:
     effort: Repetitions
 
     def sections(self) -> dict[str, Any]:
-        """The sections of `evaluation.json`."""
-        of_groups = list(self._groups())
+        """The sections of `evaluation.json` by name, as JSON can hold them."""
+        scored = list(self._scored_conditions())
+        group_rows = list(
+            itertools.chain(*(fairness.group_error_rates(pairs, self.effort) for pairs in scored))
+        )
         return {
             'attributes': self._attributes(),
-            'mistakes': list(self._mistakes()),
-            'groups': {'rows': of_groups, 'largest_gap': fairness.largest_gap(of_groups)},
+            'mistakes': list(self._failure_cases(scored)),
+            'groups': {'rows': group_rows, 'largest_gap': fairness.largest_gap(group_rows)},
             **self._clusters(),
-            'panels': list(self._panels()),
+            'panels': list(self._examples()),
         }
 
-    def _randomly(self) -> Iterator[tuple[Condition, Sequence[VerificationPairs], float]]:
-        """Pairs and threshold of every condition with random impostors."""
+    def _scored_conditions(self) -> Iterator[ScoredCondition]:
+        """The scored pairs of every condition with random impostors."""
         for condition, draws in self.draws.items():
             if condition.impostors == 'random':
-                yield condition, draws, self.thresholds[condition.name]
-
-    def _groups(self) -> Iterator[protocols.ResultRow]:
-        names = self.data.attributes
-        for condition, draws, s in self._randomly():
-            yield from fairness.group_error_rates(
-                self.features, self._split, names, draws, condition, s, self.effort
-            )
-
-    def _mistakes(self) -> Iterator[protocols.ResultRow]:
-        count = self.config.evaluate.num_failure_cases
-        for condition, draws, s in self._randomly():
-            if condition.track in self._main_tracks:
-                yield from failure_cases.most_confident_errors(
-                    self.features, self._split, self.data.attributes, draws, condition, s, count
+                yield ScoredCondition(
+                    self.features,
+                    self._split,
+                    self.data.attributes,
+                    draws,
+                    condition,
+                    self.thresholds[condition.name],
                 )
 
-    def _panels(self) -> Iterator[protocols.ResultRow]:
-        count = self.config.evaluate.num_examples
+    def _failure_cases(self, scored: Sequence[ScoredCondition]) -> Iterator[ResultRow]:
+        for pairs in scored:
+            if pairs.condition.track in self._main_tracks:
+                yield from failure_cases.most_confident_errors(
+                    pairs, self.settings.num_failure_cases
+                )
+
+    def _examples(self) -> Iterator[ResultRow]:
+        count = self.settings.num_examples
         for track, protocol in itertools.product(self._main_tracks, PROTOCOLS):
             texts = self.texts[track]
             yield from examples.draw_examples(
                 self.features, self._split, track, protocol, texts, count, self.effort.seed
             )
 
-    def _attributes(self) -> list[protocols.ResultRow]:
+    def _attributes(self) -> list[ResultRow]:
         """Drops of the score when an attribute is left out or wrong; empty without labels."""
         draws = self.draws.get(Condition(self._main_tracks[0], 'same', 'random'))
         if draws is None or not self.data.attributes:
             return []
         pairs = bootstrap.concatenate_draws(draws)
         impostor_P = protocols.pair_scores(self.features, pairs)[~pairs.genuine_P]
-        most = self.config.evaluate.photos_per_attribute
-        extractor = self._extractor(Sampling(**self.config.sample))
+        most_photos = self.settings.photos_per_attribute
+        extractor = self._extractor(self._sampling)
 
         def score(sentences: Sequence[str], photo_P: np.ndarray) -> np.ndarray:
             f_text = extractor.of_texts(self.trained.params, self.encode(sentences), self._key)
             return np.einsum('pf,pf->p', f_text, self.features.photo_NxF[photo_P])
 
         return attribute_sensitivity.score_drops(
-            self._split, self.data.attributes, score, impostor_P.std(), most, self.effort
+            self._split, self.data.attributes, score, impostor_P.std(), most_photos, self.effort
         )
 
-    def _clusters(self) -> dict[str, list[protocols.ResultRow]]:
+    def _clusters(self) -> dict[str, list[ResultRow]]:
         """Cluster statistics of texts and photos in X0 and F, and of texts along the DDIM path."""
         texts, split = self.texts[self._main_tracks[0]], self._split
         params, c_TxC = self.trained.params, split.c_TxC[texts]
         identity_T = split.identity_N[split.photo_T[texts]]
-        extractor = self._extractor(Sampling(**self.config.sample))
+        extractor = self._extractor(self._sampling)
         x0_NxD = self.trained.normalise(split.embedding_NxD)
         x0 = Features(extractor.recovered(params, c_TxC, self._key), x0_NxD)
         f = Features(self.features.text_TxF[texts], self.features.photo_NxF)
-        steps = self._extractor(Sampling(self.config.evaluate.path_num_steps))
-        path = steps.path(params, c_TxC, self._key, _TIMES)
-        refine = functools.partial(steps.refined, params)
+        path_extractor = self._extractor(Sampling(self.settings.path_num_steps))
+        path = path_extractor.path(params, c_TxC, self._key, _PATH_TIMES)
+        refine = functools.partial(path_extractor.refined, params)
         return {
             'clusters': clusters.clusters_by_space(x0, f, identity_T, split.identity_N),
             'path': clusters.clusters_along_path(path, refine, identity_T),
@@ -133,6 +138,11 @@ class ErrorAnalysis:
 
     def _extractor(self, sampling: Sampling) -> FeatureExtractor:
         return FeatureExtractor(self.trained.model, sampling, meshes.make_mesh())
+
+    @property
+    def _sampling(self) -> Sampling:
+        sample = self.sample
+        return Sampling(sample.num_steps, sample.num_samples, sample.guidance, sample.eta)
 
     @property
     def _key(self) -> jax.Array:
@@ -144,5 +154,6 @@ class ErrorAnalysis:
 
     @property
     def _main_tracks(self) -> list[str]:
-        """Tracks with examples in the report: the first one, and the free-hand sentences."""
-        return list(dict.fromkeys([next(iter(self.texts)), *({'human'} & set(self.texts))]))
+        """Tracks with examples in the report: the first one, and free-hand sentences if any."""
+        first = next(iter(self.texts))
+        return [track for track in self.texts if track in (first, 'human')]

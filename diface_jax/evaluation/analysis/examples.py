@@ -1,4 +1,4 @@
-"""Example searches: a sentence, the best photos of the gallery, and the rank of the right one."""
+"""Example searches: a sentence, the best photos of the gallery, and the rank of the mate."""
 
 from collections.abc import Iterator
 
@@ -22,20 +22,21 @@ def draw_examples(
     count: int,
     seed: int,
 ) -> list[ResultRow]:
-    """Example searches of texts drawn at random, so that they are typical.
+    """Example searches with texts drawn at random, so that they are typical.
 
     Args:
-      features: of the method.
-      split: the split measured on; its gallery is one photo of each person.
-      track: which track the texts are of.
-      protocol: 'same' or 'cross': which photo of the person described is in the gallery.
-      texts: rows of the texts that may be asked.
-      count: panels, at most; a person is asked for once.
-      seed: of the gallery and the texts.
+      features: unit features of all texts and photos of the split.
+      split: the split that is measured; the gallery holds one photo of each of its people.
+      track: the track of the texts.
+      protocol: 'same' if the gallery holds the described photo of a person, 'cross' if it holds
+        another one.
+      texts: rows of the texts to draw from.
+      count: the largest number of searches; each is for another person.
+      seed: of the gallery and of the texts drawn.
 
     Returns:
-      A record a text: the BEST photos with scores, the mate's score, and its rank among the
-      `gallery` people, ties counted half.
+      A row a text: the NUM_BEST best photos with scores, the score of the mate (the photo of the
+      person described), and its rank among the `gallery` people; ties count half.
     """
     rng = np.random.default_rng(seed)
     search = identification.draw_identification(rng, split, texts, protocol)
@@ -56,20 +57,23 @@ def draw_examples(
                 'file': str(split.file_N[search.photo_I[mate]]),
                 'score': float(score_I[mate]),
             },
-            'best': list(_best(split, search.photo_I, score_I, mate)),
+            'best': list(_best_photos(split, search.photo_I, score_I, mate)),
         }
         for text, mate, rank, score_I in zip(text_P, mate_P, rank_P, score_PxI, strict=True)
     ]
 
 
 def _ranks(score_PxI: np.ndarray, mate_P: np.ndarray) -> np.ndarray:
-    """Rank of each mate from 1; those level with it count half, as in `scoring`."""
-    ahead_PxI = score_PxI - np.take_along_axis(score_PxI, mate_P[:, None], axis=1)
-    better, level = ahead_PxI > TIE, np.abs(ahead_PxI) <= TIE
-    return 0.5 + np.sum(better + 0.5 * level, axis=1)
+    """Rank of each mate, from 1; ties count half, as in `ranking`."""
+    lead_PxI = score_PxI - np.take_along_axis(score_PxI, mate_P[:, None], axis=1)
+    is_better_PxI, is_tied_PxI = lead_PxI > TIE, np.abs(lead_PxI) <= TIE
+    return 0.5 + np.sum(is_better_PxI + 0.5 * is_tied_PxI, axis=1)
 
 
-def _best(split: Split, photo_I: np.ndarray, score_I: np.ndarray, mate: int) -> Iterator[ResultRow]:
+def _best_photos(
+    split: Split, photo_I: np.ndarray, score_I: np.ndarray, mate: int
+) -> Iterator[ResultRow]:
+    """The NUM_BEST photos of the gallery with the highest scores, best first."""
     for column in np.argsort(-score_I, kind='stable')[:NUM_BEST]:
         yield {
             'file': str(split.file_N[photo_I[column]]),

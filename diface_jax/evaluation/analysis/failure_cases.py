@@ -5,75 +5,67 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from diface_jax.data.prepared import Split
-from diface_jax.evaluation import bootstrap, protocols
-from diface_jax.evaluation.protocols import Condition, ResultRow
+from diface_jax.evaluation.analysis.scored_condition import ScoredCondition
+from diface_jax.evaluation.protocols import ResultRow
 from diface_jax.evaluation.verification import VerificationPairs
-from diface_jax.models.features import Features
 
 
-def most_confident_errors(
-    features: Features,
-    split: Split,
-    attributes: Sequence[str],
-    draws: Sequence[VerificationPairs],
-    condition: Condition,
-    threshold: float,
-    count: int,
-) -> list[ResultRow]:
+def most_confident_errors(scored: ScoredCondition, count: int) -> list[ResultRow]:
     """The false matches with the highest scores and the false non-matches with the lowest.
 
     Args:
-      features: of the method.
-      split: the split measured on.
-      attributes: the names of its labels.
-      draws: pairs of the condition.
-      condition: its track and protocol.
-      threshold: s of the method under that condition, from validation.
-      count: mistakes of a kind, at most.
+      scored: the pairs of a condition.
+      count: the largest number of errors of each kind.
 
     Returns:
-      Mistakes, the worst of each kind first; nobody is described twice or shown twice in a kind.
-      `labels` holds the described and the shown photo's (1, 0, or -1 for unknown) of every
-      attribute known of either.
+      Errors, the most confident of each kind first. Within a kind, nobody is described twice or
+      shown twice. `labels` holds, for every attribute known of either photo, the label of the
+      described and of the shown photo: 1, 0, or -1 for unknown.
     """
-    pairs = bootstrap.concatenate_draws(draws)
-    score_P = protocols.pair_scores(features, pairs)
+    genuine_P, score_P = scored.pairs.genuine_P, scored.score_P
     kinds = {
-        'false match': (~pairs.genuine_P & (score_P > threshold), -score_P),
-        'false non-match': (pairs.genuine_P & (score_P < threshold), score_P),
+        'false match': (~genuine_P & (score_P > scored.threshold), -score_P),
+        'false non-match': (genuine_P & (score_P < scored.threshold), score_P),
     }
-    about = {'track': condition.track, 'protocol': condition.protocol, 'threshold': threshold}
     rows = []
-    for kind, (wrong_P, key_P) in kinds.items():
-        worst = np.flatnonzero(wrong_P)[np.argsort(key_P[wrong_P], kind='stable')]
-        for i in list(_each_person_once(split, pairs, worst))[:count]:
-            about_pair = _pair(split, attributes, int(pairs.text_P[i]), int(pairs.photo_P[i]))
-            rows.append({'kind': kind, **about, 'score': float(score_P[i]), **about_pair})
+    for kind, (is_wrong_P, sort_key_P) in kinds.items():
+        worst_first = np.flatnonzero(is_wrong_P)[np.argsort(sort_key_P[is_wrong_P], kind='stable')]
+        for pair in list(_each_person_once(scored.split, scored.pairs, worst_first))[:count]:
+            rows.append({'kind': kind, **_failure_case(scored, pair)})
     return rows
 
 
 def _each_person_once(split: Split, pairs: VerificationPairs, order: np.ndarray) -> Iterator[int]:
-    """Pairs in their order, without those of somebody described, or shown, before."""
+    """Pairs in this order, except those that describe or show a person again."""
     described, shown = set(), set()
-    for i in order:
-        person = split.identity_N[split.photo_T[pairs.text_P[i]]]
-        other = split.identity_N[pairs.photo_P[i]]
-        if person not in described and other not in shown:
-            described.add(person)
-            shown.add(other)
-            yield i
+    for pair in order:
+        described_person = split.identity_N[split.photo_T[pairs.text_P[pair]]]
+        shown_person = split.identity_N[pairs.photo_P[pair]]
+        if described_person not in described and shown_person not in shown:
+            described.add(described_person)
+            shown.add(shown_person)
+            yield pair
 
 
-def _pair(split: Split, attributes: Sequence[str], text: int, shown: int) -> ResultRow:
+def _failure_case(scored: ScoredCondition, pair: int) -> ResultRow:
+    split, text, shown = scored.split, scored.pairs.text_P[pair], scored.pairs.photo_P[pair]
     described = split.photo_T[text]
-    labels = split.label_NxA[[described, shown]].T.tolist()
     return {
+        **scored.header,
+        'threshold': scored.threshold,
+        'score': float(scored.score_P[pair]),
         'text': str(split.text_T[text]),
         'described': str(split.file_N[described]),
         'shown': str(split.file_N[shown]),
         'described_person': int(split.identity_N[described]),
         'shown_person': int(split.identity_N[shown]),
-        'labels': {
-            name: both for name, both in zip(attributes, labels, strict=True) if max(both) >= 0
-        },
+        'labels': _known_labels(split, scored.attributes, described, shown),
     }
+
+
+def _known_labels(
+    split: Split, attributes: Sequence[str], described: int, shown: int
+) -> dict[str, list[int]]:
+    """Labels of the described and the shown photo, of the attributes known of either."""
+    label_Ax2 = split.label_NxA[[described, shown]].T.tolist()
+    return {name: pair for name, pair in zip(attributes, label_Ax2, strict=True) if max(pair) >= 0}

@@ -8,6 +8,7 @@ import pytest
 
 from diface_jax.evaluation import verification
 from diface_jax.evaluation.analysis import fairness
+from diface_jax.evaluation.analysis.scored_condition import ScoredCondition
 from diface_jax.evaluation.protocols import Condition, Repetitions, draw_pair_sets, pair_scores
 from diface_jax.models.features import Features
 from tests import population
@@ -33,7 +34,8 @@ def scorer(split, genuine_N, impostor_N):
 
 def rows_of(split, features, threshold=0.5, names=NAMES):
     draws = draw_pair_sets(split, split.texts('grammar'), CONDITION, None, EFFORT)
-    return fairness.group_error_rates(features, split, names, draws, CONDITION, threshold, EFFORT)
+    scored = ScoredCondition(features, split, names, draws, CONDITION, threshold)
+    return fairness.group_error_rates(scored, EFFORT)
 
 
 def values(rows):
