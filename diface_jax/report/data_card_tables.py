@@ -3,13 +3,13 @@
 import collections
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
+from diface_jax.report.content import Content, Row
 from diface_jax.report.tables import ReportTable, TableCell, TableGroup
 
 
-def split_counts(card: Mapping[str, Any]) -> ReportTable:
-    """The counts of the data card."""
+def split_counts(card: Content) -> ReportTable:
+    """Photos, people and sentences in each split."""
     columns = list(dict.fromkeys(name for counts in card['splits'].values() for name in counts))
     lines = [
         (split, [TableCell(f'{counts[name]:,}' if name in counts else '–') for name in columns])
@@ -18,38 +18,38 @@ def split_counts(card: Mapping[str, Any]) -> ReportTable:
     return ReportTable('Photos, people and sentences', 'split', columns, [TableGroup('', lines)])
 
 
-def encoder_rows(card: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Each frozen encoder's kind ('face' or 'text') and its entry in the data card."""
-    yield from (('face', one) for one in card['encoders']['face'])
+def encoder_rows(card: Content) -> Iterator[tuple[str, Row]]:
+    """The kind of each frozen encoder ('face' or 'text') and its entry in the data card."""
+    yield from (('face', entry) for entry in card['encoders']['face'])
     if 'text' in card['encoders']:
         yield 'text', card['encoders']['text']
 
 
-def problem_counts(card: Mapping[str, Any]) -> ReportTable:
-    """How many photos were left out or handled otherwise, by reason."""
+def problem_counts(card: Content) -> ReportTable:
+    """How many photos were left out, or used with a note, by reason."""
     kinds = {
-        'no_embedding': 'left out: no embedding',
-        'problems': 'found by the reader',
+        'no_embedding': 'left out: no embedding could be computed',
+        'problems': 'problems that the reader reported',
         'notes': 'used, with a note',
     }
     groups = [TableGroup(heading, _reasons(card.get(kind, ()))) for kind, heading in kinds.items()]
-    return ReportTable('Photos left out, and notes', 'why', ['photos'], groups)
+    return ReportTable('Photos left out, and notes', 'reason', ['photos'], groups)
 
 
-def _reasons(notes: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[TableCell]]]:
+def _reasons(notes: Sequence[Row]) -> list[tuple[str, list[TableCell]]]:
     counts = collections.Counter(note['why'] for note in notes).most_common()
     return [(why, [TableCell(f'{count:,}')]) for why, count in counts] or [
         ('none', [TableCell('0')])
     ]
 
 
-def setting_rows(config: Mapping[str, Any]) -> ReportTable:
-    """Every setting by its dotted name."""
+def setting_rows(config: Content) -> ReportTable:
+    """Every setting of the config, by its dotted key."""
     lines = [(name, [TableCell(value, kind='words')]) for name, value in _flat(config)]
     return ReportTable('Settings', 'setting', ['value'], [TableGroup('', lines)])
 
 
-def _flat(config: Mapping[str, Any], path: str = '') -> Iterator[tuple[str, str]]:
+def _flat(config: Content, path: str = '') -> Iterator[tuple[str, str]]:
     for name, value in config.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f'{path}{name}.')

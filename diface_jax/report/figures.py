@@ -1,19 +1,21 @@
-"""One figure as inline SVG for the page, and as PNG and CSV beside it."""
+"""Renders a figure as inline SVG for the page, and as PNG and CSV files next to the page."""
 
 import csv
 import html
 import io
 import pathlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-WIDTH = 4.6  # inches: at 72 units an inch, text is as large on a phone as it says here
-# Text and axes are drawn in this colour, which becomes that of the page's text, light or dark.
+from diface_jax.report.content import Row
+
+WIDTH = 4.6  # inches: at 72 units an inch, font sizes on a phone are those given below
+# Text and axes are drawn in this colour, which the SVG replaces by the page's text colour.
 INK = '#010203'
 _STYLE = {
     'axes.edgecolor': INK,
@@ -29,14 +31,14 @@ _STYLE = {
     'legend.frameon': False,
     'svg.fonttype': 'none',
     'text.color': INK,
-    # An attribute may have a dollar in its name.
+    # The name of an attribute may contain a dollar sign.
     'text.parse_math': False,
     'xtick.color': INK,
     'xtick.labelsize': 9,
     'ytick.color': INK,
     'ytick.labelsize': 9,
 }
-# Nothing in the file tells when or by which version it was made.
+# No dates or versions, so that the same content gives the same bytes.
 _NO_METADATA = dict.fromkeys(('Date', 'Creator', 'Format', 'Type'))
 
 
@@ -44,34 +46,38 @@ class Plot(NamedTuple):
     """A figure to be drawn.
 
     Attributes:
-      name: of its files.
-      title: above it.
-      note: below it: how to read it.
-      rows: its data; all have the same keys, the columns of the CSV.
-      draw: draws them.
-      height: in inches.
-      is_main: whether it is shown at once, or with the rest on request.
+      name: name of its files, without suffix.
+      title: shown above the figure.
+      note: shown below it: how to read the figure.
+      rows: the data; all rows have the same keys, the columns of the CSV.
+      draw: draws the rows into axes.
+      height: inches.
+      is_main: whether the page shows it at once, or folded away with the others.
     """
 
     name: str
     title: str
     note: str
-    rows: Sequence[Mapping[str, Any]]
-    draw: Callable[[Axes, Sequence[Mapping[str, Any]]], None]
+    rows: Sequence[Row]
+    draw: Callable[[Axes, Sequence[Row]], None]
     height: float = 3.9
     is_main: bool = True
 
 
 class RenderedPlot(NamedTuple):
-    """A figure that was drawn: its SVG is safe to put into a page."""
+    """A rendered figure; its SVG is safe to insert into a page."""
 
     plot: Plot
     svg: str
 
 
 def render(plot: Plot, folder: pathlib.Path) -> RenderedPlot:
-    """Draws a figure and writes NAME.png and NAME.csv into a folder that is there."""
-    # The salt makes ids of parts of a figure the same in every run, and differ between figures.
+    """Draws a figure and writes NAME.png and NAME.csv into an existing folder.
+
+    Raises:
+      OSError: a file cannot be written.
+    """
+    # The salt makes ids in the SVG the same in every run, and different between figures.
     with matplotlib.rc_context({**_STYLE, 'svg.hashsalt': plot.name}):
         figure = Figure(figsize=(WIDTH, plot.height), layout='constrained')
         figure.suptitle(plot.title, x=0.01, ha='left', fontsize=10, fontweight='bold')
@@ -79,7 +85,7 @@ def render(plot: Plot, folder: pathlib.Path) -> RenderedPlot:
         figure.savefig(
             folder / f'{plot.name}.png', dpi=160, facecolor='white', metadata={'Software': None}
         )
-        # Laid out once, so that both are alike.
+        # Keep the layout of the PNG for the SVG.
         figure.set_layout_engine('none')
         svg = io.StringIO()
         figure.savefig(svg, format='svg', transparent=True, metadata=_NO_METADATA)
@@ -88,23 +94,23 @@ def render(plot: Plot, folder: pathlib.Path) -> RenderedPlot:
 
 
 def _inline(svg: str, alt: str) -> str:
-    """An SVG file as a part of a page: without head, style, size and names of its own."""
+    """An SVG file as part of a page: without its own header, style, size and group ids."""
     svg = svg[svg.index('<svg') :]
     svg = re.sub(r'<style.*?</style>', '', svg, flags=re.DOTALL)
     svg = re.sub(r'<g id="[^"]*"', '<g', svg)
-    box = re.search(r'viewBox="([^"]*)"', svg).group(1)
-    inside = svg[svg.index('>') + 1 :].replace(INK, 'currentColor')
-    return f'<svg viewBox="{box}" role="img" aria-label="{html.escape(alt)}">{inside}'
+    view_box = re.search(r'viewBox="([^"]*)"', svg).group(1)
+    inner = svg[svg.index('>') + 1 :].replace(INK, 'currentColor')
+    return f'<svg viewBox="{view_box}" role="img" aria-label="{html.escape(alt)}">{inner}'
 
 
-def _write_csv(path: pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> None:
+def _write_csv(path: pathlib.Path, rows: Sequence[Row]) -> None:
     with path.open('w', newline='', encoding='utf-8') as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator='\n')
         writer.writeheader()
         writer.writerows(rows)
 
 
-def with_interval(row: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """Some values of a row and the ends of its interval as `low` and `high`."""
+def with_interval(row: Row, names: Sequence[str]) -> dict[str, Any]:
+    """The named values of a row, and the ends of its `ci95` as `low` and `high`."""
     low, high = row['ci95']
     return {name: row[name] for name in names} | {'low': low, 'high': high}

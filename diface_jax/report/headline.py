@@ -1,29 +1,29 @@
-"""The results in a few sentences, whether DiFace wins or loses."""
+"""The results in a few sentences: is DiFace better or worse than the best baseline?"""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from diface_jax.report import labels
+from diface_jax.report.content import Content, Row
 
-Row = Mapping[str, Any]
-# It knows the true labels of both photos, so it is a bound and not a baseline.
+# It knows the true labels of both photos, so it is an upper bound and not a baseline.
 UPPER_BOUND = 'oracle'
 
 
 class BestBaseline(NamedTuple):
-    """DiFace against the best baseline: the baseline's AUC, and DiFace's lead in AUC.
+    """The best baseline under one track and protocol, and DiFace's lead over it.
 
     Attributes:
-      best: row of `results`.
-      lead: row of `differences`.
+      auc: the baseline's AUC, a row of `results`.
+      lead: DiFace's AUC minus the baseline's, a row of `differences`.
     """
 
-    best: Row
+    auc: Row
     lead: Row
 
     @property
     def is_won(self) -> bool:
-        """Whether DiFace is ahead."""
+        """Whether DiFace has the higher AUC."""
         return self.lead['value'] > 0
 
     @property
@@ -34,48 +34,48 @@ class BestBaseline(NamedTuple):
 
 
 class Headline(NamedTuple):
-    """The data measured, an overall verdict, and findings as (subject, sentence)."""
+    """A sentence on the test data, an overall verdict, and findings as (subject, sentence)."""
 
     data: str
     verdict: str
     findings: list[tuple[str, str]]
 
 
-def headline(content: Mapping[str, Any]) -> Headline:
+def headline(content: Content) -> Headline:
     """Summarises an evaluation: the data, and DiFace against the best baseline.
 
     Args:
-      content: content of `evaluation.json`.
+      content: the content of `evaluation.json`.
 
     Returns:
-      Sentences. Every number in them is in `content`, or is a count of comparisons.
+      Sentences. Every number in them comes from `content`, or is a count of comparisons.
     """
-    results, leads = content['results'], content['differences'] or []
+    results, differences = content['results'], content['differences'] or []
     tracks = list(dict.fromkeys(row['track'] for row in results))
     shown = [track for track in tracks if track in (tracks[0], 'human')]
-    rows_by_place = {
+    rows_by_condition = {
         (track, protocol): _by_method(results, track, protocol)
         for track in shown
         for protocol in ('cross', 'same')
     }
-    duels = {
-        place: duel
-        for place, by_metric in rows_by_place.items()
-        if (duel := _duel(by_metric['auc'], _by_method(leads, *place)['auc']))
+    baselines = {
+        condition: best
+        for condition, by_metric in rows_by_condition.items()
+        if (best := _best_baseline(by_metric['auc'], _by_method(differences, *condition)['auc']))
     }
     findings = [
         (
-            f'{_sentences(track)}, {labels.protocol_name(protocol)}',
-            _finding(by_metric, duels.get((track, protocol))),
+            f'{_track_subject(track)}, {labels.protocol_name(protocol)}',
+            _finding(by_metric, baselines.get((track, protocol))),
         )
-        for (track, protocol), by_metric in rows_by_place.items()
+        for (track, protocol), by_metric in rows_by_condition.items()
         if 'diface' in by_metric['auc']
     ]
     findings += _identification(results, tracks[0])
-    return Headline(_data(content['data_card']), _verdict(list(duels.values())), findings)
+    return Headline(_data(content['data_card']), _verdict(list(baselines.values())), findings)
 
 
-def _data(card: Mapping[str, Any]) -> str:
+def _data(card: Content) -> str:
     test = card['splits']['test']
     return (
         f'Measured on {test["photos"]:,} photographs of {test["identities"]:,} people, the test '
@@ -96,7 +96,7 @@ def _by_method(results: Sequence[Row], track: str, protocol: str) -> dict[str, d
     }
 
 
-def _duel(auc: Mapping[str, Row], lead: Mapping[str, Row]) -> BestBaseline | None:
+def _best_baseline(auc: Mapping[str, Row], lead: Mapping[str, Row]) -> BestBaseline | None:
     baselines = [name for name in lead if name in auc and name != UPPER_BOUND]
     if not baselines:
         return None
@@ -104,43 +104,47 @@ def _duel(auc: Mapping[str, Row], lead: Mapping[str, Row]) -> BestBaseline | Non
     return BestBaseline(auc[best], lead[best])
 
 
-def _verdict(duels: Sequence[BestBaseline]) -> str:
-    if not duels:
+def _verdict(baselines: Sequence[BestBaseline]) -> str:
+    if not baselines:
         return 'No baseline was measured.'
-    won, clear = (sum(kind) for kind in ([d.is_won for d in duels], [d.is_clear for d in duels]))
+    won = sum(baseline.is_won for baseline in baselines)
+    clear = sum(baseline.is_clear for baseline in baselines)
     return (
-        f'By AUC DiFace is ahead of the best baseline in {_of(won, len(duels))} comparisons with '
-        f'random impostors; the 95% interval of the difference excludes 0 in '
-        f'{_of(clear, len(duels))}.'
+        f'With random impostors, DiFace has a higher AUC than the best baseline in '
+        f'{_count_text(won, len(baselines))} comparisons. The 95% interval of the difference '
+        f'excludes 0 in {_count_text(clear, len(baselines))}.'
     )
 
 
-def _of(count: int, total: int) -> str:
+def _count_text(count: int, total: int) -> str:
     return f'{count or "none"} of {total}'
 
 
-def _finding(by_metric: Mapping[str, Mapping[str, Row]], duel: BestBaseline | None) -> str:
+def _finding(by_metric: Mapping[str, Mapping[str, Row]], baseline: BestBaseline | None) -> str:
     auc = by_metric['auc']
     text = (
-        f'DiFace decides {_share(by_metric["accuracy"]["diface"])} of the pairs correctly; AUC '
-        f'{_share(auc["diface"])}.'
+        f'DiFace decides {_share(by_metric["accuracy"]["diface"])} of the pairs correctly and has '
+        f'an AUC of {_share(auc["diface"])}.'
     )
-    if duel:
-        points, interval = duel.lead['value'], duel.lead['ci95']
-        lead = f'{labels.points_text(points)} ({labels.points_interval(interval)})'
-        text += (
-            f' The best baseline is {labels.method_name(duel.best["method"])}, '
-            f'AUC {_share(duel.best)}: '
-            f'DiFace is {"ahead" if duel.is_won else "behind"}, by {lead} points, '
-            + ('more than chance explains.' if duel.is_clear else 'which may be chance.')
-        )
+    if baseline:
+        text += _comparison(baseline)
     if UPPER_BOUND in auc:
         bound = _share(auc[UPPER_BOUND])
-        text += f' The oracle, which knows the true labels of both photos: {bound}.'
+        text += f' The oracle, which knows the true labels of both photos, has {bound}.'
     return text
 
 
-def _sentences(track: str) -> str:
+def _comparison(baseline: BestBaseline) -> str:
+    points, interval = baseline.lead['value'], baseline.lead['ci95']
+    return (
+        f' The best baseline, {labels.method_name(baseline.auc["method"])}, has '
+        f'{_share(baseline.auc)}: DiFace is {"ahead" if baseline.is_won else "behind"} '
+        f'({labels.points_text(points)} points, 95% interval {labels.points_interval(interval)}), '
+        + ('more than chance explains.' if baseline.is_clear else 'which may be chance.')
+    )
+
+
+def _track_subject(track: str) -> str:
     return (
         'Free-hand sentences'
         if track == 'human'
@@ -162,7 +166,7 @@ def _identification(results: Sequence[Row], track: str) -> Iterator[tuple[str, s
     if rows:
         row = max(rows, key=lambda row: row['gallery'])
         yield (
-            f'Search among {row["gallery"]:,} people by another photo of the person',
-            f'The person described is among the first ten for {_share(row)} of the sentences. '
-            'For the others, all ten are somebody else.',
+            f'Search among {row["gallery"]:,} people, cross (another photo of the person)',
+            f'The person described is among the first ten results for {_share(row)} of the '
+            'sentences. For the other sentences, all ten results show other people.',
         )

@@ -1,4 +1,4 @@
-"""Labels for the names in `evaluation.json`, and its numbers as text."""
+"""Texts for the names and the numbers in `evaluation.json`."""
 
 import math
 import re
@@ -17,14 +17,16 @@ _METRICS = {
     'accuracy': 'accuracy',
     'auc': 'AUC',
     'eer': 'EER',
-    'far': 'wrongly accepted',
-    'frr': 'wrongly rejected',
+    'far': 'false accept rate',
+    'frr': 'false reject rate',
     'rank_percentile_mean': 'mean percentile',
     'rank_percentile_median': 'median percentile',
 }
+_CHANGES = {'unsaid': 'left out', 'wrong': 'stated wrongly'}
 _PROTOCOLS = {'cross': 'another photo of the person', 'same': 'the photo described'}
+_TRACKS = {'human': 'free-hand sentences'}
 _IMPOSTORS = {'random': 'random impostors', 'same_gender': 'impostors of the same gender'}
-_AT = re.compile(r'(\w+)@(?:(\w+)=)?([\d.]+)(?:,rank=(\d+))?')
+_METRIC_AT = re.compile(r'(\w+)@(?:(\w+)=)?([\d.]+)(?:,rank=(\d+))?')
 
 
 def method_name(name: str) -> str:
@@ -38,9 +40,9 @@ def short_method_name(name: str) -> str:
 
 
 def track_name(name: str) -> str:
-    """A track: 'grammar, 50% said', 'free-hand sentences'."""
-    kind, _, said = name.partition('-')
-    return f'{kind}, {said}% said' if said else name.replace('human', 'free-hand sentences')
+    """A track: 'grammar, 50% coverage', 'free-hand sentences'."""
+    kind, _, coverage = name.partition('-')
+    return f'{kind}, {coverage}% coverage' if coverage else _TRACKS.get(name, name)
 
 
 def protocol_name(name: str) -> str:
@@ -55,18 +57,23 @@ def impostor_name(name: str) -> str:
 
 def metric_name(name: str) -> str:
     """A metric: 'TAR at FAR 1%', 'rank 10', 'DIR at FPIR 1%, rank 10'."""
-    match = _AT.fullmatch(name)
+    match = _METRIC_AT.fullmatch(name)
     if match is None:
         return _METRICS.get(name, name)
-    what, of, at, rank = match.groups()
-    if of is None:
-        return f'rank {at}' if what == 'rank' else f'{what} for {100 * float(at):g}%'
-    text = f'{what.upper()} at {of.upper()} {100 * float(at):g}%'
+    metric, rate, at, rank = match.groups()
+    if rate is None:
+        return f'rank {at}' if metric == 'rank' else f'{metric} for {100 * float(at):g}%'
+    text = f'{metric.upper()} at {rate.upper()} {100 * float(at):g}%'
     return f'{text}, rank {rank}' if rank else text
 
 
+def change_name(name: str) -> str:
+    """A change of a sentence: 'left out', 'stated wrongly'."""
+    return _CHANGES[name]
+
+
 def percent(share: float) -> str:
-    """A share in %, with one decimal: '80.8'; a dash where there is no number."""
+    """A share in %, with one decimal: '80.8'; a dash for nan."""
     return number_text(100 * share, 1)
 
 
@@ -76,7 +83,7 @@ def percent_interval(ci95: Sequence[float]) -> str:
 
 
 def points_text(difference: float) -> str:
-    """A difference of shares in percentage points, with its sign: '+1.2', '-0.3'; or a dash."""
+    """A difference of shares in points, with its sign: '+1.2', '-0.3'; a dash for nan."""
     return '–' if math.isnan(difference) else f'{100 * difference:+z.1f}'
 
 
@@ -86,7 +93,7 @@ def points_interval(ci95: Sequence[float]) -> str:
 
 
 def number_text(value: float | None, decimals: int = 3) -> str:
-    """A number that is no share: '0.532'; a dash where there is none."""
+    """A number that is not a share: '0.532'; a dash for None or nan."""
     if value is None or math.isnan(value):
         return '–'
     return f'{value:,.{decimals}f}'
@@ -98,5 +105,5 @@ def interval_text(ci95: Sequence[float]) -> str:
 
 
 def rank_text(value: float) -> str:
-    """A rank; ties make halves: '57', '57.5'."""
+    """A rank: '57', or '57.5' with ties."""
     return f'{value:,g}'

@@ -1,8 +1,7 @@
-"""The report: the content of `evaluation.json` as one self-contained HTML page."""
+"""The report: an HTML page that shows the content of `evaluation.json`."""
 
 import pathlib
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 import jinja2
 
@@ -15,27 +14,33 @@ from diface_jax.report import (
     rate_plots,
     tables,
 )
+from diface_jax.report.content import Content, Row
 from diface_jax.report.headline import headline
 from diface_jax.report.thumbnails import make_thumbnails
 
 
-def write_report(content: Mapping[str, Any], out: pathlib.Path) -> None:
-    """Writes the page, and beside it a folder of the same name with figures and their data.
+def write_report(content: Content, out: pathlib.Path) -> None:
+    """Writes the page, and next to it a folder with the figures and their data.
 
-    Sections without data say so. Photographs that are not on this disk become placeholders.
+    A section without data says what is missing. Photographs that cannot be read are replaced by
+    placeholders.
 
     Args:
-      content: of `evaluation.json`.
-      out: the page, such as WORKDIR/report.html; figures are WORKDIR/report/NAME.png and NAME.csv.
+      content: the content of `evaluation.json`.
+      out: the path of the page, such as WORKDIR/report.html. The figures are then
+        WORKDIR/report/NAME.png, and their data WORKDIR/report/NAME.csv.
+
+    Raises:
+      OSError: a file cannot be written.
     """
     content = {**dict.fromkeys(_OPTIONAL), **content}
     folder = out.with_suffix('')
     folder.mkdir(parents=True, exist_ok=True)
-    drawn = {
+    rendered = {
         section: [figures.render(plot, folder) for plot in plots(content)]
         for section, plots in _PLOTS.items()
     }
-    shown = make_thumbnails(content)
+    thumbnails = make_thumbnails(content)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
         autoescape=True,
@@ -47,12 +52,12 @@ def write_report(content: Mapping[str, Any], out: pathlib.Path) -> None:
         content=content,
         headline=headline(content),
         tracks=list(dict.fromkeys(row['track'] for row in content['results'])),
-        figures=drawn,
+        figures=rendered,
         folder=folder.name,
-        faces=shown,
-        face_ids={file: f'face-{i}' for i, file in enumerate(shown.pictures)},
-        panels=_by_condition(content['panels'] or ()),
-        mistakes=_by_condition(content['mistakes'] or ()),
+        thumbnails=thumbnails,
+        thumbnail_ids={file: f'face-{i}' for i, file in enumerate(thumbnails.images)},
+        examples=_by_condition(content['panels'] or ()),
+        failure_cases=_by_condition(content['mistakes'] or ()),
         tables=tables,
         card=data_card_tables,
         labels=labels,
@@ -60,13 +65,13 @@ def write_report(content: Mapping[str, Any], out: pathlib.Path) -> None:
     out.write_text(page, encoding='utf-8')
 
 
-def _by_condition(some: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
-    """Searches or mistakes under the kind of sentence and the protocol."""
-    found = {}
-    for one in some:
-        about = f'{labels.track_name(one["track"])}; {labels.protocol_name(one["protocol"])}'
-        found.setdefault(about, []).append(one)
-    return found
+def _by_condition(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    """Example searches or failure cases, by the name of their track and protocol."""
+    by_condition = {}
+    for row in rows:
+        condition = f'{labels.track_name(row["track"])}; {labels.protocol_name(row["protocol"])}'
+        by_condition.setdefault(condition, []).append(row)
+    return by_condition
 
 
 _OPTIONAL = (
@@ -90,5 +95,5 @@ _PLOTS = {
     'path': line_plots.path_plots,
     'attributes': interval_plots.attribute_plots,
     'people': interval_plots.group_plots,
-    'ablation': interval_plots.ablation_plot,
+    'ablation': interval_plots.ablation_plots,
 }

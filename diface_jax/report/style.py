@@ -1,4 +1,4 @@
-"""Styles of lines and points; they differ in dash and marker too, not by colour alone."""
+"""Styles of lines and points, which differ in colour, dash and marker."""
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 from matplotlib.axes import Axes
 
 from diface_jax.report import labels
+from diface_jax.report.content import Content, Row
 
 
 class LineStyle(NamedTuple):
-    """The style of a line or a kind of point."""
+    """The style of a line and its points, in the terms of matplotlib."""
 
     colour: str
     dash: Any
@@ -18,12 +19,12 @@ class LineStyle(NamedTuple):
 
     @property
     def line(self) -> dict[str, Any]:
-        """As matplotlib's arguments."""
+        """Keyword arguments of matplotlib's `plot`."""
         return {'color': self.colour, 'linestyle': self.dash, 'marker': self.marker}
 
 
-# After Okabe and Ito's colours for the colour-blind, made as bright as stands out from a white page
-# and from a dark one.
+# Based on the colours of Okabe and Ito, which are safe for colour-blind readers, at a brightness
+# that contrasts with a white and with a dark page.
 LINE_STYLES = (
     LineStyle('#2a7fd4', '-', 'o'),
     LineStyle('#d55e00', (0, (5, 2)), 's'),
@@ -36,39 +37,39 @@ LINE_STYLES = (
 
 
 def line_styles(names: Iterable[str]) -> dict[str, LineStyle]:
-    """A look for each name, in order; the eighth looks like the first."""
+    """A style for each name, in order; the eighth is the same as the first."""
     return dict(zip(names, itertools.cycle(LINE_STYLES), strict=False))
 
 
-def method_styles(content: Mapping[str, Any]) -> dict[str, LineStyle]:
-    """The look of each method, the same in all figures; DiFace's is the first."""
+def method_styles(content: Content) -> dict[str, LineStyle]:
+    """The style of each method, the same in all figures; DiFace has the first."""
     return line_styles(dict.fromkeys(row['method'] for row in content['results']))
 
 
 def draw_lines(
     ax: Axes,
-    rows: Sequence[Mapping[str, Any]],
+    rows: Sequence[Row],
     key: str,
     x: str,
     y: str,
-    looks: Mapping[str, LineStyle],
+    styles: Mapping[str, LineStyle],
 ) -> None:
-    """A line for each value of a key, about six markers on it."""
-    for name, look in looks.items():
-        some = [row for row in rows if row[key] == name]
-        if some:
+    """A line of `y` against `x` for each value of `key`, with about six markers, and a legend."""
+    for name, style in styles.items():
+        points = [row for row in rows if row[key] == name]
+        if points:
             ax.plot(
-                [row[x] for row in some],
-                [row[y] for row in some],
-                **look.line,
+                [row[x] for row in points],
+                [row[y] for row in points],
+                **style.line,
                 markersize=4.5,
-                markevery=max(1, len(some) // 6),
-                linewidth=2 if look is next(iter(looks.values())) else 1.4,
+                markevery=max(1, len(points) // 6),
+                linewidth=2 if style is next(iter(styles.values())) else 1.4,
                 label=labels.short_method_name(name),
             )
     ax.figure.legend(loc='outside lower center', ncols=4, handlelength=2.6, columnspacing=1.2)
 
 
 def percent_tick(share: float, _: int) -> str:
-    """Formats an axis in percent."""
+    """A tick of an axis in percent, as a matplotlib formatter."""
     return f'{100 * share:g}%'

@@ -1,22 +1,27 @@
-"""The content of the report's tables, as text."""
+"""The tables of the report, with all cells as text."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from diface_jax.report import labels
+from diface_jax.report.content import Content, Row
 from diface_jax.report.headline import UPPER_BOUND
 
-Row = Mapping[str, Any]
-Content = Mapping[str, Any]
-_KINDS = {
-    ('one', 'identity'): 'one photo a person',
+_GALLERY_KINDS = {
+    ('one', 'identity'): 'one photo per person',
     ('all', 'identity'): 'all photos, rank of the person',
     ('all', 'image'): 'all photos, rank of the photo',
 }
 
 
 class TableCell(NamedTuple):
-    """What stands in a cell, and small below it; `kind` is 'share' (in %), 'words' or neither."""
+    """A cell of a table.
+
+    Attributes:
+      text: the content.
+      below: small text below it, such as an interval.
+      kind: 'share' for a number in %, 'words' for prose, or ''.
+    """
 
     text: str
     below: str = ''
@@ -24,14 +29,14 @@ class TableCell(NamedTuple):
 
 
 class TableGroup(NamedTuple):
-    """Lines under a heading of their own: a name and its cells each."""
+    """Lines under one heading; each line is a name and its cells."""
 
     heading: str
     lines: Sequence[tuple[str, Sequence[TableCell]]]
 
 
 class ReportTable(NamedTuple):
-    """A table; `corner` is the heading of the lines' names."""
+    """A table; `corner` is the heading of the column with the names of the lines."""
 
     caption: str
     corner: str
@@ -40,30 +45,33 @@ class ReportTable(NamedTuple):
 
     @property
     def first(self) -> 'ReportTable':
-        """Its first group only."""
+        """The table with its first group only."""
         return self._replace(groups=self.groups[:1])
 
     @property
     def rest(self) -> 'ReportTable':
-        """Its other groups."""
+        """The table without its first group."""
         return self._replace(groups=self.groups[1:])
 
 
 def verification_tables(results: Sequence[Row], track: str) -> list[ReportTable]:
-    """A table a protocol, with a group a kind of impostor."""
+    """Verification on a track: a table for each protocol, a group for each kind of impostor."""
     rows = [row for row in results if row['track'] == track and row['gallery'] is None]
     return _by_protocol('Verification', rows, ['impostors'])
 
 
 def identification_tables(results: Sequence[Row], track: str) -> list[ReportTable]:
-    """A table a protocol, with a group a gallery, the largest first."""
-    rows = [row for row in _searches(results, track) if not _is_open_set(row)]
+    """Identification on a track: a table for each protocol, a group for each gallery.
+
+    The largest gallery comes first.
+    """
+    rows = [row for row in _gallery_rows(results, track) if not _is_open_set(row)]
     return _by_protocol('Identification', rows, _GALLERY)
 
 
 def open_set_tables(results: Sequence[Row], track: str) -> list[ReportTable]:
-    """A table a protocol, with a group a gallery, the largest first."""
-    rows = [row for row in _searches(results, track) if _is_open_set(row)]
+    """Open-set identification on a track, in tables like those of `identification_tables`."""
+    rows = [row for row in _gallery_rows(results, track) if _is_open_set(row)]
     return _by_protocol('Open set', rows, _GALLERY)
 
 
@@ -74,7 +82,7 @@ def _is_open_set(row: Row) -> bool:
     return row['metric'].startswith('dir@')
 
 
-def _searches(results: Sequence[Row], track: str) -> list[Row]:
+def _gallery_rows(results: Sequence[Row], track: str) -> list[Row]:
     rows = [row for row in results if row['track'] == track and row['gallery'] is not None]
     return sorted(rows, key=lambda row: -row['gallery'])
 
@@ -91,12 +99,12 @@ def _by_protocol(title: str, rows: Sequence[Row], group_by: Sequence[str]) -> li
 
 
 def _by_method(caption: str, rows: Sequence[Row], group_by: Sequence[str]) -> ReportTable:
-    """A line a method and a column a metric, in groups."""
+    """A line for each method and a column for each metric, in groups."""
     metrics, methods, groups = (
         dict.fromkeys(tuple(row[key] for key in keys) for row in rows)
         for keys in (['metric'], ['method'], group_by)
     )
-    found = {(*(row[key] for key in group_by), row['method'], row['metric']): row for row in rows}
+    row_of = {(*(row[key] for key in group_by), row['method'], row['metric']): row for row in rows}
     return ReportTable(
         caption,
         'method',
@@ -107,7 +115,7 @@ def _by_method(caption: str, rows: Sequence[Row], group_by: Sequence[str]) -> Re
                 [
                     (
                         labels.method_name(name),
-                        [_share(found.get((*group, name, m))) for (m,) in metrics],
+                        [_share_cell(row_of.get((*group, name, m))) for (m,) in metrics],
                     )
                     for (name,) in methods
                 ],
@@ -120,11 +128,11 @@ def _by_method(caption: str, rows: Sequence[Row], group_by: Sequence[str]) -> Re
 def _group_name(group: Row) -> str:
     if 'impostors' in group:
         return labels.impostor_name(group['impostors'])
-    return f'{group["gallery"]:,} people, {_KINDS[group["photos"], group["level"]]}'
+    return f'{group["gallery"]:,} people, {_GALLERY_KINDS[group["photos"], group["level"]]}'
 
 
-def _share(row: Row | None) -> TableCell:
-    """A share in %, its standard deviation over draws if it has one, its interval below."""
+def _share_cell(row: Row | None) -> TableCell:
+    """A share in %, with its standard deviation over draws if present, and its interval below."""
     if row is None:
         return TableCell('–')
     spread = f' ± {labels.percent(row["sd"])}' if 'sd' in row else ''
@@ -134,22 +142,26 @@ def _share(row: Row | None) -> TableCell:
 
 
 def difference_table(rows: Sequence[Row]) -> ReportTable:
-    """Lead of DiFace in AUC and rank 10, a group a track.
+    """Lead of DiFace in AUC and rank 10; a group for each track.
 
-    A line a baseline that is the strongest in some column of its group; no bound is one.
+    Lists the baselines that are the strongest in at least one column of the group. The upper bound
+    is not a baseline.
     """
     rows = [r for r in rows if r['metric'] in ('auc', 'rank@10') and r['method'] != UPPER_BOUND]
     columns = list(dict.fromkeys(map(_column, rows)))
     groups = []
     for track in dict.fromkeys(row['track'] for row in rows):
-        found = {(row['method'], _column(row)): row for row in rows if row['track'] == track}
+        row_of = {(row['method'], _column(row)): row for row in rows if row['track'] == track}
         lines = [
-            (labels.method_name(name), [_points(found.get((name, column))) for column in columns])
-            for name in _strongest(found)
+            (
+                labels.method_name(name),
+                [_points_cell(row_of.get((name, column))) for column in columns],
+            )
+            for name in _strongest(row_of)
         ]
         groups.append(TableGroup(labels.track_name(track), lines))
     return ReportTable(
-        'DiFace less the strongest baselines, in points', 'baseline', columns, groups
+        'DiFace minus the strongest baselines, in points', 'baseline', columns, groups
     )
 
 
@@ -158,24 +170,25 @@ def _column(row: Row) -> str:
     return f'{row["protocol"]}: {labels.metric_name(row["metric"])}{against}'
 
 
-def _strongest(found: Mapping[tuple[str, str], Row]) -> list[str]:
-    """Methods that leave DiFace the smallest lead in a column, in the order they stand in."""
-    least: dict[str, Row] = {}
-    for (_, column), row in found.items():
-        least[column] = min(least.get(column, row), row, key=lambda one: one['value'])
-    strongest = {row['method'] for row in least.values()}
-    return [name for name in dict.fromkeys(name for name, _ in found) if name in strongest]
+def _strongest(row_of: Mapping[tuple[str, str], Row]) -> list[str]:
+    """Methods with the smallest lead of DiFace in a column, in the order of the rows."""
+    smallest: dict[str, Row] = {}
+    for (_, column), row in row_of.items():
+        if column not in smallest or row['value'] < smallest[column]['value']:
+            smallest[column] = row
+    strongest = {row['method'] for row in smallest.values()}
+    return [name for name in dict.fromkeys(name for name, _ in row_of) if name in strongest]
 
 
-def _points(row: Row | None) -> TableCell:
-    """A difference, its interval below."""
+def _points_cell(row: Row | None) -> TableCell:
+    """A difference in points, with its interval below."""
     if row is None:
         return TableCell('–')
     return TableCell(labels.points_text(row['value']), labels.points_interval(row['ci95']), 'share')
 
 
 def cluster_table(rows: Sequence[Row]) -> ReportTable:
-    """Tightness and separation of the identities' clusters, a line a space."""
+    """How tight and how far apart the clusters of identities are; a line for each space."""
     metrics = {
         'fisher': 'Fisher ratio',
         'silhouette': 'silhouette',
@@ -194,28 +207,31 @@ def cluster_table(rows: Sequence[Row]) -> ReportTable:
         for row in rows
     ]
     columns = [*metrics.values(), 'rows', 'people']
-    return ReportTable('Identities as clusters', 'space', columns, [TableGroup('', lines)])
+    return ReportTable('Clusters of identities', 'space', columns, [TableGroup('', lines)])
 
 
-def differing_labels(mistake: Row) -> ReportTable:
-    """The labels that differ between the two photographs of a mistake."""
+def differing_labels(failure_case: Row) -> ReportTable:
+    """The labels that differ between the two photographs of a failure case."""
     lines = [
-        (name.replace('_', ' '), [TableCell(_ANSWERS[described]), TableCell(_ANSWERS[shown])])
-        for name, (described, shown) in mistake['labels'].items()
+        (
+            name.replace('_', ' '),
+            [TableCell(_LABEL_TEXTS[described]), TableCell(_LABEL_TEXTS[shown])],
+        )
+        for name, (described, shown) in failure_case['labels'].items()
         if described != shown
     ]
     columns = ['described', 'shown']
     return ReportTable('Labels that differ', 'label', columns, [TableGroup('', lines)])
 
 
-_ANSWERS = {1: 'yes', 0: 'no', -1: 'unknown'}
+_LABEL_TEXTS = {1: 'yes', 0: 'no', -1: 'unknown'}
 
 
 def attribute_table(rows: Sequence[Row]) -> ReportTable:
-    """Drop of the score, a group a kind of change and a line an attribute."""
+    """Drop of the score: a group for each kind of change, a line for each attribute."""
     groups = [
         TableGroup(
-            {'unsaid': 'left unsaid', 'wrong': 'said wrongly'}[change],
+            labels.change_name(change),
             [
                 (
                     row['attribute'].replace('_', ' '),
@@ -233,17 +249,17 @@ def attribute_table(rows: Sequence[Row]) -> ReportTable:
         )
         for change in dict.fromkeys(row['change'] for row in rows)
     ]
-    columns = ['fall in standard deviations', 'fall of the score', 'photos']
-    return ReportTable('Fall of the score, attribute by attribute', 'attribute', columns, groups)
+    columns = ['drop in standard deviations', 'drop of the score', 'photos']
+    return ReportTable('Drop of the score by attribute', 'attribute', columns, groups)
 
 
 def group_table(rows: Sequence[Row]) -> ReportTable:
-    """Accuracy and error rates by group of people, in a group of lines a track and protocol."""
+    """Accuracy and error rates by group of people, for each track and protocol."""
     metrics = list(dict.fromkeys(row['metric'] for row in rows))
     by_condition: dict[tuple, dict[str, dict[str, Row]]] = {}
     for row in rows:
-        of_track = by_condition.setdefault((row['track'], row['protocol']), {})
-        of_track.setdefault(row['group'], {})[row['metric']] = row
+        by_group = by_condition.setdefault((row['track'], row['protocol']), {})
+        by_group.setdefault(row['group'], {})[row['metric']] = row
     groups = [
         TableGroup(
             f'{labels.track_name(track)}, {labels.protocol_name(protocol)}',
@@ -251,14 +267,14 @@ def group_table(rows: Sequence[Row]) -> ReportTable:
                 (
                     name.replace('_', ' '),
                     [
-                        *(_share(found.get(metric)) for metric in metrics),
-                        TableCell(f'{next(iter(found.values()))["texts"]:,}'),
+                        *(_share_cell(by_metric.get(metric)) for metric in metrics),
+                        TableCell(f'{next(iter(by_metric.values()))["texts"]:,}'),
                     ],
                 )
-                for name, found in some.items()
+                for name, by_metric in by_group.items()
             ],
         )
-        for (track, protocol), some in by_condition.items()
+        for (track, protocol), by_group in by_condition.items()
     ]
     columns = [*map(labels.metric_name, metrics), 'sentences']
     return ReportTable('Accuracy and errors by group of people, in %', 'group', columns, groups)
@@ -267,7 +283,7 @@ def group_table(rows: Sequence[Row]) -> ReportTable:
 _SETTINGS = {'num_steps': 'T~', 'num_samples': 'K', 'guidance': 'guidance', 'eta': 'eta'}
 
 
-def sweep_table(found: Content) -> ReportTable:
+def sweep_table(sweep: Content) -> ReportTable:
     """Accuracy and time of each setting of the sampler."""
     shares = ['accuracy', 'auc_cross', 'auc_same', 'accuracy_cross', 'accuracy_same']
     lines = [
@@ -275,33 +291,33 @@ def sweep_table(found: Content) -> ReportTable:
             f'{row["num_steps"]}',
             [
                 *(TableCell(f'{row[name]:g}') for name in list(_SETTINGS)[1:]),
-                _share({'value': row['auc'], 'ci95': row['ci95']}),
+                _share_cell({'value': row['auc'], 'ci95': row['ci95']}),
                 *(TableCell(labels.percent(row[name]), kind='share') for name in shares),
                 TableCell(labels.number_text(row['ms_per_text'], 2)),
             ],
         )
-        for row in found['rows']
+        for row in sweep['rows']
     ]
     columns = [*list(_SETTINGS.values())[1:], 'AUC', 'accuracy', 'AUC cross', 'AUC same']
-    columns += ['accuracy cross', 'accuracy same', 'ms a text']
-    caption = f'Settings of the sampler on {found["split"]}, {found["texts"]:,} sentences'
+    columns += ['accuracy cross', 'accuracy same', 'ms per text']
+    caption = f'Settings of the sampler on {sweep["split"]}, {sweep["texts"]:,} sentences'
     return ReportTable(caption, 'T~', columns, [TableGroup('', lines)])
 
 
-def ablation_table(found: Content) -> ReportTable:
-    """The ablation table; a row that failed says why."""
-    columns = ['what', 'settings changed', 'accuracy cross', 'AUC cross']
+def ablation_table(ablation: Content) -> ReportTable:
+    """The ablation: a line for each variant; a failed one shows its error."""
+    columns = ['description', 'settings changed', 'accuracy cross', 'AUC cross']
     columns += ['accuracy same', 'AUC same']
-    lines = [(row['name'], _ablation_cells(row)) for row in found['rows']]
-    caption = f'Ablation on {found["split"]}, {found["num_steps"]:,} training steps a row'
+    lines = [(row['name'], _ablation_cells(row)) for row in ablation['rows']]
+    caption = f'Ablation on {ablation["split"]}, {ablation["num_steps"]:,} training steps per row'
     return ReportTable(caption, 'row', columns, [TableGroup('', lines)])
 
 
 def _ablation_cells(row: Row) -> list[TableCell]:
     changes = ', '.join(f'{name} = {value}' for name, value in row['changes'].items())
-    numbers = {(r['protocol'], r['metric']): r for r in ablation_results(row)}
+    row_of = {(r['protocol'], r['metric']): r for r in ablation_results(row)}
     shares = [
-        _share(numbers.get((protocol, metric)))
+        _share_cell(row_of.get((protocol, metric)))
         for protocol in ('cross', 'same')
         for metric in ('accuracy', 'auc')
     ]
@@ -315,10 +331,10 @@ def _ablation_cells(row: Row) -> list[TableCell]:
 
 
 def ablation_results(row: Row) -> list[Row]:
-    """An ablation row's verification results: of its first track, with random impostors."""
+    """Verification results of a variant: on its first track, with random impostors."""
     track = row['results'][0]['track'] if row['results'] else None
     return [
-        found
-        for found in row['results']
-        if (found['track'], found['impostors'], found['gallery']) == (track, 'random', None)
+        result
+        for result in row['results']
+        if (result['track'], result['impostors'], result['gallery']) == (track, 'random', None)
     ]

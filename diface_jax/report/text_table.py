@@ -1,24 +1,23 @@
 """The main results as a text table for the terminal."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from diface_jax.report import labels
+from diface_jax.report.content import Row
 
-Row = Mapping[str, Any]
 _COLUMNS = {'accuracy': 'accuracy', 'auc': 'AUC', 'eer': 'EER', 'tar@far=0.01': 'TAR@1%'}
 _RANKS = {'rank@1': 'R@1', 'rank@10': 'R@10'}
 
 
 def text_table(results: Sequence[Row]) -> str:
-    """The main numbers, in %, a block for each track, protocol and kind of impostor.
+    """The main numbers, in %, with a block for each track, protocol and kind of impostor.
 
     Args:
-      results: rows of `evaluation.json`.
+      results: the `results` of `evaluation.json`.
 
     Returns:
-      Lines; each number with its 95% interval. Ranks are those of the person among most people,
-      with one photo each.
+      Lines, with a 95% interval for each number. Ranks are of identities, in the largest gallery
+      with one photo per person.
     """
     verification = [row for row in results if row['gallery'] is None]
     blocks = dict.fromkeys(
@@ -35,8 +34,8 @@ def _block(results: Sequence[Row], track: str, protocol: str, impostors: str) ->
         and row['photos'] in (None, 'one')
     ]
     people = max((row['gallery'] or 0 for row in rows), default=0)
-    # Verification has no gallery; of identification, the largest only.
-    found = {(r['method'], r['metric']): r for r in rows if r['gallery'] in (None, people)}
+    # Verification rows have no gallery; of identification, take the largest gallery.
+    row_of = {(r['method'], r['metric']): r for r in rows if r['gallery'] in (None, people)}
     columns = _COLUMNS | ({name: f'{r}/{people}' for name, r in _RANKS.items()} if people else {})
     lines = [
         f'{labels.track_name(track)}; {labels.protocol_name(protocol)}; '
@@ -44,7 +43,7 @@ def _block(results: Sequence[Row], track: str, protocol: str, impostors: str) ->
         _line('', list(columns.values())),
     ]
     for method in dict.fromkeys(row['method'] for row in rows):
-        lines.append(_line(method, [_cell(found.get((method, name))) for name in columns]))
+        lines.append(_line(method, [_cell(row_of.get((method, name))) for name in columns]))
     return '\n'.join(lines)
 
 

@@ -1,4 +1,4 @@
-"""A made-up `evaluation.json`: random numbers in the right places."""
+"""A synthetic `evaluation.json`: all sections, with random numbers."""
 
 import numpy as np
 
@@ -20,42 +20,44 @@ def around(rng, value, sd=True):
 
 def rows(rng, methods, tracks, galleries=(100, 550), impostors=('random', 'same_gender')):
     """The `results`."""
-    found = []
+    records = []
     for track in tracks:
         for protocol in ('cross', 'same'):
-            about = {'track': track, 'protocol': protocol}
+            header = {'track': track, 'protocol': protocol}
             nowhere = dict.fromkeys(('gallery', 'photos', 'level'))
             for kind in impostors:
                 for method in methods:
                     for metric in VERIFICATION:
                         what = {'method': method, 'impostors': kind, 'metric': metric}
-                        found.append({**about, **what, **nowhere, **around(rng, 0.7)})
+                        records.append({**header, **what, **nowhere, **around(rng, 0.7)})
             for gallery in galleries:
                 for photos, level in KINDS:
                     where = {'gallery': gallery, 'photos': photos, 'level': level}
                     for method in methods:
                         for metric in SEARCH + OPEN_SET:
                             what = {'method': method, 'impostors': 'random', 'metric': metric}
-                            found.append({**about, **what, **where, **around(rng, 0.3)})
-    return found
+                            records.append({**header, **what, **where, **around(rng, 0.3)})
+    return records
 
 
 def differences(rng, methods, tracks, gallery=550):
-    """The `differences`: what the first method leads the others by."""
+    """The `differences`: leads of the first method over the others."""
     nowhere = dict.fromkeys(('gallery', 'photos', 'level'))
     there = {'gallery': gallery, 'photos': 'one', 'level': 'identity'}
     numbers = [('random', 'accuracy', nowhere), ('random', 'auc', nowhere)]
     numbers += [('same_gender', 'auc', nowhere), ('random', 'rank@10', there)]
-    found = []
+    records = []
     for track in tracks:
         for protocol in ('cross', 'same'):
             for method in methods[1:]:
                 for kind, metric, where in numbers:
-                    about = {'method': method, 'track': track, 'protocol': protocol}
+                    header = {'method': method, 'track': track, 'protocol': protocol}
                     lead = float(0.03 * rng.standard_normal())
                     spread = {'value': lead, 'sd': 0.004, 'ci95': [lead - 0.02, lead + 0.021]}
-                    found.append({**about, 'impostors': kind, 'metric': metric, **where, **spread})
-    return found
+                    records.append(
+                        {**header, 'impostors': kind, 'metric': metric, **where, **spread}
+                    )
+    return records
 
 
 def band(values):
@@ -64,28 +66,28 @@ def band(values):
 
 def curves(rng, methods, conditions):
     """The `curves`, for some (track, protocol, impostors)."""
-    found = []
+    records = []
     far = np.geomspace(0.001, 1, 31)
     k = np.arange(1, 101)
     for track, protocol, impostors in conditions:
         for i, method in enumerate(methods):
-            about = {'method': method, 'track': track, 'protocol': protocol}
+            header = {'method': method, 'track': track, 'protocol': protocol}
             tar = (far ** (0.2 + 0.1 * i + 0.02 * rng.random())).tolist()
             line = {'far': far.tolist(), 'tar': tar, 'ci95': band(tar)}
-            found.append({'kind': 'roc', **about, 'impostors': impostors, **line})
+            records.append({'kind': 'roc', **header, 'impostors': impostors, **line})
             if impostors == 'random':
                 rate = np.minimum(1, (k / 550) ** (0.4 + 0.08 * i)).tolist()
                 where = {'gallery': 550, 'photos': 'one', 'level': 'identity'}
                 line = {'k': k.tolist(), 'rate': rate, 'ci95': band(rate)}
-                found.append({'kind': 'cmc', **about, **where, **line})
-    return found
+                records.append({'kind': 'cmc', **header, **where, **line})
+    return records
 
 
 def face(rng, person, **more):
     return {'file': f'{person:06d}.jpg', 'person': person, 'score': float(rng.random()), **more}
 
 
-def panel(rng, track, rank):
+def example(rng, track, rank):
     """A search; with a rank above ten the mate is not among the best."""
     best = [face(rng, int(rng.integers(100)), mate=place == rank) for place in range(1, 11)]
     return {
@@ -101,7 +103,7 @@ def panel(rng, track, rank):
     }
 
 
-def mistake(rng, kind, track):
+def failure_case(rng, kind, track):
     return {
         'kind': kind,
         'track': track,
@@ -118,7 +120,7 @@ def mistake(rng, kind, track):
 
 
 def groups(rng, track):
-    found = [
+    records = [
         {
             'attribute': attribute,
             'group': group,
@@ -132,15 +134,15 @@ def groups(rng, track):
         for group in (attribute, f'not {attribute}')
         for metric in ('accuracy', 'far', 'frr')
     ]
-    return {'rows': found, 'largest_gap': {'sentence': 'The largest gap is a made-up one.'}}
+    return {'rows': records, 'largest_gap': {'sentence': 'The largest gap is a made-up one.'}}
 
 
 def attributes(rng, names):
-    found = []
+    records = []
     for name in names:
         for change in ('unsaid', 'wrong'):
             drop = float(rng.exponential(0.3))
-            found.append(
+            records.append(
                 {
                     'attribute': name,
                     'change': change,
@@ -150,7 +152,7 @@ def attributes(rng, names):
                     'ci95': [drop - 0.1, drop + 0.1],
                 }
             )
-    return found
+    return records
 
 
 def spread(rng):
@@ -167,7 +169,7 @@ def path(rng):
 
 
 def sweep(rng):
-    found = []
+    records = []
     for steps in (1, 2, 5, 10, 25, 50, 100, 250):
         for samples in (1, 4, 16):
             for guidance, eta in ((1.0, 0.0), (2.0, 0.0), (1.0, 1.0)):
@@ -175,7 +177,7 @@ def sweep(rng):
                 shares = {
                     f'{m}_{p}': rng.random() for m in ('auc', 'accuracy') for p in ('cross', 'same')
                 }
-                found.append(
+                records.append(
                     {
                         'num_steps': steps,
                         'num_samples': samples,
@@ -189,13 +191,13 @@ def sweep(rng):
                     }
                 )
     names = ('num_steps', 'num_samples', 'guidance', 'eta')
-    chosen = {name: found[1][name] for name in names} | {'guidance': 1.0}
+    chosen = {name: records[1][name] for name in names} | {'guidance': 1.0}
     why = 'A made-up reason.'
-    return {'split': 'validation', 'texts': 300, 'rows': found, 'chosen': chosen, 'why': why}
+    return {'split': 'validation', 'texts': 300, 'rows': records, 'chosen': chosen, 'why': why}
 
 
 def ablation(rng, names=('full', 'no R', 'v prediction')):
-    found = [
+    records = [
         {
             'name': name,
             'what': f'About {name}.',
@@ -206,8 +208,8 @@ def ablation(rng, names=('full', 'no R', 'v prediction')):
         for name in names
     ]
     broken = {'name': 'likelihood', 'what': 'A score.', 'changes': {}}
-    found.append({**broken, 'failed': 'a loss that is not finite', 'results': []})
-    return {'split': 'test', 'num_steps': 1000, 'rows': found}
+    records.append({**broken, 'failed': 'a loss that is not finite', 'results': []})
+    return {'split': 'test', 'num_steps': 1000, 'rows': records}
 
 
 def card():
@@ -228,7 +230,7 @@ def card():
 
 
 def content(methods=METHODS, tracks=('grammar-100', 'human'), conditions=None, seed=0):
-    """Everything there can be; curves of some conditions, by default one."""
+    """All sections; curves of the given conditions, by default a single one."""
     rng = np.random.default_rng(seed)
     conditions = conditions or [(tracks[0], 'cross', 'random')]
     return {
@@ -236,14 +238,16 @@ def content(methods=METHODS, tracks=('grammar-100', 'human'), conditions=None, s
         'differences': differences(np.random.default_rng(seed), methods, tracks),
         'curves': curves(rng, methods, conditions),
         'attributes': attributes(rng, ATTRIBUTES),
-        'mistakes': [mistake(rng, kind, tracks[0]) for kind in ('false match', 'false non-match')],
+        'mistakes': [
+            failure_case(rng, kind, tracks[0]) for kind in ('false match', 'false non-match')
+        ],
         'groups': groups(rng, tracks[0]),
         'clusters': [
             {'space': space, **spread(rng), 'rows': 1635, 'identities': 550}
             for space in ('X0, photos', 'recovered, texts', 'F, photos', 'F, texts')
         ],
         'path': path(rng),
-        'panels': [panel(rng, tracks[0], 3), panel(rng, tracks[-1], 57.5)],
+        'panels': [example(rng, tracks[0], 3), example(rng, tracks[-1], 57.5)],
         'sweep': sweep(rng),
         'ablation': ablation(rng),
         'data_card': card(),

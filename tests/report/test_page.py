@@ -1,4 +1,4 @@
-"""The page stands alone, tells what the content says and nothing else, and survives bad content."""
+"""The page is self-contained, shows exactly the content, and survives bad content."""
 
 import collections
 import copy
@@ -55,18 +55,22 @@ def test_nothing_is_loaded_from_elsewhere(out, page):
     targets = [attrs[key] for _, attrs in page.elements for key in ('src', 'href') if key in attrs]
     targets += [attrs['xlink:href'] for _, attrs in page.elements if 'xlink:href' in attrs]
     # Fragments, pictures inside, and links to the figures beside the page.
-    assert all(re.match(r'#|data:image/jpeg;|report/[\w.-]+\.(png|csv)$', one) for one in targets)
-    assert all((out.parent / one).is_file() for one in targets if one.startswith('report/'))
+    assert all(
+        re.match(r'#|data:image/jpeg;|report/[\w.-]+\.(png|csv)$', target) for target in targets
+    )
+    assert all(
+        (out.parent / target).is_file() for target in targets if target.startswith('report/')
+    )
     assert not {'script', 'link', 'iframe', 'object', 'base'} & {tag for tag, _ in page.elements}
-    assert all(one.startswith('#') for one in re.findall(r'url\(([^)]*)', out.read_text()))
+    assert all(url.startswith('#') for url in re.findall(r'url\(([^)]*)', out.read_text()))
     assert '@import' not in out.read_text()
 
 
 def test_headings_tables_and_pictures_say_what_they_are(page):
     ids = [attrs['id'] for _, attrs in page.elements if 'id' in attrs]
     assert len(ids) == len(set(ids))
-    assert {one['href'][1:] for one in page.all('a') if one['href'].startswith('#')} <= set(ids)
-    assert {one['aria-labelledby'] for one in page.all('section')} <= set(ids)
+    assert {link['href'][1:] for link in page.all('a') if link['href'].startswith('#')} <= set(ids)
+    assert {section['aria-labelledby'] for section in page.all('section')} <= set(ids)
     assert page.all('html')[0]['lang'] == 'en'
     assert len(page.all('h1')) == len(page.all('title')) == 1
     assert len(page.all('caption')) == len(page.all('table')) > 10
@@ -77,14 +81,14 @@ def test_headings_tables_and_pictures_say_what_they_are(page):
     assert all(attrs['role'] == 'img' and attrs['aria-label'] for attrs in pictures)
 
 
-def test_every_result_stands_where_it_belongs(page, content):
+def test_every_result_is_in_its_table(page, content):
     # A list a heading: the tracks stand one after the other, with the same headings.
     shown = collections.defaultdict(list)
     for cell in page.cells:
         shown[cell[:4]].append((cell.text, cell.below))
     tracks = ['grammar-100', 'human']
     kinds = {
-        ('one', 'identity'): 'one photo a person',
+        ('one', 'identity'): 'one photo per person',
         ('all', 'identity'): 'all photos, rank of the person',
         ('all', 'image'): 'all photos, rank of the photo',
     }
@@ -93,9 +97,9 @@ def test_every_result_stands_where_it_belongs(page, content):
         if row['gallery']:
             title = 'Open set' if row['metric'].startswith('dir') else 'Identification'
             group = f'{row["gallery"]} people, {kinds[row["photos"], row["level"]]}'
-        about = (f'{title}, {labels.protocol_name(row["protocol"])}', group)
+        where = (f'{title}, {labels.protocol_name(row["protocol"])}', group)
         names = (labels.method_name(row['method']), labels.metric_name(row['metric']))
-        text, below = shown[(*about, *names)][tracks.index(row['track'])]
+        text, below = shown[(*where, *names)][tracks.index(row['track'])]
         low, high = row['ci95']
         assert text == f'{100 * row["value"]:.1f} ± {100 * row["sd"]:.1f}'
         assert below == f'{100 * low:.1f}–{100 * high:.1f}'
@@ -103,8 +107,8 @@ def test_every_result_stands_where_it_belongs(page, content):
 
 def numbers_in(content):
     if isinstance(content, dict | list):
-        for one in content.values() if isinstance(content, dict) else content:
-            yield from numbers_in(one)
+        for value in content.values() if isinstance(content, dict) else content:
+            yield from numbers_in(value)
     elif isinstance(content, int | float):
         yield content
 
@@ -126,7 +130,7 @@ def test_sections_without_data_say_so(bare, tmp_path):
     assert not page.all('figure')
     assert not list((tmp_path / 'report').iterdir())
     assert len([attrs for attrs in page.all('p') if attrs.get('class') == 'none']) == 13
-    for what in (
+    for missing in (
         'differences',
         'ROC',
         'CMC',
@@ -135,15 +139,20 @@ def test_sections_without_data_say_so(bare, tmp_path):
         'free-hand',
         'labels of groups',
     ):
-        assert any(what in line for line in re.findall(r'class="none">([^<]*)', text)), what
+        assert any(missing in line for line in re.findall(r'class="none">([^<]*)', text)), missing
 
 
 def test_hostile_text_is_text(bare, tmp_path):
     evil = '"><script>alert(1)</script><img src=x onerror=alert(1)>\'$a$ {{ 7 * 7 }}'
-    mistake = made_up.content(METHODS)['mistakes'][0]
-    mistake |= {'text': evil, 'described': evil, 'labels': {evil: [1, 0]}}
+    failure_case = made_up.content(METHODS)['mistakes'][0]
+    failure_case |= {'text': evil, 'described': evil, 'labels': {evil: [1, 0]}}
     change = made_up.attributes(made_up.np.random.default_rng(0), [evil])
-    bare |= {'mistakes': [mistake], 'attributes': change, 'config': {evil: evil}, 'commit': evil}
+    bare |= {
+        'mistakes': [failure_case],
+        'attributes': change,
+        'config': {evil: evil},
+        'commit': evil,
+    }
     bare['data_card']['name'] = evil
     write_report(bare, tmp_path / 'report.html')
     page = Page((tmp_path / 'report.html').read_text())
@@ -154,37 +163,42 @@ def test_hostile_text_is_text(bare, tmp_path):
 
 def test_the_same_content_makes_the_same_bytes(bare, content, tmp_path):
     bare['curves'] = [curve for curve in content['curves'] if curve['kind'] == 'cmc']
-    found = []
+    files = []
     for name in 'ab':
         (tmp_path / name).mkdir()
         write_report(bare, tmp_path / name / 'report.html')
-        found.append({path.name: path.read_bytes() for path in (tmp_path / name).rglob('*.*')})
-    assert found[0] == found[1]
+        files.append({path.name: path.read_bytes() for path in (tmp_path / name).rglob('*.*')})
+    assert files[0] == files[1]
     figure = 'cmc_grammar-100_cross'
-    assert found[0].keys() == {'report.html', f'{figure}.png', f'{figure}.csv'}
+    assert files[0].keys() == {'report.html', f'{figure}.png', f'{figure}.csv'}
+
+
+def placeholders(page):
+    """Attributes of the elements that stand for photographs that cannot be read."""
+    return [span for span in page.all('span') if 'no-face' in span.get('class', '')]
 
 
 def test_photographs_are_shown_once_and_missing_ones_by_name(bare, tmp_path):
     files = [f'img_align_celeba/{name}' for name in celeba_tree.make(tmp_path / 'faces')]
-    panel = made_up.content(METHODS)['panels'][1] | {'described': files[0]}
-    panel['mate']['file'] = files[1]
-    for one in panel['best']:
-        one['file'] = files[2]
-    panel['best'][0]['file'] = 'img_align_celeba/gone.jpg'
-    bare['panels'] = [panel]
+    search = made_up.content(METHODS)['panels'][1] | {'described': files[0]}
+    search['mate']['file'] = files[1]
+    for result in search['best']:
+        result['file'] = files[2]
+    search['best'][0]['file'] = 'img_align_celeba/gone.jpg'
+    bare['panels'] = [search]
     bare['settings']['data']['data']['root'] = str(tmp_path / 'faces')
     write_report(bare, tmp_path / 'report.html')
     page = Page((tmp_path / 'report.html').read_text())
     assert len(page.all('symbol')) == len(page.all('image')) == 3
     assert len(page.all('use')) == 11
-    assert len([one for one in page.all('li') if one.get('class') == 'true']) == 1
+    assert len([item for item in page.all('li') if item.get('class') == 'true']) == 1
     assert 'rank 57.5' in page.text
-    gone = [one for one in page.all('span') if 'no-face' in one.get('class', '')]
-    assert [one['aria-label'] for one in gone] == ['Place 1, not shown: img_align_celeba/gone.jpg']
+    labels_of_missing = [span['aria-label'] for span in placeholders(page)]
+    assert labels_of_missing == ['Result 1, not shown: img_align_celeba/gone.jpg']
     assert 'could not be read: 1' in page.text
 
 
-def test_without_the_photographs_there_is_a_page(page):
+def test_the_page_is_written_without_the_photographs(page):
     assert 'cannot be shown: no folder nowhere' in page.text
     assert not page.all('image')
-    assert len([one for one in page.all('span') if 'no-face' in one.get('class', '')]) == 27
+    assert len(placeholders(page)) == 27

@@ -1,4 +1,4 @@
-"""Lines are told apart on a light and on a dark page, with colours or without."""
+"""Lines can be distinguished on a light and on a dark page, with colours or without."""
 
 import pathlib
 import re
@@ -19,8 +19,8 @@ def luminance(colour):
     return sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
-def contrast(one, other):
-    low, high = sorted(map(luminance, (one, other)))
+def contrast(colour_a, colour_b):
+    low, high = sorted(map(luminance, (colour_a, colour_b)))
     return (high + 0.05) / (low + 0.05)
 
 
@@ -29,16 +29,16 @@ def test_there_is_a_light_and_a_dark_page():
     assert contrast(light, dark) > 12
 
 
-@pytest.mark.parametrize('look', LINE_STYLES, ids=lambda look: look.colour)
-def test_a_line_stands_out_from_both_pages(look):
+@pytest.mark.parametrize('style', LINE_STYLES, ids=lambda style: style.colour)
+def test_a_line_contrasts_with_both_pages(style):
     # WCAG 2.2, 1.4.11: 3 to 1 for parts of graphics.
-    assert min(contrast(look.colour, page) for page in PAGES) >= 3
+    assert min(contrast(style.colour, page) for page in PAGES) >= 3
 
 
 def test_no_two_have_the_same_dash_or_marker():
-    assert len({str(look.dash) for look in LINE_STYLES}) == len(LINE_STYLES)
-    assert len({look.marker for look in LINE_STYLES}) == len(LINE_STYLES)
+    assert len({str(style.dash) for style in LINE_STYLES}) == len(LINE_STYLES)
+    assert len({style.marker for style in LINE_STYLES}) == len(LINE_STYLES)
 
 
-def test_more_names_than_looks_go_round():
+def test_styles_repeat_when_there_are_more_names():
     assert line_styles(range(8))[7] == LINE_STYLES[0]

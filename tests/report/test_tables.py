@@ -1,4 +1,4 @@
-"""Tables say what failed, what differs and what was left out."""
+"""Tables state what failed, what differs and what was left out."""
 
 import math
 
