@@ -23,7 +23,7 @@ class EncoderBundle(NamedTuple):
     @property
     def about(self) -> dict[str, Any]:
         """What they are, for data cards and checkpoints."""
-        return {'face': self.face.about, 'text': self.text.about}
+        return {'face': self.face.description, 'text': self.text.description}
 
     def save(self, folder: pathlib.Path) -> None:
         """Writes what was fitted; raises OSError."""

@@ -1,4 +1,4 @@
-"""Named arrays fitted to training data: told apart by a hash, saved and loaded."""
+"""Named arrays fitted on training data: hashed, saved and loaded."""
 
 import hashlib
 import pathlib
@@ -14,22 +14,22 @@ Fit = TypeVar('Fit')
 
 
 def sha256_of_arrays(arrays: Iterable[np.ndarray]) -> str:
-    """A hash of the numbers, as 64 hexadecimal digits; tells one fit from another."""
+    """The SHA-256 of the numbers of the arrays, in order, as 64 hexadecimal digits."""
     return hashlib.sha256(b''.join(array.tobytes() for array in arrays)).hexdigest()
 
 
 def save_arrays(fit: Any, path: pathlib.Path) -> None:
-    """Writes a NamedTuple of arrays as safetensors; raises OSError."""
-    with run_state.open_replacing(path) as file:  # safetensors' own files are private
+    """Writes a NamedTuple of arrays as a safetensors file; raises OSError."""
+    with run_state.open_replacing(path) as file:  # a file that safetensors writes is private
         file.write(safetensors.numpy.save(fit._asdict()))
 
 
 def load_arrays(kind: type[Fit], path: pathlib.Path) -> Fit:
-    """Reads the NamedTuple of a `kind` that `save_arrays` wrote.
+    """Reads a NamedTuple of the class `kind` that `save_arrays` wrote.
 
     Raises:
-      FileNotFoundError: there is no such file; says what to do.
+      FileNotFoundError: the file does not exist; the message says what to do.
     """
     if not path.is_file():
-        raise FileNotFoundError(f'nothing fitted in {path}: run --mode=prepare first')
+        raise FileNotFoundError(f'{path} does not exist: run --mode=prepare first')
     return kind(**safetensors.numpy.load_file(path))

@@ -1,4 +1,4 @@
-"""Where the frozen encoders' weights are, and whether they are the right ones."""
+"""Locates the weights of the frozen encoders and checks their hashes."""
 
 import hashlib
 import importlib.util
@@ -11,14 +11,14 @@ _PIP = {
 
 
 def find_in_package(package: str, relative: str) -> pathlib.Path:
-    """The path of a file that an installed package carries; the package is not imported.
+    """The path of a file in an installed package; the package is not imported.
 
     Args:
       package: the top-level import name, such as 'face_recognition_models'.
       relative: the file's path inside the package, with forward slashes.
 
     Raises:
-      FileNotFoundError: the package or the file is missing; says the pip command that mends it.
+      FileNotFoundError: the package or the file is missing; says which pip command to run.
     """
     install = _PIP.get(package, f'pip install {package}')
     spec = importlib.util.find_spec(package)
@@ -28,8 +28,8 @@ def find_in_package(package: str, relative: str) -> pathlib.Path:
         path = pathlib.Path(folder) / relative
         if path.is_file():
             return path
-    again = install.replace('pip install', 'pip install --force-reinstall', 1)
-    raise FileNotFoundError(f'the package {package} has no file {relative}: {again}')
+    reinstall = install.replace('pip install', 'pip install --force-reinstall', 1)
+    raise FileNotFoundError(f'the package {package} has no file {relative}: {reinstall}')
 
 
 def sha256_of_file(path: pathlib.Path | str) -> str:
@@ -40,9 +40,9 @@ def sha256_of_file(path: pathlib.Path | str) -> str:
 
 def check_sha256(path: pathlib.Path | str, expected: str) -> None:
     """Raises ValueError unless the file's SHA-256 is `expected` (64 hexadecimal digits)."""
-    found = sha256_of_file(path)
-    if found != expected.lower():
+    actual = sha256_of_file(path)
+    if actual != expected.lower():
         raise ValueError(
-            f'{path} is not the expected file: its SHA-256 is {found}, not {expected}. '
+            f'{path} is not the expected file: its SHA-256 is {actual}, not {expected}. '
             'Remove it and install it again.'
         )

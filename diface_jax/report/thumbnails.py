@@ -36,7 +36,7 @@ def make_thumbnails(content: Content) -> Thumbnails:
     if not files:
         return Thumbnails({}, '')
     if 'simulated' in content['settings'].get('data', {}):
-        return Thumbnails({}, 'These people are simulated, so there are no photographs of them.')
+        return Thumbnails({}, 'These people are simulated: there are no photographs of them.')
     try:
         read = _reader(content)
         images = {file: image for file in files if (image := _thumbnail(read, file))}

@@ -1,4 +1,4 @@
-"""The appearance encoder: principal components of maps, whatever their size."""
+"""The appearance encoder: principal components of maps of any width."""
 
 import numpy as np
 import pytest
@@ -11,24 +11,24 @@ BLOCKS = (6, 4)
 
 @pytest.fixture(scope='module')
 def maps():
-    """Two directions that all numbers of both blocks follow, the second block a thousandfold."""
+    """Two hidden directions in the columns of two blocks; the second block is 1000 times larger."""
     rng = np.random.default_rng(0)
     hidden = rng.standard_normal((300, 2)) * (3, 1)
-    made = hidden @ rng.standard_normal((2, sum(BLOCKS))) + 0.01 * rng.standard_normal((300, 10))
-    return hidden, (made * np.repeat([1, 1000], BLOCKS) + 5).astype(np.float32)
+    maps = hidden @ rng.standard_normal((2, sum(BLOCKS))) + 0.01 * rng.standard_normal((300, 10))
+    return hidden, (maps * np.repeat([1, 1000], BLOCKS) + 5).astype(np.float32)
 
 
-def test_components_are_what_the_maps_share(maps):
-    hidden, seen = maps
-    found = appearance.fit_appearance(seen, BLOCKS, 2)(seen)
-    np.testing.assert_allclose(found.mean(axis=0), 0, atol=1e-3)
-    read = np.linalg.lstsq(found, hidden - hidden.mean(axis=0), rcond=None)[0]
-    np.testing.assert_allclose(found @ read, hidden - hidden.mean(axis=0), atol=0.1)
+def test_components_are_the_directions_that_the_maps_share(maps):
+    hidden, maps_NxP = maps
+    components = appearance.fit_appearance(maps_NxP, BLOCKS, 2)(maps_NxP)
+    np.testing.assert_allclose(components.mean(axis=0), 0, atol=1e-3)
+    read_out = np.linalg.lstsq(components, hidden - hidden.mean(axis=0), rcond=None)[0]
+    np.testing.assert_allclose(components @ read_out, hidden - hidden.mean(axis=0), atol=0.1)
 
 
 def test_a_photo_is_embedded_without_its_neighbours(maps):
-    found = appearance.fit_appearance(maps[1], BLOCKS, 2)
-    np.testing.assert_allclose(found(maps[1][5:6]), found(maps[1])[5:6], rtol=1e-4, atol=1e-5)
+    encoder = appearance.fit_appearance(maps[1], BLOCKS, 2)
+    np.testing.assert_allclose(encoder(maps[1][5:6]), encoder(maps[1])[5:6], rtol=1e-4, atol=1e-5)
 
 
 def test_too_few_photos_say_what_to_do(maps):
@@ -36,7 +36,7 @@ def test_too_few_photos_say_what_to_do(maps):
         appearance.fit_appearance(maps[1][:3], BLOCKS, 4)
 
 
-def test_both_encoders_stand_side_by_side():
+def test_embeddings_of_both_encoders_are_concatenated():
     try:
         network = dlib_resnet.load_dlib_resnet()
     except FileNotFoundError as error:
@@ -56,4 +56,4 @@ def test_both_encoders_stand_side_by_side():
         embedding[:, dlib_resnet.WIDTH :], expected, atol=0.01 * expected.std()
     )
     assert both.embed(chips[:0]).shape == (0, both.width)
-    assert [one['width'] for one in both.about] == [dlib_resnet.WIDTH, 3]
+    assert [encoder['width'] for encoder in both.description] == [dlib_resnet.WIDTH, 3]

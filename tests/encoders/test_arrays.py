@@ -17,8 +17,8 @@ def test_a_fit_is_kept_and_told_from_another(tmp_path):
     fit = Fit(np.arange(3, dtype=np.float32), np.ones((3, 2), np.float16))
     arrays.save_arrays(fit, tmp_path / 'fit')
     again = arrays.load_arrays(Fit, tmp_path / 'fit')
-    for kept, made in zip(again, fit, strict=True):
-        np.testing.assert_array_equal(kept, made, strict=True)
+    for loaded, saved in zip(again, fit, strict=True):
+        np.testing.assert_array_equal(loaded, saved, strict=True)
     assert (
         arrays.sha256_of_arrays(again)
         == arrays.sha256_of_arrays(fit)

@@ -139,8 +139,8 @@ def test_pools_are_of_the_first_the_middle_and_the_last_depth(tiny, folder):
     tokens = jnp.array(tiny._tokenize([sentence]))
     hidden_SxLxC = bert.load_bert(folder)(tokens, jnp.ones_like(tokens, bool))[:, 0]
     assert len(hidden_SxLxC) == CONFIG.num_hidden_layers + 1
-    some = hidden_SxLxC[jnp.array([0, CONFIG.num_hidden_layers // 2, -1])]
-    expected = np.concatenate([some.mean(axis=1), some.max(axis=1)]).ravel()
+    depths_3xLxC = hidden_SxLxC[jnp.array([0, CONFIG.num_hidden_layers // 2, -1])]
+    expected = np.concatenate([depths_3xLxC.mean(axis=1), depths_3xLxC.max(axis=1)]).ravel()
     np.testing.assert_allclose(tiny.encode([sentence])[0], expected, atol=1e-5)
 
 
@@ -210,11 +210,11 @@ NEEDED = [n for n in tensor_shapes(CONFIG) if 'pooler' not in n and 'position_id
 
 def test_pooler_and_position_ids_are_not_needed(tmp_path):
     tensors = random_tensors()
-    whole = bert.load_text_encoder(str(save_model(tmp_path / 'whole', tensors)))
+    complete = bert.load_text_encoder(str(save_model(tmp_path / 'whole', tensors)))
     needed = bert.load_text_encoder(
         str(save_model(tmp_path / 'needed', {n: tensors[n] for n in NEEDED}))
     )
-    np.testing.assert_array_equal(whole.encode(['bald']), needed.encode(['bald']))
+    np.testing.assert_array_equal(complete.encode(['bald']), needed.encode(['bald']))
 
 
 @pytest.mark.parametrize('name', NEEDED[:1] + NEEDED[-3:])
@@ -239,7 +239,7 @@ def test_leftover_tensor_is_named(tmp_path):
     tensors = random_tensors()
     tensors['encoder.layer.2.output.dense.bias'] = np.zeros(24, np.float32)
     with pytest.raises(
-        ValueError, match=r'no place for, such as encoder\.layer\.2\.output\.dense\.bias'
+        ValueError, match=r'does not use, such as encoder\.layer\.2\.output\.dense\.bias'
     ):
         bert.load_bert(save_model(tmp_path / 'tiny', tensors))
 
@@ -312,5 +312,7 @@ def test_hub_cache_is_read_offline(folder, tmp_path, monkeypatch):
 @pytest.mark.parametrize('source', ['someone/else', 'no/such/folder', './no-such-folder'])
 def test_unknown_source_says_what_to_do(source, tmp_path, monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, 'HF_HUB_CACHE', str(tmp_path))
-    with pytest.raises(FileNotFoundError, match=r'no folder, nor in the hub cache\. Run `pip'):
+    with pytest.raises(
+        FileNotFoundError, match=r'neither a folder nor in the hub cache\. Run `pip'
+    ):
         bert.load_text_encoder(source)

@@ -1,4 +1,4 @@
-"""Conditions: standardised by training sentences, of all pools or of the sentence vector alone."""
+"""Conditions are standardised by training sentences: all pools, or the sentence vector alone."""
 
 import types
 
@@ -33,14 +33,14 @@ def test_a_number_that_never_changes_stays_finite():
     np.testing.assert_array_equal(c, 0)
 
 
-@pytest.mark.parametrize('words', [True, False])
-def test_the_encoder_reads_what_it_was_fitted_on(pools, words):
+@pytest.mark.parametrize('all_pools', [True, False])
+def test_the_encoder_uses_the_pools_that_it_was_fitted_on(pools, all_pools):
     encoder = types.SimpleNamespace(
-        name='made up', sha256='ab', width=WIDTH, encode=lambda some: pools[:2]
+        name='made up', sha256='ab', width=WIDTH, encode=lambda sentences: pools[:2]
     )
-    mine = pools if words else sentence_vectors(pools)
-    standard = Standardisation.fit(mine, bert.POOLS if words else 1)
-    found = ConditionEncoder(encoder, standard)
-    np.testing.assert_allclose(found.encode(['one', 'two']), standard(mine[:2]))
-    assert found.about['width'] == mine.shape[1]
-    assert found.about['pools'] == (bert.POOLS if words else 1)
+    vectors = pools if all_pools else sentence_vectors(pools)
+    standard = Standardisation.fit(vectors, bert.POOLS if all_pools else 1)
+    conditions = ConditionEncoder(encoder, standard)
+    np.testing.assert_allclose(conditions.encode(['one', 'two']), standard(vectors[:2]))
+    assert conditions.description['width'] == vectors.shape[1]
+    assert conditions.description['pools'] == (bert.POOLS if all_pools else 1)

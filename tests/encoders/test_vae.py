@@ -10,7 +10,7 @@ from tests.tiny_vae import settings
 
 
 def drawn(seed, count):
-    """Chips of one colour that grow lighter or darker downwards: four numbers tell them apart."""
+    """Chips of a single colour with a vertical brightness gradient: four numbers describe each."""
     rng = np.random.default_rng(seed)
     colour = rng.uniform(60, 195, (count, 1, 1, 3))
     slope = rng.uniform(-60, 60, (count, 1, 1, 1))
@@ -55,8 +55,8 @@ def test_batches_make_no_difference(model):
     assert latents.shape == (50, 8)
     assert latents.dtype == np.float32
     np.testing.assert_allclose(vae.posterior_means(model, chips, batch_size=25), latents, atol=1e-5)
-    whole, parts = vae.vae_terms(model, chips), vae.vae_terms(model, chips, batch_size=40)
-    np.testing.assert_allclose(parts.kl_L, whole.kl_L, rtol=1e-4, atol=1e-6)
+    at_once, in_batches = vae.vae_terms(model, chips), vae.vae_terms(model, chips, batch_size=40)
+    np.testing.assert_allclose(in_batches.kl_L, at_once.kl_L, rtol=1e-4, atol=1e-6)
 
 
 def test_the_same_seed_gives_the_same_bit_for_bit(model):

@@ -1,7 +1,7 @@
-"""From an encoded photograph to 150x150 chips of its face: as E was trained on, and a wide one.
+"""Cuts 150x150 chips of the face out of a photograph: one as E was trained on, and a wide one.
 
-dlib finds the faces (a detector on histograms of gradients), five landmarks a face, and cuts the
-chips upright. dlib holds the interpreter's lock while it searches: for speed, use processes.
+dlib detects faces (on histograms of gradients), finds five landmarks of each face, and cuts upright
+chips. dlib holds the interpreter's lock while it detects, so use processes for speed.
 """
 
 import functools
@@ -16,16 +16,17 @@ import numpy as np
 
 from diface_jax.encoders import weights
 
-# Raise it when chips change: what was made from other chips is not used again.
+# Raise it when chips change, so that results from older chips are not reused.
 VERSION = 2
 
 CHIP_SIZE = 150
-# Around the mean face, as shares of its side: what E was trained with, and one that shows hair,
-# hats, ears and neck too.
+# Margins around the mean face, as shares of its side: the one E was trained with, and a wide one
+# that shows hair, hats, ears and neck.
 PADDINGS = (0.25, 0.75)
 MAX_PIXELS = 80_000_000
 _FORMATS = ('JPEG', 'PNG', 'WEBP', 'AVIF', 'TIFF', 'BMP', 'GIF')
-_ORIENTATION = 0x0112  # EXIF's tag, and what undoes each of its values
+_ORIENTATION = 0x0112  # tag of EXIF
+# The transposition that undoes each value of the tag.
 _UPRIGHT = {
     2: 'FLIP_LEFT_RIGHT',
     3: 'ROTATE_180',
@@ -35,33 +36,34 @@ _UPRIGHT = {
     7: 'TRANSVERSE',
     8: 'ROTATE_90',
 }
-# What Pillow raised on 600,000 files with wrong bytes in them.
+# The errors that Pillow raised on 600,000 files with corrupted bytes.
 _UNDECODABLE = (OSError, SyntaxError, ValueError, RuntimeError)
 
-# The detector finds faces of 80 pixels and more, and a face fills about half of a portrait.
-# Of 500 CelebA photos of 89x109 pixels it finds 4% as they are, 97% with the shorter side at 160.
+# The detector finds faces of at least 80 pixels, and a face fills about half of a portrait. Of 500
+# CelebA photos of 89x109 pixels it finds 4% at their own size, 97% with the shorter side at 160.
 _SHORTER_SIDE = 160
-_LONGER_SIDE = 2000  # larger photos are shrunk, which bounds the time: 0.1 s a megapixel
-# A second look where the first found none: LFW 99.3% to 100%, uncropped photos 94% to 96%.
-_SECOND_LOOK = 1.5
+_LONGER_SIDE = 2000  # larger photos are shrunk to bound the time: 0.1 s per megapixel
+# A second scale where the first finds no face: LFW 99.3% to 100%, uncropped photos 94% to 96%.
+_SECOND_SCALE = 1.5
 
-# The smallest face that is searched for in a gallery's photos, where the bound allows it.
+# Pixels of the smallest face to search for in photos of a gallery, if the bound below allows it.
 SMALLEST_FACE = 40
-_DETECTOR_FACE = 80  # pixels; the smallest that the detector finds in the image it is given
+_DETECTOR_FACE = 80  # pixels of the smallest face that the detector finds in its input
 # Pixels of the enlarged photo, to bound the time: 40-pixel faces in up to 12 megapixels.
 _MAX_SEARCHED_PIXELS = 48_000_000
-# Tiles bound the memory. Every face up to _SCALE_STEP times the detector's smallest (and some
-# surroundings) is whole in at least one tile; larger ones are found at a coarser scale.
+# Tiles bound the memory. At least one tile contains all of a face of up to _SCALE_STEP times the
+# smallest size, with a margin; larger faces are found at a coarser scale.
 _TILE, _OVERLAP, _SCALE_STEP = 3000, 400, 4
 
-# Where the face must be, what the detector is less sure of is still better than the canonical
-# landmarks: AUC 0.94 against 0.87 in verifying the 33 of 1,500 CelebA photos that this concerns.
+# Score threshold for a face at the expected place. An uncertain detection there is better than the
+# canonical landmarks: verification AUC 0.94 against 0.87, on the 33 of 1,500 CelebA photos that
+# need it.
 _FAINT = -0.6
 
 _PREDICTOR_SHA256 = 'c4b1e9804792707d3a405c2c16a80a20269e6675021f64a41d30fffafbc41888'
 
-# Where dlib's `get_face_chip` puts the landmarks, in a square of side 1: the outer and inner corner
-# of the eye at the image's right, of the eye at its left, and the base of the nose.
+# The positions of the landmarks in dlib's `get_face_chip`, in a square of side 1: the outer and the
+# inner corner of the eye at the right of the image, of the eye at the left, the base of the nose.
 _MEAN_FACE_5x2 = np.array(
     [
         (0.8595674595992, 0.2134981538014),
@@ -74,66 +76,67 @@ _MEAN_FACE_5x2 = np.array(
 
 
 class DetectedFace(NamedTuple):
-    """A face that was found, in pixels of the photo; x goes right and y down."""
+    """A detected face, in pixels of the photo; x points right and y down."""
 
     box: tuple[int, int, int, int]
-    """Left, top, right, bottom; it may reach over the photo's border."""
+    """Left, top, right, bottom; the box may extend beyond the photo."""
     landmarks_5x2: np.ndarray
-    """(x, y) of the eyes' corners and the base of the nose, in dlib's order; float64."""
+    """(x, y) of the corners of the eyes and the base of the nose, in dlib's order; float64."""
 
 
 class Detection(NamedTuple):
-    """The faces of a photo, largest first, and how small a face could be and still be found."""
+    """The faces of a photo, largest first, and the smallest size that was searched for."""
 
     faces: list[DetectedFace]
     smallest: int
-    """Side in pixels of the smallest face that was searched for."""
+    """Side of the smallest face that was searched for, in pixels."""
 
 
 class Aligned(NamedTuple):
-    """The chips of a photo's face."""
+    """The chips of the face in a photo."""
 
     chips: np.ndarray
     """chips_2x150x150x3: RGB, uint8; one for each of PADDINGS."""
     note: str
-    """What the data card should say of this photo, such as '3 faces: took the largest', or ''."""
+    """A note for the data card, such as '3 faces: took the largest', or ''."""
 
 
 def align_photo(data: bytes, canonical_5x2: np.ndarray | None = None) -> Aligned:
-    """Finds the face that a photo is about and cuts its chips.
+    """Finds the main face of a photo and cuts its chips.
 
     Args:
       data: the encoded photo.
-      canonical_5x2: where the landmarks lie in every photo of an aligned data set, as fractions
-          of (width, height). The face nearest to them is taken, and where none is near, a
-          faint one or, at last, they themselves. None: the largest face is taken.
+      canonical_5x2: the landmarks of every photo in an aligned data set, as fractions of (width,
+          height). The face nearest to them is taken; if no face is near, a faint one; if there is
+          none, the canonical landmarks themselves. None: the largest face is taken.
 
     Raises:
-      ValueError: the photo can't be decoded, or has no face and there are no canonical landmarks.
+      ValueError: the photo cannot be decoded, or it has no face and `canonical_5x2` is None.
     """
     image_HxWx3 = decode(data)
     if canonical_5x2 is not None:
         pixels_5x2 = np.asarray(canonical_5x2) * image_HxWx3.shape[1::-1] - 0.5
         landmarks_5x2, note = _landmarks_in_place(image_HxWx3, pixels_5x2)
     else:
-        faces = detect(image_HxWx3) or _some_face(detect_every_scale(image_HxWx3))
+        faces = detect(image_HxWx3) or _require_faces(detect_every_scale(image_HxWx3))
         landmarks_5x2 = faces[0].landmarks_5x2
         note = f'{len(faces)} faces: took the largest' if len(faces) > 1 else ''
     return Aligned(face_chips(image_HxWx3, landmarks_5x2), note)
 
 
 def align_every_face(data: bytes) -> list[tuple[tuple[int, int, int, int], np.ndarray]]:
-    """Box (as in `DetectedFace`) and chips_2x150x150x3 of every face of a photo, largest first.
+    """The box (see `DetectedFace`) and chips_2x150x150x3 of each face of a photo, largest first.
 
     Raises:
-      ValueError: the photo can't be decoded, or has no face of `smallest_face` pixels.
+      ValueError: the photo cannot be decoded, or has no face of at least `smallest_face` pixels.
     """
     image_HxWx3 = decode(data)
-    faces = _some_face(detect_every_scale(image_HxWx3))
+    faces = _require_faces(detect_every_scale(image_HxWx3))
     return [(face.box, face_chips(image_HxWx3, face.landmarks_5x2)) for face in faces]
 
 
-def _some_face(detection: Detection) -> list[DetectedFace]:
+def _require_faces(detection: Detection) -> list[DetectedFace]:
+    """The faces of a detection; raises ValueError if there are none."""
     if detection.faces:
         return detection.faces
     message = f'no face of {detection.smallest} pixels or more'
@@ -145,7 +148,7 @@ def _some_face(detection: Detection) -> list[DetectedFace]:
 def _landmarks_in_place(
     image_HxWx3: np.ndarray, canonical_5x2: np.ndarray
 ) -> tuple[np.ndarray, str]:
-    """The landmarks of the face nearest to the canonical ones (pixels), or those; and the note."""
+    """Landmarks of the face nearest to the canonical ones, in pixels, or those; and a note."""
     eye_span = np.linalg.norm(canonical_5x2[0] - canonical_5x2[2])
 
     def offset(face: DetectedFace) -> float:
@@ -164,13 +167,13 @@ def _landmarks_in_place(
 
 
 def decode(data: bytes) -> np.ndarray:
-    """Decodes a photo, upright as its EXIF says, to image_HxWx3: uint8 RGB.
+    """Decodes a photo, rotated upright by its EXIF tag, to image_HxWx3: uint8 RGB.
 
-    Grey, CMYK and palette images are converted, transparency is laid on white, and of an animation
-    the first frame is taken.
+    Grey, CMYK and palette images are converted, transparent ones are put on white, and an animation
+    gives its first frame.
 
     Raises:
-      ValueError: empty, truncated, not an image, or above `MAX_PIXELS`.
+      ValueError: the photo is empty, truncated, not an image, or above `MAX_PIXELS`.
     """
     if not data:
         raise ValueError('an empty file')
@@ -189,9 +192,9 @@ def decode(data: bytes) -> np.ndarray:
 
 
 def _upright(image: Any) -> Any:
-    # `ImageOps.exif_transpose` writes the other EXIF tags anew, and fails where they are damaged.
-    how = _UPRIGHT.get(image.getexif().get(_ORIENTATION))
-    return image.transpose(_extra('PIL.Image').Transpose[how]) if how else image
+    # `ImageOps.exif_transpose` rewrites the other EXIF tags, and fails where they are damaged.
+    transposition = _UPRIGHT.get(image.getexif().get(_ORIENTATION))
+    return image.transpose(_extra('PIL.Image').Transpose[transposition]) if transposition else image
 
 
 def _to_rgb(image: Any) -> Any:
@@ -199,20 +202,20 @@ def _to_rgb(image: Any) -> Any:
     if image.has_transparency_data:
         white = image_module.new('RGBA', image.size, 'white')
         image = image_module.alpha_composite(white, image.convert('RGBA'))
-    elif image.mode.startswith('I'):  # 16 bits a pixel, which Pillow would clip at 255
+    elif image.mode.startswith('I'):  # 16 bits per pixel, which Pillow would clip at 255
         image = image_module.fromarray((np.asarray(image) // 256).clip(0, 255).astype(np.uint8))
     return image.convert('RGB')
 
 
 def detect(image_HxWx3: np.ndarray, threshold: float = 0.0) -> list[DetectedFace]:
-    """Finds the faces in a uint8 RGB image, the largest first; of large photos only large faces.
+    """Finds the faces in a uint8 RGB image, largest first; in large photos only large faces.
 
-    Below a `threshold` of 0 the detector finds more faces, and things that are none.
+    With a `threshold` below 0 the detector finds more faces, but also more false ones.
     """
     height, width = image_HxWx3.shape[:2]
     first = max(1.0, _SHORTER_SIDE / min(height, width))
     limit = _LONGER_SIDE / max(height, width)
-    for scale in sorted({min(first, limit), min(first * _SECOND_LOOK, limit)}):
+    for scale in sorted({min(first, limit), min(first * _SECOND_SCALE, limit)}):
         if faces := _detect_at(scale, image_HxWx3, threshold):
             return faces
     return []
@@ -221,7 +224,7 @@ def detect(image_HxWx3: np.ndarray, threshold: float = 0.0) -> list[DetectedFace
 def detect_every_scale(image_HxWx3: np.ndarray) -> Detection:
     """Finds the faces in a uint8 RGB image, down to `smallest_face` pixels.
 
-    The faces that `detect` finds are among them, with the same landmarks.
+    They include all faces of `detect`, with the same landmarks.
     """
     height, width = image_HxWx3.shape[:2]
     faces = detect(image_HxWx3)
@@ -231,7 +234,7 @@ def detect_every_scale(image_HxWx3: np.ndarray) -> Detection:
 
 
 def smallest_face(width: int, height: int) -> int:
-    """Side in pixels of the smallest face that is searched for in a photo of this size.
+    """Side of the smallest face to search for in a photo of this size, in pixels.
 
     `SMALLEST_FACE` up to 12 megapixels; then it grows with the photo's sides.
     """
@@ -244,7 +247,7 @@ def _finest_scale(width: int, height: int) -> float:
 
 
 def _finer_scales(width: int, height: int) -> list[float]:
-    """The scales to search after `detect`, coarse to fine."""
+    """The scales to search after `detect`, from coarse to fine."""
     finest = _finest_scale(width, height)
     coarsest = max(1.0, _SHORTER_SIDE / min(width, height))
     coarsest = min(coarsest, _LONGER_SIDE / max(width, height))
@@ -256,7 +259,7 @@ def _finer_scales(width: int, height: int) -> list[float]:
 
 
 def _add_new(faces: list[DetectedFace], candidates: list[DetectedFace]) -> None:
-    """Adds the candidates, best first, that are none of the faces that are there already."""
+    """Adds the candidates, best first, that do not overlap with a face of the list."""
     for candidate in candidates:
         if all(_overlap(candidate, face) < 0.5 for face in faces):
             faces.append(candidate)
@@ -275,7 +278,7 @@ def _area(face: DetectedFace) -> int:
 
 
 def _detect_in_tiles(scale: float, image_HxWx3: np.ndarray) -> list[DetectedFace]:
-    """Searches overlapping tiles of a copy of `scale` times the sides; best score first."""
+    """Searches overlapping tiles of the image resized by `scale`; best score first."""
     height, width = image_HxWx3.shape[:2]
     tile, overlap = math.ceil(_TILE / scale), math.ceil(_OVERLAP / scale)
     rows, columns = (_spans(length, tile, overlap) for length in (height, width))
@@ -287,7 +290,7 @@ def _detect_in_tiles(scale: float, image_HxWx3: np.ndarray) -> list[DetectedFace
 
 
 def _spans(length: int, tile: int, overlap: int) -> list[tuple[int, int]]:
-    """Start and end of tiles of at most `tile` that cover a length; neighbours share `overlap`."""
+    """Start and end of tiles, at most `tile` long, that cover a length and overlap by `overlap`."""
     count = 1 + max(0, math.ceil((length - tile) / (tile - overlap)))
     step = math.ceil((length - overlap) / count)
     return [(i * step, min(length, (i + 1) * step + overlap)) for i in range(count)]
@@ -300,17 +303,17 @@ def _moved(face: DetectedFace, right: int, down: int) -> DetectedFace:
 
 
 def _detect_at(scale: float, image_HxWx3: np.ndarray, threshold: float) -> list[DetectedFace]:
-    """Searches a copy of `scale` times the sides; largest first, in pixels of the image itself."""
+    """Searches the image resized by `scale`; largest first, in pixels of the image."""
     return [face for _, face in _scored(scale, image_HxWx3, threshold)]
 
 
 def _scored(
     scale: float, image_HxWx3: np.ndarray, threshold: float
 ) -> list[tuple[float, DetectedFace]]:
-    """Faces in a copy of `scale` times the sides and the detector's scores; largest first."""
+    """Detector scores and faces of the image resized by `scale`; largest first."""
     height, width = image_HxWx3.shape[:2]
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    # dlib reads contiguous arrays only.
+    # dlib only reads contiguous arrays.
     scaled = np.ascontiguousarray(image_HxWx3)
     if size != (width, height):
         image_module = _extra('PIL.Image')
@@ -324,7 +327,7 @@ def _scored(
 
 def _face(shape: Any, ratio: np.ndarray) -> DetectedFace:
     def unscale(points: list[Any]) -> np.ndarray:
-        # Pixel centres lie half a pixel inside.
+        # The centre of a pixel is half a pixel from its edge.
         return (np.array([(point.x, point.y) for point in points]) + 0.5) / ratio - 0.5
 
     corners = unscale([shape.rect.tl_corner(), shape.rect.br_corner()])
@@ -333,21 +336,22 @@ def _face(shape: Any, ratio: np.ndarray) -> DetectedFace:
 
 
 def face_chips(image_HxWx3: np.ndarray, landmarks_5x2: np.ndarray) -> np.ndarray:
-    """Cuts the upright face out of a uint8 RGB image, as chips_2x150x150x3, a chip a padding.
+    """Cuts upright chips of a face, chips_2x150x150x3, one for each of PADDINGS.
 
-    The same pixels as `dlib.get_face_chip(image, face, size=150, padding=...)`, which takes whole
-    pixels only: landmarks found in an enlarged photo lie between them. Outside of the photo, black.
+    The chips have the same pixels as `dlib.get_face_chip(image, face, size=150, padding=...)`,
+    which only takes integer landmarks; those from an enlarged photo lie between pixels. Pixels
+    outside the photo are black.
 
     Args:
-      image_HxWx3: the photo.
-      landmarks_5x2: five (x, y) in its pixels, in dlib's order.
+      image_HxWx3: the photo, uint8 RGB.
+      landmarks_5x2: five (x, y) in pixels, in dlib's order.
 
     Raises:
-      ValueError: the landmarks aren't five finite points that lie apart.
+      ValueError: the landmarks are not five finite points, or all within a pixel.
     """
     landmarks_5x2 = np.asarray(landmarks_5x2, np.float64)
     if landmarks_5x2.shape != (5, 2) or not np.isfinite(landmarks_5x2).all():
-        raise ValueError(f'not five points: {landmarks_5x2.tolist()}')
+        raise ValueError(f'not five finite points: {landmarks_5x2.tolist()}')
     if np.ptp(landmarks_5x2, axis=0).max() < 1:
         raise ValueError('the landmarks lie within one pixel')
     return np.stack([_chip(image_HxWx3, landmarks_5x2, padding) for padding in PADDINGS])
@@ -379,7 +383,7 @@ def _predictor() -> Any:
 
 
 def _extra(name: str) -> ModuleType:
-    """Imports a module of the extra [faces], which other parts of the package do without."""
+    """Imports a module of the extra [faces], which is optional."""
     try:
         return importlib.import_module(name)
     except ImportError as error:

@@ -1,10 +1,10 @@
-"""What a photo looks like, beside who it shows: a second embedding from E's own network.
+"""A second embedding that holds the appearance of a face, from feature maps of E's own network.
 
-A recogniser learns to ignore hair, glasses and expression, which is what people describe. Its early
-layers have not forgotten them yet (measured on CelebA: a linear read-out of 40 attributes has a
-mean AUC of 0.84 from dlib's embedding, 0.90 from these maps of one chip and 0.91 from those of
-both). So the maps on the way, of the chip E was trained on and of a wide one, are brought down to
-their principal components over training photos. No label and no sentence takes part.
+A recogniser learns to ignore hair, glasses and expression, which are what people describe. Its
+early layers still hold them: on CelebA, linear classifiers of 40 attributes have a mean AUC of 0.84
+from dlib's embedding, 0.90 from the maps of one chip and 0.91 from the maps of both. The maps of
+the standard chip and of a wide one are reduced to their principal components over training photos.
+No label or sentence is used.
 """
 
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from sklearn.decomposition import PCA
 
 NAME = 'principal components of the maps of dlib_face_recognition_resnet_model_v1'
 
-# More training photos hardly move the components, and cost 35 KB each while they are found.
+# More training photos hardly change the components, and each takes 35 KB of memory in the fit.
 MAX_PHOTOS = 6000
 
 
@@ -35,27 +35,28 @@ class Appearance(NamedTuple):
 
 
 def fit_appearance(maps_NxP: np.ndarray, blocks: tuple[int, ...], width: int) -> Appearance:
-    """Principal components of training photos' maps, each (a depth of a chip) weighing the same.
+    """Fits principal components of the maps of training photos.
+
+    A map is one depth of one chip. All maps have the same weight, whatever their widths.
 
     Args:
       maps_NxP: maps of N training photos.
-      blocks: the widths of the maps, which add up to P.
-      width: K.
+      blocks: the widths of the maps, which add up to P (see `dlib_resnet.block_widths`).
+      width: K, the number of components.
 
     Raises:
       ValueError: there are fewer photos than components.
     """
     if len(maps_NxP) < width:
         raise ValueError(
-            f'encoders.appearance_dim={width} components need as many training photos with a '
-            f'face, and '
-            f'there are {len(maps_NxP)}: lower it, or leave the appearance out with 0'
+            f'encoders.appearance_dim={width} needs at least {width} training photos with a face, '
+            f'and there are {len(maps_NxP)}: lower it, or leave the appearance out with 0'
         )
     maps_NxP = maps_NxP.astype(np.float32)
     mean_P = maps_NxP.mean(axis=0)
     root_P = np.sqrt(np.repeat(blocks, blocks)).astype(np.float32)
     scale_P = (maps_NxP.std(axis=0) + 1e-3) * root_P
-    # In place: this is the largest array of the whole job.
+    # In place, because this is the largest array of `prepare`.
     maps_NxP -= mean_P
     maps_NxP /= scale_P
     pca = PCA(width, svd_solver='randomized', random_state=0).fit(maps_NxP)

@@ -1,8 +1,8 @@
-"""What a network file of dlib's holds (`dlib::serialize`): its layers, from input to output.
+"""Reads the layers of a network file of dlib (`dlib::serialize`), from input to output.
 
 Integers are a length byte and that many little-endian bytes, floats a mantissa and a power of two,
-tensors four dimensions and raw float32. The layers nest: a version for each comes first, from the
-output inwards, then the details of each, from the input outwards.
+tensors four dimensions and raw float32. The layers are nested: first come their versions, from
+output to input, then their details, from input to output.
 """
 
 import math
@@ -15,7 +15,7 @@ _OUTERMOST, _TAG, _LAYER, _INNERMOST = 1, 1, 2, 3  # versions dlib gives to kind
 
 
 class DlibLayer(NamedTuple):
-    """One layer as the file names it; `tag` stands for dlib's tag and skip layers alike.
+    """One layer, with its name in the file; both tag and skip layers of dlib are named `tag`.
 
     Names, sizes and arrays::
 
@@ -37,15 +37,15 @@ def read_dlib_network(path: pathlib.Path | str) -> list[DlibLayer]:
     """Reads a metric network, such as dlib's face recognition ResNet.
 
     Raises:
-      ValueError: the file is truncated, holds more than a network, or is no such network.
-      OSError: it cannot be read.
+      ValueError: the file is truncated, is not such a network, or holds more than the network.
+      OSError: the file cannot be read.
     """
     reader = _Reader(pathlib.Path(path).read_bytes())
     try:
         layers = _read_network(reader)
         reader.expect_end()
     except ValueError as error:
-        raise ValueError(f'{path} is no dlib metric network: {error}') from error
+        raise ValueError(f'{path} is not a dlib metric network: {error}') from error
     return layers
 
 
@@ -89,7 +89,7 @@ def _read_details(reader: '_Reader') -> DlibLayer:
             return DlibLayer(name, sizes, (arrays[0], arrays[1].ravel()))
         case 'affine_':
             arrays = _split(reader.tensor(), reader.shape(), reader.shape())
-            reader.expect(0)  # one pair a channel, not one a pixel
+            reader.expect(0)  # a pair for each channel, not for each pixel
             return DlibLayer(name, (), tuple(array.ravel() for array in arrays))
         case 'fc_2':
             sizes = reader.integers(2)
@@ -106,7 +106,7 @@ def _read_details(reader: '_Reader') -> DlibLayer:
 
 
 def _split(params: np.ndarray, *shapes: tuple[int, ...]) -> list[np.ndarray]:
-    """Cuts a layer's one block of parameters into its arrays, in order."""
+    """Splits the parameters of a layer into its arrays, in order."""
     counts = [math.prod(shape) for shape in shapes]
     if sum(counts) != params.size:
         raise ValueError(f'{params.size} parameters do not fill arrays of {shapes}')
@@ -115,7 +115,7 @@ def _split(params: np.ndarray, *shapes: tuple[int, ...]) -> list[np.ndarray]:
 
 
 class _Reader:
-    """Takes dlib's primitive values off a byte string, one after the other."""
+    """Reads dlib's primitive values from a byte string, one after the other."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data
@@ -136,8 +136,8 @@ class _Reader:
         return tuple(self.integer() for _ in range(count))
 
     def expect(self, value: int) -> None:
-        if (found := self.integer()) != value:
-            raise ValueError(f'{found} where {value} belongs, before byte {self.at:,}')
+        if (actual := self.integer()) != value:
+            raise ValueError(f'{actual} instead of {value}, before byte {self.at:,}')
 
     def expect_end(self) -> None:
         if left := len(self.data) - self.at:
@@ -169,6 +169,6 @@ class _Reader:
     def skip_training_state(self) -> None:
         flags = self.take(3)  # set up, gradient stale, output disabled: '0' or '1'
         if not set(flags) <= set(b'01'):
-            raise ValueError(f'no flags where they belong, before byte {self.at:,}')
+            raise ValueError(f'invalid flags before byte {self.at:,}')
         for _ in range(3):
             self.tensor()  # gradients and cached output; empty in a cleaned network

@@ -1,8 +1,8 @@
 """E: dlib's face recognition ResNet-29 as a Flax module that runs dlib's own weights.
 
 King, "High Quality Face Recognition with Deep Metric Learning" (dlib, 2017): a 150x150 chip to 128
-numbers, trained so that one person's faces lie within 0.6 of each other (Euclidean). The weights
-are CC0; they come in the package face-recognition-models.
+numbers, trained so that the faces of a person lie within a Euclidean distance of 0.6. The weights
+are CC0 and come with the package face-recognition-models.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ NAME = 'dlib_face_recognition_resnet_model_v1'
 WIDTH = 128
 SHA256 = '55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30'
 
-CELLS = 4  # a side of what `embed_with_maps` brings maps down to
+CELLS = 4  # `embed_with_maps` resizes each map to this many cells a side, at most
 
 _STEM = ('input_rgb_image_sized', 'con_4', 'affine_', 'relu_', 'max_pool_2')
 _BLOCK = ('tag', 'con_4', 'affine_', 'relu_', 'con_4', 'affine_')
@@ -32,13 +32,13 @@ _HEAD = ('avg_pool_2', 'fc_2')
 
 
 class DlibResNet(nnx.Module):
-    """Chips to raw embeddings: not centred, not normalised, as dlib gives them."""
+    """Embeds chips; the embeddings are those of dlib, not centred and not normalised."""
 
     def __init__(self, layers: Sequence[dlib_format.DlibLayer]) -> None:
-        """Builds the network that `layers`, from input to output, describe.
+        """Builds the network from its layers, which are in order from input to output.
 
         Raises:
-          ValueError: they are not a residual network of this kind.
+          ValueError: the layers are not a residual network of this kind.
         """
         source = _Layers(layers)
         image, conv, affine, _, pool = source.take(_STEM)
@@ -60,9 +60,9 @@ class DlibResNet(nnx.Module):
         return self.with_maps(chips_BxHxWx3)[0]
 
     def with_maps(self, chips_BxHxWx3: jax.Array) -> tuple[jax.Array, list[jax.Array]]:
-        """The embeddings x_BxD, and on the way the last map [B, H, W, C] of each size."""
+        """The embeddings x_BxD, and the last feature map [B, H, W, C] of each size."""
         if chips_BxHxWx3.shape[1:] != (*self.size, 3):
-            raise ValueError(f'chips of {chips_BxHxWx3.shape[1:]}, not {(*self.size, 3)}')
+            raise ValueError(f'chips have shape {chips_BxHxWx3.shape[1:]}, not {(*self.size, 3)}')
         x_BxHxWxC = (chips_BxHxWx3.astype(jnp.float32) - self.mean_3[...]) / 256
         x_BxHxWxC = self.pool(nnx.relu(self.stem(x_BxHxWxC)))
         maps = {}
@@ -75,18 +75,18 @@ class DlibResNet(nnx.Module):
 
 
 class ResidualBlock(nnx.Module):
-    """Two convolutions and a shortcut, which is averaged 2x2 where the block halves the sides."""
+    """Two convolutions and a shortcut, which is average-pooled if the block halves the sides."""
 
     def __init__(self, source: '_Layers') -> None:
         _, conv1, affine1, _, conv2, affine2 = source.take(_BLOCK)
         self.conv1 = Conv(conv1, affine1)
         self.conv2 = Conv(conv2, affine2)
-        down = source.next_is('tag')  # dlib tags the sum's one side and skips back to the input
+        down = source.next_is('tag')  # dlib tags one side of the sum and skips back to the input
         self.shortcut = Pool.read(source.take(_SHORTCUT)[-1]) if down else None
         source.take(('add_prev_', 'relu_'))
 
     def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
-        """Returns a map of half the sides if there is a shortcut, of the same shape if not."""
+        """Returns a map of the same shape, or of half the height and width."""
         y_BxHxWxC = self.conv2(nnx.relu(self.conv1(x_BxHxWxC)))
         side_BxHxWxC = self.shortcut(x_BxHxWxC) if self.shortcut else x_BxHxWxC
         return nnx.relu(_add_padded(y_BxHxWxC, side_BxHxWxC))
@@ -128,26 +128,26 @@ class Pool:
 
     @classmethod
     def read(cls, layer: dlib_format.DlibLayer) -> 'Pool':
-        """Takes the window from the file's layer. Raises ValueError if it is padded."""
+        """Reads the window of a layer of the file. Raises ValueError if the layer is padded."""
         if layer.sizes[4:] != (0, 0):
             raise ValueError(f'a padded pooling layer: {layer.name} {layer.sizes}')
         return cls(layer.name, layer.sizes[:2], layer.sizes[2:4])
 
     def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
-        """Pools the two middle axes."""
+        """Pools the height and the width of x_BxHxWxC."""
         pool = nnx.max_pool if self.name == 'max_pool_2' else nnx.avg_pool
         return pool(x_BxHxWxC, self.window, self.strides)
 
 
 def _add_padded(a_BxHxWxC: jax.Array, b_BxHxWxC: jax.Array) -> jax.Array:
-    """The sum, the smaller side filled up with zeros at the end of each axis, as dlib does."""
+    """The sum of two maps, the smaller padded with zeros at the end of each axis, as in dlib."""
     shape = np.maximum(a_BxHxWxC.shape, b_BxHxWxC.shape)
     a, b = (jnp.pad(x, [(0, n) for n in shape - x.shape]) for x in (a_BxHxWxC, b_BxHxWxC))
     return a + b
 
 
 class _Layers:
-    """Layers handed out in order, each only under the name that is expected."""
+    """Takes layers in order, and checks their names."""
 
     def __init__(self, layers: Sequence[dlib_format.DlibLayer]) -> None:
         self.left = list(layers)
@@ -157,9 +157,9 @@ class _Layers:
 
     def take(self, names: Sequence[str]) -> list[dlib_format.DlibLayer]:
         taken, self.left = self.left[: len(names)], self.left[len(names) :]
-        found = tuple(layer.name for layer in taken)
-        if found != tuple(names):
-            raise ValueError(f'layers {found} where {tuple(names)} belong')
+        taken_names = tuple(layer.name for layer in taken)
+        if taken_names != tuple(names):
+            raise ValueError(f'layers {taken_names} instead of {tuple(names)}')
         return taken
 
     def expect_end(self) -> None:
@@ -168,11 +168,14 @@ class _Layers:
 
 
 def load_dlib_resnet(path: pathlib.Path | str | None = None) -> DlibResNet:
-    """Reads dlib_face_recognition_resnet_model_v1.dat; None: the file of face-recognition-models.
+    """Reads dlib_face_recognition_resnet_model_v1.dat.
+
+    Args:
+      path: the file; None for the file in the package face-recognition-models.
 
     Raises:
-      FileNotFoundError: it isn't there; says what to install.
-      ValueError: it is truncated, or another file.
+      FileNotFoundError: the package or its file is missing; the message says what to install.
+      ValueError: the file is truncated, or is another file.
     """
     if path is None:
         path = weights.find_in_package('face_recognition_models', f'models/{NAME}.dat')
@@ -183,7 +186,7 @@ def load_dlib_resnet(path: pathlib.Path | str | None = None) -> DlibResNet:
 def embed_chips(model: DlibResNet, chips_NxHxWx3: np.ndarray, batch_size: int = 32) -> np.ndarray:
     """Embeds any number of uint8 RGB chips; returns x_NxD float32.
 
-    Compiled once for each batch size: the last batch is filled up with black chips.
+    Compiled once for each batch size: the last batch is padded with black chips.
     """
     graph, state = nnx.split(model)
     parts = [np.zeros((0, WIDTH), np.float32)]
@@ -195,41 +198,41 @@ def embed_chips(model: DlibResNet, chips_NxHxWx3: np.ndarray, batch_size: int = 
 def embed_with_maps(
     model: DlibResNet, chips_NxSxHxWx3: np.ndarray, batch_size: int = 32
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Embeds the first chip of each photo, and tells what the network saw on the way in all S.
+    """Embeds the first chip of each photo, and returns feature maps of all its S chips.
 
     Args:
       model: the network.
-      chips_NxSxHxWx3: S uint8 RGB chips a photo.
-      batch_size: photos a batch.
+      chips_NxSxHxWx3: S uint8 RGB chips of each photo.
+      batch_size: photos in a batch.
 
     Yields:
-      x_BxD and maps_BxP of the next photos, float32: of each chip the last map of each size,
-      brought down to `CELLS` x `CELLS` cells at most. `block_widths` tells how P comes about.
+      x_BxD and maps_BxP of the next photos, float32. The maps are, for each chip, the last map of
+      each size, resized to at most `CELLS` x `CELLS` cells; P is the sum of `block_widths`.
     """
     graph, state = nnx.split(model)
     for chips_BxSxHxWx3, count in _batches(chips_NxSxHxWx3, batch_size):
-        found = _look(graph, state, chips_BxSxHxWx3)
-        yield tuple(np.asarray(part)[:count] for part in found)
+        x_BxD, maps_BxP = _apply_with_maps(graph, state, chips_BxSxHxWx3)
+        yield np.asarray(x_BxD)[:count], np.asarray(maps_BxP)[:count]
 
 
 def block_widths(model: DlibResNet, chips: int) -> tuple[int, ...]:
-    """Widths of the maps that `embed_with_maps` returns side by side; they add up to P.
+    """Widths of the maps that `embed_with_maps` concatenates; they add up to P.
 
     Args:
       model: the network.
-      chips: how many of each photo.
+      chips: S, the number of chips of each photo.
     """
     chip = jax.ShapeDtypeStruct((1, *model.size, 3), jnp.uint8)
-    _, maps = jax.eval_shape(lambda one: model.with_maps(one), chip)
+    _, maps = jax.eval_shape(lambda chips_BxHxWx3: model.with_maps(chips_BxHxWx3), chip)
     return chips * tuple(min(CELLS, m.shape[1]) * min(CELLS, m.shape[2]) * m.shape[3] for m in maps)
 
 
 def _batches(chips_NxX: np.ndarray, batch_size: int) -> Iterator[tuple[np.ndarray, int]]:
-    """Batches of one size, the last filled up with zeros, and how many of each are real."""
+    """Batches of the same size, the last padded with zeros, and the number of real rows in each."""
     for start in range(0, len(chips_NxX), batch_size):
-        some = chips_NxX[start : start + batch_size]
-        missing = batch_size - len(some)
-        yield np.pad(some, [(0, missing)] + [(0, 0)] * (some.ndim - 1)), len(some)
+        chips = chips_NxX[start : start + batch_size]
+        missing = batch_size - len(chips)
+        yield np.pad(chips, [(0, missing)] + [(0, 0)] * (chips.ndim - 1)), len(chips)
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -238,16 +241,17 @@ def _apply(graph: nnx.GraphDef, state: nnx.State, chips_BxHxWx3: jax.Array) -> j
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _look(
+def _apply_with_maps(
     graph: nnx.GraphDef, state: nnx.State, chips_BxSxHxWx3: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     model = nnx.merge(graph, state)
-    of_chips = [model.with_maps(chips) for chips in jnp.unstack(chips_BxSxHxWx3, axis=1)]
-    cells = [_cells(seen).reshape(len(seen), -1) for _, maps in of_chips for seen in maps]
-    return of_chips[0][0], jnp.concatenate(cells, axis=1)
+    outputs = [model.with_maps(chips) for chips in jnp.unstack(chips_BxSxHxWx3, axis=1)]
+    cells = [_cells(m).reshape(len(m), -1) for _, maps in outputs for m in maps]
+    return outputs[0][0], jnp.concatenate(cells, axis=1)
 
 
 def _cells(map_BxHxWxC: jax.Array) -> jax.Array:
+    """The map resized to at most CELLS x CELLS cells."""
     batch, height, width, channels = map_BxHxWxC.shape
     shape = (batch, min(CELLS, height), min(CELLS, width), channels)
     return jax.image.resize(map_BxHxWxC, shape, 'linear', antialias=True)

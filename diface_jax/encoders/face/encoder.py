@@ -1,6 +1,6 @@
-"""E: a list of frozen encoders, whose embeddings of a photo stand side by side.
+"""E: frozen face encoders, whose embeddings of a photo are concatenated.
 
-First who it is (dlib's ResNet), then, unless it is left out, what it looks like (`appearance`).
+The first is dlib's face recognition ResNet; the second, which is optional, is `appearance`.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ from diface_jax.encoders.face.appearance import NAME, Appearance
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FaceEncoder:
-    """Chips to raw embeddings.
+    """Embeds face chips; embeddings are raw: not centred, not normalised.
 
     Attributes:
       appearance: the second encoder, or None.
@@ -25,30 +25,30 @@ class FaceEncoder:
     appearance: Appearance | None
 
     @property
-    def about(self) -> list[dict[str, Any]]:
+    def description(self) -> list[dict[str, Any]]:
         """Name, hash and width of each encoder, for data cards and checkpoints."""
         chips = {'alignment': align.VERSION}
         dlib = {'name': dlib_resnet.NAME, 'sha256': dlib_resnet.SHA256, 'width': dlib_resnet.WIDTH}
-        found = [dlib | chips]
-        if self.appearance:
-            looks = {
-                'sha256': arrays.sha256_of_arrays(self.appearance),
-                'width': self.appearance.width,
-            }
-            found.append({'name': NAME} | looks | chips)
-        return found
+        if not self.appearance:
+            return [dlib | chips]
+        appearance = {
+            'name': NAME,
+            'sha256': arrays.sha256_of_arrays(self.appearance),
+            'width': self.appearance.width,
+        }
+        return [dlib | chips, appearance | chips]
 
     @property
     def width(self) -> int:
-        """D, of an embedding."""
-        return sum(one['width'] for one in self.about)
+        """D, the width of an embedding."""
+        return sum(encoder['width'] for encoder in self.description)
 
     @functools.cached_property
     def _network(self) -> dlib_resnet.DlibResNet:
         return dlib_resnet.load_dlib_resnet()
 
     def embed(self, chips_Nx2xHxWx3: np.ndarray) -> np.ndarray:
-        """Embeds faces as `align` cuts them; embedding_NxD float32, D the sum of the widths."""
+        """Embeds the chips that `align` cuts; embedding_NxD, float32, D the sum of the widths."""
         if not self.appearance:
             return dlib_resnet.embed_chips(self._network, chips_Nx2xHxWx3[:, 0])
         parts = [
@@ -58,31 +58,31 @@ class FaceEncoder:
         return np.concatenate([np.zeros((0, self.width), np.float32), *parts])
 
     def maps(self, chips_Nx2xHxWx3: np.ndarray) -> np.ndarray:
-        """What `appearance` is fitted on: maps_NxP, float16 to be kept by the thousand."""
-        found = dlib_resnet.embed_with_maps(self._network, chips_Nx2xHxWx3)
-        return np.concatenate([maps_BxP.astype(np.float16) for _, maps_BxP in found])
+        """Feature maps that `appearance` is fitted on: maps_NxP, in float16 to save memory."""
+        batches = dlib_resnet.embed_with_maps(self._network, chips_Nx2xHxWx3)
+        return np.concatenate([maps_BxP.astype(np.float16) for _, maps_BxP in batches])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SimulatedEncoder:
-    """What stands for E where people are simulated: it names embeddings, and can make none.
+    """Takes the place of E where people are simulated; it cannot embed photographs.
 
     Attributes:
-      about: name, hash and width of each part.
-      appearance: None.
+      description: name, hash and width of each part of an embedding.
+      appearance: always None.
     """
 
     appearance = None
-    about: list[dict[str, Any]]
+    description: list[dict[str, Any]]
 
     @property
     def width(self) -> int:
-        """D, of an embedding."""
-        return sum(one['width'] for one in self.about)
+        """D, the width of an embedding."""
+        return sum(encoder['width'] for encoder in self.description)
 
     def embed(self, chips_Nx2xHxWx3: np.ndarray) -> np.ndarray:
-        """Raises ValueError: a photograph's embedding means nothing to simulated people."""
+        """Raises ValueError: simulated people have no photographs."""
         raise ValueError(
-            'this model was trained on simulated people, so it knows no photograph: train on '
+            'this model was trained on simulated people and cannot embed photographs: train on '
             'photographs with configs/celeba.py (README.md, Data)'
         )

