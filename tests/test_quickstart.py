@@ -75,7 +75,7 @@ def test_results_and_report_are_there_without_photographs(workdir):
     assert made['mistakes']
     page = (workdir / 'report.html').read_text()
     assert 'These people are simulated: there are no photographs of them.' in page
-    assert 'nobody here exists, and these are not results on faces' in page
+    assert 'these results say nothing about real faces' in page
     assert 'data:image' not in page
 
 
