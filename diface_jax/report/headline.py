@@ -130,15 +130,15 @@ def _finding(by_metric: Mapping[str, Mapping[str, Row]], baseline: BestBaseline 
         text += _comparison(baseline)
     if UPPER_BOUND in auc:
         bound = _share(auc[UPPER_BOUND])
-        text += f' The oracle, which knows the true labels of both photos, has {bound}.'
+        text += f' The oracle, which knows the true labels of both photos, has an AUC of {bound}.'
     return text
 
 
 def _comparison(baseline: BestBaseline) -> str:
     points, interval = baseline.lead['value'], baseline.lead['ci95']
     return (
-        f' The best baseline, {labels.method_name(baseline.auc["method"])}, has '
-        f'{_share(baseline.auc)}: DiFace is {"ahead" if baseline.is_won else "behind"} '
+        f' The best baseline, {labels.method_name(baseline.auc["method"])}, has an AUC '
+        f'of {_share(baseline.auc)}: DiFace is {"ahead" if baseline.is_won else "behind"} '
         f'({labels.points_text(points)} points, 95% interval {labels.points_interval(interval)}), '
         + ('more than chance explains.' if baseline.is_clear else 'which may be chance.')
     )

@@ -46,7 +46,7 @@ def test_the_best_baseline_is_compared(baseline, lead, certainty):
     ((subject, finding),) = summary.findings
     assert subject == 'Sentences of the grammar, 100% coverage, cross (another photo of the person)'
     assert 'decides 81.0% (80.0–82.0) of the pairs correctly' in finding
-    assert f'best baseline, CCA, has {100 * baseline:.1f}%' in finding
+    assert f'best baseline, CCA, has an AUC of {100 * baseline:.1f}%' in finding
     assert f'DiFace is {lead}, {certainty}.' in finding
     assert f'best baseline in {"1" if "ahead" in lead else "none"} of 1' in summary.verdict
     assert f'excludes 0 in {"1" if "more" in certainty else "none"} of 1' in summary.verdict
@@ -55,7 +55,7 @@ def test_the_best_baseline_is_compared(baseline, lead, certainty):
 def test_the_oracle_is_a_bound_and_no_baseline():
     finding = headline_of(row('cca', 0.8), row('oracle', 0.99)).findings[0][1]
     assert 'best baseline, CCA,' in finding
-    assert 'oracle, which knows the true labels of both photos, has 99.0%' in finding
+    assert 'oracle, which knows the true labels of both photos, has an AUC of 99.0%' in finding
 
 
 def test_nothing_is_claimed_without_a_baseline():

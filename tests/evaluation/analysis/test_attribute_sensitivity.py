@@ -1,4 +1,4 @@
-"""A scorer that reads: it knows which words a sentence should have, so every drop is known."""
+"""A scorer that knows which words a sentence should contain, so that every drop is known."""
 
 import dataclasses
 import json
@@ -28,7 +28,7 @@ def split_of(labels):
 
 
 class Reader:
-    """Adds 2 for 'blurry' where the photo is, takes 2 off where it is not, with some noise."""
+    """Scores 'blurry' +2 for a blurry photo and -2 for any other, plus noise."""
 
     def __init__(self, split, noise=0.0):
         self.split, self.noise, self.calls = split, noise, []
@@ -54,7 +54,7 @@ def test_the_drop_is_what_the_words_are_worth():
         assert drops['Blurry', change] == {'attribute': 'Blurry', 'change': change, **expected}
 
 
-def test_an_attribute_that_means_nothing_to_the_scorer_has_an_interval_around_zero():
+def test_an_attribute_that_the_scorer_ignores_has_an_interval_around_zero():
     drops, _ = drops_of(split_of({}), noise=1.0, most=50)
     for change in ('unsaid', 'wrong'):
         low, high = drops['Smiling', change]['ci95']
@@ -67,8 +67,8 @@ def test_all_is_scored_at_once_and_nothing_twice():
     split = split_of({})
     drops, reader = drops_of(split)
     ((sentences, photo_P),) = reader.calls
-    asked = list(zip(sentences, photo_P.tolist(), strict=True))
-    assert len(set(asked)) == len(asked) < 2 * sum(row['photos'] for row in drops.values())
+    pairs = list(zip(sentences, photo_P.tolist(), strict=True))
+    assert len(set(pairs)) == len(pairs) < 2 * sum(row['photos'] for row in drops.values())
 
 
 def test_a_person_counts_once():
@@ -77,8 +77,8 @@ def test_a_person_counts_once():
     assert drops['Blurry', 'unsaid']['photos'] == 60 < len(split.file_N)
 
 
-def test_what_the_grammar_would_not_say_is_not_measured():
-    # Black and blond at once: the grammar keeps out of it. It has no word for wings, nor for sharp.
+def test_changes_that_the_grammar_does_not_state_are_not_measured():
+    # The grammar skips contradictory labels (black and blond); it has no words for wings or sharp.
     drops, _ = drops_of(split_of({'Black_Hair': 1, 'Blond_Hair': 1, 'Blurry': 1}))
     assert set(drops) == {(name, 'unsaid') for name in ('Blurry', 'Smiling', 'Male')} | {
         (name, 'wrong') for name in ('Smiling', 'Male')
@@ -91,7 +91,7 @@ def test_unknown_labels_are_no_labels():
 
 
 @pytest.mark.parametrize('names', [NAMES, ()])
-def test_without_labels_nothing_is_asked(names):
+def test_without_labels_nothing_is_scored(names):
     split = split_of(dict.fromkeys(NAMES, -1))
     split = dataclasses.replace(split, label_NxA=split.label_NxA[:, : len(names)])
     reader = Reader(split)
@@ -99,7 +99,7 @@ def test_without_labels_nothing_is_asked(names):
     assert reader.calls == []
 
 
-def test_same_seed_same_rows_that_json_can_hold():
+def test_the_same_seed_gives_the_same_rows_and_json_holds_them():
     split = split_of({})
     drops, _ = drops_of(split, noise=1.0)
     rows = list(drops.values())
@@ -111,8 +111,8 @@ def test_scores_without_spread_are_no_unit():
         attribute_sensitivity.score_drops(split_of({}), NAMES, None, 0.0, 20, EFFORT)
 
 
-def test_the_opposite_is_really_said():
-    # "Not smiling" is seldom worth a word: photos where the grammar left it out are passed over.
+def test_the_wrong_sentence_states_the_opposite():
+    # The grammar seldom mentions "not smiling"; photos where it does not are skipped.
     split = population.split(0, 200)
     split = dataclasses.replace(split, label_NxA=np.ones((len(split.file_N), 1), np.int8))
     denied = re.compile('(no|not|without a) smil|unsmiling|serious|solemn|straight')

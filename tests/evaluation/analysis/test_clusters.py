@@ -1,4 +1,4 @@
-"""Cluster measures against hand-made clusters, all pairs, and scikit-learn."""
+"""Cluster statistics against hand-made clusters, all pairs, and scikit-learn."""
 
 import jax
 import numpy as np
@@ -21,20 +21,20 @@ def people(spread, count=100, rows=4, dim=300):
 
 def test_two_points_at_a_right_angle():
     x = np.array([[2.0, 0.0], [5.0, 0.0], [0.0, 1.0], [0.0, 3.0]])
-    found = clusters.cluster_statistics(x, np.array([7, 7, 9, 9]))
-    assert found.pop('fisher') > 1e6
+    record = clusters.cluster_statistics(x, np.array([7, 7, 9, 9]))
+    assert record.pop('fisher') > 1e6
     expected = {'silhouette': 1, 'cos_within': 1, 'cos_between': 0, 'rows': 4, 'identities': 2}
-    assert found == pytest.approx(expected)
+    assert record == pytest.approx(expected)
 
 
 def test_cosines_are_those_of_all_pairs():
     rng = np.random.default_rng(0)
     x, identity = rng.standard_normal((40, 5)), rng.integers(0, 15, 40)
     assert np.any(np.unique(identity, return_counts=True)[1] == 1)
-    found = clusters.cluster_statistics(x, identity)
+    record = clusters.cluster_statistics(x, identity)
     cosine, same = unit_rows(x) @ unit_rows(x).T, identity[:, None] == identity
-    assert found['cos_within'] == pytest.approx(cosine[same & ~np.eye(40, dtype=bool)].mean())
-    assert found['cos_between'] == pytest.approx(cosine[~same].mean())
+    assert record['cos_within'] == pytest.approx(cosine[same & ~np.eye(40, dtype=bool)].mean())
+    assert record['cos_between'] == pytest.approx(cosine[~same].mean())
 
 
 def test_fisher_ratio_follows_from_the_one_of_scikit_learn():
@@ -47,16 +47,16 @@ def test_fisher_ratio_follows_from_the_one_of_scikit_learn():
 @pytest.mark.parametrize('rows', [2, 8])
 @pytest.mark.parametrize('spread', [0.5, 2.0])
 def test_fisher_ratio_is_that_of_the_variances_whatever_the_rows_a_person(spread, rows):
-    found = clusters.cluster_statistics(*people(spread, rows=rows))
-    assert found['fisher'] == pytest.approx(1 / spread**2, rel=0.05)
+    record = clusters.cluster_statistics(*people(spread, rows=rows))
+    assert record['fisher'] == pytest.approx(1 / spread**2, rel=0.05)
 
 
 def test_labels_at_random_make_no_clusters():
     x, identity = people(1.0)
-    found = clusters.cluster_statistics(x, np.random.default_rng(0).permutation(identity))
-    assert found['fisher'] == pytest.approx(0.0, abs=0.01)
-    assert found['cos_within'] == pytest.approx(found['cos_between'], abs=0.01)
-    assert found['silhouette'] < 0
+    record = clusters.cluster_statistics(x, np.random.default_rng(0).permutation(identity))
+    assert record['fisher'] == pytest.approx(0.0, abs=0.01)
+    assert record['cos_within'] == pytest.approx(record['cos_between'], abs=0.01)
+    assert record['silhouette'] < 0
 
 
 def test_somebody_with_one_row_counts_between_alone():
@@ -82,14 +82,14 @@ def test_spaces_of_texts_and_photos():
     x0 = Features(people(2.0, rows=3)[0], people(2.0)[0])
     f = Features(people(0.5, rows=3)[0], people(0.5)[0])
     records = clusters.clusters_by_space(x0, f, people(1.0, rows=3)[1], people(1.0)[1])
-    assert [one['space'] for one in records] == [
+    assert [record['space'] for record in records] == [
         'X0, photos',
         'recovered, texts',
         'F, photos',
         'F, texts',
     ]
-    assert [one['rows'] for one in records] == [400, 300, 400, 300]
-    assert [one['fisher'] > 1 for one in records] == [False, False, True, True]
+    assert [record['rows'] for record in records] == [400, 300, 400, 300]
+    assert [record['fisher'] > 1 for record in records] == [False, False, True, True]
 
 
 def test_clusters_form_along_the_path():
@@ -107,11 +107,11 @@ def test_clusters_form_along_the_path():
     seen = [0, 50, 100]
     path = SamplingPath(*(np.asarray(values)[seen] for values in path))
     records = clusters.clusters_along_path(path, lambda x0: -x0, identity)
-    fisher = {(one['space'], one['t']): one['fisher'] for one in records}
+    fisher = {(record['space'], record['t']): record['fisher'] for record in records}
     alpha, sigma = schedule.alpha_sigma(path.log_snr_S)
     known = alpha**2 / (alpha**2 * s**2 + sigma**2)
-    found = [fisher['x_t', t] for t in (1.0, 0.5, 0.0)]
-    np.testing.assert_allclose(found, known, rtol=0.1, atol=0.01)
+    actual = [fisher['x_t', t] for t in (1.0, 0.5, 0.0)]
+    np.testing.assert_allclose(actual, known, rtol=0.1, atol=0.01)
     assert fisher['estimate', 1.0] > 1000
     assert fisher['F of the estimate', 0.5] == pytest.approx(fisher['estimate', 0.5])
     assert records[-1]['log_snr'] == pytest.approx(schedule.LOG_SNR_MAX)
