@@ -3,12 +3,13 @@
 import collections
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from diface_jax.report.content import Content, Row
+from diface_jax.report.content import Row
 from diface_jax.report.tables import ReportTable, TableCell, TableGroup
 
 
-def split_counts(card: Content) -> ReportTable:
+def split_counts(card: Mapping[str, Any]) -> ReportTable:
     """Photos, people and sentences in each split."""
     columns = list(dict.fromkeys(name for counts in card['splits'].values() for name in counts))
     lines = [
@@ -18,14 +19,14 @@ def split_counts(card: Content) -> ReportTable:
     return ReportTable('Photos, people and sentences', 'split', columns, [TableGroup('', lines)])
 
 
-def encoder_rows(card: Content) -> Iterator[tuple[str, Row]]:
+def encoder_rows(card: Mapping[str, Any]) -> Iterator[tuple[str, Row]]:
     """The kind of each frozen encoder ('face' or 'text') and its entry in the data card."""
     yield from (('face', entry) for entry in card['encoders']['face'])
     if 'text' in card['encoders']:
         yield 'text', card['encoders']['text']
 
 
-def problem_counts(card: Content) -> ReportTable:
+def problem_counts(card: Mapping[str, Any]) -> ReportTable:
     """How many photos were left out, or used with a note, by reason."""
     kinds = {
         'no_embedding': 'left out: no embedding could be computed',
@@ -43,13 +44,13 @@ def _reasons(notes: Sequence[Row]) -> list[tuple[str, list[TableCell]]]:
     ]
 
 
-def setting_rows(config: Content) -> ReportTable:
+def setting_rows(config: Mapping[str, Any]) -> ReportTable:
     """Every setting of the config, by its dotted key."""
     lines = [(name, [TableCell(value, kind='words')]) for name, value in _flat(config)]
     return ReportTable('Settings', 'setting', ['value'], [TableGroup('', lines)])
 
 
-def _flat(config: Content, path: str = '') -> Iterator[tuple[str, str]]:
+def _flat(config: Mapping[str, Any], path: str = '') -> Iterator[tuple[str, str]]:
     for name, value in config.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f'{path}{name}.')

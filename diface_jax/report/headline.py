@@ -1,7 +1,7 @@
 """The results in a few sentences: is DiFace better or worse than the best baseline?"""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from diface_jax.report import labels
 from diface_jax.report.content import Content, Row
@@ -75,7 +75,7 @@ def headline(content: Content) -> Headline:
     return Headline(_data(content['data_card']), _verdict(list(baselines.values())), findings)
 
 
-def _data(card: Content) -> str:
+def _data(card: Mapping[str, Any]) -> str:
     test = card['splits']['test']
     return (
         f'Measured on {test["photos"]:,} photographs of {test["identities"]:,} people, the test '
