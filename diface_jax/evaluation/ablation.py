@@ -21,7 +21,7 @@ from diface_jax.data.vae_latents import vae_latents
 from diface_jax.diffusion.likelihood import NoiseLevels
 from diface_jax.encoders.text.condition import sentence_vectors
 from diface_jax.evaluation import identification, protocols
-from diface_jax.evaluation.likelihood_ratio import RatioScorer
+from diface_jax.evaluation.likelihood_ratio import LikelihoodRatioScorer
 from diface_jax.evaluation.protocols import Condition
 from diface_jax.evaluation.verification import VerificationPairs
 from diface_jax.models.diface import Sampling
@@ -277,7 +277,9 @@ class _Table:
         key, mesh = jax.random.key(self._effort.seed), meshes.make_mesh()
         if variant.space == 'likelihood':
             x0_NxD = model.normalise(split.embedding_NxD)
-            return RatioScorer(model.model, model.params, split.c_TxC, x0_NxD, LEVELS, key, mesh)
+            return LikelihoodRatioScorer(
+                model.model, model.params, split.c_TxC, x0_NxD, LEVELS, key, mesh
+            )
         sampling = dataclasses.replace(Sampling(**self._config.sample), **variant.sampling)
         extractor = FeatureExtractor(model.model, sampling, mesh)
         return extractor.features(model.params, split, texts, model.normalise, key)

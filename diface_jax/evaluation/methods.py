@@ -100,7 +100,9 @@ class MethodSuite:
         split = self.home.splits['train']
         use_human = self.trained.config.train.human_share > 0
         texts = np.arange(len(split.photo_T)) if use_human else split.texts('grammar')
-        return baselines.CrossMoments.of(split.c_TxC[texts], self._x0(split)[split.photo_T[texts]])
+        return baselines.CrossMoments.from_pairs(
+            split.c_TxC[texts], self._x0(split)[split.photo_T[texts]]
+        )
 
     def _linear(self, linear: baselines.LinearProjection) -> Method:
         def method(data: Prepared, name: str) -> Features:
@@ -115,7 +117,7 @@ class MethodSuite:
     def _cca(self) -> Method:
         whole = dict(zip(STRENGTHS, baselines.fit_cca(self._moments, STRENGTHS), strict=True))
         fits = {
-            f'strength {s:g}, {dim} directions': whole[s].first(dim)
+            f'strength {s:g}, {dim} directions': whole[s].first_directions(dim)
             for s, dim in itertools.product(STRENGTHS, DIMS)
         }
         return self._best('cca', ((label, self._linear(fit)) for label, fit in fits.items()))
