@@ -7,7 +7,7 @@ from diface_jax.data import array_cache, sharded_work
 from diface_jax.data import prepare as preparing
 from diface_jax.diffusion.likelihood import NoiseLevels
 from diface_jax.evaluation import ranking
-from diface_jax.evaluation.likelihood_ratio import RatioScorer
+from diface_jax.evaluation.likelihood_ratio import LikelihoodRatioScorer
 from diface_jax.gallery import exact_search
 from diface_jax.models.diface import Sampling
 from diface_jax.models.features import FeatureExtractor
@@ -39,7 +39,9 @@ def recognised():
     features = extractor.features(params, split, texts, normalise, key)
     path = extractor.path(params, split.c_TxC[:9], key, 3)
     x0_NxD = normalise(split.embedding_NxD)
-    ratios = RatioScorer(model, params, split.c_TxC, x0_NxD, NoiseLevels(-6.0, 0.0, 2), key, mesh)
+    ratios = LikelihoodRatioScorer(
+        model, params, split.c_TxC, x0_NxD, NoiseLevels(-6.0, 0.0, 2), key, mesh
+    )
     return (
         *features,
         *path,
@@ -55,7 +57,7 @@ def _standing(features, split, mesh):
     person_N = np.unique(split.identity_N, return_inverse=True)[1]
     people = person_N.max() + 1
     person_T, nobody_T = person_N[split.photo_T], np.full(len(split.photo_T), -1)
-    gallery = ranking.GalleryCuts(
+    gallery = ranking.GalleryPartitions(
         features.photo_NxF, person_N, np.zeros((1, people), int), np.arange(people) % 2 == 0
     )
     probes = ranking.Probes(features.text_TxF, person_T, split.photo_T, nobody_T)

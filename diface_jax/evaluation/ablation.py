@@ -1,13 +1,14 @@
 """Ablation table: accuracy with one part of DiFace removed or changed, a row each.
 
-A row that changes the training is a run of its own in WORKDIR/ablation/, with the same data, seed
-and `ablate.num_steps` steps; the other rows score the first row's model in another way.
+A row that changes the training has its own training run in WORKDIR/ablation/, with the same data,
+seed and `ablate.num_steps` steps; the other rows score the first row's model in another way.
 """
 
 import dataclasses
 import functools
 import pathlib
 import re
+import shutil
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -21,19 +22,19 @@ from diface_jax.data.vae_latents import vae_latents
 from diface_jax.diffusion.likelihood import NoiseLevels
 from diface_jax.encoders.text.condition import sentence_vectors
 from diface_jax.evaluation import identification, protocols
-from diface_jax.evaluation.likelihood_ratio import RatioScorer
+from diface_jax.evaluation.likelihood_ratio import LikelihoodRatioScorer
 from diface_jax.evaluation.protocols import Condition
 from diface_jax.evaluation.verification import VerificationPairs
 from diface_jax.models.diface import Sampling
 from diface_jax.models.features import FeatureExtractor
+from diface_jax.runtime import hosts, run_state
 from diface_jax.runtime import mesh as meshes
-from diface_jax.runtime import run_state
 from diface_jax.training import loaded_model
 from diface_jax.training.loaded_model import LoadedModel
 from diface_jax.training.loop import train, training_settings
 
-# Chosen on validation: above, the text no longer helps D; below, it weighs nothing.
-LEVELS = NoiseLevels(-6.0, 0.0, 8)
+# Chosen on validation: at higher SNR the text no longer helps D, at lower SNR the weight is 0.
+_LIKELIHOOD_LEVELS = NoiseLevels(-6.0, 0.0, 8)
 
 
 class AblationRow(NamedTuple):
@@ -41,22 +42,23 @@ class AblationRow(NamedTuple):
 
     Attributes:
       name: of the row.
-      what: in a line, for the reader.
+      description: a line for the reader.
       training: settings of the training that differ from the config's.
       sampling: fields of Sampling that differ from `config.sample`.
       space: what is compared: 'F' by cosine, or 'likelihood' by log p(x0 | c) - log p(x0).
-      embedding: 'E', 'first' for its first encoder alone, or 'VAE' for a variational autoencoder's
-        latents in its place.
-      words: whether c tells words at every depth of the text encoder, or its sentence vector alone.
+      embedding: 'E'; 'first' for its first encoder only; 'VAE' for a variational autoencoder's
+        latents instead.
+      all_text_layers: whether c has all layers of the text encoder that were prepared, or the
+        sentence vector only.
     """
 
     name: str
-    what: str
+    description: str
     training: Mapping[str, Any] = {}
     sampling: Mapping[str, Any] = {}
     space: str = 'F'
     embedding: str = 'E'
-    words: bool = True
+    all_text_layers: bool = True
 
 
 # With one noise level, at t = 1, the input is noise alone: D regresses x0 on c.
@@ -91,13 +93,15 @@ VARIANTS = (
         {'diffusion.snr_clip': (0.0, 5.0)},
     ),
     AblationRow('one encoder', "E is dlib's alone", embedding='first'),
-    AblationRow('sentence vector', 'c from the end of the text encoder alone', words=False),
+    AblationRow(
+        'sentence vector', 'c from the end of the text encoder alone', all_text_layers=False
+    ),
     AblationRow(
         'as in the paper',
         'both of these, and one sample of T~ = 25 steps',
         sampling=_LITERAL,
         embedding='first',
-        words=False,
+        all_text_layers=False,
     ),
     AblationRow('VAE latents', 'a VAE of the same photos in place of E', embedding='VAE'),
 )
@@ -105,53 +109,39 @@ VARIANTS = (
 
 def ablate(
     config: ml_collections.ConfigDict,
-    home: Prepared,
+    train_data: Prepared,
     runs: pathlib.Path,
     out: pathlib.Path,
     overwrite: bool = False,
 ) -> None:
-    """Trains and measures every row on the test split, thresholds from validation.
+    """Trains and measures every row on the test split, with thresholds from validation.
 
     An unfinished table is resumed: its rows are kept, and a training run continues from its
     checkpoint. A row whose training fails says so in the table.
 
     Args:
-      config: the whole config.
-      home: the data set.
+      config: all settings.
+      train_data: the data set.
       runs: folder of the training runs.
-      out: the file to write, after every row.
-      overwrite: a file of other settings is replaced, once all rows are measured.
+      out: the file to write, at the start and after every row.
+      overwrite: whether to replace a file with other settings, once all rows are measured.
 
     Raises:
-      SettingsDifferError: `out` is of other settings.
-      ValueError: `home` is of simulated people, or of two data sets: one row trains on the
-        photographs of one.
+      SettingsDifferError: `out` has other settings, or `runs` exists without `out`.
+      ValueError: `train_data` is of simulated people, or of two data sets.
     """
-    if 'simulated' in home.card['settings']:
-        raise ValueError(
-            'the ablation table trains an autoencoder on photographs, and there are none of '
-            'simulated people: give a data set of photographs (README.md, Data)'
-        )
-    if 'second_data' in home.card['settings']:
-        raise ValueError(
-            'the ablation table trains an autoencoder on the photographs of one data set: leave '
-            'config.second_data out'
-        )
-    settings = run_state.to_plain_json(
-        {
-            'training': training_settings(config, home),
-            'ablate': config.ablate.to_dict(),
-            'evaluate': config.evaluate.to_dict(),
-            'sample': config.sample.to_dict(),
-            'variants': VARIANTS,
-        }
-    )
+    _check_photographs(train_data.card['settings'])
+    settings = _settings(config, train_data)
     ignore = ('evaluate.data.root', 'training.sample')
-    progress, made = run_state.partial_output(out, settings, ignore, overwrite)
-    rows = made.get('rows', [])
+    progress, table_so_far = run_state.partial_output(out, settings, ignore, overwrite)
     new_runs = runs if progress == out else runs.with_name(f'{runs.name}.new')
-    table = _Table(config, home, new_runs)
     header = {'settings': settings, 'split': 'test', 'num_steps': config.ablate.num_steps}
+    if not table_so_far:
+        # A file from the start, so that runs killed before their first row have settings too.
+        _remove_unknown_runs(new_runs, progress, overwrite=overwrite)
+        run_state.write_json(progress, {**header, 'complete': False, 'rows': []})
+    rows = table_so_far.get('rows', [])
+    table = _Table(config, train_data, new_runs)
     for i, variant in enumerate(VARIANTS[len(rows) :], len(rows) + 1):
         logging.info('ablate: row %d of %d: %s', i, len(VARIANTS), variant.name)
         rows.append(table.row(variant))
@@ -162,28 +152,77 @@ def ablate(
     logging.info('ablate: %s holds all %d rows', out, len(VARIANTS))
 
 
+def _check_photographs(settings: Mapping[str, Any]) -> None:
+    """ValueError unless a data set is of the photographs of a single data set."""
+    if 'simulated' in settings:
+        raise ValueError(
+            'the ablation table trains an autoencoder on photographs, and simulated people have '
+            'none: give a data set of photographs (docs/data.md)'
+        )
+    if 'second_data' in settings:
+        raise ValueError(
+            'the ablation table trains an autoencoder on the photographs of one data set: leave '
+            'config.second_data out'
+        )
+
+
+def _settings(config: ml_collections.ConfigDict, train_data: Prepared) -> dict[str, Any]:
+    """Everything that the table depends on."""
+    return run_state.to_plain_json(
+        {
+            'training': training_settings(config, train_data),
+            'ablate': config.ablate.to_dict(),
+            'evaluate': config.evaluate.to_dict(),
+            'sample': config.sample.to_dict(),
+            'variants': VARIANTS,
+        }
+    )
+
+
+def _remove_unknown_runs(runs: pathlib.Path, table: pathlib.Path, overwrite: bool) -> None:
+    """Removes training runs of unknown settings, which training might continue with others.
+
+    Raises:
+      SettingsDifferError: there are such runs, and they must not be overwritten.
+    """
+    if runs.is_dir() and not overwrite:
+        raise run_state.SettingsDifferError(
+            f'{runs} holds training runs of unknown settings, since {table} does not exist: give '
+            '--overwrite to train them anew, or another --workdir',
+            overwrite_helps=True,
+        )
+    hosts.barrier('ablate: all hosts have looked for earlier runs')
+    if hosts.is_first() and runs.is_dir():
+        logging.warning('ablate: removes %s, of unknown or other settings (--overwrite)', runs)
+        shutil.rmtree(runs)
+    hosts.barrier('ablate: earlier runs are removed')
+
+
 def training_config(
     config: ml_collections.ConfigDict, variant: AblationRow
 ) -> ml_collections.ConfigDict:
-    """The config of a variant's training; KeyError if it changes what is not there."""
+    """The config of a variant's training.
+
+    Raises:
+      KeyError: the variant changes a setting that does not exist.
+    """
     changed = config.copy_and_resolve_references()
     changed.train.num_steps = config.ablate.num_steps
     changed.update_from_flattened_dict(dict(variant.training))
     return changed
 
 
-def first_encoder(data: Prepared) -> Prepared:
-    """The same photos as the first face encoder alone sees them."""
+def with_first_face_encoder(data: Prepared) -> Prepared:
+    """The same photos, embedded by the first face encoder only."""
     splits = {
         name: dataclasses.replace(split, embedding_NxD=split.embedding_NxD[:, : data.widths[0]])
         for name, split in data.splits.items()
     }
-    face = {'face': data.card['encoders']['face'][:1]}
-    return _narrowed(data, splits, face)
+    return _narrowed(data, splits, {'face': data.card['encoders']['face'][:1]})
 
 
-def sentence_vector(data: Prepared) -> Prepared:
-    """The same texts by their sentence vectors alone; as they are where c holds nothing else."""
+def with_sentence_vectors(data: Prepared) -> Prepared:
+    """The same texts as sentence vectors only; unchanged if c already is a sentence vector."""
     text = data.card['encoders']['text']
     if text.get('pools', 1) == 1:
         return data
@@ -191,34 +230,33 @@ def sentence_vector(data: Prepared) -> Prepared:
         name: dataclasses.replace(split, c_TxC=sentence_vectors(split.c_TxC))
         for name, split in data.splits.items()
     }
-    return _narrowed(data, splits, {'text': text | {'pools': 1}})
+    return _narrowed(data, splits, {'text': {**text, 'pools': 1}})
 
 
-def _narrowed(data: Prepared, splits: dict[str, Split], encoders: dict[str, Any]) -> Prepared:
-    """With some encoders changed, and the settings too, so that models are told apart."""
-    encoders = data.card['encoders'] | encoders
-    settings = data.card['settings'] | {'narrowed to': encoders}
-    return Prepared(
-        splits, data.attributes, data.card | {'encoders': encoders, 'settings': settings}
-    )
+def _narrowed(data: Prepared, splits: dict[str, Split], changed: dict[str, Any]) -> Prepared:
+    """Data with some encoders changed, also in its settings, so that its models are told apart."""
+    encoders = {**data.card['encoders'], **changed}
+    settings = {**data.card['settings'], 'narrowed to': encoders}
+    card = {**data.card, 'encoders': encoders, 'settings': settings}
+    return Prepared(splits, data.attributes, card)
 
 
 class _Table:
-    """Measures rows; keeps what they share: training runs, the VAE's latents, the pairs."""
+    """Measures rows, which share training runs and the latents of the autoencoder."""
 
     def __init__(
-        self, config: ml_collections.ConfigDict, home: Prepared, runs: pathlib.Path
+        self, config: ml_collections.ConfigDict, train_data: Prepared, runs: pathlib.Path
     ) -> None:
-        self._config, self._home, self._runs = config, home, runs
+        self._config, self._train_data, self._runs = config, train_data, runs
         settings = config.evaluate
-        self._effort = protocols.Repetitions(settings.draws, settings.resamples, settings.seed)
+        self._repetitions = protocols.Repetitions(settings.draws, settings.resamples, settings.seed)
 
     def row(self, variant: AblationRow) -> dict[str, Any]:
-        """Measures the row of a variant; `failed` says why its training failed, if it did."""
+        """Measures the row of a variant; `failed` is why its training failed, or None."""
         sampling = {f'sample.{name}': value for name, value in variant.sampling.items()}
         row = {
             'name': variant.name,
-            'what': variant.what,
+            'what': variant.description,
             'changes': {**variant.training, **sampling},
             'failed': None,
             'results': [],
@@ -233,24 +271,27 @@ class _Table:
     def _data(self, variant: AblationRow) -> Prepared:
         if variant.embedding == 'VAE':
             return self._latents
-        data = first_encoder(self._home) if variant.embedding == 'first' else self._home
-        return data if variant.words else sentence_vector(data)
+        data = (
+            with_first_face_encoder(self._train_data)
+            if variant.embedding == 'first'
+            else self._train_data
+        )
+        return data if variant.all_text_layers else with_sentence_vectors(data)
 
     @functools.cached_property
     def _latents(self) -> Prepared:
-        return vae_latents(self._home, self._config.ablate.vae, self._runs / 'vae')
+        return vae_latents(self._train_data, self._config.ablate.vae, self._runs / 'vae')
 
-    def _trained(self, variant: AblationRow) -> LoadedModel:
+    def _trained_model(self, variant: AblationRow) -> LoadedModel:
         """The model of a variant; variants of the same training share a model."""
-        same = (variant.training, variant.embedding, variant.words)
-        first = next(v for v in VARIANTS if (v.training, v.embedding, v.words) == same)
+        first = next(v for v in VARIANTS if _trained_alike(v, variant))
         folder = self._runs / re.sub(r'\W+', '_', first.name)
         train(training_config(self._config, variant), self._data(variant), folder)
         return loaded_model.load_best_checkpoint(folder)
 
     def _results(self, variant: AblationRow) -> Iterator[protocols.ResultRow]:
-        """Verification of the first track, and identification where there are features."""
-        model, data = self._trained(variant), self._data(variant)
+        """Verification of the first track, and identification if the method has features."""
+        model, data = self._trained_model(variant), self._data(variant)
         scorers, draws = {}, {}
         for name in ('validation', 'test'):
             split = data.splits[name]
@@ -261,23 +302,25 @@ class _Table:
             condition.name: protocols.choose_threshold(scorers['validation'], pairs)
             for condition, pairs in draws['validation'].items()
         }
-        method, effort = {variant.name: scorers['test']}, self._effort
+        method, repetitions = {variant.name: scorers['test']}, self._repetitions
         yield from protocols.verification_rows(
-            method, {variant.name: thresholds}, split, draws['test'], effort
+            method, {variant.name: thresholds}, split, draws['test'], repetitions
         )
         if variant.space == 'F':
             mesh = meshes.make_mesh()
             yield from identification.identification_results(
-                method, split, track, texts, (0,), effort, mesh
+                method, split, track, texts, (0,), repetitions, mesh
             ).rows
 
     def _scorer(
         self, variant: AblationRow, model: LoadedModel, split: Split, texts: np.ndarray
     ) -> protocols.Scorer:
-        key, mesh = jax.random.key(self._effort.seed), meshes.make_mesh()
+        key, mesh = jax.random.key(self._repetitions.seed), meshes.make_mesh()
         if variant.space == 'likelihood':
             x0_NxD = model.normalise(split.embedding_NxD)
-            return RatioScorer(model.model, model.params, split.c_TxC, x0_NxD, LEVELS, key, mesh)
+            return LikelihoodRatioScorer(
+                model.model, model.params, split.c_TxC, x0_NxD, _LIKELIHOOD_LEVELS, key, mesh
+            )
         sampling = dataclasses.replace(Sampling(**self._config.sample), **variant.sampling)
         extractor = FeatureExtractor(model.model, sampling, mesh)
         return extractor.features(model.params, split, texts, model.normalise, key)
@@ -286,6 +329,14 @@ class _Table:
         self, split: Split, track: str, texts: np.ndarray
     ) -> dict[Condition, list[VerificationPairs]]:
         return {
-            condition: protocols.draw_pair_sets(split, texts, condition, None, self._effort)
+            condition: protocols.draw_pair_sets(split, texts, condition, None, self._repetitions)
             for condition in protocols.conditions([track], has_gender=False)
         }
+
+
+def _trained_alike(a: AblationRow, b: AblationRow) -> bool:
+    return (a.training, a.embedding, a.all_text_layers) == (
+        b.training,
+        b.embedding,
+        b.all_text_layers,
+    )

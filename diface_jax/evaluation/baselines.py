@@ -1,7 +1,7 @@
 """Baselines: gender, the attribute oracle, ridge regression and CCA.
 
-Every method here, like DiFace itself, ends in two tables of features whose dot product is the
-score. The fitted ones see the training rows alone; what they choose, they choose on validation.
+Each of them, like DiFace itself, maps texts and photos to features whose dot product is the score.
+Ridge regression, CCA and the oracle are fitted on training rows only, and tuned on validation.
 """
 
 from collections.abc import Iterable
@@ -14,20 +14,20 @@ from diface_jax.models.features import Features, unit_rows
 
 
 def gender_features(male_N: np.ndarray, photo_of_text_T: np.ndarray) -> Features:
-    """Scores 1 for the same gender label and -1 for another; 0 where a label is missing (-1).
+    """Features that score 1 for equal gender labels, -1 for different, 0 if a label is missing.
 
     Args:
-      male_N: 1, 0 or -1 for each photo.
-      photo_of_text_T: the photo each text describes, whose label stands for the text's.
+      male_N: 1, 0 or -1 (missing) for each photo.
+      photo_of_text_T: row of the photo each text describes, whose label is the text's.
     """
     sign_Nx1 = np.where(male_N < 0, 0.0, 2.0 * male_N - 1.0)[:, None]
     return Features(sign_Nx1[photo_of_text_T], sign_Nx1)
 
 
 class AttributeOracle(NamedTuple):
-    """The attribute oracle: true labels on both sides, centred and weighed, compared by cosine.
+    """The attribute oracle: true labels of both sides, centred and weighted, compared by cosine.
 
-    The weight of an attribute is the root of how well it repeats between photos of a person, so
+    The weight of an attribute is the square root of its correlation between photos of a person, so
     that a lasting one (gender, hair) counts more than a passing one (smile).
     """
 
@@ -36,22 +36,22 @@ class AttributeOracle(NamedTuple):
 
     @classmethod
     def fit(cls, label_NxA: np.ndarray, identity_N: np.ndarray) -> 'AttributeOracle':
-        """Learns means and weights from training labels (1, 0; rows with -1 are passed over)."""
+        """Learns means and weights from training labels (1 or 0; rows with -1 are ignored)."""
         known = (label_NxA >= 0).all(axis=1)
         label, identity = label_NxA[known].astype(float), identity_N[known]
         mean_A, variance_A = label.mean(axis=0), label.var(axis=0) + 1e-6
         classes, index = np.unique(identity, return_inverse=True)
         count = np.bincount(index)
         sums = np.stack([np.bincount(index, column) for column in (label - mean_A).T], axis=1)
-        # Products of two different photos of one person, averaged over all such pairs.
-        square = np.zeros((len(classes), label.shape[1]))
-        np.add.at(square, index, (label - mean_A) ** 2)
+        # Products of two different photos of the same person, averaged over all such pairs.
+        squares = np.zeros((len(classes), label.shape[1]))
+        np.add.at(squares, index, (label - mean_A) ** 2)
         pairs = np.maximum((count * (count - 1)).sum(), 1)
-        repeat_A = ((sums**2 - square).sum(axis=0) / pairs) / variance_A
-        return cls(mean_A, np.sqrt(np.clip(repeat_A, 1e-3, 1.0) / variance_A))
+        correlation_A = ((sums**2 - squares).sum(axis=0) / pairs) / variance_A
+        return cls(mean_A, np.sqrt(np.clip(correlation_A, 1e-3, 1.0) / variance_A))
 
     def features(self, label_NxA: np.ndarray, photo_of_text_T: np.ndarray) -> Features:
-        """Features of a split's labels; an unknown label stands at the mean."""
+        """Features of a split's labels; a missing label counts as the mean."""
         label = np.where(label_NxA < 0, self.mean_A, label_NxA)
         f_NxA = unit_rows((label - self.mean_A) * self.weight_A)
         return Features(f_NxA[photo_of_text_T], f_NxA)
@@ -65,18 +65,18 @@ class LinearProjection(NamedTuple):
     photo_DxF: np.ndarray
 
     def features(self, c_TxC: np.ndarray, x0_NxD: np.ndarray) -> Features:
-        """Features of conditions and of (centred) embeddings."""
+        """Features of conditions and of centred embeddings."""
         return Features(
             unit_rows((c_TxC - self.c_mean_C) @ self.text_CxF), unit_rows(x0_NxD @ self.photo_DxF)
         )
 
-    def first(self, dim: int) -> 'LinearProjection':
-        """The same with the first directions alone."""
+    def first_directions(self, dim: int) -> 'LinearProjection':
+        """The projection onto the first `dim` directions."""
         return LinearProjection(self.c_mean_C, self.text_CxF[:, :dim], self.photo_DxF[:, :dim])
 
 
 class CrossMoments(NamedTuple):
-    """Means and second moments of (c, x0) over training pairs: all that ridge and CCA need."""
+    """Means and second moments of (c, x0) over training pairs, from which ridge and CCA are fit."""
 
     c_mean_C: np.ndarray
     cc_CxC: np.ndarray
@@ -84,8 +84,8 @@ class CrossMoments(NamedTuple):
     xx_DxD: np.ndarray
 
     @classmethod
-    def of(cls, c_TxC: np.ndarray, x0_TxD: np.ndarray) -> 'CrossMoments':
-        """Moments of training pairs, each text with the embedding of the photo it describes."""
+    def from_pairs(cls, c_TxC: np.ndarray, x0_TxD: np.ndarray) -> 'CrossMoments':
+        """Moments of texts, each paired with the embedding of the photo it describes."""
         c_mean = c_TxC.mean(axis=0)
         c, count = c_TxC - c_mean, len(c_TxC)
         x0 = x0_TxD - x0_TxD.mean(axis=0)
@@ -93,7 +93,12 @@ class CrossMoments(NamedTuple):
 
 
 def fit_ridge(moments: CrossMoments, strength: float) -> LinearProjection:
-    """Regression of x0 on c, with a penalty of `strength` times c's mean variance."""
+    """Ridge regression of x0 on c.
+
+    Args:
+      moments: of the training pairs.
+      strength: the ridge penalty, in units of c's mean variance.
+    """
     penalised = moments.cc_CxC + _penalty(moments.cc_CxC, strength)
     weight_CxD = scipy.linalg.solve(penalised, moments.cx_CxD, assume_a='pos')
     return LinearProjection(moments.c_mean_C, weight_CxD, np.eye(weight_CxD.shape[1]))
@@ -107,19 +112,19 @@ def fit_cca(moments: CrossMoments, strengths: Iterable[float]) -> tuple[LinearPr
       strengths: ridge penalties, in units of each side's mean variance.
 
     Returns:
-      The two maps for each strength: all canonical directions, the best correlated first, each
-      weighed by the root of its correlation.
+      A projection for each strength: all canonical directions, the most correlated first, each
+      weighted by the square root of its correlation.
     """
-    # Taken apart once: a penalty moves the eigenvalues alone.
-    of_c, of_x = np.linalg.eigh(moments.cc_CxC), np.linalg.eigh(moments.xx_DxD)
+    # Decomposed once: a penalty changes only the eigenvalues.
+    c_spectrum, x_spectrum = np.linalg.eigh(moments.cc_CxC), np.linalg.eigh(moments.xx_DxD)
 
     def fit(strength: float) -> LinearProjection:
-        c_root, x_root = _inverse_root(of_c, strength), _inverse_root(of_x, strength)
+        c_root, x_root = _inverse_root(c_spectrum, strength), _inverse_root(x_spectrum, strength)
         u, correlation, vt = np.linalg.svd(c_root @ moments.cx_CxD @ x_root, full_matrices=False)
         scale = np.sqrt(correlation)
         return LinearProjection(moments.c_mean_C, c_root @ u * scale, x_root @ vt.T * scale)
 
-    return tuple(map(fit, strengths))
+    return tuple(fit(strength) for strength in strengths)
 
 
 def _penalty(covariance: np.ndarray, strength: float) -> np.ndarray:
@@ -127,6 +132,6 @@ def _penalty(covariance: np.ndarray, strength: float) -> np.ndarray:
 
 
 def _inverse_root(spectrum: tuple[np.ndarray, np.ndarray], strength: float) -> np.ndarray:
-    """Of a penalised covariance, by its eigenvalues and eigenvectors."""
+    """Inverse square root of a penalised covariance, from its eigenvalues and eigenvectors."""
     values, vectors = spectrum
     return (vectors / np.sqrt(values + strength * values.mean())) @ vectors.T

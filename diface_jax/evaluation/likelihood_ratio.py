@@ -1,6 +1,6 @@
-"""Scoring pairs by log p(x0 | c) - log p(x0): how much likelier the text makes the photo.
+"""Scoring pairs by log p(x0 | c) - log p(x0): how much more likely the text makes the photo.
 
-It asks D alone; neither the sampler nor R takes part.
+It uses D only, neither the sampler nor R.
 """
 
 import functools
@@ -14,22 +14,22 @@ from diface_jax.models.diface import DiFace, Params
 from diface_jax.runtime import hosts
 from diface_jax.runtime import mesh as meshes
 
-_NO_TEXT = -1  # in place of a text's row
+_NO_TEXT = -1  # in place of a text's row: the score without a text
 
 
-class RatioScorer:
-    """Pairs of a text and a photo to log-likelihood ratios, in batches sharded over the mesh.
+class LikelihoodRatioScorer:
+    """Scores pairs of a text and a photo by log-likelihood ratio, in batches over the mesh.
 
     Args:
-      model: D is asked; R is not.
-      params: of D and R.
-      c_TxC: conditions of texts.
-      x0_NxD: embeddings of photos.
+      model: the model, of which only D is used.
+      params: parameters of D and R.
+      c_TxC: conditions of the texts.
+      x0_NxD: embeddings of the photos.
       levels: noise levels to integrate over.
       key: random key of the noise.
       mesh: the devices.
-      batch_size: pairs a batch, rounded up to a multiple of the devices.
-      evaluator: how log p(x0) is told: `variational_bound`, or `log_likelihood` by the ODE.
+      batch_size: pairs in a batch, rounded up to a multiple of the number of devices.
+      evaluator: estimates log p(x0): `variational_bound`, or `log_likelihood` by the ODE.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class RatioScorer:
     ):
         self._c_TxC, self._x0_NxD = c_TxC, x0_NxD
         self._batch_size = -(-batch_size // mesh.size) * mesh.size
-        everywhere, rows = meshes.replicated(mesh), meshes.sharded_by_row(mesh)
+        replicated, by_row = meshes.replicated(mesh), meshes.sharded_by_row(mesh)
 
         def log_p(
             params: Params,
@@ -60,36 +60,36 @@ class RatioScorer:
             denoise = model.denoiser(params, c_BxC, keep_c_Bx1)
             return evaluator(denoise, x0_BxD, levels, key_B)
 
-        shardings = (everywhere, everywhere, *[rows] * 4)
-        jitted = jax.jit(log_p, in_shardings=shardings, out_shardings=rows)
-        self._log_p, self._rows = functools.partial(jitted, params, key), rows
+        shardings = (replicated, replicated, by_row, by_row, by_row, by_row)
+        jitted = jax.jit(log_p, in_shardings=shardings, out_shardings=by_row)
+        self._log_p, self._by_row = functools.partial(jitted, params, key), by_row
 
     def scores(self, text_P: np.ndarray, photo_P: np.ndarray) -> np.ndarray:
         """Log-likelihood ratios of pairs; a pair given twice is computed once.
 
         Args:
           text_P: each pair's text, a row of `c_TxC`.
-          photo_P: each pair's photo, a row of `x0_NxD`. Its noise is its own, the same for every
-            text and for none, so that texts are compared on equal terms.
+          photo_P: each pair's photo, a row of `x0_NxD`. A photo gets the same noise with every text
+            and without a text, so that texts are compared on equal terms.
 
         Returns:
-          ratio_P in nats, above 0 where the text makes the photo likelier.
+          ratio_P in nats, positive where the text makes the photo more likely.
         """
-        alone = np.stack([np.full_like(photo_P, _NO_TEXT), photo_P])
-        every = np.concatenate([alone, np.stack([text_P, photo_P])], axis=1)
-        (text_U, photo_U), place = np.unique(every, axis=1, return_inverse=True)
+        without_text = np.stack([np.full_like(photo_P, _NO_TEXT), photo_P])
+        all_pairs = np.concatenate([without_text, np.stack([text_P, photo_P])], axis=1)
+        (text_U, photo_U), index = np.unique(all_pairs, axis=1, return_inverse=True)
         batches = zip(self._batches(text_U), self._batches(photo_U), strict=True)
         total = -(-len(text_U) // self._batch_size)
-        found = []
+        log_p = []
         for text, photo in hosts.progress(batches, desc='likelihoods', total=total, unit='batch'):
-            keep_Bx1 = text[:, None] != _NO_TEXT  # where not, c's last row stands in
+            keep_Bx1 = text[:, None] != _NO_TEXT  # where False, the model ignores c
             c_BxC, x0_BxD = self._c_TxC[text], self._x0_NxD[photo]
-            asked = meshes.put_on_mesh((c_BxC, keep_Bx1, x0_BxD, photo), self._rows)
-            found.append(meshes.fetch_from_mesh(self._log_p(*asked)))
-        alone_P, given_P = np.concatenate(found)[place].reshape(2, -1)
-        return given_P - alone_P
+            inputs = meshes.put_on_mesh((c_BxC, keep_Bx1, x0_BxD, photo), self._by_row)
+            log_p.append(meshes.fetch_from_mesh(self._log_p(*inputs)))
+        without_P, with_P = np.concatenate(log_p)[index].reshape(2, -1)
+        return with_P - without_P
 
     def _batches(self, rows_U: np.ndarray) -> np.ndarray:
-        """[batches, batch_size], filled up with row 0."""
-        filled = np.pad(rows_U, (0, -len(rows_U) % self._batch_size))
-        return filled.reshape(-1, self._batch_size)
+        """Rows in batches, the last one padded with row 0; [batches, batch_size]."""
+        padded = np.pad(rows_U, (0, -len(rows_U) % self._batch_size))
+        return padded.reshape(-1, self._batch_size)

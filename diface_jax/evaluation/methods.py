@@ -3,11 +3,10 @@
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import jax
 import jax.numpy as jnp
-import ml_collections
 import numpy as np
 from absl import logging
 
@@ -16,12 +15,13 @@ from diface_jax.evaluation import baselines, two_tower
 from diface_jax.models.diface import Sampling
 from diface_jax.models.features import FeatureExtractor, Features
 from diface_jax.runtime import mesh as meshes
+from diface_jax.runtime.settings import EvaluateSettings
 from diface_jax.training.checkpoint import METRIC
 from diface_jax.training.loaded_model import LoadedModel
 from diface_jax.training.loop import training_batches, training_table
 from diface_jax.training.model_selection import ValidationPairs
 
-# From a data set and the name of one of its splits to a method's features of it.
+# From a data set and the name of a split to a method's features of that split.
 Method = Callable[[Prepared, str], Features]
 
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)
@@ -33,50 +33,52 @@ class MethodSuite:
     """What all methods share.
 
     Attributes:
-      config: of this evaluation.
-      trained: DiFace.
-      home: the data set it was trained on.
-      pairs: its validation pairs, by which every method is tuned.
+      settings: of the evaluation.
+      sampling: how DiFace samples.
+      coverage: shares of the attributes that the grammar's sentences name, a track each.
+      trained: DiFace's checkpoint.
+      train_data: the data set it was trained on.
+      pairs: the validation pairs of `train_data`, on which every method is tuned.
     """
 
-    config: ml_collections.ConfigDict
+    settings: EvaluateSettings
+    sampling: Sampling
+    coverage: Sequence[float]
     trained: LoadedModel
-    home: Prepared
+    train_data: Prepared
     pairs: ValidationPairs
 
     def methods(self, attributes: Iterable[str]) -> dict[str, Method]:
         """All methods by name.
 
         Args:
-          attributes: those labelled in the data to measure on; gender and the oracle need labels
-            on both sides, and are left out without them.
+          attributes: the attributes labelled in the data to measure on. Gender and the oracle need
+            labels there and in the training data, and are left out without them.
 
         Returns:
-          Methods, DiFace first.
+          The methods, DiFace first.
         """
         methods = {
-            'diface': self._diface(Sampling(**self.config.sample), refined=True),
-            'literal': self._diface(
-                Sampling(self.config.evaluate.literal_num_steps), refined=False
-            ),
-            'towers': self._towers(),
+            'diface': self._diface(self.sampling, refined=True),
+            'literal': self._diface(Sampling(self.settings.literal_num_steps), refined=False),
+            'towers': self._two_tower(),
             'cca': self._cca(),
             'ridge': self._ridge(),
         }
-        shared = sorted(set(attributes) & set(self.home.attributes))
+        shared = sorted(set(attributes) & set(self.train_data.attributes))
         if shared:
             methods['oracle'] = self._oracle(shared)
         if 'Male' in shared:
             methods['gender'] = _gender
         return methods
 
-    def _judge(self, method: Method) -> float:
-        return self.pairs.judge(method(self.home, 'validation')).metrics[METRIC]
+    def _validation_auc(self, method: Method) -> float:
+        return self.pairs.judge(method(self.train_data, 'validation')).metrics[METRIC]
 
     def _best(self, name: str, candidates: Iterable[tuple[str, Method]]) -> Method:
-        """The candidate that does best on validation."""
-        judged = [(self._judge(method), label, method) for label, method in candidates]
-        value, label, method = max(judged, key=lambda candidate: candidate[0])
+        """The candidate with the best AUC on validation."""
+        scored = [(self._validation_auc(method), label, method) for label, method in candidates]
+        value, label, method = max(scored, key=lambda candidate: candidate[0])
         logging.info('%s: chose %s on validation, %s %.4f', name, label, METRIC, value)
         return method
 
@@ -89,18 +91,20 @@ class MethodSuite:
 
         def method(data: Prepared, name: str) -> Features:
             split = data.splits[name]
-            texts = np.concatenate(list(split.tracks(self.config.captions.coverage).values()))
-            key = jax.random.key(self.config.evaluate.seed)
+            texts = np.concatenate(list(split.tracks(self.coverage).values()))
+            key = jax.random.key(self.settings.seed)
             return extract(self.trained.params, split, np.sort(texts), self.trained.normalise, key)
 
         return method
 
     @functools.cached_property
     def _moments(self) -> baselines.CrossMoments:
-        split = self.home.splits['train']
+        split = self.train_data.splits['train']
         use_human = self.trained.config.train.human_share > 0
         texts = np.arange(len(split.photo_T)) if use_human else split.texts('grammar')
-        return baselines.CrossMoments.of(split.c_TxC[texts], self._x0(split)[split.photo_T[texts]])
+        return baselines.CrossMoments.from_pairs(
+            split.c_TxC[texts], self._x0(split)[split.photo_T[texts]]
+        )
 
     def _linear(self, linear: baselines.LinearProjection) -> Method:
         def method(data: Prepared, name: str) -> Features:
@@ -113,39 +117,39 @@ class MethodSuite:
         return self._best('ridge', ((label, self._linear(fit)) for label, fit in fits.items()))
 
     def _cca(self) -> Method:
-        whole = dict(zip(STRENGTHS, baselines.fit_cca(self._moments, STRENGTHS), strict=True))
+        projections = dict(zip(STRENGTHS, baselines.fit_cca(self._moments, STRENGTHS), strict=True))
         fits = {
-            f'strength {s:g}, {dim} directions': whole[s].first(dim)
+            f'strength {s:g}, {dim} directions': projections[s].first_directions(dim)
             for s, dim in itertools.product(STRENGTHS, DIMS)
         }
         return self._best('cca', ((label, self._linear(fit)) for label, fit in fits.items()))
 
-    def _towers(self) -> Method:
-        split = self.home.splits['train']
-        table = jax.device_put(training_table(split, self.trained.normalise))
+    def _two_tower(self) -> Method:
+        train_split = self.train_data.splits['train']
+        table = jax.device_put(training_table(train_split, self.trained.normalise))
 
         def as_method(fitted: two_tower.TwoTower) -> Method:
             def method(data: Prepared, name: str) -> Features:
-                measured = data.splits[name]
+                split = data.splits[name]
                 features = two_tower.two_tower_features(
-                    fitted, jnp.asarray(measured.c_TxC), jnp.asarray(self._x0(measured))
+                    fitted, jnp.asarray(split.c_TxC), jnp.asarray(self._x0(split))
                 )
                 return Features(*map(np.asarray, features))
 
             return method
 
         fitted = two_tower.fit_towers(
-            self.config.evaluate.two_tower,
+            self.settings.two_tower,
             table,
-            training_batches(split, self.trained.config),
-            lambda candidate: self._judge(as_method(candidate)),
-            self.config.evaluate.seed,
+            training_batches(train_split, self.trained.config),
+            lambda candidate: self._validation_auc(as_method(candidate)),
+            self.settings.seed,
         )
         return as_method(fitted)
 
     def _oracle(self, attributes: list[str]) -> Method:
-        labels = self.home.labels('train', attributes)
-        oracle = baselines.AttributeOracle.fit(labels, self.home.splits['train'].identity_N)
+        labels = self.train_data.labels('train', attributes)
+        oracle = baselines.AttributeOracle.fit(labels, self.train_data.splits['train'].identity_N)
         return lambda data, name: oracle.features(
             data.labels(name, attributes), data.splits[name].photo_T
         )

@@ -1,10 +1,12 @@
 """Verification protocols: every method on the same pairs, with deviations and intervals.
 
-One row a number: method, track, protocol, impostors, gallery, photos, level, metric, value, sd,
-ci95. `value` and `sd` are the mean and standard deviation over draws of pairs (or of galleries,
-which `identification` measures); `ci95` is a bootstrap over identities with the draws pooled.
+A row of the results holds a single number, with the columns method, track, protocol, impostors,
+gallery, photos, level, metric, value, sd and ci95. `value` and `sd` are the mean and the standard
+deviation over draws of pairs (or of galleries, see `identification`); `ci95` is a bootstrap over
+identities with the draws pooled.
 """
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -17,10 +19,10 @@ from diface_jax.evaluation.verification import VerificationPairs
 
 ResultRow = dict[str, Any]
 FARS = (0.1, 0.01, 0.001)
-# More hardly narrow an interval, since identities are resampled, not pairs, and cost minutes.
+# More pairs cost minutes and hardly narrow an interval, since identities are resampled.
 RESAMPLED_PAIRS = 40_000
 _NO_GALLERY = {'gallery': None, 'photos': None, 'level': None}
-# Where a ROC curve is written down: twenty points a decade.
+# False accept rates at which a ROC curve is saved: twenty a decade.
 CURVE_FARS = np.round(np.logspace(-3, 0, 61), 5)
 
 
@@ -33,7 +35,7 @@ class Condition(NamedTuple):
 
     @property
     def name(self) -> str:
-        """'grammar/cross/random', a key for thresholds."""
+        """Such as 'grammar/cross/random': the key of the thresholds."""
         return '/'.join(self)
 
 
@@ -46,9 +48,10 @@ class Repetitions(NamedTuple):
 
 
 def conditions(tracks: Sequence[str], has_gender: bool) -> list[Condition]:
-    """Every protocol and kind of impostor for the tracks; same gender needs its label."""
-    kinds = verification.IMPOSTORS if has_gender else verification.IMPOSTORS[:1]
-    return [Condition(t, p, i) for t in tracks for p in verification.PROTOCOLS for i in kinds]
+    """All conditions of the tracks; impostors of the same gender only if gender is labelled."""
+    impostors = verification.IMPOSTORS if has_gender else verification.IMPOSTORS[:1]
+    combinations = itertools.product(tracks, verification.PROTOCOLS, impostors)
+    return [Condition(*combination) for combination in combinations]
 
 
 def draw_pair_sets(
@@ -56,24 +59,38 @@ def draw_pair_sets(
     texts: np.ndarray,
     condition: Condition,
     gender_N: np.ndarray | None,
-    effort: Repetitions,
+    repetitions: Repetitions,
 ) -> list[VerificationPairs]:
-    """Draws of pairs for texts (rows of the split), the same for every method."""
-    rng = np.random.default_rng(effort.seed)
+    """Draws pairs, the same for every method.
+
+    Args:
+      split: the texts and photos.
+      texts: rows of the texts to pair, [T].
+      condition: the protocol and the kind of impostor.
+      gender_N: gender label of each photo; needed for impostors of the same gender.
+      repetitions: how many draws, and their seed.
+
+    Returns:
+      One set of pairs a draw; `text_P` are rows of the split.
+
+    Raises:
+      ValueError: no text can be paired.
+    """
+    rng = np.random.default_rng(repetitions.seed)
     owner_T = split.photo_T[texts]
     gender_N = gender_N if condition.impostors == 'same_gender' else None
-    drawn = [
+    pair_sets = [
         verification.draw_pairs(rng, owner_T, split.identity_N, condition.protocol, gender_N)
-        for _ in range(effort.draws)
+        for _ in range(repetitions.draws)
     ]
-    return [pairs._replace(text_P=texts[pairs.text_P]) for pairs in drawn]
+    return [pairs._replace(text_P=texts[pairs.text_P]) for pairs in pair_sets]
 
 
 class Scorer(Protocol):
-    """Scores pairs of texts and photos: `Features`, or a likelihood ratio."""
+    """Scores pairs of texts and photos: `Features` by cosine, or a likelihood ratio."""
 
     def scores(self, text_P: np.ndarray, photo_P: np.ndarray) -> np.ndarray:
-        """The score of each pair of a text and a photo, by row; [P]."""
+        """Scores of pairs, given the rows of their texts and photos; [P]."""
 
 
 def pair_scores(scorer: Scorer, pairs: VerificationPairs) -> np.ndarray:
@@ -82,19 +99,19 @@ def pair_scores(scorer: Scorer, pairs: VerificationPairs) -> np.ndarray:
 
 
 def choose_threshold(scorer: Scorer, draws: Sequence[VerificationPairs]) -> float:
-    """The threshold s of a method, from draws of *validation* pairs."""
+    """The threshold s of a method, from draws of *validation* pairs: best balanced accuracy."""
     pooled = bootstrap.concatenate_draws(draws)
     curve = verification.roc_curve(pair_scores(scorer, pooled), pooled.genuine_P)
     return verification.best_balanced_threshold(curve)
 
 
 class Estimate(NamedTuple):
-    """A row of the results, with its values by draw and by resample.
+    """A row of the results, with its value in each draw and each resample.
 
     Attributes:
-      row: with `value`, `sd` and `ci95`.
-      draws_S: the number in each draw.
-      spread_R: the number in each resample of people, the same ones for every method.
+      row: the row, with `value`, `sd` and `ci95`.
+      draws_S: the value in each draw.
+      spread_R: the value in each resample of people; every method has the same resamples.
     """
 
     row: ResultRow
@@ -107,11 +124,11 @@ def verification_rows(
     thresholds: Mapping[str, Mapping[str, float]],
     split: Split,
     draws: Mapping[Condition, Sequence[VerificationPairs]],
-    effort: Repetitions,
+    repetitions: Repetitions,
 ) -> Iterator[ResultRow]:
-    """The rows of `verification_estimates`, which has these arguments."""
-    for found in verification_estimates(methods, thresholds, split, draws, effort):
-        yield found.row
+    """The rows of `verification_estimates`, with the same arguments."""
+    for estimate in verification_estimates(methods, thresholds, split, draws, repetitions):
+        yield estimate.row
 
 
 def verification_estimates(
@@ -119,27 +136,27 @@ def verification_estimates(
     thresholds: Mapping[str, Mapping[str, float]],
     split: Split,
     draws: Mapping[Condition, Sequence[VerificationPairs]],
-    effort: Repetitions,
+    repetitions: Repetitions,
 ) -> Iterator[Estimate]:
     """Verification of all methods under all conditions.
 
     Args:
-      methods: what scores pairs of the split, by method.
+      methods: scorers of the split's pairs, by name of the method.
       thresholds: by method, then by `Condition.name`, from validation.
-      split: the split measured on.
+      split: the split to measure on.
       draws: pairs by condition.
-      effort: the bootstrap's.
+      repetitions: the number of bootstrap resamples, and their seed.
 
     Yields:
-      One row a number.
+      An estimate of each metric of each method under each condition.
     """
-    for condition, some in draws.items():
-        pooled = bootstrap.draws_with_rows(some, RESAMPLED_PAIRS)
-        weights_RxP = pair_weights(split, pooled, effort)
+    for condition, pair_sets in draws.items():
+        pooled = bootstrap.draws_with_rows(pair_sets, RESAMPLED_PAIRS)
+        weights_RxP = pair_weights(split, pooled, repetitions)
         for method, scorer in methods.items():
             measure = _verification_measure(thresholds[method][condition.name])
-            about = {'method': method, **condition._asdict(), **_NO_GALLERY}
-            yield from _pair_estimates(about, measure, scorer, some, pooled, weights_RxP)
+            labels = {'method': method, **condition._asdict(), **_NO_GALLERY}
+            yield from _pair_estimates(labels, measure, scorer, pair_sets, pooled, weights_RxP)
 
 
 Measure = Callable[[np.ndarray, np.ndarray, np.ndarray | None], dict[str, float]]
@@ -161,38 +178,45 @@ def _verification_measure(threshold: float) -> Measure:
 
 
 def _pair_estimates(
-    about: ResultRow,
+    labels: ResultRow,
     measure: Measure,
     scorer: Scorer,
     draws: Sequence[VerificationPairs],
     pooled: VerificationPairs,
     weights_RxP: np.ndarray,
 ) -> Iterator[Estimate]:
-    of_draws = [measure(pair_scores(scorer, pairs), pairs.genuine_P, None) for pairs in draws]
+    by_draw = [measure(pair_scores(scorer, pairs), pairs.genuine_P, None) for pairs in draws]
     score_P = pair_scores(scorer, pooled)
-    # Sorted once, so that sorting in every resample is a single pass.
+    # Sorted once, so that sorting in each resample takes a single pass.
     order = np.argsort(-score_P, kind='stable')
     score_P, genuine_P = score_P[order], pooled.genuine_P[order]
-    undefined = dict.fromkeys(of_draws[0], np.nan)
-    resampled = [
+    undefined = dict.fromkeys(by_draw[0], np.nan)
+    by_resample = [
         measure(score_P, genuine_P, weight_P[order]) if _has_both(pooled, weight_P) else undefined
         for weight_P in weights_RxP
     ]
-    for metric in of_draws[0]:
-        values = [found[metric] for found in of_draws]
-        spread = [found[metric] for found in resampled]
-        yield make_estimate(about, metric, values, spread)
+    for metric in by_draw[0]:
+        values = [metrics[metric] for metrics in by_draw]
+        spread = [metrics[metric] for metrics in by_resample]
+        yield make_estimate(labels, metric, values, spread)
 
 
 def _has_both(pairs: VerificationPairs, weight_P: np.ndarray) -> bool:
-    """Whether a resample of few people has genuine and impostor pairs: error rates need both."""
+    """Whether a resample has genuine and impostor pairs (with few people it may lack either)."""
     return weight_P[pairs.genuine_P].any() and weight_P[~pairs.genuine_P].any()
 
 
-def make_estimate(about: ResultRow, metric: str, draws: ArrayLike, spread: ArrayLike) -> Estimate:
-    """An estimate from a number in each draw and in each bootstrap resample; [S] and [R]."""
+def make_estimate(labels: ResultRow, metric: str, draws: ArrayLike, spread: ArrayLike) -> Estimate:
+    """An estimate from the value in each draw [S] and in each bootstrap resample [R].
+
+    Args:
+      labels: the other columns of the row.
+      metric: name of the number.
+      draws: its value in each draw.
+      spread: its value in each resample.
+    """
     draws_S, spread_R = np.asarray(draws), np.asarray(spread)
-    row = about | {
+    row = labels | {
         'metric': metric,
         'value': float(np.mean(draws_S)),
         'sd': float(np.std(draws_S, ddof=1)) if len(draws_S) > 1 else 0.0,
@@ -201,32 +225,38 @@ def make_estimate(about: ResultRow, metric: str, draws: ArrayLike, spread: Array
     return Estimate(row, draws_S, spread_R)
 
 
-def pair_weights(split: Split, pairs: VerificationPairs, effort: Repetitions) -> np.ndarray:
-    """Weight of each pair in each resample: how often its one or two people were drawn; [R, P]."""
+def pair_weights(split: Split, pairs: VerificationPairs, repetitions: Repetitions) -> np.ndarray:
+    """Weight of each pair in each resample; [R, P].
+
+    It is how often the person was drawn; for an impostor pair, the product of both people's counts.
+    """
     index_N = np.unique(split.identity_N, return_inverse=True)[1]
-    times_RxI = bootstrap.resample_counts(index_N.max() + 1, effort.resamples, effort.seed)
-    times_RxI = times_RxI.astype(np.float32)
+    resample_counts_RxI = bootstrap.resample_counts(
+        index_N.max() + 1, repetitions.resamples, repetitions.seed
+    ).astype(np.float32)
     described = index_N[split.photo_T[pairs.text_P]]
     shown = index_N[pairs.photo_P]
-    return times_RxI[:, described] * np.where(pairs.genuine_P, 1.0, times_RxI[:, shown])
+    return resample_counts_RxI[:, described] * np.where(
+        pairs.genuine_P, 1.0, resample_counts_RxI[:, shown]
+    )
 
 
 def roc_curves(
     methods: Mapping[str, Scorer],
     split: Split,
     draws: Mapping[Condition, Sequence[VerificationPairs]],
-    effort: Repetitions,
+    repetitions: Repetitions,
 ) -> Iterator[ResultRow]:
     """ROC curves of all methods under all conditions, from pooled draws.
 
     Arguments as in `verification_estimates`.
 
     Yields:
-      One record a curve: true accept rates at CURVE_FARS, with their intervals.
+      One record for each curve: true accept rates at CURVE_FARS, with their intervals.
     """
-    for condition, some in draws.items():
-        pooled = bootstrap.draws_with_rows(some, RESAMPLED_PAIRS)
-        weights_RxP = pair_weights(split, pooled, effort)
+    for condition, pair_sets in draws.items():
+        pooled = bootstrap.draws_with_rows(pair_sets, RESAMPLED_PAIRS)
+        weights_RxP = pair_weights(split, pooled, repetitions)
         for method, scorer in methods.items():
             score_P = pair_scores(scorer, pooled)
             tar_F = _true_accepts(score_P, pooled.genuine_P, np.ones((1, len(score_P))))[0]
@@ -242,10 +272,10 @@ def _true_accepts(score_P: np.ndarray, genuine_P: np.ndarray, weight_RxP: np.nda
     """True accept rates at CURVE_FARS in each resample; [R, F]."""
     weights = ((weight_P[~genuine_P], weight_P[genuine_P]) for weight_P in weight_RxP)
     hit_1xQ = np.ones((1, genuine_P.sum()), bool)
-    found_Rx1xF = bootstrap.accepted_share(
+    rate_Rx1xF = bootstrap.accepted_share(
         score_P[~genuine_P], score_P[genuine_P], weights, CURVE_FARS, hit_1xQ
     )
-    return found_Rx1xF[:, 0]
+    return rate_Rx1xF[:, 0]
 
 
 def round_curve(values: np.ndarray) -> list:

@@ -1,9 +1,9 @@
-"""Ranks of each probe's mates in a gallery: the slow part of identification, on all devices.
+"""Ranks of each probe's mate in a gallery: the slow part of identification, on all devices.
 
-Probes are cut over the mesh's axis 'data' and streamed in blocks, the gallery is on every device.
-A block makes SCORES scores a device at most, so memory is bounded however many probes there are.
-Columns are laid out so that the best of a person's photos is a maximum over a dense axis: people
-with about as many photos stand together, each filled up to a power of two with their own photos.
+Probes are sharded over the mesh's axis 'data' and streamed in blocks; every device holds the whole
+gallery. A block computes at most SCORES scores a device, which bounds the memory for any number of
+probes. Columns are laid out so that a person's best score is a maximum over a dense axis: people
+with similar numbers of photos are grouped, and their photos are repeated up to a power of two.
 """
 
 import functools
@@ -16,9 +16,11 @@ from jax.sharding import Mesh
 
 from diface_jax.runtime import mesh as meshes
 
-# A few megabytes, which a core's cache still helps with; rows at most, so that little is filled up.
+# Scores a device and block: a few megabytes, which fit a core's cache. Rows a device and block are
+# limited too, so that padding costs little.
 SCORES, _ROWS = 1 << 20, 128
-# Equal features may differ in the last bits of a float32 product. The longest feature has length 1.
+# Scores of equal features may differ in the last bits of a float32 product. Scores closer than this
+# tie, where the longest feature has length 1.
 TIE = 1e-6
 
 
@@ -27,9 +29,9 @@ class Probes(NamedTuple):
 
     Attributes:
       f_PxF: their features.
-      person_P: who they ask for, a number below I.
-      mate_P: the gallery's photo to be found at image level; -1: whichever of the person's is best.
-      hidden_P: the gallery's photo that is not there for this probe; -1: all are.
+      person_P: the person each one describes, a number below I.
+      mate_P: row of the mate at image level; -1: the best photo of the person.
+      hidden_P: row of a gallery photo that is removed for this probe; -1: none is.
     """
 
     f_PxF: np.ndarray
@@ -38,37 +40,36 @@ class Probes(NamedTuple):
     hidden_P: np.ndarray
 
 
-class GalleryCuts(NamedTuple):
-    """Photos, and S ways to cut the I people in them into galleries that share nobody.
+class GalleryPartitions(NamedTuple):
+    """Photos of I people, and S partitions of these people into disjoint galleries.
 
     Attributes:
       f_GxF: features of the photos.
-      person_G: who is in them; everybody from 0 to I - 1 has a photo.
-      number_SxI: the gallery each person is in; -1 for who is in none. A probe competes with its
-        own person's gallery alone.
-      enrolled_I: who is there in the open-set galleries.
+      person_G: the person in each photo; each of 0 to I - 1 has at least one photo.
+      gallery_SxI: number of the gallery each person is in; -1: in none. A probe is searched for
+        only in the gallery of its own person.
+      enrolled_I: whether each person is enrolled in the open-set galleries.
     """
 
     f_GxF: np.ndarray
     person_G: np.ndarray
-    number_SxI: np.ndarray
+    gallery_SxI: np.ndarray
     enrolled_I: np.ndarray
 
 
 class MateRanks(NamedTuple):
     """Score and rank of the correct match of each probe.
 
-    Ranks are from 1; competitors with the score of the mate count half.
-
-    Scores are dot products of features scaled so that the longest has length 1. What is said of a
-    probe whose person is in no gallery, or not enrolled, means nothing.
+    Ranks start at 1; competitors with the same score as the mate count half. Scores are dot
+    products of features scaled so that the longest has length 1. Values of a probe whose person is
+    in no gallery, or (in the open set) not enrolled, are meaningless.
 
     Attributes:
-      score_P: the person's best photo's.
-      person_SxP: rank of the person among people, each by their best photo.
+      score_P: score of the person's best photo.
+      person_SxP: rank of the person among all people, each by their best photo.
       photo_SxP: rank of the mate among the photos of other people.
-      enrolled_SxP: rank of the person among people who are enrolled.
-      rival_SxP: best score of another person who is enrolled; -inf where there is none.
+      enrolled_SxP: rank of the person among enrolled people.
+      rival_SxP: best score of another enrolled person; -inf if there is none.
     """
 
     score_P: np.ndarray
@@ -78,109 +79,109 @@ class MateRanks(NamedTuple):
     rival_SxP: np.ndarray
 
 
-def rank_mates(probes: Probes, gallery: GalleryCuts, mesh: Mesh, scores: int = SCORES) -> MateRanks:
+def rank_mates(
+    probes: Probes, gallery: GalleryPartitions, mesh: Mesh, scores: int = SCORES
+) -> MateRanks:
     """Scores all probes against all photos, and returns the ranks of the mates.
 
     Args:
       probes: P texts.
       gallery: G photos of I people.
       mesh: the devices.
-      scores: bound on the scores a device holds at a time (one row of the gallery at least).
+      scores: scores that a device may hold at a time (at least one row of the gallery).
 
     Returns:
-      The same, up to float32, on any number of devices and with any bound.
+      Ranks and scores, equal up to float32 for any number of devices and any `scores`.
 
     Raises:
-      ValueError: a feature is not a number.
+      ValueError: a feature is not finite.
     """
+    num_probes = len(probes.person_P)
     f_PxF, f_GxF = _scaled(probes.f_PxF), _scaled(gallery.f_GxF)
     columns, groups = _lay_out(gallery.person_G)
-    everywhere, rows = meshes.replicated(mesh), meshes.sharded_by_row(mesh)
-    there = meshes.put_on_mesh(
-        (f_GxF[columns.photo_C], columns, gallery.number_SxI, gallery.enrolled_I), everywhere
+    replicated, by_row = meshes.replicated(mesh), meshes.sharded_by_row(mesh)
+    gallery_arrays = meshes.put_on_mesh(
+        (f_GxF[columns.photo_C], columns, gallery.gallery_SxI, gallery.enrolled_I), replicated
     )
     size = mesh.size * int(np.clip(scores // len(columns.photo_C), 1, _ROWS))
-    asked = [_filled_up(part, size) for part in probes._replace(f_PxF=f_PxF)]
-    found = []
-    for start in range(0, len(asked[0]), size):
-        block = meshes.put_on_mesh([part[start : start + size] for part in asked], rows)
-        found.append(_stand(*block, *there, groups=groups))
-    parts = [
-        np.concatenate(part, axis=-1) for part in zip(*meshes.fetch_from_mesh(found), strict=True)
-    ]
-    return MateRanks(*[part[..., : len(f_PxF)] for part in parts])
+    padded = [_pad_rows(field, size) for field in probes._replace(f_PxF=f_PxF)]
+    blocks = []
+    for start in range(0, len(padded[0]), size):
+        block = meshes.put_on_mesh([field[start : start + size] for field in padded], by_row)
+        blocks.append(_rank_block(Probes(*block), *gallery_arrays, groups=groups))
+    fields = zip(*meshes.fetch_from_mesh(blocks), strict=True)
+    return MateRanks(*[np.concatenate(field, axis=-1)[..., :num_probes] for field in fields])
 
 
 def _scaled(f_NxF: np.ndarray) -> np.ndarray:
+    """Features scaled so that the longest has length 1."""
     if not np.isfinite(f_NxF).all():
         raise ValueError('some features are not finite')
     longest = np.linalg.norm(f_NxF, axis=1).max(initial=0.0)
     return (f_NxF / (longest or 1.0)).astype(np.float32)
 
 
-def _filled_up(rows: np.ndarray, multiple: int) -> np.ndarray:
-    """Rows filled up with zeros, so that every block has the same shape."""
+def _pad_rows(rows: np.ndarray, multiple: int) -> np.ndarray:
+    """Pads rows with zeros, so that every block has the same shape."""
     return np.pad(rows, [(0, -len(rows) % multiple)] + [(0, 0)] * (rows.ndim - 1))
 
 
 class _Columns(NamedTuple):
-    """The columns of scores: photos, some of them twice (`real_C` is False the second time)."""
+    """Columns of the scores: the photos, of which some are repeated (then `real_C` is False)."""
 
     photo_C: np.ndarray
     person_C: np.ndarray
     real_C: np.ndarray
-    person_I: np.ndarray  # who each column of the best by person stands for
+    person_I: np.ndarray  # the person of each column of the best scores by person
 
 
 def _lay_out(person_G: np.ndarray) -> tuple[_Columns, tuple[tuple[int, int], ...]]:
-    """Columns by group of (photos a person, people), the first photos of all its people first."""
+    """Columns by group of (photos a person, people); in a group, all first photos come first."""
     count_I = np.bincount(person_G)
     order = np.argsort(person_G, kind='stable')
     first_I = np.cumsum(count_I) - count_I
     width_I = 2 ** np.ceil(np.log2(count_I)).astype(int)
     photo, person, real, people, groups = [], [], [], [], []
     for width in np.unique(width_I):
-        who = np.flatnonzero(width_I == width)
-        turn = np.arange(width)[:, None]
-        photo.append(order[first_I[who] + turn % count_I[who]].ravel())
-        real.append((turn < count_I[who]).ravel())
-        person.append(np.tile(who, width))
-        people.append(who)
-        groups.append((int(width), len(who)))
+        members = np.flatnonzero(width_I == width)
+        nth_photo = np.arange(width)[:, None]
+        photo.append(order[first_I[members] + nth_photo % count_I[members]].ravel())
+        real.append((nth_photo < count_I[members]).ravel())
+        person.append(np.tile(members, width))
+        people.append(members)
+        groups.append((int(width), len(members)))
     return _Columns(*map(np.concatenate, (photo, person, real, people))), tuple(groups)
 
 
 @functools.partial(jax.jit, static_argnames='groups')
-def _stand(
-    f_PxF: jax.Array,
-    person_P: jax.Array,
-    mate_P: jax.Array,
-    hidden_P: jax.Array,
+def _rank_block(
+    probes: Probes,
     f_CxF: jax.Array,
     columns: _Columns,
-    number_SxI: jax.Array,
+    gallery_SxI: jax.Array,
     enrolled_I: jax.Array,
     groups: tuple[tuple[int, int], ...],
 ) -> MateRanks:
-    """`rank_mates` of one block."""
+    """`rank_mates` of a block of probes."""
+    f_PxF, person_P, mate_P, hidden_P = probes
     score_PxC = jnp.matmul(f_PxF, f_CxF.T, precision='highest')
     score_PxC = jnp.where(columns.photo_C == hidden_P[:, None], -jnp.inf, score_PxC)
     score_PxI = _best_by_person(score_PxC, groups)
     own_PxI = columns.person_I == person_P[:, None]
     own_P = jnp.max(score_PxI, axis=1, where=own_PxI, initial=-jnp.inf)
     is_mate_PxC = columns.photo_C == mate_P[:, None]
-    mate_P = jnp.where(
+    mate_score_P = jnp.where(
         mate_P < 0, own_P, jnp.max(score_PxC, axis=1, where=is_mate_PxC, initial=-jnp.inf)
     )
-    other_PxC = columns.real_C & (columns.person_C != person_P[:, None])
-    number_SxPx1 = number_SxI[:, person_P, None]
-    level_SxPxI = (number_SxI[:, None, columns.person_I] == number_SxPx1) & ~own_PxI
-    level_SxPxC = (number_SxI[:, None, columns.person_C] == number_SxPx1) & other_PxC
-    open_SxPxI = level_SxPxI & enrolled_I[columns.person_I]
+    others_PxC = columns.real_C & (columns.person_C != person_P[:, None])
+    gallery_SxPx1 = gallery_SxI[:, person_P, None]
+    competes_SxPxI = (gallery_SxI[:, None, columns.person_I] == gallery_SxPx1) & ~own_PxI
+    competes_SxPxC = (gallery_SxI[:, None, columns.person_C] == gallery_SxPx1) & others_PxC
+    open_SxPxI = competes_SxPxI & enrolled_I[columns.person_I]
     return MateRanks(
         score_P=own_P,
-        person_SxP=_rank(score_PxI, own_P, level_SxPxI),
-        photo_SxP=_rank(score_PxC, mate_P, level_SxPxC),
+        person_SxP=_rank(score_PxI, own_P, competes_SxPxI),
+        photo_SxP=_rank(score_PxC, mate_score_P, competes_SxPxC),
         enrolled_SxP=_rank(score_PxI, own_P, open_SxPxI),
         rival_SxP=jnp.max(jnp.where(open_SxPxI, score_PxI, -jnp.inf), axis=-1),
     )
@@ -189,13 +190,14 @@ def _stand(
 def _best_by_person(score_PxC: jax.Array, groups: tuple[tuple[int, int], ...]) -> jax.Array:
     best, start = [], 0
     for width, people in groups:
-        some = score_PxC[:, start : start + width * people]
-        best.append(some.reshape(-1, width, people).max(axis=1))
+        group_PxC = score_PxC[:, start : start + width * people]
+        best.append(group_PxC.reshape(-1, width, people).max(axis=1))
         start += width * people
     return jnp.concatenate(best, axis=1)
 
 
-def _rank(score_PxK: jax.Array, mate_P: jax.Array, competes_SxPxK: jax.Array) -> jax.Array:
-    ahead_PxK = score_PxK - mate_P[:, None]
+def _rank(score_PxK: jax.Array, mate_score_P: jax.Array, competes_SxPxK: jax.Array) -> jax.Array:
+    ahead_PxK = score_PxK - mate_score_P[:, None]
+    # 2 where the competitor is ahead, 1 where it ties.
     halves_PxK = (ahead_PxK > TIE).astype(jnp.int32) + (ahead_PxK >= -TIE)
     return 1.0 + 0.5 * jnp.sum(jnp.where(competes_SxPxK, halves_PxK, 0), axis=-1)

@@ -20,31 +20,32 @@ from diface_jax.models.diface import Sampling
 from diface_jax.models.features import FeatureExtractor, Features, scatter_rows
 from diface_jax.runtime import hosts, run_state
 from diface_jax.runtime import mesh as meshes
+from diface_jax.runtime.settings import SweepSettings
 from diface_jax.training.loaded_model import LoadedModel
 
 SweepRow = dict[str, Any]
-# Small, so that compiling by a first batch costs little beside the rest.
+# Small, so that the first batch, which compiles, costs little compared with the rest.
 _BATCH = 128
 
 
 def sweep(
     config: ml_collections.ConfigDict,
     trained: LoadedModel,
-    home: Prepared,
+    train_data: Prepared,
     out: pathlib.Path,
     overwrite: bool = False,
 ) -> None:
     """Measures every sampling of `config.sweep` on validation texts; resumes an unfinished sweep.
 
     Args:
-      config: for its `sweep`, `captions` and `evaluate`.
+      config: all settings, of which `sweep`, `captions` and `evaluate` are used.
       trained: the checkpoint.
-      home: the data set it was trained on.
+      train_data: the data set it was trained on.
       out: the file to write, after every row.
-      overwrite: a file of other settings is replaced, once all rows are measured.
+      overwrite: whether to replace a file with other settings, once all rows are measured.
 
     Raises:
-      SettingsDifferError: `out` is of another model or other settings.
+      SettingsDifferError: `out` is of another model or has other settings.
     """
     settings = run_state.to_plain_json(
         {
@@ -54,13 +55,15 @@ def sweep(
             'step': trained.step,
         }
     )
-    progress, made = run_state.partial_output(out, settings, ('training.sample',), overwrite)
-    if made.get('complete'):
-        logging.info('sweep: %s is there already: %s', out, made['why'])
+    progress, sweep_so_far = run_state.partial_output(
+        out, settings, ('training.sample',), overwrite
+    )
+    if sweep_so_far.get('complete'):
+        logging.info('sweep: %s exists already: %s', out, sweep_so_far['why'])
         return
-    rows = made.get('rows', [])
+    rows = sweep_so_far.get('rows', [])
     grid = list(sampling_grid(config.sweep))
-    bench = _Bench(config, trained, home)
+    bench = _Bench(config, trained, train_data)
     header = {'settings': settings, 'split': 'validation', 'texts': bench.size}
     for sampling in hosts.progress(
         grid[len(rows) :], initial=len(rows), total=len(grid), desc='sweep'
@@ -74,10 +77,10 @@ def sweep(
     logging.info('sweep: %s', why)
 
 
-def sampling_grid(grid: ml_collections.ConfigDict) -> Iterator[Sampling]:
+def sampling_grid(grid: SweepSettings) -> Iterator[Sampling]:
     """Every setting of a grid, cheapest first; eta has no effect with a single step."""
-    every = itertools.product(grid.num_steps, grid.num_samples, grid.guidance, grid.eta)
-    for T, K, guidance, eta in sorted(every, key=lambda setting: setting[0] * setting[1]):
+    combinations = itertools.product(grid.num_steps, grid.num_samples, grid.guidance, grid.eta)
+    for T, K, guidance, eta in sorted(combinations, key=lambda setting: setting[0] * setting[1]):
         if T > 1 or eta == grid.eta[0]:
             yield Sampling(T, K, guidance, eta)
 
@@ -106,17 +109,19 @@ def choose_sampling(rows: Sequence[SweepRow]) -> tuple[SweepRow, str]:
 class _Bench:
     """The validation texts, pairs and photos that every setting is measured on."""
 
-    def __init__(self, config: ml_collections.ConfigDict, trained: LoadedModel, home: Prepared):
-        self._trained, self._split = trained, home.splits['validation']
+    def __init__(
+        self, config: ml_collections.ConfigDict, trained: LoadedModel, train_data: Prepared
+    ) -> None:
+        self._trained, self._split = trained, train_data.splits['validation']
         self._seed = config.evaluate.seed
-        self._effort = protocols.Repetitions(4, config.evaluate.resamples, self._seed)
+        self._repetitions = protocols.Repetitions(4, config.evaluate.resamples, self._seed)
         track, texts = next(iter(self._split.tracks(config.captions.coverage).items()))
         drawn = np.random.default_rng(self._seed).permutation(texts)[: config.sweep.num_texts]
         self._texts, self.size = np.sort(drawn), len(drawn)
         self._x0_NxD = trained.normalise(self._split.embedding_NxD)
         self._draws = {
             condition: protocols.draw_pair_sets(
-                self._split, self._texts, condition, None, self._effort
+                self._split, self._texts, condition, None, self._repetitions
             )
             for condition in protocols.conditions([track], has_gender=False)
         }
@@ -133,23 +138,29 @@ class _Bench:
         seconds = time.perf_counter() - start
         f_photo = extractor.of_photos(params, self._x0_NxD)
         f_text = scatter_rows(f_text, self._texts, len(self._split.c_TxC))
-        return self._judge(Features(f_text, f_photo)) | {'ms_per_text': 1000 * seconds / self.size}
+        return self._accuracy(Features(f_text, f_photo)) | {
+            'ms_per_text': 1000 * seconds / self.size
+        }
 
-    def _judge(self, features: Features) -> SweepRow:
+    def _accuracy(self, features: Features) -> SweepRow:
         """Metrics of both protocols, and their means.
 
-        The mean of both intervals is wider than the interval of the mean.
+        `ci95` is the mean of both intervals, which is wider than the interval of the mean.
         """
         thresholds = {
             c.name: protocols.choose_threshold(features, d) for c, d in self._draws.items()
         }
         rows = protocols.verification_rows(
-            {'diface': features}, {'diface': thresholds}, self._split, self._draws, self._effort
+            {'diface': features},
+            {'diface': thresholds},
+            self._split,
+            self._draws,
+            self._repetitions,
         )
-        by = {(row['metric'], row['protocol']): row for row in rows}
-        auc = [by['auc', protocol] for protocol in verification.PROTOCOLS]
+        by_metric = {(row['metric'], row['protocol']): row for row in rows}
+        auc = [by_metric['auc', protocol] for protocol in verification.PROTOCOLS]
         by_protocol = {
-            f'{metric}_{protocol}': by[metric, protocol]['value']
+            f'{metric}_{protocol}': by_metric[metric, protocol]['value']
             for metric in ('auc', 'accuracy')
             for protocol in verification.PROTOCOLS
         }

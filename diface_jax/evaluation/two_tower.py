@@ -1,7 +1,7 @@
-"""The strongest baseline: two MLP towers with the same contrastive loss, and no diffusion.
+"""The strongest baseline: two MLP towers with the same contrastive loss, without diffusion.
 
-It lives here, not with the fitted baselines, because it is trained: on the same batches, with the
-same losses, and stopped by the same validation as DiFace.
+Unlike the fitted baselines it is trained by gradient descent, on the same batches and with the same
+contrastive loss as DiFace, and its best step is chosen on the same validation pairs.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import ml_collections
 import numpy as np
 import optax
 from flax import nnx
@@ -19,78 +18,78 @@ from diface_jax.models.features import Features
 from diface_jax.models.refine import l2_normalise
 from diface_jax.runtime import hosts
 from diface_jax.runtime import mesh as meshes
+from diface_jax.runtime.settings import TwoTowerSettings
 from diface_jax.training.contrastive_loss import contrastive_loss
 from diface_jax.training.input_pipeline import TrainingTable, contrast_sides, rows_of
 
 
 class Tower(nnx.Module):
-    """An MLP with one hidden layer, from either side to unit vectors f_BxF."""
+    """An MLP with one hidden layer, from texts or photos to unit vectors f_BxF."""
 
-    def __init__(self, in_dim: int, config: ml_collections.ConfigDict, *, rngs: nnx.Rngs) -> None:
-        self.up = nnx.Linear(in_dim, config.width, rngs=rngs)
-        self.dropout = nnx.Dropout(config.dropout)
-        self.down = nnx.Linear(config.width, config.feature_dim, rngs=rngs)
+    def __init__(self, in_dim: int, settings: TwoTowerSettings, *, rngs: nnx.Rngs) -> None:
+        self.up = nnx.Linear(in_dim, settings.width, rngs=rngs)
+        self.dropout = nnx.Dropout(settings.dropout)
+        self.down = nnx.Linear(settings.width, settings.feature_dim, rngs=rngs)
 
     def __call__(self, x_BxI: jax.Array, dropout_key: jax.Array | None = None) -> jax.Array:
-        """Unit vectors f_BxF; `dropout_key` is given in training."""
+        """Unit vectors f_BxF; `dropout_key` is needed in training only."""
         rngs = None if dropout_key is None else nnx.Rngs(dropout=dropout_key)
         h = self.dropout(nnx.gelu(self.up(x_BxI)), deterministic=rngs is None, rngs=rngs)
         return l2_normalise(self.down(h))
 
 
 class TwoTower(nnx.Module):
-    """A tower for texts, a tower for photos, and the temperature of their contrast."""
+    """A tower for texts, a tower for photos, and the temperature of the contrastive loss."""
 
     def __init__(
         self,
         embedding_dim: int,
         condition_dim: int,
-        config: ml_collections.ConfigDict,
+        settings: TwoTowerSettings,
         *,
         rngs: nnx.Rngs,
     ) -> None:
-        self.text = Tower(condition_dim, config, rngs=rngs)
-        self.photo = Tower(embedding_dim, config, rngs=rngs)
-        self.log_scale = nnx.Param(-jnp.log(jnp.float32(config.temperature)))
+        self.text = Tower(condition_dim, settings, rngs=rngs)
+        self.photo = Tower(embedding_dim, settings, rngs=rngs)
+        self.log_scale = nnx.Param(-jnp.log(jnp.float32(settings.temperature)))
 
 
 def fit_towers(
-    config: ml_collections.ConfigDict,
+    settings: TwoTowerSettings,
     table: TrainingTable,
     batches: Batches,
     judge: Callable[[TwoTower], float],
     seed: int,
 ) -> TwoTower:
-    """Trains towers and returns them as they were when validation was best.
+    """Trains towers and returns those of the step with the best validation.
 
     Args:
-      config: `width`, `feature_dim`, `dropout`, `temperature`, `same_photo_weight`,
-        `embedding_noise`, `learning_rate`, `weight_decay`, `num_steps`, `eval_every`.
+      settings: of the towers and of their training.
       table: the training data.
-      batches: rows by step, as DiFace's.
-      judge: how good towers are on validation, higher is better.
-      seed: of their start and of the training noise.
+      batches: rows by step, the same as DiFace's.
+      judge: rates towers on validation; higher is better.
+      seed: of the initial parameters and of the training noise.
 
     Returns:
-      The best towers seen.
+      The towers with the best validation.
     """
     key = jax.random.key(seed)
     widths = (table.x0_NxD.shape[1], table.c_TxC.shape[1])
-    towers = TwoTower(*widths, config, rngs=nnx.Rngs(jax.random.fold_in(key, 1 << 31)))
+    towers = TwoTower(*widths, settings, rngs=nnx.Rngs(jax.random.fold_in(key, 1 << 31)))
     static, params = nnx.split(towers, nnx.Param)
-    transform = optax.adamw(config.learning_rate, weight_decay=config.weight_decay)
-    step = _make_step(static, transform, config)
+    transform = optax.adamw(settings.learning_rate, weight_decay=settings.weight_decay)
+    step = _make_step(static, transform, settings)
     state, best = (params, transform.init(params)), (-np.inf, params)
-    for done in hosts.progress(range(config.num_steps), desc='towers', unit='step'):
-        state = step(state, batches(done), table, jax.random.fold_in(key, done))
-        if (done + 1) % config.eval_every == 0:
+    for step_number in hosts.progress(range(settings.num_steps), desc='towers', unit='step'):
+        state = step(state, batches(step_number), table, jax.random.fold_in(key, step_number))
+        if (step_number + 1) % settings.eval_every == 0:
             value = judge(nnx.merge(static, state[0]))
             best = max(best, (value, state[0]), key=lambda pair: pair[0])
     return nnx.merge(static, best[1])
 
 
 def _make_step(
-    static: nnx.GraphDef, transform: optax.GradientTransformation, config: ml_collections.ConfigDict
+    static: nnx.GraphDef, transform: optax.GradientTransformation, settings: TwoTowerSettings
 ) -> Callable[[Any, Batch, TrainingTable, jax.Array], Any]:
     mesh = meshes.one_device_mesh()
 
@@ -99,10 +98,12 @@ def _make_step(
         towers = nnx.merge(static, params)
         rows = rows_of(table, batch)
         seen_2xBxD = jnp.stack([rows.x0_BxD, rows.mate_BxD])
-        seen_2xBxD += config.embedding_noise * jax.random.normal(noise_key, seen_2xBxD.shape)
+        seen_2xBxD += settings.embedding_noise * jax.random.normal(noise_key, seen_2xBxD.shape)
         f_text = towers.text(rows.c_BxC, text_key)
         text, photo = contrast_sides(f_text, towers.photo(seen_2xBxD, photo_key), rows)
-        return contrastive_loss(text, photo, towers.log_scale[...], config.same_photo_weight, mesh)
+        return contrastive_loss(
+            text, photo, towers.log_scale[...], settings.same_photo_weight, mesh
+        )
 
     @jax.jit
     def step(state: Any, batch: Batch, table: TrainingTable, key: jax.Array) -> Any:

@@ -1,7 +1,7 @@
 """Verification: is this the person the text describes? Pairs, thresholds and error rates.
 
-Scores are "higher is more alike". A pair at the threshold counts half, so that a scorer that says
-the same of everybody gets 0.5 in accuracy, AUC and EER.
+A higher score means more alike. A pair at the threshold counts half, so that a scorer that gives
+every pair the same score gets 0.5 in accuracy, AUC and EER.
 """
 
 from typing import NamedTuple
@@ -15,7 +15,7 @@ IMPOSTORS = ('random', 'same_gender')
 
 
 class VerificationPairs(NamedTuple):
-    """Pairs of a text and a photo, by row, and whether each is genuine."""
+    """Pairs of a text and a photo, given by their rows, and whether each pair is genuine."""
 
     text_P: np.ndarray
     photo_P: np.ndarray
@@ -29,15 +29,15 @@ def draw_pairs(
     protocol: str,
     gender_N: np.ndarray | None = None,
 ) -> VerificationPairs:
-    """One genuine and one impostor pair for each text that can have both.
+    """Draws a genuine and an impostor pair for each text that can have both.
 
     Args:
       rng: source of the draw.
-      photo_of_text_T: the photo each text describes.
-      identity_N: who is in each photo.
-      protocol: 'same' pairs a text with the photo it describes, 'cross' with another photo of that
-        person (a text of somebody with one photo is left out).
-      gender_N: when given, impostors share the gender label of the described photo.
+      photo_of_text_T: row of the photo that each text describes.
+      identity_N: identity of the person in each photo.
+      protocol: 'same' pairs a text with the photo it describes, 'cross' with another photo of the
+        same person (texts about people with a single photo are left out).
+      gender_N: if given, impostors have the gender label of the described photo.
 
     Returns:
       The pairs, genuine ones first.
@@ -51,13 +51,13 @@ def draw_pairs(
         photo_of_text_T if protocol == 'same' else another_photo(rng, identity_N, photo_of_text_T)
     )
     group_N = np.zeros_like(identity_N) if gender_N is None else np.asarray(gender_N)
-    strangers = _strangers(rng, photo_of_text_T, identity_N, group_N)
-    texts = np.flatnonzero((mates >= 0) & (strangers >= 0))
+    impostors = _impostors(rng, photo_of_text_T, identity_N, group_N)
+    texts = np.flatnonzero((mates >= 0) & (impostors >= 0))
     if not len(texts):
         raise ValueError(_no_pairs(photo_of_text_T, identity_N, protocol, gender_N is not None))
     return VerificationPairs(
         np.concatenate([texts, texts]),
-        np.concatenate([mates[texts], strangers[texts]]),
+        np.concatenate([mates[texts], impostors[texts]]),
         np.repeat([True, False], len(texts)),
     )
 
@@ -75,25 +75,25 @@ def _no_pairs(
     )
 
 
-def _strangers(
+def _impostors(
     rng: np.random.Generator, photo_T: np.ndarray, identity_N: np.ndarray, group_N: np.ndarray
 ) -> np.ndarray:
-    """For each photo, one of somebody else in the same group; -1 where nobody is found."""
+    """For each photo, a photo of another person of the same group; -1 where there is none."""
     drawn = np.full(len(photo_T), -1)
     for group in np.unique(group_N[photo_T]):
         members = np.flatnonzero(group_N == group)
         if len(np.unique(identity_N[members])) < 2:
             continue
-        waiting = np.flatnonzero(group_N[photo_T] == group)
-        while len(waiting):
-            drawn[waiting] = rng.choice(members, len(waiting))
-            same = identity_N[drawn[waiting]] == identity_N[photo_T[waiting]]
-            waiting = waiting[same]
+        undrawn = np.flatnonzero(group_N[photo_T] == group)
+        while len(undrawn):
+            drawn[undrawn] = rng.choice(members, len(undrawn))
+            is_same_person = identity_N[drawn[undrawn]] == identity_N[photo_T[undrawn]]
+            undrawn = undrawn[is_same_person]
     return drawn
 
 
 class RocCurve(NamedTuple):
-    """False and true accept rates, from 0 to 1, at each threshold, the strictest first."""
+    """False and true accept rates, in [0, 1], at each threshold, strictest first."""
 
     far: np.ndarray
     tar: np.ndarray
@@ -108,13 +108,13 @@ def roc_curve(
     Args:
       score_P: scores of pairs.
       genuine_P: whether each is genuine.
-      weight_P: how much each counts (bootstrap); 1 each when not given.
+      weight_P: weight of each pair (bootstrap); None: 1 each.
 
     Returns:
-      The curve, its first point (0, 0) at threshold infinity.
+      The curve; its first point is (0, 0), at threshold infinity.
 
     Raises:
-      ValueError: a score is not a number, or there are no genuine or no impostor pairs.
+      ValueError: a score is not finite, or genuine or impostor pairs are missing.
     """
     score_P = np.asarray(score_P, np.float64)
     if not np.isfinite(score_P).all():
@@ -131,12 +131,12 @@ def roc_curve(
 
 
 def auc(curve: RocCurve) -> float:
-    """Area under the ROC curve: how often a genuine pair outscores an impostor; ties half."""
+    """Area under the ROC curve: how often a genuine pair outscores an impostor; ties count half."""
     return float(np.trapezoid(curve.tar, curve.far))
 
 
 def equal_error_rate(curve: RocCurve) -> float:
-    """The error rate where false accepts equal false rejects, between points by a straight line."""
+    """Error rate where false accepts equal false rejects; linear between points of the curve."""
     gap = curve.far - (1.0 - curve.tar)
     i = int(np.searchsorted(gap, 0.0))
     if gap[i] == 0.0:
@@ -151,14 +151,14 @@ def tar_at_far(curve: RocCurve, far: float) -> float:
 
 
 def best_balanced_threshold(curve: RocCurve) -> float:
-    """The threshold s with the best balanced accuracy, half way to the next score below it.
+    """The threshold s with the best balanced accuracy, halfway to the next score below.
 
-    To be called on validation pairs only. Of equals, the strictest.
+    Call it on validation pairs only. Among equally good thresholds it takes the strictest.
     """
     best = int(np.argmax(curve.tar - curve.far))
     below = curve.threshold[min(best + 1, len(curve.threshold) - 1)]
-    at = curve.threshold[best]
-    return float(below if np.isinf(at) else 0.5 * (at + below))
+    best_score = curve.threshold[best]
+    return float(below if np.isinf(best_score) else 0.5 * (best_score + below))
 
 
 def accuracy(
@@ -167,13 +167,13 @@ def accuracy(
     threshold: float,
     weight_P: np.ndarray | None = None,
 ) -> float:
-    """Share of right decisions at a threshold, genuine and impostor pairs weighing the same.
+    """Share of correct decisions at a threshold; genuine and impostor pairs weigh the same.
 
     Args:
-      score_P: scores.
+      score_P: scores of pairs.
       genuine_P: whether each is genuine.
-      threshold: s; accepted above, rejected below, at it half of each.
-      weight_P: how much each counts; 1 each when not given.
+      threshold: s; a pair is accepted above it, rejected below; at it, it counts half.
+      weight_P: weight of each pair; None: 1 each.
 
     Returns:
       Balanced accuracy in [0, 1].
@@ -181,8 +181,8 @@ def accuracy(
     genuine_P = np.asarray(genuine_P)
     weight_P = np.ones(len(genuine_P)) if weight_P is None else weight_P
     accepted = 0.5 * (1.0 + np.sign(np.asarray(score_P) - threshold))
-    right = np.where(genuine_P, accepted, 1.0 - accepted)
+    correct = np.where(genuine_P, accepted, 1.0 - accepted)
     return 0.5 * float(
-        np.average(right[genuine_P], weights=weight_P[genuine_P])
-        + np.average(right[~genuine_P], weights=weight_P[~genuine_P])
+        np.average(correct[genuine_P], weights=weight_P[genuine_P])
+        + np.average(correct[~genuine_P], weights=weight_P[~genuine_P])
     )

@@ -12,7 +12,7 @@ import numpy as np
 from diface_jax.data.prepared import Split
 from diface_jax.evaluation import identification, ranking
 from diface_jax.evaluation.protocols import Repetitions
-from diface_jax.evaluation.ranking import GalleryCuts, Probes
+from diface_jax.evaluation.ranking import GalleryPartitions, Probes
 from diface_jax.models.features import Features, unit_rows
 from diface_jax.runtime import mesh as meshes
 
@@ -42,7 +42,7 @@ def made_up() -> tuple[Split, Features]:
     return split, Features(*(side.astype(np.float32) for side in sides))
 
 
-def plain(probes: Probes, gallery: GalleryCuts) -> None:
+def plain(probes: Probes, gallery: GalleryPartitions) -> None:
     """The ranks of `ranking.rank_mates` in plain numpy, in blocks; photos are sorted by person."""
     first_I = np.searchsorted(gallery.person_G, np.arange(PEOPLE))
     for start in range(0, len(probes.f_PxF), 100):
@@ -51,7 +51,7 @@ def plain(probes: Probes, gallery: GalleryCuts) -> None:
         score_PxI = np.maximum.reduceat(score_PxG, first_I, axis=1)
         own_Px1 = np.take_along_axis(score_PxI, person_P[:, None], axis=1)
         mate_Px1 = np.take_along_axis(score_PxG, mate_P[:, None], axis=1)
-        for number_I in gallery.number_SxI:
+        for number_I in gallery.gallery_SxI:
             level_PxI = number_I == number_I[person_P][:, None]
             level_PxI &= np.arange(PEOPLE) != person_P[:, None]
             open_PxI = level_PxI & gallery.enrolled_I
@@ -76,7 +76,7 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def heavy_pass(features: Features, num_probes: int) -> tuple[Probes, GalleryCuts]:
+def heavy_pass(features: Features, num_probes: int) -> tuple[Probes, GalleryPartitions]:
     """Texts of photos drawn at random, against all photos, in galleries of three sizes."""
     rng = np.random.default_rng(0)
     photo_P, nobody = rng.permutation(NUM_PHOTOS)[:num_probes], np.full(num_probes, -1)
@@ -84,7 +84,7 @@ def heavy_pass(features: Features, num_probes: int) -> tuple[Probes, GalleryCuts
     probes = Probes(features.text_TxF[photo_P], photo_P // PHOTOS_EACH, photo_P, nobody)
     person_G = np.arange(NUM_PHOTOS) // PHOTOS_EACH
     enrolled_I = rng.random(PEOPLE) < 0.5
-    return probes, GalleryCuts(features.photo_NxF, person_G, np.stack(number), enrolled_I)
+    return probes, GalleryPartitions(features.photo_NxF, person_G, np.stack(number), enrolled_I)
 
 
 def main() -> None:

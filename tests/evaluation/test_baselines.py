@@ -18,7 +18,7 @@ def linear_pairs(count=4000, noise=0.0):
 
 def test_ridge_finds_a_linear_map():
     c, x0 = linear_pairs()
-    fit = baselines.fit_ridge(baselines.CrossMoments.of(c, x0), 1e-9)
+    fit = baselines.fit_ridge(baselines.CrossMoments.from_pairs(c, x0), 1e-9)
     features = fit.features(c, x0 - x0.mean(axis=0))
     np.testing.assert_allclose(np.sum(features.text_TxF * features.photo_NxF, axis=1), 1, atol=1e-6)
 
@@ -26,7 +26,7 @@ def test_ridge_finds_a_linear_map():
 def test_cca_finds_the_shared_cause_and_no_more():
     """Of six directions of x0 four are shared; text and photo agree in those."""
     c, x0 = linear_pairs(noise=0.01)
-    fit = baselines.fit_cca(baselines.CrossMoments.of(c, x0), [1e-6])[0].first(4)
+    fit = baselines.fit_cca(baselines.CrossMoments.from_pairs(c, x0), [1e-6])[0].first_directions(4)
     features = fit.features(c, x0 - x0.mean(axis=0))
     agreement = np.sum(features.text_TxF * features.photo_NxF, axis=1)
     assert agreement.mean() > 0.99

@@ -59,7 +59,7 @@ def test_numbers_of_hand_made_ranks():
     # Ten people in galleries of 100; two mates tie with one other.
     rank = np.array([1, 1, 1.5, 1.5, 3, 7, 12, 40, 80, 100])
     ranks = RankList(rank, np.full(10, 100), np.arange(10))
-    number = {name: float(v[0]) for name, v in identification.rank_numbers(ranks, ONCE).items()}
+    number = {name: float(v[0]) for name, v in identification.rank_metrics(ranks, ONCE).items()}
     assert [number[f'rank@{k}'] for k in (1, 5, 10, 20, 50, 100)] == [0.2, 0.5, 0.6, 0.7, 0.8, 1.0]
     assert number['rank_percentile_mean'] == pytest.approx((rank.mean() - 0.5) / 100)
     assert number['rank_percentile_median'] == pytest.approx(0.025)
@@ -74,7 +74,7 @@ def test_open_set_rates_of_hand_made_scores():
     rival = np.array([0.95, 0.55, 0.5, 0.4, 0.3, 0.2, 0.2, 0.1, 0.1, 0.1])
     score, rank = np.array([0.97, 0.9, 0.7, 0.6, 0.5]), np.array([1, 1, 4, 20, 1])
     opened = OpenSet(score, rank, np.arange(5), rival, np.arange(10))
-    number = {name: float(v[0]) for name, v in identification.open_numbers(opened, ONCE).items()}
+    number = {name: float(v[0]) for name, v in identification.open_set_rates(opened, ONCE).items()}
     assert number == {
         'dir@fpir=0.01,rank=1': pytest.approx(1 / 5),
         'dir@fpir=0.1,rank=1': pytest.approx(2 / 5),

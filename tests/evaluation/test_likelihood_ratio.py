@@ -8,7 +8,7 @@ from scipy.stats import norm
 from diface_jax.diffusion.likelihood import NoiseLevels, log_likelihood, variational_bound
 from diface_jax.diffusion.schedule import alpha_sigma
 from diface_jax.evaluation import verification
-from diface_jax.evaluation.likelihood_ratio import RatioScorer
+from diface_jax.evaluation.likelihood_ratio import LikelihoodRatioScorer
 from diface_jax.runtime import mesh as meshes
 
 LEVELS = NoiseLevels(-10.0, 10.0, 20)
@@ -41,7 +41,7 @@ def made_up(count=200, dim=4):
 
 def scores(c, x0, text, photo, batch_size=64, evaluator=variational_bound):
     key, mesh = jax.random.key(0), meshes.make_mesh()
-    scorer = RatioScorer(Ideal(), {}, c, x0, LEVELS, key, mesh, batch_size, evaluator)
+    scorer = LikelihoodRatioScorer(Ideal(), {}, c, x0, LEVELS, key, mesh, batch_size, evaluator)
     return scorer.scores(text, photo)
 
 
