@@ -77,6 +77,6 @@ class Batches:
         return texts[np.minimum(nth, len(texts) - 1)]
 
 
-def steps_of(batches: Batches, first: int, count: int) -> Batch:
+def stacked_batches(batches: Batches, first: int, count: int) -> Batch:
     """The batches of `count` steps from `first` on, stacked: each field [count, B]."""
     return Batch(*map(np.stack, zip(*(batches(first + i) for i in range(count)), strict=True)))

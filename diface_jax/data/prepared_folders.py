@@ -23,19 +23,19 @@ def prepared_folder_for(
     return store / f'{name}-{_identity(settings)[:8]}'
 
 
-def with_content(store: pathlib.Path, settings: Mapping[str, Any]) -> pathlib.Path | None:
+def folder_with_content(store: pathlib.Path, settings: Mapping[str, Any]) -> pathlib.Path | None:
     """The prepared data set of the same lists and photos, wherever they lay."""
     return next(
         (f for f, c in _all(store) if _identity(c['settings']) == _identity(settings)), None
     )
 
 
-def of_root(store: pathlib.Path, root: pathlib.Path) -> pathlib.Path | None:
+def folder_of_root(store: pathlib.Path, root: pathlib.Path) -> pathlib.Path | None:
     """The prepared data set whose photos were last seen in the folder `root`."""
     return next((f for f, c in _all(store) if prepared.root_of(c) == str(root)), None)
 
 
-def of_earlier_version(store: pathlib.Path, name: str, lists: str) -> pathlib.Path | None:
+def folder_of_earlier_version(store: pathlib.Path, name: str, lists: str) -> pathlib.Path | None:
     """WORKDIR/prepared/NAME, if an earlier version made it from the same lists."""
     folder = store / name
     if not (folder / prepared.CARD).is_file():
@@ -44,7 +44,7 @@ def of_earlier_version(store: pathlib.Path, name: str, lists: str) -> pathlib.Pa
     return folder if CONTENT not in settings and settings.get(LISTS) == lists else None
 
 
-def of_model(
+def folder_of_model(
     store: pathlib.Path, settings: Mapping[str, Any], encoders: Mapping[str, Any]
 ) -> pathlib.Path:
     """The prepared data set that holds the fitted encoders of a model.

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from diface_jax.data.batches import Batches, steps_of
+from diface_jax.data.batches import Batches, stacked_batches
 from tests import population
 
 
@@ -52,7 +52,7 @@ def test_every_text_is_drawn_in_time(split):
 
 def test_steps_are_stacked(split):
     batches = Batches(split, 16, 0.0, seed=0)
-    stacked = steps_of(batches, 5, 3)
+    stacked = stacked_batches(batches, 5, 3)
     assert stacked.photo_B.shape == (3, 16)
     np.testing.assert_array_equal(stacked.photo_B[2], batches(7).photo_B)
 

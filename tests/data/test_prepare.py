@@ -64,9 +64,9 @@ def test_rows_hold_what_they_should(folder):
     np.testing.assert_allclose((train.c_TxC**2).sum(axis=1).mean(), 6, rtol=0.05)
     grammar = train.texts('grammar')
     np.testing.assert_array_equal(np.bincount(train.photo_T[grammar]), 5)
-    assert np.isclose(train.said_T[grammar], 1.0).sum() == 3 * len(train.identity_N)
-    assert np.ptp(train.said_T[grammar]) > 0.5
-    np.testing.assert_array_equal(test.said_T[test.texts('grammar')], 1.0)
+    assert np.isclose(train.coverage_T[grammar], 1.0).sum() == 3 * len(train.identity_N)
+    assert np.ptp(train.coverage_T[grammar]) > 0.5
+    np.testing.assert_array_equal(test.coverage_T[test.texts('grammar')], 1.0)
     described = test.texts('human')
     for text, owner in zip(test.text_T[described], test.photo_T[described], strict=True):
         assert text == f'Somebody drawn, number {test.file_N[owner][-10:-4]}.'
@@ -80,7 +80,7 @@ def test_rows_hold_what_they_should(folder):
 
 def test_nothing_is_done_twice(root, folder, monkeypatch):
     before = (folder / prepared.CARD).stat().st_mtime_ns
-    monkeypatch.setattr(prepare, '_Job', None)
+    monkeypatch.setattr(prepare, '_write', None)
     config = settings(root)
     assert prepare.prepare(config, config.data, folder.parent) == folder
     assert (folder / prepared.CARD).stat().st_mtime_ns == before
@@ -150,7 +150,7 @@ def moved(root, folder, tmp_path):
 
 def test_a_data_folder_that_moved_keeps_its_prepared_data(moved, monkeypatch):
     config, store, folder = moved
-    monkeypatch.setattr(prepare, '_Job', None)
+    monkeypatch.setattr(prepare, '_write', None)
     assert prepare.prepare(config, config.data, store) == folder
     assert prepare.find_prepared(config, config.data, store) == folder
     card = prepared.read_card(folder)
@@ -189,7 +189,7 @@ def test_two_data_sets_of_one_folder_name_do_not_meet(moved, root, tmp_path):
     assert second != home
     assert {path: path.read_bytes() for path in before} == before
     assert prepared.read_card(second)['encoders'] == prepared.read_card(home)['encoders']
-    assert prepared_folders.of_model(store, *_settings_and_encoders(home)) == home
+    assert prepared_folders.folder_of_model(store, *_settings_and_encoders(home)) == home
     # What was trained on is never replaced, whatever is asked for.
     config.data.root = prepared.read_card(home)['root']
     config.captions.seed = 7
@@ -211,10 +211,10 @@ def test_a_data_set_prepared_by_an_earlier_version_is_used(root, folder, tmp_pat
     del card['root'], card['settings']['content_of_photos']
     card['settings']['data']['root'] = str(root)
     run_state.write_json(earlier / prepared.CARD, card)
-    monkeypatch.setattr(prepare, '_Job', None)
+    monkeypatch.setattr(prepare, '_write', None)
     assert prepare.prepare(config, config.data, store) == earlier
     assert prepare.find_prepared(config, config.data, store) == earlier
-    assert prepared_folders.of_model(store, card['settings'], card['encoders']) == earlier
+    assert prepared_folders.folder_of_model(store, card['settings'], card['encoders']) == earlier
     config.captions.seed = 7
     with pytest.raises(run_state.SettingsDifferError, match=r'captions\.seed: 0 -> 7'):
         prepare.prepare(config, config.data, store)

@@ -23,7 +23,7 @@ def split(people, photos, attributes, first=0):
         label_NxA=np.arange(len(identity_N) * attributes).reshape(-1, attributes) % 2,
         photo_T=photo_T,
         track_T=np.zeros(len(photo_T), np.int8),
-        said_T=np.ones(len(photo_T), np.float32),
+        coverage_T=np.ones(len(photo_T), np.float32),
         text_T=np.array([f'photo {i}' for i in photo_T], object),
         c_TxC=np.repeat(photo_T[:, None], 3, axis=1).astype(np.float32),
     )

@@ -45,7 +45,7 @@ def split(photos):
         label_NxA=np.zeros((count, 0), np.int8),
         photo_T=np.arange(count, dtype=np.int32),
         track_T=np.zeros(count, np.int8),
-        said_T=np.ones(count, np.float32),
+        coverage_T=np.ones(count, np.float32),
         text_T=np.array([f'text {i}' for i in range(count)], object),
         c_TxC=np.random.default_rng(0).standard_normal((count, 24)).astype(np.float32),
     )

@@ -42,7 +42,7 @@ LFWA_73 = (
     'Strong_Nose-Mouth_Lines', 'Wearing_Lipstick', 'Flushed_Face', 'High_Cheekbones',
     'Brown_Eyes', 'Wearing_Earrings', 'Wearing_Necktie', 'Wearing_Necklace',
 )  # fmt: skip
-KNOWN = frozenset(CELEBA_40 + LFWA_73)
+KNOWN_ATTRIBUTES = frozenset(CELEBA_40 + LFWA_73)
 
 MAX_SAYINGS = 20  # keeps a caption under 110 words
 PER_SENTENCE = 7  # sayings one sentence may hold
@@ -80,7 +80,7 @@ def describe(labels: Mapping[str, bool], rng: np.random.Generator, said: float =
     Raises:
       ValueError: an unknown attribute, or `said` outside [0, 1].
     """
-    if unknown := sorted(set(labels) - KNOWN):
+    if unknown := sorted(set(labels) - KNOWN_ATTRIBUTES):
         raise ValueError(f'the grammar knows no attribute {unknown}; see CELEBA_40 and LFWA_73')
     if not 0 <= said <= 1:
         raise ValueError(f'said is a share between 0 and 1, not {said}')
@@ -205,7 +205,7 @@ SAYINGS = (
 )
 SAYINGS_OF = _by_claim(SAYINGS)
 BARS = _bars()
-CHANCES = {(name, True): phrases.TRUE_CHANCE for name in KNOWN}
+CHANCES = {(name, True): phrases.TRUE_CHANCE for name in KNOWN_ATTRIBUTES}
 CHANCES |= {_claim(text): chance for text, chance in phrases.CHANCES.items()}
 LAST_ADJECTIVES = [_claim(text) for text in phrases.LAST_ADJECTIVES]
 

@@ -123,7 +123,7 @@ def _shuffled(split: Split, attributes: Sequence[str], seed: int) -> list[_Face]
         labels = {
             name: bool(label)
             for name, label in zip(attributes, split.label_NxA[photo], strict=True)
-            if name in captions.KNOWN and label >= 0
+            if name in captions.KNOWN_ATTRIBUTES and label >= 0
         }
         faces.append(_Face(photo, int(split.identity_N[photo]), labels))
     return faces

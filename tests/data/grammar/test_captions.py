@@ -16,7 +16,7 @@ import pytest
 
 from diface_jax.data.grammar import captions, phrases
 
-UNION = sorted(captions.KNOWN)
+UNION = sorted(captions.KNOWN_ATTRIBUTES)
 
 
 def face(names: tuple[str, ...], true: str) -> dict[str, bool]:
@@ -548,7 +548,7 @@ def test_the_lexicon_is_complete():
     texts = [*phrases.IMPOSSIBLE, *phrases.YIELDS, *phrases.YIELDS.values(), *phrases.CHANCES]
     named = {name for text in texts for name, _ in claims_of(text)}
     named |= {name for saying in captions.SAYINGS + captions.NOUNS for name, _ in saying.claims}
-    assert named == captions.KNOWN
+    assert named == captions.KNOWN_ATTRIBUTES
     for saying in captions.SAYINGS:
         assert saying.forms.keys() & {'has', 'is', 'wears', 'photo'}, saying.claims
 

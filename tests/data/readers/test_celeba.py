@@ -71,8 +71,8 @@ def test_without_identity_or_split_a_photo_is_left_out(tmp_path, tree, name, val
     assert len(found.photos) == 4
     (problem,) = found.problems
     assert problem.file == photo(5)
-    assert problem.why.startswith('left out: ')
-    assert re.search(why, problem.why)
+    assert problem.reason.startswith('left out: ')
+    assert re.search(why, problem.reason)
 
 
 @pytest.mark.parametrize(
@@ -86,8 +86,8 @@ def test_without_labels_a_photo_is_kept(tmp_path, tree, value, why):
     assert [p.labels is None for p in found.photos] == [False] * 4 + [True]
     (problem,) = found.problems
     assert problem.file == photo(5)
-    assert 'kept without labels: list_attr_celeba.txt line 7: ' in problem.why
-    assert why in problem.why
+    assert 'kept without labels: list_attr_celeba.txt line 7: ' in problem.reason
+    assert why in problem.reason
 
 
 def test_a_photo_that_is_only_in_one_list_or_only_on_disk(tmp_path, tree, put, jpeg):
@@ -98,7 +98,7 @@ def test_a_photo_that_is_only_in_one_list_or_only_on_disk(tmp_path, tree, put, j
     found = read_celeba(tmp_path)
 
     assert len(found.photos) == 5
-    whys = {problem.file: problem.why for problem in found.problems}
+    whys = {problem.file: problem.reason for problem in found.problems}
     assert whys.keys() == {photo(8), photo(9)}
     assert 'not in list_eval_partition.txt' in whys[photo(8)]
     assert 'not on disk' in whys[photo(8)]
@@ -111,7 +111,7 @@ def test_a_listed_photo_that_is_not_on_disk(tmp_path, tree):
     found = read_celeba(tmp_path)
 
     assert len(found.photos) == 4
-    assert [(p.file, p.why) for p in found.problems] == [(photo(5), 'left out: not on disk')]
+    assert [(p.file, p.reason) for p in found.problems] == [(photo(5), 'left out: not on disk')]
 
 
 def test_a_list_cut_short_is_a_problem(tmp_path, tree, put):
@@ -121,7 +121,7 @@ def test_a_list_cut_short_is_a_problem(tmp_path, tree, put):
 
     assert [p.labels is None for p in found.photos] == [False] + [True] * 4
     assert found.problems[0].file == 'list_attr_celeba.txt'
-    assert found.problems[0].why == 'announces 5 photos, lists 1'
+    assert found.problems[0].reason == 'announces 5 photos, lists 1'
     assert {p.file for p in found.problems[1:]} == {photo(i) for i in range(2, 6)}
 
 
@@ -172,7 +172,7 @@ def test_without_descriptions_of_its_own_photos_have_the_shipped_ones(tmp_path, 
     assert found.photos[4].split == 'train'
     (problem,) = found.problems
     assert problem.file == 'shipped.jsonl'
-    assert problem.why.startswith('line 3: ')
+    assert problem.reason.startswith('line 3: ')
 
 
 def test_descriptions_of_its_own_are_the_only_ones(tmp_path, tree, shipped, put):

@@ -29,7 +29,7 @@ def test_what_is_no_photo_is_a_problem(tmp_path, put, jpeg):
     found = read_folder(tmp_path)
 
     assert [p.file for p in found.photos] == ['ann/a.jpg']
-    assert {(p.file, p.why) for p in found.problems} == {
+    assert {(p.file, p.reason) for p in found.problems} == {
         ('ann/notes.txt', 'not an image, by its suffix'),
         ('ann/._a.jpg', 'hidden'),
         ('ann/.cache/a.jpg', 'hidden'),
@@ -47,10 +47,10 @@ def test_captions_of_both_files_are_free_hand(tmp_path, put, jpeg):
     assert [p.descriptions for p in found.photos] == [('tall', 'thin'), ()]
     jsonl, gone, empty = found.problems
     assert jsonl.file == 'captions.jsonl'
-    assert jsonl.why.startswith('line 2: ')
+    assert jsonl.reason.startswith('line 2: ')
     assert gone.file == 'ann/gone.jpg'
     assert empty.file == 'captions.csv'
-    assert empty.why.startswith('line 4: ')
+    assert empty.reason.startswith('line 4: ')
 
 
 def test_linked_folders_are_followed(tmp_path, put, jpeg):
@@ -113,7 +113,7 @@ def test_photos_in_nobodys_folder_and_thumbnails_are_problems(tmp_path, put, jpe
     source = read_folder(tmp_path)
 
     assert [p.file for p in source.photos] == ['ann/a.jpg']
-    assert {(p.file, p.why) for p in source.problems} == {
+    assert {(p.file, p.reason) for p in source.problems} == {
         ('loose.jpg', "left out: it is in no person's folder"),
         ('@eaDir', 'left out: a folder of thumbnails or deleted files'),
         ('ann/@eaDir', 'left out: a folder of thumbnails or deleted files'),
@@ -129,7 +129,7 @@ def test_links_that_lead_nowhere_or_back_are_problems(tmp_path, put, jpeg):
     source = read_folder(tmp_path)
 
     assert [p.file for p in source.photos] == ['ann/a.jpg']
-    assert {(p.file, p.why) for p in source.problems} == {
+    assert {(p.file, p.reason) for p in source.problems} == {
         ('everybody', 'left out: a link to a folder above it'),
         ('ann/gone.jpg', 'not a file, or a link to nothing'),
         ('ann/again', 'a link to a folder'),

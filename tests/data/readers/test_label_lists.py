@@ -15,9 +15,9 @@ def test_values_by_photo_and_why_there_is_none():
 
     assert found.values == {'a.jpg': 1, 'c.jpg': 3, 'd.jpg': 4}
     assert found.files() == {'a.jpg', 'b.jpg', 'c.jpg', 'd.jpg'}
-    assert found.why_not('a.jpg') is None
-    assert found.why_not('b.jpg').startswith('numbers.txt line 4: ')
-    assert found.why_not('z.jpg') == 'not in numbers.txt'
+    assert found.reason_missing('a.jpg') is None
+    assert found.reason_missing('b.jpg').startswith('numbers.txt line 4: ')
+    assert found.reason_missing('z.jpg') == 'not in numbers.txt'
 
 
 @pytest.mark.parametrize('second', ['2', 'one'])
@@ -27,7 +27,7 @@ def test_lines_that_differ_leave_a_photo_without_a_value(second):
     found = read_list('numbers.txt', enumerate(rows, 1), number, PhotoNames(()), 1)
 
     assert found.values == {}
-    assert 'line 2' in found.why_not('a.jpg')
+    assert 'line 2' in found.reason_missing('a.jpg')
 
 
 def test_labels():

@@ -33,7 +33,7 @@ def test_labels_of_both_files_and_celebas_meaning_first(tmp_path, tree, put, jpe
     assert found.photos[0].labels == {'Eyeglasses': True, 'Male': False, 'Asian': True}
     assert found.photos[2].labels == {'Eyeglasses': False, 'Male': True, 'Asian': False}
     assert found.photos[2].descriptions == ('A tall man.',)
-    assert [(p.file, p.why) for p in found.problems] == [
+    assert [(p.file, p.reason) for p in found.problems] == [
         ('lfwa_73.csv', 'Eyeglasses differs from lfwa_40.csv, which counts, on 1 photos')
     ]
     assert pickle.loads(pickle.dumps(found.read))(found.photos[0].file) == jpeg
@@ -68,7 +68,7 @@ def test_without_labels_a_photo_is_kept(tmp_path, tree, row):
     assert [p.labels is None for p in found.photos] == [False, True, False]
     (problem,) = found.problems
     assert problem.file == found.photos[1].file
-    assert 'lfwa_40.csv line 3' in problem.why
+    assert 'lfwa_40.csv line 3' in problem.reason
 
 
 def test_a_photo_in_one_list_only_keeps_those_labels(tmp_path, tree):
@@ -79,7 +79,7 @@ def test_a_photo_in_one_list_only_keeps_those_labels(tmp_path, tree):
     assert found.photos[2].labels == {'Eyeglasses': False, 'Asian': False}
     (problem,) = found.problems
     assert problem.file == found.photos[2].file
-    assert problem.why == 'kept without these labels: not in lfwa_40.csv'
+    assert problem.reason == 'kept without these labels: not in lfwa_40.csv'
 
 
 def test_labels_of_a_photo_that_is_not_there_are_a_problem(tmp_path, tree):
@@ -89,7 +89,7 @@ def test_labels_of_a_photo_that_is_not_there_are_a_problem(tmp_path, tree):
     found = read_lfw(tmp_path)
 
     assert len(found.photos) == 2
-    assert [(p.file, p.why) for p in found.problems] == [
+    assert [(p.file, p.reason) for p in found.problems] == [
         (f'lfw-deepfunneled/{PHOTOS[2]}', 'left out: in lfwa_40.csv, not on disk')
     ]
 

@@ -5,6 +5,7 @@ import pytest
 
 from diface_jax.data.readers import dispatch, simulated
 from diface_jax.data.simulation.population import Population, _moments
+from diface_jax.runtime.settings import SimulatedSettings
 from tests import moments
 
 SHARES = (0.6, 0.2, 0.2)
@@ -51,7 +52,7 @@ def test_the_same_people_come_again_and_others_by_another_seed():
 def test_read_as_a_data_set(tmp_path):
     moments.population().save(tmp_path)
     size = {'people': 50, 'photos': 2, 'seed': 0}
-    source = dispatch.read_data_set(tmp_path, 'auto', SHARES, 0, size)
+    source = dispatch.read_data_set(tmp_path, 'auto', SHARES, 0, SimulatedSettings(**size))
     assert source.name == 'simulated'
     assert len(source.photos) == len({photo.file for photo in source.photos}) == 100
     assert source.embedded.embedding_NxD.shape == (100, moments.WIDTH)
