@@ -71,9 +71,7 @@ def read_lfw(
     files = find_lfw(root)
     images = files.images.relative_to(root).as_posix()
     identities, problems = find_photos(files.images)
-    problems = [
-        dataclasses.replace(problem, file=f'{images}/{problem.file}') for problem in problems
-    ]
+    problems = [dataclasses.replace(p, file=f'{images}/{p.file}') for p in problems]
     names = PhotoNames(identities)
     lists = [_read_labels(path, names) for path in files.labels]
     for labels in lists:

@@ -65,7 +65,7 @@ def test_photos_with_an_unknown_label_are_passed_over(drawn):
 
 def test_few_people_are_refused(drawn):
     some = drawn[2] < populations.MIN_PEOPLE - 1
-    with pytest.raises(ValueError, match='averages give nobody away'):
+    with pytest.raises(ValueError, match='averages reveal nobody'):
         Population.fit(as_prepared(*(array[some] for array in drawn)))
 
 
