@@ -38,7 +38,7 @@ def vae_latents(
       and `settings` name the VAE, and its `vae` holds the VAE's losses on validation.
 
     Raises:
-      FileNotFoundError: the data set's folder is gone.
+      FileNotFoundError: the data set's folder does not exist any more.
       ValueError: there are no training photos, or a face is no longer found in a photo.
     """
     if 'train' not in data.splits:

@@ -166,10 +166,10 @@ def test_check_says_what_is_there_and_that_it_can_be_trained(root, capsys):
 
 
 def test_check_gives_the_reasons_and_exit_code_1(root, capsys):
-    asked = config(data=root, second_data=root)
-    asked.train.batch_size = 12
+    settings = config(data=root, second_data=root)
+    settings.train.batch_size = 12
 
-    assert check.run_check(asked) == 1
+    assert check.run_check(settings) == 1
 
     out = capsys.readouterr().out
     assert 'can be trained: no\n  11 training photos have labels or a sentence, fewer than ' in out
@@ -184,11 +184,11 @@ def test_check_without_a_root_says_what_to_give():
 def test_prepare_refuses_before_it_embeds_anything(root, tmp_path, monkeypatch):
     monkeypatch.setattr(prepare, 'prepare', None)
     monkeypatch.setattr(bert, 'load_text_encoder', None)
-    asked = config(data=root)
-    asked.encoders.appearance_dim = 256
+    settings = config(data=root)
+    settings.encoders.appearance_dim = 256
 
     with pytest.raises(ValueError, match=r'cannot be trained: encoders\.appearance_dim=256'):
-        pipeline.run_pipeline('prepare', asked, tmp_path, overwrite=False)
+        pipeline.run_pipeline('prepare', settings, tmp_path, overwrite=False)
 
 
 def test_prepare_says_on_the_console_what_was_left_out(root, tmp_path, monkeypatch, caplog):

@@ -111,11 +111,11 @@ def test_an_interrupted_job_goes_on_and_makes_the_same(root, folder, tmp_path, m
     # The faces are there already: E is not asked again.
     monkeypatch.setattr(dlib_resnet, 'embed_with_maps', die)
     again = prepare.prepare(config, config.data, tmp_path)
-    for name, whole in prepared.load_prepared(folder).splits.items():
+    for name, uninterrupted in prepared.load_prepared(folder).splits.items():
         resumed = prepared.load_prepared(again).splits[name]
-        np.testing.assert_array_equal(resumed.embedding_NxD, whole.embedding_NxD)
-        np.testing.assert_array_equal(resumed.c_TxC, whole.c_TxC)
-        np.testing.assert_array_equal(resumed.text_T, whole.text_T)
+        np.testing.assert_array_equal(resumed.embedding_NxD, uninterrupted.embedding_NxD)
+        np.testing.assert_array_equal(resumed.c_TxC, uninterrupted.c_TxC)
+        np.testing.assert_array_equal(resumed.text_T, uninterrupted.text_T)
 
 
 def test_a_person_in_two_splits_is_an_error(tmp_path):
@@ -176,25 +176,25 @@ def test_a_replaced_photo_of_the_same_name_is_embedded_again(moved):
 
 
 def test_two_data_sets_of_one_folder_name_do_not_meet(moved, root, tmp_path):
-    _, store, home = moved
+    _, store, first = moved
     other = tmp_path / 'elsewhere' / 'drawn'
     # Photos whose embeddings are in the cache, so that this is quick.
     for name in celeba_tree.make(other, people=(1, 1, 1), photos=2, seed=9):
         photo = root / 'img_align_celeba' / f'{int(name[:-4]) + 10:06d}.jpg'
         shutil.copy(photo, other / 'img_align_celeba' / name)
     config = settings(other)
-    before = {path: path.read_bytes() for path in home.rglob('*') if path.is_file()}
-    second = prepare.prepare(config, config.data, store, home, overwrite=True, protected=[home])
+    before = {path: path.read_bytes() for path in first.rglob('*') if path.is_file()}
+    second = prepare.prepare(config, config.data, store, first, overwrite=True, protected=[first])
     assert second.name.startswith('drawn-')
-    assert second != home
+    assert second != first
     assert {path: path.read_bytes() for path in before} == before
-    assert prepared.read_card(second)['encoders'] == prepared.read_card(home)['encoders']
-    assert prepared_folders.folder_of_model(store, *_settings_and_encoders(home)) == home
+    assert prepared.read_card(second)['encoders'] == prepared.read_card(first)['encoders']
+    assert prepared_folders.folder_of_model(store, *_settings_and_encoders(first)) == first
     # What was trained on is never replaced, whatever is asked for.
-    config.data.root = prepared.read_card(home)['root']
+    config.data.root = prepared.read_card(first)['root']
     config.captions.seed = 7
     with pytest.raises(run_state.SettingsDifferError, match='A model was trained on it') as error:
-        prepare.prepare(config, config.data, store, home, overwrite=True, protected=[home])
+        prepare.prepare(config, config.data, store, first, overwrite=True, protected=[first])
     assert '--overwrite' not in str(error.value)
 
 

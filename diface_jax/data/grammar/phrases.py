@@ -89,9 +89,9 @@ YIELDS = {
     'not Young': 'Middle_Aged, Senior',
 }
 
-# How often a claim is made where nothing is left out on purpose: a true label always, a false one
-# never, and these: people seldom tell what is not there, and negations are hard on the text encoder
-# (the AUC of a linear read-out of 'Bangs' was 0.97 in silence, 0.88 with "no bangs").
+# The probability of a claim at full coverage: 1 for true labels and 0 for false ones, except these.
+# People seldom mention what is absent, and negations are hard for the text encoder (the AUC of a
+# linear read-out of 'Bangs' was 0.97 without mentioning bangs, 0.88 with "no bangs").
 TRUE_CHANCE = 1.0
 CHANCES = {
     'Male': 1.0,
@@ -207,7 +207,7 @@ class FacePart(NamedTuple):
     verb: str  # of a sentence about it; '' where none reads well
     before: tuple[tuple[str, ...], ...]  # adjectives
     after: tuple[str, ...] = ()
-    claims: tuple[str, ...] = ()  # what the noun itself says
+    claims: tuple[str, ...] = ()  # that the noun itself makes
 
 
 PARTS = (
