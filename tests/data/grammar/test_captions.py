@@ -389,7 +389,7 @@ def test_nobody_says_a_woman_has_no_beard():
 
 
 @pytest.mark.parametrize(
-    ('labels', 'told'),
+    ('labels', 'mentioned'),
     [
         ({'Bald': True, 'Wavy_Hair': True}, {'Bald': True}),
         ({'No_Beard': True, 'Goatee': True}, {}),
@@ -401,11 +401,11 @@ def test_nobody_says_a_woman_has_no_beard():
         ({'No_Beard': True, 'Mustache': True}, {'No_Beard': True, 'Mustache': True}),
     ],
 )
-def test_labels_that_contradict_each_other(labels, share):
+def test_labels_that_contradict_each_other(labels, mentioned):
     rng = np.random.default_rng(7)
     descriptions = [captions.describe(labels, rng) for _ in range(200)]
-    assert max((description.facts for description in descriptions), key=len) == share
-    assert all(description.facts.items() <= share.items() for description in descriptions)
+    assert max((description.facts for description in descriptions), key=len) == mentioned
+    assert all(description.facts.items() <= mentioned.items() for description in descriptions)
 
 
 def test_a_child_is_no_man():
