@@ -387,7 +387,9 @@ def load(workdir: Path) -> Model:
     """
     workdir = pathlib.Path(workdir)
     model = loaded_model.load_best_checkpoint(workdir)
-    home = prepared_folders.of_model(workdir / 'prepared', model.settings['data'], model.encoders)
+    home = prepared_folders.folder_of_model(
+        workdir / 'prepared', model.settings['data'], model.encoders
+    )
     encoding = InferenceModel(model, home)
     return Model(encoding, lambda: load_or_calibrate(encoding, model.thresholds, workdir))
 

@@ -27,7 +27,7 @@ def split(seed, people, first_identity=0, dim=16, width=24, human=True):
         label_NxA=labels.astype(np.int8),
         photo_T=photo.astype(np.int32),
         track_T=track.astype(np.int8),
-        said_T=np.where(track == 0, 1.0, np.nan).astype(np.float32),
+        coverage_T=np.where(track == 0, 1.0, np.nan).astype(np.float32),
         text_T=np.array([f'text {i}' for i in range(len(photo))], object),
         c_TxC=c.astype(np.float32),
     )

@@ -1,7 +1,7 @@
-"""Slow results kept on disk, so that an interrupted job goes on where it was.
+"""Caches slow results on disk, so that an interrupted job resumes where it stopped.
 
-`cached_arrays` keeps one result by name. `RowCache` keeps a row of arrays for each input, by a key
-of the input's content, in files that are written as the work goes on.
+`cached_arrays` caches a result by name. `RowCache` caches a row of arrays for each input, by a hash
+of the input's content, in files that are written while the work goes on.
 """
 
 import hashlib
@@ -18,31 +18,31 @@ from diface_jax.runtime import run_state
 
 Arrays = dict[str, np.ndarray]
 
-# A file of rows is written when it holds this many, or when its first row is this old.
+# A file is written when this many rows wait, or when the first of them has waited this long.
 _MAX_ROWS, _MAX_SECONDS = 4096, 5.0
 _KEY = 'key'
 READ_ERRORS = (zipfile.BadZipFile, ValueError, EOFError, OSError, KeyError)
 
 
 def cache_key(*parts: str) -> str:
-    """A name for what is made from these parts, in this order: a hash of 32 characters."""
+    """A hash of these parts in this order, 32 hex digits, which names a result."""
     digest = hashlib.sha256()
     for part in parts:
-        # File names that are not UTF-8 come as surrogates.
+        # File names that are not UTF-8 contain surrogates.
         digest.update(f'{len(part)}:{part}'.encode(errors='surrogatepass'))
     return digest.hexdigest()[:32]
 
 
-def cached_arrays(folder: pathlib.Path, name: str, make: Callable[[], Arrays]) -> Arrays:
-    """The arrays called `name`: read from disk, or made now and written there.
+def cached_arrays(folder: pathlib.Path, name: str, compute: Callable[[], Arrays]) -> Arrays:
+    """The arrays called `name`: read from disk, or computed now and written there.
 
     Args:
       folder: of the cache.
       name: from `cache_key`, of all that the result depends on.
-      make: makes the arrays.
+      compute: returns the arrays.
 
     Returns:
-      The arrays. A damaged file is named in the log and made again.
+      The arrays. A damaged file is logged and replaced.
     """
     path = folder / f'{name}.npz'
     if path.is_file():
@@ -50,8 +50,8 @@ def cached_arrays(folder: pathlib.Path, name: str, make: Callable[[], Arrays]) -
             with np.load(path) as arrays:
                 return dict(arrays)
         except READ_ERRORS as error:
-            logging.warning('%s is damaged (%s): made again', path, error)
-    arrays = make()
+            logging.warning('%s is damaged (%s): computing it again', path, error)
+    arrays = compute()
     write_arrays(path, arrays)
     return arrays
 
@@ -63,18 +63,19 @@ def write_arrays(path: pathlib.Path, arrays: Arrays) -> None:
 
 
 def string_array(values: Sequence[str]) -> np.ndarray:
-    """Strings as an array that needs no pickling."""
+    """Strings as an array that is stored without pickling."""
     return np.array(values, dtype=np.str_)
 
 
 class RowCache:
-    """Arrays with a row an input, kept in a folder of .npz files that several hosts may write.
+    """Arrays with a row for each input, in a folder of .npz files that several hosts may write.
 
-    Use it as a context manager while rows are added: leaving it, also by Ctrl-C, writes those that
-    are not on disk yet. Until then a row waits at most `_MAX_SECONDS` after the next `add`.
+    Use it as a context manager while rows are added: leaving it, also by Ctrl-C, writes the rows
+    that are not on disk yet. Until then, an `add` writes if the first row that waits is older than
+    `_MAX_SECONDS`.
 
     Args:
-      folder: of the files; it need not exist yet.
+      folder: of the files; created when the first file is written.
     """
 
     def __init__(self, folder: pathlib.Path) -> None:
@@ -92,7 +93,7 @@ class RowCache:
         self._write()
 
     def refresh(self) -> None:
-        """Looks for files that were written since; a damaged one is named in the log and left."""
+        """Reads the keys of new files; a damaged file is logged and ignored."""
         for path in sorted(self._folder.glob('*.npz')):
             if path in self._read:
                 continue
@@ -101,14 +102,14 @@ class RowCache:
                 with np.load(path) as arrays:
                     self._files |= dict.fromkeys(arrays[_KEY].tolist(), path)
             except READ_ERRORS as error:
-                logging.warning('%s is damaged (%s): its rows are made again', path, error)
+                logging.warning('%s is damaged (%s): its rows are computed again', path, error)
 
     def missing(self, keys: Iterable[str]) -> list[str]:
-        """Those keys, in their order, that no file has a row of."""
+        """The keys, in their order, that no file has a row for."""
         return [name for name in keys if name not in self._files]
 
     def add(self, keys: Sequence[str], arrays: Arrays) -> None:
-        """Adds a row for each key; written now if enough rows wait, or if one waited long."""
+        """Adds a row for each key; writes a file if enough rows wait, or if one has waited long."""
         if not self._waiting:
             self._oldest = time.monotonic()
         self._waiting.append((keys, arrays))
@@ -129,29 +130,29 @@ class RowCache:
         self._waiting = []
 
     def take(self, keys: Sequence[str]) -> Arrays:
-        """The rows of some keys, in their order; each must be on disk.
+        """The rows of keys, in their order; each must be on disk.
 
         Raises:
-          OSError: a file is gone or damaged since it was looked at.
+          OSError: a file was removed or damaged after its keys were read.
         """
         places: dict[str, list[int]] = {}
         for place, name in enumerate(keys):
             places.setdefault(name, []).append(place)
-        taken: Arrays = {}
+        result: Arrays = {}
         for path in dict.fromkeys(self._files[name] for name in places):
             with np.load(path) as file:
                 arrays = dict(file)
             for row, name in enumerate(arrays.pop(_KEY).tolist()):
                 if self._files[name] == path:
-                    _put(taken, len(keys), places.get(name, []), arrays, row)
-        return taken
+                    _copy_row(arrays, row, result, places.get(name, []), len(keys))
+        return result
 
 
-def _put(taken: Arrays, count: int, places: list[int], arrays: Arrays, row: int) -> None:
-    """Copies one row to its places among `count`."""
+def _copy_row(arrays: Arrays, row: int, result: Arrays, places: list[int], count: int) -> None:
+    """Copies a row of `arrays` to its places among the `count` rows of `result`."""
     for name, values in arrays.items():
-        if name not in taken:
-            taken[name] = np.zeros((count, *values.shape[1:]), values.dtype)
-        elif taken[name].dtype != values.dtype:  # strings of another length
-            taken[name] = taken[name].astype(np.promote_types(taken[name].dtype, values.dtype))
-        taken[name][places] = values[row]
+        if name not in result:
+            result[name] = np.zeros((count, *values.shape[1:]), values.dtype)
+        elif result[name].dtype != values.dtype:  # strings of another length
+            result[name] = result[name].astype(np.promote_types(result[name].dtype, values.dtype))
+        result[name][places] = values[row]

@@ -1,7 +1,7 @@
-"""Checks whether a data set can be trained and evaluated, from its reader alone.
+"""Checks whether a data set can be trained on and evaluated, from its reader alone.
 
-Nothing is embedded, so that what would stop a run after hours is known in seconds. Which photos
-have a face is known only after the embedding: a few photos less than counted here may remain.
+Nothing is embedded, so that a fault that would stop a run after hours is known in seconds. Photos
+without a detectable face are known only after the embedding, so slightly fewer may remain.
 """
 
 import collections
@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 import ml_collections
 from absl import logging
 
-from diface_jax.data.grammar import captions
-from diface_jax.data.readers import dispatch
+from diface_jax.data.grammar.captions import KNOWN_ATTRIBUTES
+from diface_jax.data.readers.dispatch import read_section
 from diface_jax.data.readers.records import SPLITS, DataSet, Photo, Problem
 from diface_jax.encoders.face.appearance import MAX_PHOTOS
 from diface_jax.runtime import hosts
+from diface_jax.runtime.settings import CaptionsSettings, DataSettings, TrainSettings
 from diface_jax.runtime.terminal import printable
 
 _FIRST_PROBLEMS = 3
@@ -28,35 +29,38 @@ _KINDS = {
 
 
 def run_check(config: ml_collections.ConfigDict) -> int:
-    """Prints what is in the data sets of a config, and whether they can be used.
+    """Prints what the data sets of a config contain, and whether they can be used.
 
     Args:
-      config: the whole config; `second_data` and `evaluate` are checked where they have a root.
+      config: all settings; `second_data` and `evaluate.data` are checked where they have a root.
 
     Returns:
-      The exit code: 0 when the model can be trained on them, 1 when not.
+      The exit code: 0 if the model can be trained on them, 1 if not.
 
     Raises:
-      OSError: a data set, or something its layout needs, is not there.
+      OSError: a data set, or a file that its layout needs, is missing.
       ValueError: no root is given, or a data set contradicts itself.
     """
-    source = read_section(config, config.data)
-    reasons = reasons_not_to_train(source, config)
-    print('\n'.join(describe_data_set(source, config, config.data.root)))
+    source = read_section(config.data, config.simulated)
+    reasons = _reasons_not_to_train(source, config)
+    print('\n'.join(describe_data_set(source, config.captions, config.data.root)))
     _print_verdict('can be trained', reasons)
-    _print_verdict('can be evaluated', reasons_not_to_evaluate(source, config))
+    _print_verdict('can be evaluated', reasons_not_to_evaluate(source, config.captions))
     if config.second_data.root:
-        second = read_section(config, config.second_data)
-        reasons_of_second = reasons_not_to_join(second, config)
-        print('\n'.join(['', *describe_data_set(second, config, config.second_data.root)]))
-        _print_verdict('can be trained on beside the first', reasons_of_second)
+        second = read_section(config.second_data, config.simulated)
+        reasons_of_second = reasons_not_to_join(second, config.captions, config.train)
+        lines = describe_data_set(second, config.captions, config.second_data.root)
+        print('\n'.join(['', *lines]))
+        _print_verdict('can be trained on together with the first', reasons_of_second)
         reasons = [*reasons, *reasons_of_second]
     if config.evaluate.data.root:
-        # As when evaluating: the second data set keeps its own split.
+        # The second data set keeps its own split, as in an evaluation.
         is_second = _is_same_folder(config.evaluate.data.root, config.second_data.root)
-        other = read_section(config, config.second_data if is_second else config.evaluate.data)
-        print('\n'.join(['', *describe_data_set(other, config, config.evaluate.data.root)]))
-        _print_verdict('can be evaluated', reasons_not_to_evaluate(other, config))
+        data = config.second_data if is_second else config.evaluate.data
+        test_data = read_section(data, config.simulated)
+        lines = describe_data_set(test_data, config.captions, config.evaluate.data.root)
+        print('\n'.join(['', *lines]))
+        _print_verdict('can be evaluated', reasons_not_to_evaluate(test_data, config.captions))
     return 1 if reasons else 0
 
 
@@ -64,51 +68,49 @@ def require_trainable(config: ml_collections.ConfigDict) -> None:
     """Makes sure that a model can be trained on the data sets of a config; logs their problems.
 
     Raises:
-      OSError: a data set, or something its layout needs, is not there.
+      OSError: a data set, or a file that its layout needs, is missing.
       ValueError: they cannot be trained on; gives every reason.
     """
-    source = read_section(config, config.data)
+    source = read_section(config.data, config.simulated)
     log_problems(source)
-    _require(config.data.root, reasons_not_to_train(source, config))
-    for reason in reasons_not_to_evaluate(source, config):
+    _require(config.data.root, 'trained', _reasons_not_to_train(source, config))
+    for reason in reasons_not_to_evaluate(source, config.captions):
         logging.warning('prepare: %s cannot be evaluated: %s', config.data.root, reason)
     if config.second_data.root:
-        second = read_section(config, config.second_data)
+        second = read_section(config.second_data, config.simulated)
         log_problems(second)
-        _require(config.second_data.root, reasons_not_to_join(second, config))
+        reasons = reasons_not_to_join(second, config.captions, config.train)
+        _require(config.second_data.root, 'trained', reasons)
 
 
-def require_evaluable(config: ml_collections.ConfigDict, data: ml_collections.ConfigDict) -> None:
+def require_evaluable(config: ml_collections.ConfigDict, data: DataSettings) -> None:
     """Makes sure that a model can be evaluated on a data set; logs its problems.
 
+    Args:
+      config: all settings; read are `captions` and `simulated`.
+      data: the data set.
+
     Raises:
-      OSError: the data set, or something its layout needs, is not there.
+      OSError: the data set, or a file that its layout needs, is missing.
       ValueError: it cannot be evaluated on; gives every reason.
     """
-    source = read_section(config, data)
+    source = read_section(data, config.simulated)
     log_problems(source)
-    _require(data.root, reasons_not_to_evaluate(source, config), 'evaluated')
+    _require(data.root, 'evaluated', reasons_not_to_evaluate(source, config.captions))
 
 
-def _require(root: str, reasons: Sequence[str], what: str = 'trained') -> None:
+def _require(root: str, use: str, reasons: Sequence[str]) -> None:
     if reasons:
-        raise ValueError(f'{root} cannot be {what}: ' + '; '.join(reasons))
+        raise ValueError(f'{root} cannot be {use}: ' + '; '.join(reasons))
 
 
-def read_section(config: ml_collections.ConfigDict, data: ml_collections.ConfigDict) -> DataSet:
-    """Reads the data set of a section: `root`, `layout`, `shares` and `split_seed`.
-
-    Raises:
-      OSError: it, or something its layout needs, is not there.
-      ValueError: no root is given, or the data set contradicts itself.
-    """
-    if not data.root:
-        raise ValueError('no data set: give --config.data.root=FOLDER')
-    shares = tuple(data.shares)
-    return dispatch.read_data_set(data.root, data.layout, shares, data.split_seed, config.simulated)
+def _reasons_not_to_train(source: DataSet, config: ml_collections.ConfigDict) -> list[str]:
+    return reasons_not_to_train(
+        source, config.captions, config.train, config.encoders.appearance_dim
+    )
 
 
-def describe_data_set(source: DataSet, config: ml_collections.ConfigDict, root: str) -> list[str]:
+def describe_data_set(source: DataSet, settings: CaptionsSettings, root: str) -> list[str]:
     """Lines about a data set: photos, people, labels, sentences, splits and problems."""
     photos = source.photos
     rows = [
@@ -116,20 +118,20 @@ def describe_data_set(source: DataSet, config: ml_collections.ConfigDict, root: 
         ('photos', _by_split(photos, len)),
         ('people', _by_split(photos, count_people)),
         ('labels', _describe_labels(photos)),
-        ('sentences', _describe_sentences(photos, config)),
+        ('sentences', _describe_sentences(photos, settings)),
         ('problems', describe_problems(source.problems) or 'none'),
     ]
     return [f'{name:<10} {value}' for name, value in rows]
 
 
 def describe_problems(problems: Sequence[Problem]) -> str:
-    """Counts by kind and the first three reasons, in one line; '' where there are none."""
+    """Counts by kind and the first three reasons, in one line; '' if there is no problem."""
     if not problems:
         return ''
     counts = collections.Counter(problem.kind for problem in problems)
     counted = ', '.join(f'{counts[kind]:,} {name}' for kind, name in _KINDS.items() if counts[kind])
     first = '; '.join(
-        _short(printable(f'{problem.file}: {problem.why}'), 200)
+        _short(printable(f'{problem.file}: {problem.reason}'), 200)
         for problem in problems[:_FIRST_PROBLEMS]
     )
     more = len(problems) - _FIRST_PROBLEMS
@@ -137,7 +139,7 @@ def describe_problems(problems: Sequence[Problem]) -> str:
 
 
 def log_problems(source: DataSet) -> None:
-    """Logs what a reader left out, if anything: counts and the first three reasons."""
+    """Logs the problems of a reader, if any: counts and the first three reasons."""
     if source.problems and hosts.is_first():
         logging.warning('%s: %s', source.name, describe_problems(source.problems))
 
@@ -153,32 +155,43 @@ def log_failures(failures: Sequence[Mapping[str, str]]) -> None:
         logging.warning('without an embedding: %s', describe_problems(problems))
 
 
-def reasons_not_to_train(source: DataSet, config: ml_collections.ConfigDict) -> list[str]:
-    """Why a model cannot be trained on a data set; empty when it can be."""
+def reasons_not_to_train(
+    source: DataSet, captions: CaptionsSettings, train: TrainSettings, appearance_dim: int
+) -> list[str]:
+    """Why a model cannot be trained on a data set; empty if it can be.
+
+    Args:
+      source: the data set.
+      captions: how many sentences the grammar writes.
+      train: batch size, and the share of free-hand sentences.
+      appearance_dim: components of the appearance encoder, `encoders.appearance_dim`.
+    """
     if reasons := _reasons_of_any_use(source):
         return reasons
-    train = _of_split(source, 'train')
+    photos = _of_split(source, 'train')
     return [
-        *_reasons_of_training_photos(train, config, 'data.shares'),
-        *_reasons_of_appearance(source, len(train), config),
-        *_reasons_of_pairs(source, 'validation', config),
+        *_reasons_of_training_photos(photos, captions, train, 'data.shares'),
+        *_reasons_of_appearance(source, len(photos), appearance_dim),
+        *_reasons_of_pairs(source, 'validation', captions),
     ]
 
 
-def reasons_not_to_join(source: DataSet, config: ml_collections.ConfigDict) -> list[str]:
-    """Why a data set cannot be trained on beside the first one; empty when it can be."""
+def reasons_not_to_join(
+    source: DataSet, captions: CaptionsSettings, train: TrainSettings
+) -> list[str]:
+    """Why a data set cannot be trained on together with the first one; empty if it can be."""
     return _reasons_of_any_use(source) or _reasons_of_training_photos(
-        _of_split(source, 'train'), config, 'second_data.shares'
+        _of_split(source, 'train'), captions, train, 'second_data.shares'
     )
 
 
-def reasons_not_to_evaluate(source: DataSet, config: ml_collections.ConfigDict) -> list[str]:
-    """Why a model cannot be evaluated on a data set; empty when it can be."""
-    return _reasons_of_any_use(source) or _reasons_of_pairs(source, 'test', config)
+def reasons_not_to_evaluate(source: DataSet, captions: CaptionsSettings) -> list[str]:
+    """Why a model cannot be evaluated on a data set; empty if it can be."""
+    return _reasons_of_any_use(source) or _reasons_of_pairs(source, 'test', captions)
 
 
 def count_people(photos: Sequence[Photo]) -> int:
-    """How many people are in photos."""
+    """The number of people in photos."""
     return len({photo.identity for photo in photos})
 
 
@@ -188,7 +201,7 @@ def _reasons_of_any_use(source: DataSet) -> list[str]:
     if count_people(source.photos) == 1:
         return [_reason_of_one_person(source)]
     attributes = {name for photo in source.photos for name in photo.labels or ()}
-    if unknown := ', '.join(map(repr, sorted(attributes - captions.KNOWN))):
+    if unknown := ', '.join(map(repr, sorted(attributes - KNOWN_ATTRIBUTES))):
         return [
             f'the grammar knows no attribute {_short(unknown, 200)}: remove it from '
             "the labels (it knows CelebA's 40 and LFWA+'s 73)"
@@ -214,47 +227,43 @@ def _reason_of_one_person(source: DataSet) -> str:
 
 
 def _reasons_of_training_photos(
-    photos: Sequence[Photo], config: ml_collections.ConfigDict, shares: str
+    photos: Sequence[Photo], captions: CaptionsSettings, train: TrainSettings, shares_key: str
 ) -> list[str]:
     if not photos:
-        return [f'no photo to train on: give {shares} a share for train']
-    described = sum(_has_training_sentence(photo, config) for photo in photos)
-    size = config.train.batch_size
-    if described < size:
+        return [f'no photo to train on: give {shares_key} a share for train']
+    described = sum(_has_training_sentence(photo, captions, train) for photo in photos)
+    if described < train.batch_size:
         return [
             f'{described} training photos have labels or a sentence, fewer than train.batch_size='
-            f'{size}: choose a smaller batch, or describe more photos'
+            f'{train.batch_size}: choose a smaller batch, or describe more photos'
         ]
     return []
 
 
-def _has_training_sentence(photo: Photo, config: ml_collections.ConfigDict) -> bool:
-    from_labels = bool(photo.labels) and config.captions.full + config.captions.partial > 0
-    return from_labels or (bool(photo.descriptions) and config.train.human_share > 0)
+def _has_training_sentence(photo: Photo, captions: CaptionsSettings, train: TrainSettings) -> bool:
+    from_labels = bool(photo.labels) and captions.full + captions.partial > 0
+    return from_labels or (bool(photo.descriptions) and train.human_share > 0)
 
 
-def _reasons_of_appearance(
-    source: DataSet, train_photos: int, config: ml_collections.ConfigDict
-) -> list[str]:
-    width, usable = config.encoders.appearance_dim, min(train_photos, MAX_PHOTOS)
-    if source.embedded or width <= usable:
+def _reasons_of_appearance(source: DataSet, train_photos: int, appearance_dim: int) -> list[str]:
+    usable = min(train_photos, MAX_PHOTOS)
+    if source.embedded or appearance_dim <= usable:
         return []
     return [
-        f'encoders.appearance_dim={width} components need as many training photos, and {usable} '
-        f'can be '
-        'used: lower it, or leave the appearance out with 0'
+        f'encoders.appearance_dim={appearance_dim} components need as many training photos, and '
+        f'{usable} can be used: lower it, or leave the appearance out with 0'
     ]
 
 
-def _reasons_of_pairs(source: DataSet, split: str, config: ml_collections.ConfigDict) -> list[str]:
-    """Why no pairs of sentences and photos can be drawn from a split, as both protocols need."""
+def _reasons_of_pairs(source: DataSet, split: str, captions: CaptionsSettings) -> list[str]:
+    """Why the pairs of sentences and photos of both protocols cannot be drawn from a split."""
     photos = _of_split(source, split)
     if not photos:
         return [
             f'no {split} photo: give {split} a share, or draw the split with another split_seed'
         ]
     tracks = {
-        'labels': [p for p in photos if p.labels and len(config.captions.coverage)],
+        'labels': [p for p in photos if p.labels and len(captions.coverage)],
         'sentences': [p for p in photos if p.descriptions],
     }
     tracks = {track: described for track, described in tracks.items() if described}
@@ -273,8 +282,8 @@ def _reason_of_track(
     split: str, track: str, photos: Sequence[Photo], described: Sequence[Photo]
 ) -> str | None:
     count = collections.Counter(photo.identity for photo in photos)
-    several = [photo for photo in described if count[photo.identity] > 1]
-    if not several:
+    with_another = [photo for photo in described if count[photo.identity] > 1]
+    if not with_another:
         return (
             f'no person with {track} in the {split} split has a second photo, which the cross '
             'protocol compares with: add photos of the same people, or give it a larger share'
@@ -284,7 +293,7 @@ def _reason_of_track(
     people = collections.defaultdict(set)
     for photo in photos:
         people[_gender(photo)].add(photo.identity)
-    if all(len(people[_gender(photo)]) < 2 for photo in several):
+    if all(len(people[_gender(photo)]) < 2 for photo in with_another):
         return (
             f'nobody with {track} in the {split} split can be compared with another person of the '
             'same gender: add people, or give it a larger share'
@@ -317,15 +326,13 @@ def _describe_labels(photos: Sequence[Photo]) -> str:
     return f'{len(attributes)} attributes of {labelled:,} photos: {names}'
 
 
-def _describe_sentences(photos: Sequence[Photo], config: ml_collections.ConfigDict) -> str:
+def _describe_sentences(photos: Sequence[Photo], settings: CaptionsSettings) -> str:
     written = sum(len(photo.descriptions) for photo in photos)
     described = sum(bool(photo.descriptions) for photo in photos)
     text = f'{written:,} written about {described:,} photos'
     if any(photo.labels for photo in photos):
-        train = config.captions.full + config.captions.partial
-        text += (
-            f'; from labels: {train} per training photo, {len(config.captions.coverage)} per other'
-        )
+        train = settings.full + settings.partial
+        text += f'; from labels: {train} per training photo, {len(settings.coverage)} per other'
     return text
 
 
@@ -333,11 +340,11 @@ def _short(text: str, length: int) -> str:
     return text if len(text) <= length else f'{text[:length]}...'
 
 
-def _is_same_folder(root: str, other: str) -> bool:
-    return bool(other) and pathlib.Path(root).resolve() == pathlib.Path(other).resolve()
+def _is_same_folder(first: str, second: str) -> bool:
+    return bool(second) and pathlib.Path(first).resolve() == pathlib.Path(second).resolve()
 
 
-def _print_verdict(what: str, reasons: Sequence[str]) -> None:
-    print(f'{what}: {"no" if reasons else "yes"}')
+def _print_verdict(use: str, reasons: Sequence[str]) -> None:
+    print(f'{use}: {"no" if reasons else "yes"}')
     for reason in reasons:
         print(f'  {reason}')

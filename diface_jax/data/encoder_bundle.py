@@ -1,4 +1,4 @@
-"""The frozen encoders of a prepared data set, with what was fitted to its training photos."""
+"""The frozen encoders of a prepared data set, with what was fitted on its training photos."""
 
 import pathlib
 from typing import Any, NamedTuple, Self
@@ -10,43 +10,44 @@ from diface_jax.encoders.face.encoder import FaceEncoder, SimulatedEncoder
 from diface_jax.encoders.text import bert
 from diface_jax.encoders.text.condition import ConditionEncoder, Standardisation
 
-# Beside the rows of the data set they were fitted on.
+# Beside the rows of the data set that they were fitted on.
 _APPEARANCE, _STANDARDISATION = 'appearance.safetensors', 'standardisation.safetensors'
 
 
 class EncoderBundle(NamedTuple):
-    """The frozen encoders of both sides."""
+    """The frozen encoders: `face` from photos to x0, `text` from sentences to conditions."""
 
     face: FaceEncoder | SimulatedEncoder
     text: ConditionEncoder
 
     @property
-    def about(self) -> dict[str, Any]:
-        """What they are, for data cards and checkpoints."""
+    def description(self) -> dict[str, Any]:
+        """Names, hashes and widths, for data cards and checkpoints."""
         return {'face': self.face.description, 'text': self.text.description}
 
     def save(self, folder: pathlib.Path) -> None:
-        """Writes what was fitted; raises OSError."""
+        """Writes the fitted arrays into a folder; raises OSError."""
         arrays.save_arrays(self.text.standard, folder / _STANDARDISATION)
         if self.face.appearance:
             arrays.save_arrays(self.face.appearance, folder / _APPEARANCE)
 
     @classmethod
     def load(cls, text: bert.TextEncoder, folder: pathlib.Path) -> Self:
-        """As they were fitted when the data set in `folder` was prepared.
+        """The encoders as they were fitted when the data set in `folder` was prepared.
 
         Raises:
-          FileNotFoundError: nothing is prepared there.
+          FileNotFoundError: there is no prepared data set.
         """
-        about = prepared.read_card(folder)['encoders']['face']
+        description = prepared.read_card(folder)['encoders']['face']
         standard = arrays.load_arrays(Standardisation, folder / _STANDARDISATION)
-        return cls(_face_encoder(about, folder), ConditionEncoder(text, standard))
+        return cls(_face_encoder(description, folder), ConditionEncoder(text, standard))
 
 
 def _face_encoder(
-    about: list[dict[str, Any]], folder: pathlib.Path
+    description: list[dict[str, Any]], folder: pathlib.Path
 ) -> FaceEncoder | SimulatedEncoder:
-    if about[0].get('simulated'):
-        return SimulatedEncoder(about)
-    looks = arrays.load_arrays(Appearance, folder / _APPEARANCE) if len(about) > 1 else None
-    return FaceEncoder(looks)
+    if description[0].get('simulated'):
+        return SimulatedEncoder(description)
+    if len(description) == 1:
+        return FaceEncoder(None)
+    return FaceEncoder(arrays.load_arrays(Appearance, folder / _APPEARANCE))

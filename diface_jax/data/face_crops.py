@@ -1,6 +1,6 @@
-"""A photo's face chips, or why there are none.
+"""The face crops of a photo, or the reason why there are none.
 
-Worker processes import this module, so it imports little.
+Worker processes import this module, so it has few imports.
 """
 
 from collections.abc import Callable
@@ -9,22 +9,23 @@ import numpy as np
 
 from diface_jax.encoders.face import align
 
-# A photo's chips_2x150x150x3 (see `align`) and a note for the data card, or None and why not.
+# A photo's chips_2x150x150x3 (see `align`) and a note for the data card, or None and a reason.
 FaceCrops = tuple[np.ndarray | None, str]
 
 
 def crop_faces(
     read: Callable[[str], bytes], landmarks_5x2: np.ndarray | None, file: str
 ) -> FaceCrops:
-    """The chips of a photo's face.
+    """Detects, aligns and crops the face of a photo.
 
     Args:
-      read: from the file's name to its bytes.
-      landmarks_5x2: canonical landmarks of an aligned data set, or None.
+      read: from a file's name to its bytes.
+      landmarks_5x2: canonical landmarks of an aligned data set, as in `DataSet`; or None.
       file: the photo.
 
     Returns:
-      chips_2x150x150x3 and a note for the data card, or None and why there is none.
+      chips_2x150x150x3 and a note for the data card ('' for none); or None and the reason why the
+      photo has no crop.
     """
     try:
         return align.align_photo(read(file), landmarks_5x2)

@@ -1,4 +1,4 @@
-"""Photos grouped by identity, so that another photo of a person is drawn without a search."""
+"""Photos grouped by identity, to draw another photo of a person in constant time."""
 
 import numpy as np
 
@@ -19,9 +19,9 @@ class IdentityIndex:
         self._count_N = counts_I[index_N]
 
     def another_photo(self, rng: np.random.Generator, photo_P: np.ndarray) -> np.ndarray:
-        """For each photo, another one of the same identity, uniformly; -1 where there is none."""
+        """For each photo, another one of the same identity, uniformly drawn; -1 if none exists."""
         first, count = self._first_place_N[photo_P], self._count_N[photo_P]
-        # Skip 1 to count - 1 places round the person's own photos.
+        # Skip 1 to count - 1 places, cyclically, among the person's photos.
         skip = 1 + (rng.random(len(photo_P)) * np.maximum(count - 1, 0)).astype(int)
         place = first + (self._place_N[photo_P] - first + skip) % np.maximum(count, 1)
         return np.where(count > 1, self._photo_by_place_N[place], -1)

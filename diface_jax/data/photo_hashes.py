@@ -1,7 +1,7 @@
-"""The content of photos as hashes, so that a photo is known by what it shows and not by its path.
+"""Hashes of the content of photos, which identify a photo wherever its file lies.
 
-Hashes are kept with a stamp of each file (size, times and inode), so that a second look reads only
-the files that changed.
+Hashes are cached with a stamp of each file (size, times and inode), so that only files that changed
+are read again.
 """
 
 import concurrent.futures
@@ -24,16 +24,19 @@ _THREADS = 8  # hashing and reading both work outside of Python's lock
 
 
 def photo_hashes(source: DataSet, root: pathlib.Path, cache: pathlib.Path) -> list[str]:
-    """SHA-256 (32 hex digits of it) of each photo's content.
+    """The first 32 hex digits of the SHA-256 of each photo's content.
 
     Args:
       source: the data set.
       root: its folder.
-      cache: folder in which the hashes are kept with the stamps of their files.
+      cache: folder of the cached hashes and stamps.
 
     Returns:
-      A hash for each of `source.photos`, '' for a photo that cannot be read or does not exist
-      as a photograph (simulated people).
+      A hash for each of `source.photos`; '' for a photo that cannot be read, and for simulated
+      people, who have no photographs.
+
+    Raises:
+      FileNotFoundError: the file of the first host does not appear on this one.
     """
     files = [photo.file for photo in source.photos]
     if source.embedded or not files:
@@ -48,7 +51,7 @@ def photo_hashes(source: DataSet, root: pathlib.Path, cache: pathlib.Path) -> li
 
 
 def _wait_for(path: pathlib.Path) -> None:
-    """Waits until the first host's file is visible here: network file systems take their time."""
+    """Waits until the first host's file is visible here; network file systems need time."""
     until = time.monotonic() + _VISIBLE_SECONDS
     while not path.is_file():
         if time.monotonic() > until:
@@ -64,7 +67,7 @@ def _update(source: DataSet, root: pathlib.Path, files: Sequence[str], path: pat
     stale = []
     for file, stamp in stamps.items():
         known_stamp, sha256 = known.get(file, ('', ''))
-        if known_stamp != stamp or not sha256:  # what could not be read is tried again
+        if known_stamp != stamp or not sha256:  # unreadable files are tried again
             stale.append(file)
     hashes = dict(zip(stale, _hash_all(source, stale), strict=True))
     current = {f: (stamps[f], hashes[f] if f in hashes else known[f][1]) for f in files}
@@ -88,25 +91,25 @@ def _hash_all(source: DataSet, files: Sequence[str]) -> list[str]:
 def _hash(source: DataSet, file: str) -> str:
     try:
         return hashlib.sha256(source.read(file)).hexdigest()[:32]
-    except (OSError, ValueError):  # why it cannot be read is told where it is embedded
+    except (OSError, ValueError):  # the reason is reported where the photo is embedded
         return ''
 
 
 def _read(path: pathlib.Path) -> dict[str, tuple[str, str]]:
-    """Stamp and hash by file; empty when there are none, or they cannot be read."""
+    """Stamp and hash by file; empty if there is no cache file, or it is damaged."""
     if not path.is_file():
         return {}
     try:
         with np.load(path) as arrays:
             columns = [arrays[name].tolist() for name in ('photo', 'stamp', 'sha256')]
     except array_cache.READ_ERRORS as error:
-        logging.warning('%s is damaged (%s): photos are hashed again', path, error)
+        logging.warning('%s is damaged (%s): hashing the photos again', path, error)
         return {}
     return {file: (stamp, sha256) for file, stamp, sha256 in zip(*columns, strict=True)}
 
 
 def _stamps(root: pathlib.Path, files: Sequence[str]) -> dict[str, str]:
-    """A stamp of each photo's file; where photos lie in archives, of all files of the data set."""
+    """A stamp of each photo's file; of all files of the data set where photos lie in archives."""
     if not any((root / file).exists() for file in files):
         archives = sorted(path for path in root.rglob('*') if path.is_file())
         return dict.fromkeys(files, array_cache.cache_key(*map(_stamp, archives)))
@@ -115,7 +118,7 @@ def _stamps(root: pathlib.Path, files: Sequence[str]) -> dict[str, str]:
 
 def _stamp(path: pathlib.Path | str) -> str:
     try:
-        found = os.stat(path)
+        stat = os.stat(path)
     except OSError:
         return 'unreadable'
-    return f'{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_ino}'
+    return f'{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}'

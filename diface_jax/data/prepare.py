@@ -1,135 +1,113 @@
 """Prepare: photographs and labels to embeddings, sentences and conditions, on disk.
 
-Records from a reader, faces through E, captions from the grammar, texts through the text encoder,
-and all of it into an ArrayRecord data set with a data card. The slow parts are kept in shards named
-after what they were made from, so that an interrupted job goes on where it was and a change of
-captions does not cost the faces again. Several hosts share the shards out between them; the first
-one puts all together.
+A reader lists the photos, E embeds their faces, the grammar and people describe them, the text
+encoder encodes the sentences, and all of it becomes an ArrayRecord data set with a data card.
+Embeddings and conditions are cached by content, so that an interrupted job resumes where it
+stopped, and other captions do not embed the faces again. Several hosts share the work; the first
+one writes the data set.
 """
 
-import collections
 import dataclasses
-import functools
 import itertools
 import pathlib
 import shutil
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import ml_collections
 import numpy as np
 from absl import logging
 
-from diface_jax.data import array_cache, check, prepared, prepared_folders, sharded_work
+from diface_jax.data import array_cache, check, prepared, prepared_folders
+from diface_jax.data.data_card import data_card
 from diface_jax.data.encoder_bundle import EncoderBundle
-from diface_jax.data.face_crops import FaceCrops
-from diface_jax.data.grammar import captions
+from diface_jax.data.photo_embeddings import PhotoEmbedder, PhotoEmbeddings
 from diface_jax.data.photo_hashes import photo_hashes
+from diface_jax.data.photo_sentences import sentences_of_photo
+from diface_jax.data.prepared_rows import DescribedPhoto, prepared_rows
 from diface_jax.data.readers import dispatch, simulated
-from diface_jax.data.readers.records import DataSet, Photo
-from diface_jax.encoders import arrays
-from diface_jax.encoders.face import align, appearance, dlib_resnet
-from diface_jax.encoders.face.appearance import MAX_PHOTOS, Appearance
-from diface_jax.encoders.face.encoder import FaceEncoder, SimulatedEncoder
+from diface_jax.data.readers.records import DataSet
+from diface_jax.data.text_conditions import fit_condition_encoder, pooled_vectors
+from diface_jax.encoders.face import align, dlib_resnet
 from diface_jax.encoders.text import bert
-from diface_jax.encoders.text.condition import (
-    ConditionEncoder,
-    Standardisation,
-    sentence_vectors,
-)
+from diface_jax.encoders.text.condition import ConditionEncoder
 from diface_jax.runtime import hosts, run_state
-
-
-class Sentence(NamedTuple):
-    """A sentence about a photo: its track, the share the grammar was allowed to say, the words."""
-
-    track: str
-    said: float
-    sentence: str
-
-
-class EmbeddedPhotos(NamedTuple):
-    """What E made of the photos: embeddings, whether each has one, and a note where one is due."""
-
-    embedding_NxD: np.ndarray
-    found_N: np.ndarray
-    note_N: np.ndarray
+from diface_jax.runtime.settings import (
+    CaptionsSettings,
+    DataSettings,
+    EncodersSettings,
+    SimulatedSettings,
+)
 
 
 def prepare(
     config: ml_collections.ConfigDict,
     data: ml_collections.ConfigDict,
     store: pathlib.Path,
-    home: pathlib.Path | None = None,
+    encoders_from: pathlib.Path | None = None,
     *,
     overwrite: bool = False,
     protected: Sequence[pathlib.Path] = (),
 ) -> pathlib.Path:
-    """Makes the prepared data set of one root, or does nothing when it is there already.
+    """Prepares the data set of a root, unless it is prepared already.
 
     Args:
-      config: for its `captions`, `encoders` and `simulated`.
+      config: all settings; read are `captions`, `encoders` and `simulated`.
       data: `root`, `layout`, `shares` and `split_seed`, as the readers take them.
       store: folder of all prepared data sets, WORKDIR/prepared.
-      home: the prepared data set whose fitted encoders are used; None fits them now.
-      overwrite: one of other settings is replaced, once the new one is complete.
-      protected: prepared data sets that are never replaced, since a model was trained on them.
+      encoders_from: a prepared data set whose fitted encoders are used; None fits new ones.
+      overwrite: replaces a data set that was prepared with other settings, once the new one is
+        complete.
+      protected: prepared data sets that a model was trained on: they are never replaced.
 
     Returns:
       The folder of the prepared data set.
 
     Raises:
-      FileNotFoundError: `home` is not a prepared data set.
-      SettingsDifferError: one is there, made with other settings or from other photos.
+      FileNotFoundError: `encoders_from` is not a prepared data set.
+      SettingsDifferError: it was prepared with other settings or from other photos.
       ValueError: an identity is in two splits, no photo can be used or has a face, or there are
         too few training photos to fit encoders on.
     """
-    root = pathlib.Path(data.root).resolve()
-    source, hashes = _read(config, data, store)
+    source, hashes = _read(data, config.simulated, store)
     _check_usable(source, data.root)
+    root = pathlib.Path(data.root).resolve()
     text_encoder = bert.load_text_encoder(config.encoders.text or None)
-    existing = _existing(store, root, _identity(source, hashes))
-    fitted = None if home in (None, existing) else EncoderBundle.load(text_encoder, home)
-    settings = _settings(config, data, source, hashes, text_encoder, fitted)
-    if existing and _is_done(existing, settings, root, overwrite, existing in protected):
+    existing = _existing_folder(store, root, _identity(source, hashes))
+    fitted = None
+    if encoders_from and encoders_from != existing:
+        fitted = EncoderBundle.load(text_encoder, encoders_from)
+    builder = _Builder(
+        config.captions, config.encoders, source, hashes, text_encoder, fitted, store
+    )
+    settings = _settings(config, data, builder)
+    if existing and _is_up_to_date(existing, settings, root, overwrite, existing in protected):
         return existing
     folder = prepared_folders.prepared_folder_for(store, root.name, settings)
-    logging.info(
-        'prepare: reads %d photos of %s in %s; writes %s',
-        *(len(source.photos), source.name, root, folder),
-    )
-    building = folder.with_name(folder.name + prepared.BUILDING)
-    card = _Job(config, source, hashes, text_encoder, building, store).run(fitted)
-    card |= {'root': str(root), 'settings': settings}
-    run_state.write_json(building / prepared.CARD, card)
-    _put_in_place(building, folder, existing)
-    logging.info('prepare: wrote %s; %s', folder, prepared.card_summary(card))
-    check.log_failures(card['no_embedding'])
+    _write(builder, folder, {'root': str(root), 'settings': settings}, existing)
     return folder
 
 
 def find_prepared(
     config: ml_collections.ConfigDict, data: ml_collections.ConfigDict, store: pathlib.Path
 ) -> pathlib.Path:
-    """The folder of a prepared data set, wherever its photos lie now.
+    """The folder of a prepared data set, also when its photos were moved since.
 
     Args:
-      config: for its `simulated`.
-      data: `root` and how it is read, as `prepare` takes it.
+      config: all settings; read is `simulated`.
+      data: `root`, `layout`, `shares` and `split_seed`, as `prepare` takes them.
       store: folder of all prepared data sets, WORKDIR/prepared.
 
     Raises:
       FileNotFoundError: it is not prepared; says how to do it.
       ValueError: no root is given.
     """
-    if not data.root:
-        raise ValueError('no data set: give --config.data.root=FOLDER')
+    dispatch.require_root(data)
     root = pathlib.Path(data.root).resolve()
-    folder = prepared_folders.of_root(store, root)
+    folder = prepared_folders.folder_of_root(store, root)
     if folder is None and root.is_dir():
-        source, hashes = _read(config, data, store)
-        folder = _existing(store, root, _identity(source, hashes))
+        source, hashes = _read(data, config.simulated, store)
+        folder = _existing_folder(store, root, _identity(source, hashes))
     if folder is None:
         raise FileNotFoundError(
             f'no prepared data set of {root} in {store}: run --mode=prepare first'
@@ -138,34 +116,31 @@ def find_prepared(
 
 
 def _read(
-    config: ml_collections.ConfigDict, data: ml_collections.ConfigDict, store: pathlib.Path
+    data: DataSettings, simulated_people: SimulatedSettings, store: pathlib.Path
 ) -> tuple[DataSet, list[str]]:
     """A data set, and the hash of each photo's content."""
-    if not data.root:
-        raise ValueError('no data set: give --config.data.root=FOLDER')
+    source = dispatch.read_section(data, simulated_people)
     root = pathlib.Path(data.root).resolve()
-    source = dispatch.read_data_set(
-        root, data.layout, tuple(data.shares), data.split_seed, config.simulated
-    )
     return source, photo_hashes(source, root, store / prepared_folders.CACHE)
 
 
 def _settings(
-    config: ml_collections.ConfigDict,
-    data: ml_collections.ConfigDict,
-    source: DataSet,
-    hashes: Sequence[str],
-    text_encoder: bert.TextEncoder,
-    fitted: EncoderBundle | None,
+    config: ml_collections.ConfigDict, data: ml_collections.ConfigDict, builder: '_Builder'
 ) -> dict[str, Any]:
-    """All that a prepared data set depends on; where its photos lie is no part of it."""
+    """All that a prepared data set depends on; where its photos lie is not part of it."""
+    source, fitted = builder.source, builder.fitted
     how_read = {name: value for name, value in data.to_dict().items() if name != 'root'}
+    frozen = {
+        'dlib_sha256': dlib_resnet.SHA256,
+        'text_sha256': builder.text_encoder.sha256,
+        'alignment': align.VERSION,
+    }
     settings = {
         'data': how_read,
         'captions': config.captions.to_dict(),
-        'encoders': config.encoders.to_dict() | _frozen(text_encoder),
-        'fitted': fitted.about if fitted else None,
-        **_identity(source, hashes),
+        'encoders': config.encoders.to_dict() | frozen,
+        'fitted': fitted.description if fitted else None,
+        **_identity(source, builder.hashes),
     }
     if source.embedded:
         settings['simulated'] = config.simulated.to_dict()
@@ -175,40 +150,54 @@ def _settings(
 def _identity(source: DataSet, hashes: Sequence[str]) -> dict[str, str]:
     """What tells one data set from another: its lists, and the content of its photos."""
     return {
-        prepared_folders.LISTS: _fingerprint(source),
+        prepared_folders.LISTS: _hash_of_lists(source),
         prepared_folders.CONTENT: array_cache.cache_key(*hashes),
     }
 
 
-def _existing(
-    store: pathlib.Path, root: pathlib.Path, settings: Mapping[str, Any]
-) -> pathlib.Path | None:
-    """The prepared data set of the same content, or of an earlier content of the same folder."""
-    lists = settings[prepared_folders.LISTS]
-    return (
-        prepared_folders.with_content(store, settings)
-        or prepared_folders.of_root(store, root)
-        or prepared_folders.of_earlier_version(store, root.name, lists)
+def _hash_of_lists(source: DataSet) -> str:
+    """Changes when a photo, an identity, a split, a label, a description or an embedding does."""
+    encoders = source.embedded.encoders if source.embedded else ()
+    return array_cache.cache_key(
+        *(f'{p.file}|{p.identity}|{p.split}|{p.labels}|{p.descriptions}' for p in source.photos),
+        *(encoder['sha256'] for encoder in encoders),
     )
 
 
-def _is_done(
+def _existing_folder(
+    store: pathlib.Path, root: pathlib.Path, identity: Mapping[str, Any]
+) -> pathlib.Path | None:
+    """The prepared data set of the same content, or of an earlier content of the same folder."""
+    return (
+        prepared_folders.folder_with_content(store, identity)
+        or prepared_folders.folder_of_root(store, root)
+        or prepared_folders.folder_of_earlier_version(
+            store, root.name, identity[prepared_folders.LISTS]
+        )
+    )
+
+
+def _is_up_to_date(
     folder: pathlib.Path,
     settings: dict[str, Any],
     root: pathlib.Path,
     overwrite: bool,
     protected: bool,
 ) -> bool:
-    """Whether a prepared data set is the one asked for; False: it is to be replaced."""
+    """Whether a prepared data set has these settings; False where it is to be replaced."""
     card = prepared.read_card(folder)
-    made = card['settings']
-    # An earlier version compared the root's path, and no content.
-    ignore = [] if prepared_folders.CONTENT in made else ['data.root', prepared_folders.CONTENT]
+    prepared_with = card['settings']
+    # An earlier version stored the root's path, and no hash of the content.
+    ignore = []
+    if prepared_folders.CONTENT not in prepared_with:
+        ignore = ['data.root', prepared_folders.CONTENT]
     instead = 'A model was trained on it: give the settings of its training.'
     try:
         run_state.require_same_settings(
             f'The prepared data set in {folder}',
-            *(made, settings, ignore),
+            prepared_with,
+            settings,
+            ignore,
             instead=instead if protected else None,
         )
     except run_state.SettingsDifferError as error:
@@ -216,10 +205,33 @@ def _is_done(
             raise
         logging.warning('%s', error)
         return False
-    logging.info('prepare: %s is there already, with the same settings', folder)
+    logging.info('prepare: %s is prepared already, with the same settings', folder)
     if prepared.root_of(card) != str(root):
-        run_state.write_json(folder / prepared.CARD, card | {'root': str(root)})
+        run_state.write_json(folder / prepared.CARD, {**card, 'root': str(root)})
     return True
+
+
+def _write(
+    builder: '_Builder',
+    folder: pathlib.Path,
+    root_and_settings: Mapping[str, Any],
+    replaced: pathlib.Path | None,
+) -> None:
+    """Builds a data set beside its final folder, and moves it there when it is complete."""
+    source = builder.source
+    logging.info(
+        'prepare: reads %d photos of %s in %s; writes %s',
+        len(source.photos),
+        source.name,
+        root_and_settings['root'],
+        folder,
+    )
+    building = folder.with_name(folder.name + prepared.BUILDING)
+    card = {**builder.build(building), **root_and_settings}
+    run_state.write_json(building / prepared.CARD, card)
+    _put_in_place(building, folder, replaced)
+    logging.info('prepare: wrote %s; %s', folder, prepared.card_summary(card))
+    check.log_failures(card['no_embedding'])
 
 
 def _put_in_place(
@@ -238,259 +250,92 @@ def _put_in_place(
 def _check_usable(source: DataSet, root: str) -> None:
     """ValueError, with the first three reasons, if no photo of a data set can be used."""
     if not source.photos:
-        reasons = '; '.join(f'{problem.file}: {problem.why}' for problem in source.problems[:3])
+        reasons = '; '.join(f'{problem.file}: {problem.reason}' for problem in source.problems[:3])
         raise ValueError(
             f'no photo of {source.name} in {root} can be used ({len(source.problems)} problems, '
             f'the first: {reasons})'
         )
 
 
-def _frozen(text_encoder: bert.TextEncoder) -> dict[str, Any]:
-    """What is fitted to nothing: dlib's network, the cut of its chips, the text encoder."""
-    hashes = {'dlib_sha256': dlib_resnet.SHA256, 'text_sha256': text_encoder.sha256}
-    return hashes | {'alignment': align.VERSION}
-
-
-def _fingerprint(source: DataSet) -> str:
-    """Changes when the lists do: a photo, identity, split, label, description or embedding."""
-    return array_cache.cache_key(
-        *(f'{p.file}|{p.identity}|{p.split}|{p.labels}|{p.descriptions}' for p in source.photos),
-        *(one['sha256'] for one in (source.embedded.encoders if source.embedded else ())),
-    )
-
-
 @dataclasses.dataclass(frozen=True)
-class _Job:
-    """What a data set is made from, and where it goes."""
+class _Builder:
+    """Embeds and describes the photos of a data set.
 
-    config: ml_collections.ConfigDict
+    Attributes:
+      captions: how many sentences the grammar writes.
+      encoders: how the encoders are fitted.
+      source: the data set.
+      hashes: of its photos' content.
+      text_encoder: the frozen text encoder.
+      fitted: the encoders to use; None fits new ones on the training photos.
+      store: folder of all prepared data sets.
+    """
+
+    captions: CaptionsSettings
+    encoders: EncodersSettings
     source: DataSet
     hashes: Sequence[str]
     text_encoder: bert.TextEncoder
-    folder: pathlib.Path
+    fitted: EncoderBundle | None
     store: pathlib.Path
 
-    def run(self, fitted: EncoderBundle | None) -> dict[str, Any]:
-        """Writes the rows, and with no `fitted` encoders those too; returns the data card."""
-        face = self._face_encoder(fitted)
-        faces = self._embed_faces(face)
-        if not faces.found_N.any():
-            raise ValueError(
-                f'no face was found in any of the {len(faces.note_N)} photos of '
-                f'{self.source.name}: {"; ".join(sorted(set(faces.note_N)))}'
-            )
-        kept = [p for p, found in zip(self.source.photos, faces.found_N, strict=True) if found]
-        hashes = [h for h, found in zip(self.hashes, faces.found_N, strict=True) if found]
-        texts = [_texts(photo, self.config.captions) for photo in kept]
-        pool_TxP = self._pools([text.sentence for text in itertools.chain(*texts)])
-        text = fitted.text if fitted else self._fit_conditions(kept, texts, pool_TxP)
-        attributes = sorted({name for photo in kept for name in photo.labels or ()})
-        encoders = EncoderBundle(face, text)
+    def build(self, folder: pathlib.Path) -> dict[str, Any]:
+        """Writes the rows and newly fitted encoders; returns the card without root and settings."""
+        cache = self.store / prepared_folders.CACHE
+        embedder = PhotoEmbedder(self.source, self.hashes, cache)
+        face = embedder.face_encoder(self.fitted, self.encoders.appearance_dim)
+        embeddings = embedder.embed(face)
+        photos = self._describe(embeddings)
+        pool_TxP = self._pooled_vectors(photos, cache)
+        bundle = EncoderBundle(face, self._text_conditions(photos, pool_TxP))
+        attributes = sorted({name for described in photos for name in described.photo.labels or ()})
         if hosts.is_first():
-            shutil.rmtree(self.folder, ignore_errors=True)
-            embedding_NxD = faces.embedding_NxD[faces.found_N]
-            rows = _rows(kept, hashes, embedding_NxD, texts, pool_TxP, text, attributes)
-            prepared.write_prepared(self.folder, rows, sorted({photo.split for photo in kept}))
-            if not fitted:
-                encoders.save(self.folder)
+            shutil.rmtree(folder, ignore_errors=True)
+            rows = prepared_rows(photos, pool_TxP, bundle.text, attributes)
+            splits = sorted({described.photo.split for described in photos})
+            prepared.write_prepared(folder, rows, splits)
+            if not self.fitted:
+                bundle.save(folder)
             if self.source.embedded:
-                simulated.write_gallery(self.source, self.folder)
-        card = _card(self.source, faces, kept, texts, attributes)
-        return card | {'encoders': encoders.about}
+                simulated.write_gallery(self.source, folder)
+        card = data_card(self.source, embeddings, photos, attributes)
+        return {**card, 'encoders': bundle.description}
 
-    def _face_encoder(self, fitted: EncoderBundle | None) -> FaceEncoder | SimulatedEncoder:
-        if self.source.embedded:
-            return SimulatedEncoder(self.source.embedded.encoders)
-        return fitted.face if fitted else FaceEncoder(self._fit_appearance())
-
-    def _fit_appearance(self) -> Appearance | None:
-        """The appearance encoder, from training photos drawn by a fixed seed; None if left out."""
-        width = self.config.encoders.appearance_dim
-        if not width:
-            return None
-        train_N = np.flatnonzero([photo.split == 'train' for photo in self.source.photos])
-        if not len(train_N):
+    def _describe(self, embeddings: PhotoEmbeddings) -> list[DescribedPhoto]:
+        """The photos with an embedding, and their sentences; ValueError where none has one."""
+        if not embeddings.has_embedding_N.any():
+            reasons = '; '.join(sorted(set(embeddings.note_N)))
             raise ValueError(
-                f'no photo of {self.source.name} is to train on, and '
-                f'encoders.appearance_dim={width} '
-                'is fitted on training photos: give data.shares a share for train, or set '
-                'encoders.appearance_dim to 0'
+                f'no face was found in any of the {len(embeddings.note_N)} photos of '
+                f'{self.source.name}: {reasons}'
             )
-        drawn = np.random.default_rng(0).permutation(len(train_N))[:MAX_PHOTOS]
-        rows = train_N[np.sort(drawn)]
-        blocks = dlib_resnet.block_widths(dlib_resnet.load_dlib_resnet(), len(align.PADDINGS))
-        maps_of = functools.partial(_maps_of, FaceEncoder(None), sum(blocks))
-        found = self._of_photos('maps', rows, maps_of)
-        hashes = [self.hashes[row] for row in rows]
-        landmarks = str(self.source.landmarks_5x2)
-        name = array_cache.cache_key('appearance', str(width), landmarks, *self._made_by, *hashes)
-
-        def make() -> array_cache.Arrays:
-            return appearance.fit_appearance(found['maps'][found['found']], blocks, width)._asdict()
-
-        cached = functools.partial(array_cache.cached_arrays, self._cache, name, make)
-        return Appearance(**hosts.first_then_others('appearance', cached))
-
-    def _embed_faces(self, face: FaceEncoder | SimulatedEncoder) -> EmbeddedPhotos:
-        if self.source.embedded:
-            count = len(self.source.photos)
-            embedding_NxD = self.source.embedded.embedding_NxD
-            return EmbeddedPhotos(
-                embedding_NxD, np.ones(count, bool), array_cache.string_array([''] * count)
-            )
-        looks = arrays.sha256_of_arrays(face.appearance) if face.appearance else ''
-        make = functools.partial(_faces_of, face)
-        rows = np.arange(len(self.source.photos))
-        return EmbeddedPhotos(**self._of_photos('faces', rows, make, looks))
-
-    def _of_photos(
-        self, what: str, rows: np.ndarray, make: sharded_work.Make, *made_by: str
-    ) -> array_cache.Arrays:
-        files = [self.source.photos[row].file for row in rows]
-        hashes = [self.hashes[row] for row in rows]
-        made_by = (what, *self._made_by, *made_by)
-        return sharded_work.map_photos(self.source, files, hashes, self._cache, made_by, make)
-
-    @property
-    def _made_by(self) -> tuple[str, ...]:
-        return dlib_resnet.SHA256, str(align.VERSION)
-
-    @property
-    def _cache(self) -> pathlib.Path:
-        return self.store / prepared_folders.CACHE
-
-    def _pools(self, sentences: Sequence[str]) -> np.ndarray:
-        """What the text encoder makes of sentences; float16, for there are many."""
-        encoder = self.text_encoder
-        if not sentences:
-            return np.zeros((0, bert.POOLS * encoder.width), np.float16)
-
-        def make(some: Sequence[str]) -> array_cache.Arrays:
-            return {'pool': encoder.encode(some).astype(np.float16)}
-
-        return sharded_work.map_sentences(sentences, self._cache, ('pools', encoder.sha256), make)[
-            'pool'
+        columns = zip(
+            self.source.photos,
+            self.hashes,
+            embeddings.embedding_NxD,
+            embeddings.has_embedding_N,
+            strict=True,
+        )
+        return [
+            DescribedPhoto(photo, sha256, embedding, sentences_of_photo(photo, self.captions))
+            for photo, sha256, embedding, has_embedding in columns
+            if has_embedding
         ]
 
-    def _fit_conditions(
-        self, photos: Sequence[Photo], texts: Sequence[Sequence[Sentence]], pool_TxP: np.ndarray
+    def _pooled_vectors(self, photos: Sequence[DescribedPhoto], cache: pathlib.Path) -> np.ndarray:
+        sentences = itertools.chain.from_iterable(described.sentences for described in photos)
+        texts = [sentence.text for sentence in sentences]
+        return pooled_vectors(self.text_encoder, texts, cache)
+
+    def _text_conditions(
+        self, photos: Sequence[DescribedPhoto], pool_TxP: np.ndarray
     ) -> ConditionEncoder:
-        """Standardises by the sentences of training photos, or by all where none is to train on."""
-        of_train = [p.split == 'train' for p, some in zip(photos, texts, strict=True) for _ in some]
-        mine = pool_TxP[np.array(of_train, bool)] if any(of_train) else pool_TxP
-        if not len(mine):
-            raise ValueError(
-                f'no photo of {self.source.name} has a sentence: give it labels, or descriptions '
-                '(see README.md, Data)'
-            )
-        words = self.config.encoders.text_layers == 'several'
-        mine = mine if words else sentence_vectors(mine)
-        standard = Standardisation.fit(mine, bert.POOLS if words else 1)
-        return ConditionEncoder(self.text_encoder, standard)
-
-
-def _maps_of(
-    encoder: FaceEncoder, width: int, files: Sequence[str], aligned: Sequence[FaceCrops]
-) -> array_cache.Arrays:
-    found = [chip for chip, _ in aligned if chip is not None]
-    found_N = np.array([chip is not None for chip, _ in aligned])
-    maps_NxP = np.zeros((len(files), width), np.float16)
-    if found:
-        maps_NxP[found_N] = encoder.maps(np.stack(found))
-    return {'maps': maps_NxP, 'found': found_N}
-
-
-def _faces_of(
-    encoder: FaceEncoder, files: Sequence[str], aligned: Sequence[FaceCrops]
-) -> array_cache.Arrays:
-    found = [chip for chip, _ in aligned if chip is not None]
-    found_N = np.array([chip is not None for chip, _ in aligned])
-    embedding_NxD = np.zeros((len(files), encoder.width), np.float32)
-    if found:
-        embedding_NxD[found_N] = encoder.embed(np.stack(found))
-    return EmbeddedPhotos(
-        embedding_NxD, found_N, array_cache.string_array([note for _, note in aligned])
-    )._asdict()
-
-
-def _card(
-    source: DataSet,
-    faces: EmbeddedPhotos,
-    kept: Sequence[Photo],
-    texts: Sequence[Sequence[Sentence]],
-    attributes: Sequence[str],
-) -> dict[str, Any]:
-    """The data card, without encoders and settings."""
-    words = {word for some in texts for text in some for word in text.sentence.lower().split()}
-    return {
-        'name': source.name,
-        'attributes': attributes,
-        'splits': {name: _count(name, kept, texts) for name in prepared.SPLITS},
-        'words': {'grammar can say': len(captions.vocabulary()), 'sentences use': len(words)},
-        'no_embedding': _listed(source, faces, found=False),
-        'notes': _listed(source, faces, found=True),
-        'problems': [dataclasses.asdict(problem) for problem in source.problems],
-    }
-
-
-def _texts(photo: Photo, config: ml_collections.ConfigDict) -> list[Sentence]:
-    """The grammar's sentences of a photo, if it has labels, then the human track's."""
-    rng = np.random.default_rng((config.seed, zlib.crc32(photo.file.encode())))
-    said = list(config.coverage)
-    if photo.split == 'train':
-        said = [1.0] * config.full + list(rng.random(config.partial))
-    made = [
-        Sentence('grammar', share, captions.caption(photo.labels, rng, share))
-        for share in (said if photo.labels else ())
-    ]
-    return made + [Sentence('human', float('nan'), text) for text in photo.descriptions]
-
-
-def _rows(
-    photos: Sequence[Photo],
-    hashes: Sequence[str],
-    embedding_NxD: np.ndarray,
-    texts: Sequence[Sequence[Sentence]],
-    pool_TxP: np.ndarray,
-    conditions: ConditionEncoder,
-    attributes: Sequence[str],
-) -> Iterator[tuple[str, prepared.PreparedPhoto]]:
-    """(split, row) of each photo."""
-    numbers = {who: i for i, who in enumerate(sorted({p.identity for p in photos}))}
-    ends = np.cumsum([len(mine) for mine in texts])
-    columns = zip(photos, hashes, embedding_NxD, texts, ends, strict=True)
-    for photo, sha256, embedding, mine, end in columns:
-        labels = photo.labels or {}
-        yield (
-            photo.split,
-            prepared.PreparedPhoto(
-                file=photo.file,
-                sha256=sha256,
-                identity=numbers[photo.identity],
-                embedding=embedding,
-                labels=np.array([labels.get(name, -1) for name in attributes], np.int8),
-                captions=[text.sentence for text in mine],
-                tracks=np.array([prepared.TRACKS.index(text.track) for text in mine], np.int8),
-                said=np.array([text.said for text in mine], np.float32),
-                conditions=conditions.of_vectors(pool_TxP[end - len(mine) : end]).astype(
-                    np.float16
-                ),
-            ),
+        if self.fitted:
+            return self.fitted.text
+        is_train_T = np.repeat(
+            [described.photo.split == 'train' for described in photos],
+            [len(described.sentences) for described in photos],
         )
-
-
-def _count(
-    split: str, photos: Sequence[Photo], texts: Sequence[Sequence[Sentence]]
-) -> dict[str, int]:
-    mine = [(p, t) for p, t in zip(photos, texts, strict=True) if p.split == split]
-    tracks = collections.Counter(text.track for _, some in mine for text in some)
-    return {
-        'photos': len(mine),
-        'identities': len({photo.identity for photo, _ in mine}),
-        **{f'{track} sentences': tracks[track] for track in prepared.TRACKS},
-    }
-
-
-def _listed(source: DataSet, faces: EmbeddedPhotos, found: bool) -> list[dict[str, str]]:
-    rows = zip(source.photos, faces.found_N, faces.note_N, strict=True)
-    return [{'file': p.file, 'why': str(note)} for p, has, note in rows if note and has == found]
+        return fit_condition_encoder(
+            self.text_encoder, pool_TxP, is_train_T, self.encoders.text_layers
+        )

@@ -1,6 +1,6 @@
-"""A prepared data set, on disk and in memory: embeddings, conditions, and who is who.
+"""A prepared data set, on disk and in memory: embeddings, text conditions and identities.
 
-On disk it is a TFDS data set in ArrayRecord files, one row a photo, with a data card beside it.
+On disk it is a TFDS data set in ArrayRecord files, with a row for each photo, and a data card.
 """
 
 import dataclasses
@@ -21,12 +21,12 @@ from diface_jax.runtime import run_state
 
 TRACKS = ('grammar', 'human')
 CARD = 'data_card.json'
-BUILDING = '.new'  # ends the name of a folder that is not complete yet
+BUILDING = '.new'  # suffix of a folder that is not complete yet
 _ROWS = 'rows'
 
 
 class PreparedPhoto(NamedTuple):
-    """One photo as it is stored; fields as in `Split`, with the M texts of this photo."""
+    """A photo as it is stored; fields as in `Split`, with the M texts of this photo."""
 
     file: str
     identity: int
@@ -44,17 +44,17 @@ class Split:
     """Photos (N rows) and the texts that describe them (T rows, in the photos' order).
 
     Attributes:
-      file_N: where each photo was, relative to the data set's root.
-      identity_N: who is in it; a number that stands for the same person in every split.
-      embedding_NxD: raw output of the face encoder E.
-      label_NxA: attributes, 1, 0 or -1 for unknown.
-      photo_T: the photo a text describes.
-      track_T: 0 for the grammar's sentences, 1 for the human track: an index into TRACKS.
-      said_T: share of the attributes the grammar was allowed to say; nan for the human track.
+      file_N: path of each photo, relative to the data set's root.
+      identity_N: number of the person in it, the same in every split.
+      embedding_NxD: raw output of the face encoder E, float32.
+      label_NxA: attributes: 1, 0, or -1 for unknown.
+      photo_T: row of the photo that a text describes.
+      track_T: index into TRACKS: 0 for the grammar's sentences, 1 for free-hand ones.
+      coverage_T: chance of each label to be mentioned by the grammar; nan for free-hand sentences.
       text_T: the sentences.
-      c_TxC: their conditions, from the text encoder.
-      starts: the row at which the photos of each data set begin, where several are joined.
-      sha256_N: of each photo's content, as `photo_hashes` gives it; None where it is not known.
+      c_TxC: their conditions, from the text encoder, float32.
+      starts: first row of the photos of each data set, where several are joined.
+      sha256_N: of each photo's content, as from `photo_hashes`; None where it is unknown.
     """
 
     file_N: np.ndarray
@@ -63,29 +63,34 @@ class Split:
     label_NxA: np.ndarray
     photo_T: np.ndarray
     track_T: np.ndarray
-    said_T: np.ndarray
+    coverage_T: np.ndarray
     text_T: np.ndarray
     c_TxC: np.ndarray
     starts: tuple[int, ...] = (0,)
     sha256_N: np.ndarray | None = None
 
-    def texts(self, track: str, said: float | None = None) -> np.ndarray:
-        """Rows of the texts of a track, and for the grammar of a share said when one is given."""
-        chosen = self.track_T == TRACKS.index(track)
-        return np.flatnonzero(chosen if said is None else chosen & np.isclose(self.said_T, said))
+    def texts(self, track: str, coverage: float | None = None) -> np.ndarray:
+        """Rows of the texts of a track; with `coverage`, of those with that coverage."""
+        in_track_T = self.track_T == TRACKS.index(track)
+        if coverage is None:
+            return np.flatnonzero(in_track_T)
+        return np.flatnonzero(in_track_T & np.isclose(self.coverage_T, coverage))
 
-    def tracks(self, said: Sequence[float]) -> dict[str, np.ndarray]:
-        """Text rows to measure by, of each track there is.
+    def tracks(self, coverages: Sequence[float]) -> dict[str, np.ndarray]:
+        """Rows of the texts to evaluate on, by track.
 
         Args:
-          said: shares of the attributes said; grammar sentences at each are a track of their own.
+          coverages: of the grammar's sentences; those of each coverage are a track of their own.
 
         Returns:
-          Rows by name: 'grammar-100' (all attributes may be said), 'grammar-50', ..., 'human'.
+          Rows by name: 'grammar-100' (all attributes may be mentioned), 'grammar-50', ...,
+          'human'. A track without texts is left out.
         """
-        rows = {f'grammar-{100 * share:g}': self.texts('grammar', share) for share in said}
+        rows = {
+            f'grammar-{100 * coverage:g}': self.texts('grammar', coverage) for coverage in coverages
+        }
         rows['human'] = self.texts('human')
-        return {track: some for track, some in rows.items() if len(some)}
+        return {track: texts for track, texts in rows.items() if len(texts)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,106 +102,115 @@ class Prepared:
     card: dict[str, Any]
 
     def labels(self, split: str, attributes: Sequence[str]) -> np.ndarray:
-        """Some attributes of a split's photos, 1, 0 or -1 for unknown; [N, len(attributes)]."""
+        """Labels of a split's photos: 1, 0, or -1 for unknown; [N, len(attributes)]."""
         columns = [self.attributes.index(name) for name in attributes]
         return self.splits[split].label_NxA[:, columns]
 
     @property
     def widths(self) -> tuple[int, ...]:
         """The widths of the parts of an embedding, one for each face encoder."""
-        return tuple(one['width'] for one in self.card['encoders']['face'])
+        return tuple(encoder['width'] for encoder in self.card['encoders']['face'])
 
     def gender(self, split: str) -> np.ndarray | None:
-        """The label 'Male' of a split's photos, 1, 0 or -1; None where nobody labelled it."""
+        """The label 'Male' of a split's photos: 1, 0 or -1; None if it was not labelled."""
         return self.labels(split, ['Male'])[:, 0] if 'Male' in self.attributes else None
 
 
-def join(home: Prepared, other: Prepared) -> Prepared:
-    """`home`, with the training photos of another data set among its own.
+def join(first: Prepared, second: Prepared) -> Prepared:
+    """Adds the training photos of a second data set to those of the first.
 
     Args:
-      home: whose validation and test splits, and whose attributes, stay as they are; an attribute
-        that only it has is unknown of the other's photos.
-      other: prepared with the encoders of `home`, and of other people.
+      first: its validation and test splits and its attributes are kept. An attribute that the
+        second data set lacks is unknown for the photos of that one.
+      second: prepared with the encoders of the first; of other people.
 
     Raises:
-      SettingsDifferError: it was prepared with other encoders.
-      ValueError: it has no photo to train on, or photos that are in `home` too.
+      SettingsDifferError: the second was prepared with other encoders.
+      ValueError: the second has no photo to train on, or photos that are in the first too.
     """
     run_state.require_same_settings(
-        f'The second data set ({other.card["name"]})',
-        other.card['encoders'],
-        home.card['encoders'],
+        f'The second data set ({second.card["name"]})',
+        second.card['encoders'],
+        first.card['encoders'],
         instead='Prepare it again with the encoders of the first: --mode=prepare --overwrite.',
     )
-    if 'train' not in other.splits:
+    if 'train' not in second.splits:
         raise ValueError(
-            f'{other.card["name"]} has no photo to train on: give second_data.shares some'
+            f'{second.card["name"]} has no photo to train on: give second_data.shares a share for '
+            'train'
         )
-    _check_apart(home, other)
-    taken = 1 + max(split.identity_N.max() for split in home.splits.values())
-    mine, theirs = home.splits['train'], other.splits['train']
-    label_NxA = np.full((len(theirs.file_N), len(home.attributes)), -1, np.int8)
-    for column, name in enumerate(home.attributes):
-        if name in other.attributes:
-            label_NxA[:, column] = other.labels('train', [name])[:, 0]
-    theirs = dataclasses.replace(
-        theirs,
-        identity_N=theirs.identity_N + taken,
+    _require_no_shared_photos(first, second)
+    train = _join_rows(first.splits['train'], _renumbered_training_split(first, second))
+    settings = {**first.card['settings'], 'second_data': second.card['settings']}
+    card = {**first.card, 'settings': settings, 'splits': _joined_counts(first.card, second.card)}
+    return Prepared({**first.splits, 'train': train}, first.attributes, card)
+
+
+def _renumbered_training_split(first: Prepared, second: Prepared) -> Split:
+    """The second training split, with numbers and columns that continue those of the first."""
+    split = second.splits['train']
+    label_NxA = np.full((len(split.file_N), len(first.attributes)), -1, np.int8)
+    for column, name in enumerate(first.attributes):
+        if name in second.attributes:
+            label_NxA[:, column] = second.labels('train', [name])[:, 0]
+    first_identity = 1 + max(split.identity_N.max() for split in first.splits.values())
+    return dataclasses.replace(
+        split,
+        identity_N=split.identity_N + first_identity,
         label_NxA=label_NxA,
-        photo_T=theirs.photo_T + len(mine.file_N),
+        photo_T=split.photo_T + len(first.splits['train'].file_N),
     )
-    pairs = {
-        field.name: (getattr(mine, field.name), getattr(theirs, field.name))
-        for field in dataclasses.fields(Split)
-        if field.name != 'starts'
-    }
-    rows = {
-        name: np.concatenate(both)
-        for name, both in pairs.items()
-        if all(values is not None for values in both)
-    }
-    train = Split(**rows, starts=(0, len(mine.file_N)))
-    settings = home.card['settings'] | {'second_data': other.card['settings']}
-    card = home.card | {'settings': settings, 'splits': _counts_joined(home.card, other.card)}
-    return Prepared(home.splits | {'train': train}, home.attributes, card)
 
 
-def _check_apart(home: Prepared, other: Prepared) -> None:
-    """Raises ValueError if photos to train on are in `home` too, where they may be tested on."""
-    theirs = other.splits['train']
-    hashes = [split.sha256_N for split in home.splits.values()]
-    if theirs.sha256_N is None or any(sha256_N is None for sha256_N in hashes):
+def _join_rows(first: Split, second: Split) -> Split:
+    columns = {}
+    for field in dataclasses.fields(Split):
+        parts = getattr(first, field.name), getattr(second, field.name)
+        if field.name != 'starts' and all(part is not None for part in parts):
+            columns[field.name] = np.concatenate(parts)
+    return Split(**columns, starts=(0, len(first.file_N)))
+
+
+def _require_no_shared_photos(first: Prepared, second: Prepared) -> None:
+    """Raises ValueError if training photos of the second are in the first, maybe in its test."""
+    train = second.splits['train']
+    hashes = [split.sha256_N for split in first.splits.values()]
+    if train.sha256_N is None or any(sha256_N is None for sha256_N in hashes):
         logging.warning(
-            'a data set was prepared by an earlier version, so it is not checked whether the two '
-            'data sets share photos: prepare it again with --mode=prepare --overwrite'
+            'a data set was prepared by an earlier version, so the two data sets cannot be checked '
+            'for shared photos: prepare it again with --mode=prepare --overwrite'
         )
         return
-    shared_N = shared_photos(theirs.sha256_N, hashes)
+    shared_N = shared_photos(train.sha256_N, hashes)
     if shared_N.any():
         raise ValueError(
             f'{shared_N.sum()} of {len(shared_N)} photos that the second data set '
-            f'({other.card["name"]}) has for training, of '
-            f'{len(np.unique(theirs.identity_N[shared_N]))} people, are in the first data set too '
-            f'(such as {", ".join(theirs.file_N[shared_N][:3])}): take these people out of one'
+            f'({second.card["name"]}) has for training, of '
+            f'{len(np.unique(train.identity_N[shared_N]))} people, are in the first data set too '
+            f'(such as {", ".join(train.file_N[shared_N][:3])}): take these people out of one'
         )
 
 
-def shared_photos(sha256_N: np.ndarray, others: Iterable[np.ndarray]) -> np.ndarray:
-    """Which photos, by the hash of their content, are among others too; bool [N]."""
-    return np.isin(sha256_N, np.concatenate(list(others))) & (sha256_N != '')
+def shared_photos(sha256_N: np.ndarray, hashes: Iterable[np.ndarray]) -> np.ndarray:
+    """Whether each photo, by the hash of its content, is among other photos; bool [N].
+
+    Args:
+      sha256_N: hashes of the photos; '' is shared with none.
+      hashes: those of the other photos, in one or more arrays.
+    """
+    return np.isin(sha256_N, np.concatenate(list(hashes))) & (sha256_N != '')
 
 
-def _counts_joined(home: dict[str, Any], other: dict[str, Any]) -> dict[str, dict[str, int]]:
-    more = other['splits']['train']
-    train = {what: count + more[what] for what, count in home['splits']['train'].items()}
-    return home['splits'] | {'train': train}
+def _joined_counts(first: dict[str, Any], second: dict[str, Any]) -> dict[str, dict[str, int]]:
+    added = second['splits']['train']
+    train = {name: count + added[name] for name, count in first['splits']['train'].items()}
+    return {**first['splits'], 'train': train}
 
 
 def another_photo(
     rng: np.random.Generator, identity_N: np.ndarray, photo_P: np.ndarray
 ) -> np.ndarray:
-    """For each photo, another one of the same identity, uniformly; -1 where there is none."""
+    """For each photo, another one of the same identity, drawn uniformly; -1 if there is none."""
     return IdentityIndex(identity_N).another_photo(rng, photo_P)
 
 
@@ -206,9 +220,9 @@ def write_prepared(
     """Writes rows of (split, row) as a TFDS data set in ArrayRecord files.
 
     Args:
-      folder: where; rows that are there are replaced once all new ones are written.
+      folder: of the data set; existing rows are replaced once all new ones are written.
       rows: at least one.
-      splits: those that have rows.
+      splits: names of the splits that have rows.
     """
     tfds = _tfds()
     rows = iter(rows)
@@ -225,10 +239,10 @@ def write_prepared(
     )
     writer = tfds.core.SequentialWriter(info, 20_000, file_format='array_record')
     writer.initialize_splits(list(splits))
-    # Each call rewrites the metadata, so rows go in by the hundred.
-    for some in _batched(itertools.chain([first], rows), 500):
+    # Each call rewrites the metadata, so rows are added in batches.
+    for batch in _batched(itertools.chain([first], rows), 500):
         by_split = {
-            name: [row._asdict() for split, row in some if split == name] for name in splits
+            name: [row._asdict() for split, row in batch if split == name] for name in splits
         }
         writer.add_examples(by_split)
     writer.close_all()
@@ -249,7 +263,7 @@ def _tfds() -> Any:
 
 
 def _features(tfds: Any, row: PreparedPhoto) -> Any:
-    # Encoded as bytes they are written three times as fast.
+    # Writing tensors as bytes is three times as fast.
     tensor = functools.partial(tfds.features.Tensor, encoding='bytes')
     width = row.conditions.shape[1]
     return tfds.features.FeaturesDict(
@@ -262,39 +276,36 @@ def _features(tfds: Any, row: PreparedPhoto) -> Any:
             'captions': tfds.features.Sequence(tfds.features.Text()),
             'tracks': tensor(shape=(None,), dtype=np.int8),
             'said': tensor(shape=(None,), dtype=np.float32),
-            # Half of the bytes; the text encoder's own noise is larger than the rounding.
+            # Half the size of float32; the rounding is below the text encoder's own noise.
             'conditions': tensor(shape=(None, width), dtype=np.float16),
         }
     )
 
 
 def load_prepared(folder: pathlib.Path) -> Prepared:
-    """Reads what `write_prepared` wrote, and its data card.
+    """Reads a prepared data set into memory.
 
     Args:
-      folder: with both.
-
-    Returns:
-      All of it, in memory.
+      folder: as `prepare` returned it.
 
     Raises:
-      FileNotFoundError: nothing complete is there; says how to make it.
+      FileNotFoundError: there is no complete data set; says how to prepare it.
     """
-    about = read_card(folder)
+    card = read_card(folder)
     source = _tfds().builder_from_directory(folder / _ROWS).as_data_source()
     splits = {
-        name: _split(source[name].__getitems__(range(len(source[name]))), about)
+        name: _split(source[name].__getitems__(range(len(source[name]))), card)
         for name in SPLITS
-        if about['splits'][name]['photos']
+        if card['splits'][name]['photos']
     }
-    return Prepared(splits, tuple(about['attributes']), about)
+    return Prepared(splits, tuple(card['attributes']), card)
 
 
 def read_card(folder: pathlib.Path) -> dict[str, Any]:
     """The data card of a prepared data set.
 
     Raises:
-      FileNotFoundError: there is none; says how to make one.
+      FileNotFoundError: there is none; says how to prepare the data set.
       ValueError: it is damaged; says what to do.
     """
     path = folder / CARD
@@ -309,14 +320,14 @@ def read_card(folder: pathlib.Path) -> dict[str, Any]:
 
 
 def root_of(card: dict[str, Any]) -> str:
-    """Where the photos lay when the data set was prepared or last asked for."""
+    """The folder of the photos when the data set was prepared or last used."""
     return card.get('root') or card['settings'].get('data', {}).get('root', '')
 
 
 def _split(rows: list[dict[str, Any]], card: dict[str, Any]) -> Split:
     count = [len(row['tracks']) for row in rows]
     width = card['encoders']['text']['width']
-    hashed = all(row.get('sha256') for row in rows)
+    has_hashes = all(row.get('sha256') for row in rows)
     return Split(
         file_N=np.array([row['file'].decode() for row in rows]),
         identity_N=np.array([row['identity'] for row in rows], np.int32),
@@ -324,19 +335,19 @@ def _split(rows: list[dict[str, Any]], card: dict[str, Any]) -> Split:
         label_NxA=np.stack([row['labels'] for row in rows]),
         photo_T=np.repeat(np.arange(len(rows), dtype=np.int32), count),
         track_T=np.concatenate([row['tracks'] for row in rows]),
-        said_T=np.concatenate([row['said'] for row in rows]),
+        coverage_T=np.concatenate([row['said'] for row in rows]),
         text_T=np.array([text.decode() for row in rows for text in row['captions']], object),
         c_TxC=np.concatenate(
             [row['conditions'].reshape(-1, width) for row in rows], dtype=np.float32
         ),
-        sha256_N=np.array([row['sha256'].decode() for row in rows]) if hashed else None,
+        sha256_N=np.array([row['sha256'].decode() for row in rows]) if has_hashes else None,
     )
 
 
 def card_summary(card: dict[str, Any]) -> str:
     """The counts of a data card in one line."""
     splits = '; '.join(
-        f'{name}: ' + ', '.join(f'{count} {what}' for what, count in counts.items())
+        f'{name}: ' + ', '.join(f'{count} {unit}' for unit, count in counts.items())
         for name, counts in card['splits'].items()
     )
     return f'{splits}; {len(card["no_embedding"])} photos without an embedding'

@@ -1,4 +1,4 @@
-"""Slow work on many inputs, shared out between the hosts and kept on disk as it goes on."""
+"""Slow work on many sentences or photos, split between the hosts and cached on disk."""
 
 import collections
 import concurrent.futures
@@ -18,45 +18,45 @@ from diface_jax.data.face_crops import FaceCrops, crop_faces
 from diface_jax.data.readers.records import DataSet
 from diface_jax.runtime import hosts
 
-# Inputs that are made together: the face encoder's batch, and a second of the text encoder.
+# Inputs of a step: a batch of the face encoder, and a second's work of the text encoder.
 _INPUTS_A_STEP = 32, 128
-_PHOTOS_AHEAD = 256  # cut by the workers before the encoder asks for them
-_VISIBLE_SECONDS = 30  # a file may take to be seen by the other hosts
+_PHOTOS_AHEAD = 256  # cropped by the workers before the encoder needs them
+_VISIBLE_SECONDS = 30  # until a file of one host is visible to the others
 
-# From some files and their chips to arrays with a row a photo.
-Make = Callable[[Sequence[str], Sequence[FaceCrops]], array_cache.Arrays]
+# From files and their face crops to arrays with a row for each photo.
+MapCrops = Callable[[Sequence[str], Sequence[FaceCrops]], array_cache.Arrays]
 
-# From the inputs that are missing, in steps, to their arrays, a step each.
+# From missing inputs, in steps, to the arrays of each step.
 _Work = Callable[[Sequence[Sequence[str]], tqdm], Generator[array_cache.Arrays]]
 
 
 def map_sentences(
     sentences: Sequence[str],
     cache: pathlib.Path,
-    made_by: Sequence[str],
-    make: Callable[[Sequence[str]], array_cache.Arrays],
+    depends_on: Sequence[str],
+    compute: Callable[[Sequence[str]], array_cache.Arrays],
 ) -> array_cache.Arrays:
-    """What is made of sentences; one that is given twice is worked on once.
+    """Arrays computed from sentences; a repeated sentence is computed once.
 
     Args:
       sentences: at least one.
       cache: folder of the cache, the same one on all hosts.
-      made_by: what is made, and all that it depends on besides the sentences.
-      make: makes the arrays, a row a sentence, of some sentences.
+      depends_on: name of the result, then all that it depends on besides the sentences.
+      compute: from a batch of sentences to arrays with a row for each.
 
     Returns:
-      The arrays of all sentences, on every host.
+      Arrays with a row for each sentence, on every host.
     """
 
     def work(steps: Sequence[Sequence[str]], bar: tqdm) -> Generator[array_cache.Arrays]:
         for step in steps:
-            yield make(step)
+            yield compute(step)
             bar.update(len(step))
 
     keys = {sentence: array_cache.cache_key(sentence) for sentence in sentences}
     # Sentences of similar length are encoded fastest.
     ordered = sorted(keys, key=lambda sentence: (len(sentence), sentence))
-    rows = _shared_out(cache, made_by, keys, ordered, _INPUTS_A_STEP[1], work, 'text')
+    rows = _compute_on_hosts(cache, depends_on, keys, ordered, _INPUTS_A_STEP[1], work, 'text')
     return rows.take([keys[sentence] for sentence in sentences])
 
 
@@ -65,51 +65,51 @@ def map_photos(
     files: Sequence[str],
     hashes: Sequence[str],
     cache: pathlib.Path,
-    made_by: Sequence[str],
-    make: Make,
+    depends_on: Sequence[str],
+    compute: MapCrops,
 ) -> array_cache.Arrays:
-    """What is made of photos' chips, which worker processes cut.
+    """Arrays computed from the face crops of photos; worker processes crop.
 
     Args:
-      source: where the photos are.
-      files: which of them, at least one.
+      source: the data set.
+      files: of at least one of its photos.
       hashes: of their content, as `photo_hashes` gives them.
       cache: folder of the cache, the same one on all hosts.
-      made_by: what is made, and all that it depends on besides the photos.
-      make: makes the arrays, a row a photo, of some files and their chips.
+      depends_on: name of the result, then all that it depends on besides the photos.
+      compute: from files and their face crops to arrays with a row for each.
 
     Returns:
-      The arrays of all files, on every host.
+      Arrays with a row for each file, on every host.
     """
-    align_one = functools.partial(crop_faces, source.read, source.landmarks_5x2)
+    crop = functools.partial(crop_faces, source.read, source.landmarks_5x2)
 
     def work(steps: Sequence[Sequence[str]], bar: tqdm) -> Generator[array_cache.Arrays]:
         files = list(itertools.chain(*steps))
-        with contextlib.closing(_in_workers(align_one, files)) as chips:
+        with contextlib.closing(_in_workers(crop, files)) as crops:
             for step in steps:
-                aligned = []
+                crops_of_step = []
                 for _ in step:
-                    aligned.append(next(chips))
+                    crops_of_step.append(next(crops))
                     bar.update()
-                yield make(step, aligned)
+                yield compute(step, crops_of_step)
 
-    # A photo that cannot be read has no hash: its name stands for it.
+    # A photo that cannot be read has no hash: its name is used instead.
     pairs = dict(zip(files, hashes, strict=True))
     keys = {
         file: sha256 or array_cache.cache_key('unreadable', file) for file, sha256 in pairs.items()
     }
-    made_by = (*made_by, str(source.landmarks_5x2))
-    rows = _shared_out(cache, made_by, keys, files, _INPUTS_A_STEP[0], work, 'photo')
+    depends_on = (*depends_on, str(source.landmarks_5x2))
+    rows = _compute_on_hosts(cache, depends_on, keys, files, _INPUTS_A_STEP[0], work, 'photo')
     return rows.take([keys[file] for file in files])
 
 
 def _in_workers(work: Callable[[str], FaceCrops], files: Sequence[str]) -> Generator[FaceCrops]:
-    """The chips of files, in their order, from worker processes that are a little ahead."""
+    """The face crops of files, in their order, from worker processes that run ahead."""
     if not files:
         return
     # Spawned, since a fork of a process with JAX's threads may hang.
     context = multiprocessing.get_context('spawn')
-    # Ctrl-C reaches every process of a terminal: this one ends the workers.
+    # Ctrl-C reaches every process of a terminal: the workers ignore it and this one ends them.
     pool = concurrent.futures.ProcessPoolExecutor(
         mp_context=context,
         initializer=signal.signal,
@@ -127,59 +127,60 @@ def _in_workers(work: Callable[[str], FaceCrops], files: Sequence[str]) -> Gener
         pool.shutdown(cancel_futures=True)
 
 
-def _shared_out(
+def _compute_on_hosts(
     cache: pathlib.Path,
-    made_by: Sequence[str],
+    depends_on: Sequence[str],
     keys: dict[str, str],
     inputs: Sequence[str],
     size: int,
     work: _Work,
     unit: str,
 ) -> array_cache.RowCache:
-    """Rows of all inputs: each host makes a share of those that are missing.
+    """Rows of all inputs: each host computes a share of the missing ones.
 
-    Steps are cut before it is known what is missing, so that a batch of the encoder is the same
-    however many hosts there are and wherever an earlier run was stopped.
+    Inputs are divided into steps before the missing ones are known, so that the batches of the
+    encoder depend neither on the number of hosts nor on where an earlier run was stopped.
     """
-    rows = array_cache.RowCache(cache / f'{made_by[0]}-{array_cache.cache_key(*made_by)}')
+    result = depends_on[0]
+    rows = array_cache.RowCache(cache / f'{result}-{array_cache.cache_key(*depends_on)}')
     first_of = {keys[name]: name for name in reversed(inputs)}
     unique = [name for name in inputs if first_of[keys[name]] == name]
     steps = [unique[i : i + size] for i in range(0, len(unique), size)]
-    mine = [step for number, step in enumerate(steps) if hosts.is_mine(number)]
-    _make_missing(rows, keys, mine, work, made_by[0], unit)
-    hosts.barrier(made_by[0])
-    _wait_for_others(rows, keys, unique)
-    # Nothing, unless a file of another host is damaged or does not appear.
-    _make_missing(rows, keys, steps, work, made_by[0], unit)
+    local_steps = [step for number, step in enumerate(steps) if hosts.is_mine(number)]
+    _compute_missing(rows, keys, local_steps, work, result, unit)
+    hosts.barrier(result)
+    _wait_for_rows(rows, keys, unique)
+    # Nothing is missing now, unless a file of another host is damaged or does not appear.
+    _compute_missing(rows, keys, steps, work, result, unit)
     return rows
 
 
-def _make_missing(
+def _compute_missing(
     rows: array_cache.RowCache,
     keys: dict[str, str],
     steps: Sequence[Sequence[str]],
     work: _Work,
-    what: str,
+    result: str,
     unit: str,
 ) -> None:
     total = sum(map(len, steps))
     missing = set(rows.missing(keys[name] for step in steps for name in step))
-    steps = [left for step in steps if (left := [n for n in step if keys[n] in missing])]
+    steps = [[name for name in step if keys[name] in missing] for step in steps]
+    steps = [step for step in steps if step]
     if not steps:
         return
     done = total - sum(map(len, steps))
     with (
         rows,
-        hosts.progress(total=total, initial=done, desc=what, unit=unit) as bar,
-        contextlib.closing(work(steps, bar)) as results,
+        hosts.progress(total=total, initial=done, desc=result, unit=unit) as bar,
+        contextlib.closing(work(steps, bar)) as arrays_of_steps,
     ):
-        for step, arrays in zip(steps, results, strict=True):
+        for step, arrays in zip(steps, arrays_of_steps, strict=True):
             rows.add([keys[name] for name in step], arrays)
 
 
-def _wait_for_others(
-    rows: array_cache.RowCache, keys: dict[str, str], inputs: Sequence[str]
-) -> None:
+def _wait_for_rows(rows: array_cache.RowCache, keys: dict[str, str], inputs: Sequence[str]) -> None:
+    """Waits until the rows of the other hosts are visible, for at most _VISIBLE_SECONDS."""
     until = time.monotonic() + _VISIBLE_SECONDS
     rows.refresh()
     while hosts.is_multihost() and rows.missing(keys[name] for name in inputs):

@@ -1,4 +1,4 @@
-"""Replaces the face embeddings of a prepared data set by the latents of a VAE."""
+"""Replaces the face embeddings of a prepared data set with the latents of a VAE."""
 
 import dataclasses
 import functools
@@ -29,17 +29,17 @@ def vae_latents(
     """Trains a VAE on the training photos and embeds all photos with it.
 
     Args:
-      data: prepared, with its photos still in the same place.
+      data: prepared, its photos in the same folder as then.
       settings: as `vae.fit_vae` takes them.
-      folder: of the cache, which keeps small face crops and the VAE's weights.
+      folder: of the cache of small face crops and the VAE's weights.
 
     Returns:
       The same rows with `embedding_NxD` the posterior means [N, latent_dim]. The card's `encoders`
       and `settings` name the VAE, and its `vae` holds the VAE's losses on validation.
 
     Raises:
-      FileNotFoundError: the data set's folder is gone.
-      ValueError: there are no training photos, or no face is found in a photo any more.
+      FileNotFoundError: the data set's folder does not exist any more.
+      ValueError: there are no training photos, or a face is no longer found in a photo.
     """
     if 'train' not in data.splits:
         raise ValueError(f'{data.card["name"]} has no training photos to train a VAE on')
@@ -50,38 +50,39 @@ def vae_latents(
         name: dataclasses.replace(split, embedding_NxD=vae.posterior_means(model, chips_of[name]))
         for name, split in data.splits.items()
     }
-    card = _card(data.card, settings, vae.sha256_of_weights(weights))
+    card = _card_with_vae(data.card, settings, vae.sha256_of_weights(weights))
     if 'validation' in chips_of:
-        card['vae'] = _measured(model, settings.beta, chips_of['train'], chips_of['validation'])
+        card['vae'] = _validation_terms(
+            model, settings.beta, chips_of['train'], chips_of['validation']
+        )
         logging.info('vae: on validation %s', card['vae'])
     return Prepared(splits, data.attributes, card)
 
 
 def _chips(data: Prepared, folder: pathlib.Path) -> dict[str, np.ndarray]:
     """64x64 chips of every split's photos."""
-    where, root = data.card['settings']['data'], prepared.root_of(data.card)
-    source = dispatch.read_data_set(
-        root, where['layout'], tuple(where['shares']), where['split_seed']
-    )
+    how_read, root = data.card['settings']['data'], prepared.root_of(data.card)
+    shares, seed = tuple(how_read['shares']), how_read['split_seed']
+    source = dispatch.read_data_set(root, how_read['layout'], shares, seed)
     hashes = photo_hashes(source, pathlib.Path(root), folder)
     hash_of = dict(zip([photo.file for photo in source.photos], hashes, strict=True))
     files = np.concatenate([split.file_N for split in data.splits.values()]).tolist()
-    made_by = ('small chips', str(vae.SIZE), str(align.VERSION))
-    # A photo that is gone has no hash; `_small` says so.
+    depends_on = ('small chips', str(vae.SIZE), str(align.VERSION))
+    # A missing photo has no hash; `_shrink` raises for it.
     hashes = [hash_of.get(file, '') for file in files]
-    found = sharded_work.map_photos(source, files, hashes, folder, made_by, _small)['chips']
+    arrays = sharded_work.map_photos(source, files, hashes, folder, depends_on, _shrink)
     ends = np.cumsum([len(split.file_N) for split in data.splits.values()])
-    return dict(zip(data.splits, np.split(found, ends[:-1]), strict=True))
+    return dict(zip(data.splits, np.split(arrays['chips'], ends[:-1]), strict=True))
 
 
-def _small(files: Sequence[str], aligned: Sequence[FaceCrops]) -> array_cache.Arrays:
-    for file, (found, why) in zip(files, aligned, strict=True):
-        if found is None:
+def _shrink(files: Sequence[str], crops: Sequence[FaceCrops]) -> array_cache.Arrays:
+    for file, (chips, reason) in zip(files, crops, strict=True):
+        if chips is None:
             raise ValueError(
-                f'{file} had a face when it was prepared, but now: {why}. Put the photo back, or '
-                'run --mode=prepare --overwrite'
+                f'{file} had a face when it was prepared, but now: {reason}. Put the photo back, '
+                'or run --mode=prepare --overwrite'
             )
-    return {'chips': vae.shrink_chips(np.stack([found[0] for found, _ in aligned]))}
+    return {'chips': vae.shrink_chips(np.stack([chips[0] for chips, _ in crops]))}
 
 
 def _weights(
@@ -90,7 +91,10 @@ def _weights(
     folder: pathlib.Path,
 ) -> array_cache.Arrays:
     name = array_cache.cache_key(
-        *('vae', str(vae.VERSION), settings.to_json(sort_keys=True), str(align.VERSION)),
+        'vae',
+        str(vae.VERSION),
+        settings.to_json(sort_keys=True),
+        str(align.VERSION),
         hashlib.sha256(chips_NxHxWx3.tobytes()).hexdigest(),
     )
     fit = functools.partial(
@@ -102,18 +106,26 @@ def _weights(
     return hosts.first_then_others('vae', fit)
 
 
-def _card(card: dict[str, Any], settings: ml_collections.ConfigDict, sha256: str) -> dict[str, Any]:
-    """The data card with the VAE in the recogniser's place."""
-    face = {'name': vae.NAME, 'sha256': sha256, 'version': vae.VERSION, 'alignment': align.VERSION}
-    face |= {'width': settings.latent_dim, 'settings': run_state.to_plain_json(settings.to_dict())}
-    encoders = card['encoders'] | {'face': [face]}
-    return card | {'encoders': encoders, 'settings': card['settings'] | {'encoders': encoders}}
+def _card_with_vae(
+    card: dict[str, Any], settings: ml_collections.ConfigDict, sha256: str
+) -> dict[str, Any]:
+    """The data card with the VAE as the face encoder."""
+    face = {
+        'name': vae.NAME,
+        'sha256': sha256,
+        'version': vae.VERSION,
+        'alignment': align.VERSION,
+        'width': settings.latent_dim,
+        'settings': run_state.to_plain_json(settings.to_dict()),
+    }
+    encoders = {**card['encoders'], 'face': [face]}
+    return {**card, 'encoders': encoders, 'settings': {**card['settings'], 'encoders': encoders}}
 
 
-def _measured(
+def _validation_terms(
     model: vae.Vae, beta: float, train_NxHxWx3: np.ndarray, held_out_NxHxWx3: np.ndarray
 ) -> dict[str, float]:
-    """The ELBO's terms on held-out photos, and the number of latents in use."""
+    """The ELBO's terms on held-out photos (nats), and the number of active latents."""
     terms = vae.vae_terms(model, held_out_NxHxWx3)
     return {
         'loss': float(terms.loss(beta)),

@@ -63,7 +63,7 @@ class InferenceModel:
         run_state.require_same_settings(
             'The model',
             trained.encoders,
-            self._encoders.about,
+            self._encoders.description,
             instead='Install the encoders that it was trained with, or train again.',
         )
 

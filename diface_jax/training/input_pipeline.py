@@ -16,7 +16,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from diface_jax.data.batches import Batch, Batches, steps_of
+from diface_jax.data.batches import Batch, Batches, stacked_batches
 from diface_jax.runtime import mesh as meshes
 from diface_jax.training.contrastive_loss import ContrastSide
 
@@ -130,7 +130,7 @@ class InputPipeline:
                 yield ready
 
     def _make(self, first: int, count: int) -> Batch | BatchRows:
-        steps = steps_of(self._batches, int(first), count)
+        steps = stacked_batches(self._batches, int(first), count)
         if self.table is not None:
             return meshes.put_on_mesh(steps, meshes.replicated(self._mesh))
         return self._send(steps)

@@ -33,7 +33,7 @@ def made_up() -> tuple[Split, Features]:
         label_NxA=nothing,
         photo_T=photo_N,
         track_T=np.ones(NUM_PHOTOS, int),
-        said_T=np.full(NUM_PHOTOS, np.nan),
+        coverage_T=np.full(NUM_PHOTOS, np.nan),
         text_T=photo_N.astype(str),
         c_TxC=nothing,
     )

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from diface_jax.data.batches import Batches, steps_of
+from diface_jax.data.batches import Batches, stacked_batches
 from tests import population
 
 
@@ -15,11 +15,11 @@ def split():
 
 
 def test_same_seed_and_step_same_batch(split):
-    one, other = (Batches(split, 32, 0.5, seed=3) for _ in range(2))
-    for field, again in zip(one(7), other(7), strict=True):
+    batches_a, batches_b = (Batches(split, 32, 0.5, seed=3) for _ in range(2))
+    for field, again in zip(batches_a(7), batches_b(7), strict=True):
         np.testing.assert_array_equal(field, again)
-    assert not np.array_equal(one(7).photo_B, one(8).photo_B)
-    assert not np.array_equal(one(7).photo_B, Batches(split, 32, 0.5, seed=4)(7).photo_B)
+    assert not np.array_equal(batches_a(7).photo_B, batches_a(8).photo_B)
+    assert not np.array_equal(batches_a(7).photo_B, Batches(split, 32, 0.5, seed=4)(7).photo_B)
 
 
 def test_texts_describe_the_photos_and_mates_are_the_same_person(split):
@@ -52,7 +52,7 @@ def test_every_text_is_drawn_in_time(split):
 
 def test_steps_are_stacked(split):
     batches = Batches(split, 16, 0.0, seed=0)
-    stacked = steps_of(batches, 5, 3)
+    stacked = stacked_batches(batches, 5, 3)
     assert stacked.photo_B.shape == (3, 16)
     np.testing.assert_array_equal(stacked.photo_B[2], batches(7).photo_B)
 

@@ -9,6 +9,7 @@ from absl.testing import flagsaver
 from diface_jax import main
 from diface_jax.cli import pipeline
 from diface_jax.data import check, prepare
+from diface_jax.data.readers import dispatch
 from diface_jax.data.readers.records import DataSet, Photo, Problem
 from diface_jax.encoders.text import bert
 from tests import celeba_tree, tiny
@@ -36,14 +37,21 @@ def source(*photos, name='folder', problems=()):
     return DataSet(name, tuple(photos), tuple(problems), None)
 
 
+def reasons_not_to_train(data_set):
+    sections = config()
+    return check.reasons_not_to_train(
+        data_set, sections.captions, sections.train, sections.encoders.appearance_dim
+    )
+
+
 TRAIN, VALIDATION = photos(3, 2, 'train'), photos(2, 2, 'validation')
 
 
 def test_a_usual_data_set_can_be_trained_and_evaluated():
     usual = source(*TRAIN, *VALIDATION, *photos(2, 2, 'test'))
 
-    assert check.reasons_not_to_train(usual, config()) == []
-    assert check.reasons_not_to_evaluate(usual, config()) == []
+    assert reasons_not_to_train(usual) == []
+    assert check.reasons_not_to_evaluate(usual, config().captions) == []
 
 
 NOT_TRAINABLE = {
@@ -88,26 +96,26 @@ NOT_TRAINABLE = {
 
 @pytest.mark.parametrize('case', NOT_TRAINABLE)
 def test_what_cannot_be_trained_has_a_reason(case):
-    found, reason = NOT_TRAINABLE[case]
+    listed, reason = NOT_TRAINABLE[case]
 
-    reasons = check.reasons_not_to_train(source(*found), config())
+    reasons = reasons_not_to_train(source(*listed))
 
     assert re.search(reason, '; '.join(reasons))
 
 
 def test_every_reason_is_given_at_once():
-    reasons = check.reasons_not_to_train(source(*photos(2, 1, 'train')), config())
+    reasons = reasons_not_to_train(source(*photos(2, 1, 'train')))
 
     assert len(reasons) == 3
 
 
 def test_a_second_data_set_smaller_than_a_batch_is_refused():
-    small = source(*photos(3, 1, 'train'))
+    small, sections = source(*photos(3, 1, 'train')), (config().captions, config().train)
 
-    (reason,) = check.reasons_not_to_join(small, config())
+    (reason,) = check.reasons_not_to_join(small, *sections)
 
     assert reason.startswith('3 training photos have labels or a sentence, fewer than train.batch')
-    assert check.reasons_not_to_join(source(*TRAIN), config()) == []
+    assert check.reasons_not_to_join(source(*TRAIN), *sections) == []
 
 
 def test_people_in_folders_one_level_too_deep_are_no_giant_person(tmp_path, put, jpeg):
@@ -115,9 +123,9 @@ def test_people_in_folders_one_level_too_deep_are_no_giant_person(tmp_path, put,
         put(f'people/{person}/1.jpg', jpeg)
     put('captions.csv', 'file,caption\npeople/ann/1.jpg,tall\n')
 
-    deep = check.read_section(config(data=tmp_path), config(data=tmp_path).data)
+    deep = dispatch.read_data_set(tmp_path)
 
-    (reason,) = check.reasons_not_to_train(deep, config())
+    (reason,) = reasons_not_to_train(deep)
     assert 'all 2 photos are of one person (people)' in reason
     assert 'set the root to that folder' in reason
 
@@ -158,14 +166,14 @@ def test_check_says_what_is_there_and_that_it_can_be_trained(root, capsys):
 
 
 def test_check_gives_the_reasons_and_exit_code_1(root, capsys):
-    asked = config(data=root, second_data=root)
-    asked.train.batch_size = 12
+    settings = config(data=root, second_data=root)
+    settings.train.batch_size = 12
 
-    assert check.run_check(asked) == 1
+    assert check.run_check(settings) == 1
 
     out = capsys.readouterr().out
     assert 'can be trained: no\n  11 training photos have labels or a sentence, fewer than ' in out
-    assert 'can be trained on beside the first: no' in out
+    assert 'can be trained on together with the first: no' in out
 
 
 def test_check_without_a_root_says_what_to_give():
@@ -176,11 +184,11 @@ def test_check_without_a_root_says_what_to_give():
 def test_prepare_refuses_before_it_embeds_anything(root, tmp_path, monkeypatch):
     monkeypatch.setattr(prepare, 'prepare', None)
     monkeypatch.setattr(bert, 'load_text_encoder', None)
-    asked = config(data=root)
-    asked.encoders.appearance_dim = 256
+    settings = config(data=root)
+    settings.encoders.appearance_dim = 256
 
     with pytest.raises(ValueError, match=r'cannot be trained: encoders\.appearance_dim=256'):
-        pipeline.run_pipeline('prepare', asked, tmp_path, overwrite=False)
+        pipeline.run_pipeline('prepare', settings, tmp_path, overwrite=False)
 
 
 def test_prepare_says_on_the_console_what_was_left_out(root, tmp_path, monkeypatch, caplog):

@@ -56,9 +56,10 @@ def write(folder, name, content):
 def described(source):
     """All that check says about a data set, in one text."""
     config = tiny.config()
-    lines = check.describe_data_set(source, config, 'root')
-    reasons = check.reasons_not_to_train(source, config)
-    return '\n'.join([*lines, *reasons, *check.reasons_not_to_evaluate(source, config)])
+    captions, train = config.captions, config.train
+    lines = check.describe_data_set(source, captions, 'root')
+    reasons = check.reasons_not_to_train(source, captions, train, config.encoders.appearance_dim)
+    return '\n'.join([*lines, *reasons, *check.reasons_not_to_evaluate(source, captions)])
 
 
 def assert_for_a_terminal(text):
@@ -103,7 +104,9 @@ def test_oddly_named_people_are_people(tmp_path, jpeg):
     source = read_data_set(tmp_path)
 
     assert {p.identity for p in source.photos} == names - hidden
-    assert {(p.file, p.why) for p in source.problems} == {(f'{n}/1.jpg', 'hidden') for n in hidden}
+    assert {(p.file, p.reason) for p in source.problems} == {
+        (f'{n}/1.jpg', 'hidden') for n in hidden
+    }
     assert_for_a_terminal(described(source))
 
 
@@ -117,7 +120,7 @@ def test_a_file_that_is_left_out_is_named_with_the_cause(tmp_path, jpeg, name, w
     assert [p.file for p in source.photos] == ['bob/plain.jpg']
     (problem,) = source.problems
     assert os.fsencode(problem.file) == b'ann/' + name
-    assert why in problem.why
+    assert why in problem.reason
     assert printable(problem.file) in described(source)
     assert_for_a_terminal(described(source))
 

@@ -64,9 +64,9 @@ def test_rows_hold_what_they_should(folder):
     np.testing.assert_allclose((train.c_TxC**2).sum(axis=1).mean(), 6, rtol=0.05)
     grammar = train.texts('grammar')
     np.testing.assert_array_equal(np.bincount(train.photo_T[grammar]), 5)
-    assert np.isclose(train.said_T[grammar], 1.0).sum() == 3 * len(train.identity_N)
-    assert np.ptp(train.said_T[grammar]) > 0.5
-    np.testing.assert_array_equal(test.said_T[test.texts('grammar')], 1.0)
+    assert np.isclose(train.coverage_T[grammar], 1.0).sum() == 3 * len(train.identity_N)
+    assert np.ptp(train.coverage_T[grammar]) > 0.5
+    np.testing.assert_array_equal(test.coverage_T[test.texts('grammar')], 1.0)
     described = test.texts('human')
     for text, owner in zip(test.text_T[described], test.photo_T[described], strict=True):
         assert text == f'Somebody drawn, number {test.file_N[owner][-10:-4]}.'
@@ -80,7 +80,7 @@ def test_rows_hold_what_they_should(folder):
 
 def test_nothing_is_done_twice(root, folder, monkeypatch):
     before = (folder / prepared.CARD).stat().st_mtime_ns
-    monkeypatch.setattr(prepare, '_Job', None)
+    monkeypatch.setattr(prepare, '_write', None)
     config = settings(root)
     assert prepare.prepare(config, config.data, folder.parent) == folder
     assert (folder / prepared.CARD).stat().st_mtime_ns == before
@@ -111,11 +111,11 @@ def test_an_interrupted_job_goes_on_and_makes_the_same(root, folder, tmp_path, m
     # The faces are there already: E is not asked again.
     monkeypatch.setattr(dlib_resnet, 'embed_with_maps', die)
     again = prepare.prepare(config, config.data, tmp_path)
-    for name, whole in prepared.load_prepared(folder).splits.items():
+    for name, uninterrupted in prepared.load_prepared(folder).splits.items():
         resumed = prepared.load_prepared(again).splits[name]
-        np.testing.assert_array_equal(resumed.embedding_NxD, whole.embedding_NxD)
-        np.testing.assert_array_equal(resumed.c_TxC, whole.c_TxC)
-        np.testing.assert_array_equal(resumed.text_T, whole.text_T)
+        np.testing.assert_array_equal(resumed.embedding_NxD, uninterrupted.embedding_NxD)
+        np.testing.assert_array_equal(resumed.c_TxC, uninterrupted.c_TxC)
+        np.testing.assert_array_equal(resumed.text_T, uninterrupted.text_T)
 
 
 def test_a_person_in_two_splits_is_an_error(tmp_path):
@@ -150,7 +150,7 @@ def moved(root, folder, tmp_path):
 
 def test_a_data_folder_that_moved_keeps_its_prepared_data(moved, monkeypatch):
     config, store, folder = moved
-    monkeypatch.setattr(prepare, '_Job', None)
+    monkeypatch.setattr(prepare, '_write', None)
     assert prepare.prepare(config, config.data, store) == folder
     assert prepare.find_prepared(config, config.data, store) == folder
     card = prepared.read_card(folder)
@@ -176,25 +176,25 @@ def test_a_replaced_photo_of_the_same_name_is_embedded_again(moved):
 
 
 def test_two_data_sets_of_one_folder_name_do_not_meet(moved, root, tmp_path):
-    _, store, home = moved
+    _, store, first = moved
     other = tmp_path / 'elsewhere' / 'drawn'
     # Photos whose embeddings are in the cache, so that this is quick.
     for name in celeba_tree.make(other, people=(1, 1, 1), photos=2, seed=9):
         photo = root / 'img_align_celeba' / f'{int(name[:-4]) + 10:06d}.jpg'
         shutil.copy(photo, other / 'img_align_celeba' / name)
     config = settings(other)
-    before = {path: path.read_bytes() for path in home.rglob('*') if path.is_file()}
-    second = prepare.prepare(config, config.data, store, home, overwrite=True, protected=[home])
+    before = {path: path.read_bytes() for path in first.rglob('*') if path.is_file()}
+    second = prepare.prepare(config, config.data, store, first, overwrite=True, protected=[first])
     assert second.name.startswith('drawn-')
-    assert second != home
+    assert second != first
     assert {path: path.read_bytes() for path in before} == before
-    assert prepared.read_card(second)['encoders'] == prepared.read_card(home)['encoders']
-    assert prepared_folders.of_model(store, *_settings_and_encoders(home)) == home
+    assert prepared.read_card(second)['encoders'] == prepared.read_card(first)['encoders']
+    assert prepared_folders.folder_of_model(store, *_settings_and_encoders(first)) == first
     # What was trained on is never replaced, whatever is asked for.
-    config.data.root = prepared.read_card(home)['root']
+    config.data.root = prepared.read_card(first)['root']
     config.captions.seed = 7
     with pytest.raises(run_state.SettingsDifferError, match='A model was trained on it') as error:
-        prepare.prepare(config, config.data, store, home, overwrite=True, protected=[home])
+        prepare.prepare(config, config.data, store, first, overwrite=True, protected=[first])
     assert '--overwrite' not in str(error.value)
 
 
@@ -211,10 +211,10 @@ def test_a_data_set_prepared_by_an_earlier_version_is_used(root, folder, tmp_pat
     del card['root'], card['settings']['content_of_photos']
     card['settings']['data']['root'] = str(root)
     run_state.write_json(earlier / prepared.CARD, card)
-    monkeypatch.setattr(prepare, '_Job', None)
+    monkeypatch.setattr(prepare, '_write', None)
     assert prepare.prepare(config, config.data, store) == earlier
     assert prepare.find_prepared(config, config.data, store) == earlier
-    assert prepared_folders.of_model(store, card['settings'], card['encoders']) == earlier
+    assert prepared_folders.folder_of_model(store, card['settings'], card['encoders']) == earlier
     config.captions.seed = 7
     with pytest.raises(run_state.SettingsDifferError, match=r'captions\.seed: 0 -> 7'):
         prepare.prepare(config, config.data, store)

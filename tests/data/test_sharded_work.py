@@ -32,9 +32,9 @@ def test_what_was_encoded_before_ctrl_c_is_kept(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         sharded_work.map_sentences(SENTENCES, tmp_path, ('lengths',), Encoder(3))
     again = Encoder()
-    found = sharded_work.map_sentences(SENTENCES, tmp_path, ('lengths',), again)
+    result = sharded_work.map_sentences(SENTENCES, tmp_path, ('lengths',), again)
     assert len(again.asked) == 10 - 3 * 2
-    assert found['length'].ravel().tolist() == [len(text) for text in SENTENCES]
+    assert result['length'].ravel().tolist() == [len(text) for text in SENTENCES]
 
 
 def test_what_was_encoded_is_on_disk_within_seconds(tmp_path, monkeypatch):
@@ -69,17 +69,17 @@ def test_the_bar_moves_with_each_step_of_the_texts(tmp_path, monkeypatch):
 def test_equal_sentences_are_encoded_once_and_each_gets_its_row(tmp_path):
     encoder = Encoder()
     texts = ['a long one', 'b', 'b', 'a long one', 'ccc']
-    found = sharded_work.map_sentences(texts, tmp_path, ('lengths',), encoder)
+    result = sharded_work.map_sentences(texts, tmp_path, ('lengths',), encoder)
     assert sorted(encoder.asked) == ['a long one', 'b', 'ccc']
-    assert found['length'].ravel().tolist() == [10, 1, 1, 10, 3]
+    assert result['length'].ravel().tolist() == [10, 1, 1, 10, 3]
 
 
 def test_a_damaged_file_is_made_again(tmp_path, caplog):
     sharded_work.map_sentences(SENTENCES, tmp_path, ('lengths',), Encoder())
     (path,) = tmp_path.rglob('*.npz')
     path.write_bytes(path.read_bytes()[:100])
-    found = sharded_work.map_sentences(SENTENCES, tmp_path, ('lengths',), Encoder())
-    assert found['length'].ravel().tolist() == [len(text) for text in SENTENCES]
+    result = sharded_work.map_sentences(SENTENCES, tmp_path, ('lengths',), Encoder())
+    assert result['length'].ravel().tolist() == [len(text) for text in SENTENCES]
     assert f'{path} is damaged' in caplog.text
 
 

@@ -32,8 +32,8 @@ def data(root):
         name: split([photo for photo in source.photos if photo.split == name]) for name in SPLITS
     }
     encoders = {'face': [{'name': 'none', 'width': 128}], 'text': {'name': 'none', 'width': 24}}
-    made = {'settings': {'data': where, 'encoders': encoders}}
-    return Prepared(splits, (), {'name': source.name, 'encoders': encoders, **made})
+    card_settings = {'settings': {'data': where, 'encoders': encoders}}
+    return Prepared(splits, (), {'name': source.name, 'encoders': encoders, **card_settings})
 
 
 def split(photos):
@@ -45,7 +45,7 @@ def split(photos):
         label_NxA=np.zeros((count, 0), np.int8),
         photo_T=np.arange(count, dtype=np.int32),
         track_T=np.zeros(count, np.int8),
-        said_T=np.ones(count, np.float32),
+        coverage_T=np.ones(count, np.float32),
         text_T=np.array([f'text {i}' for i in range(count)], object),
         c_TxC=np.random.default_rng(0).standard_normal((count, 24)).astype(np.float32),
     )
@@ -64,21 +64,21 @@ def latents(data, cache):
 def test_the_same_rows_with_other_embeddings(data, latents):
     assert latents.splits.keys() == data.splits.keys()
     for name, split in data.splits.items():
-        mine = latents.splits[name]
-        assert mine.embedding_NxD.shape == (len(split.file_N), 8)
-        assert np.isfinite(mine.embedding_NxD).all()
+        with_latents = latents.splits[name]
+        assert with_latents.embedding_NxD.shape == (len(split.file_N), 8)
+        assert np.isfinite(with_latents.embedding_NxD).all()
         for field in dataclasses.fields(split):
             if field.name != 'embedding_NxD':
                 value = getattr(split, field.name)
-                np.testing.assert_array_equal(getattr(mine, field.name), value)
+                np.testing.assert_array_equal(getattr(with_latents, field.name), value)
 
 
 def moved(data, root, to):
     """A copy of the data set in another folder, and the same preparation pointing there."""
     shutil.copytree(root, to)
-    made = data.card['settings']
-    where = made['data'] | {'root': str(to)}
-    return dataclasses.replace(data, card=data.card | {'settings': made | {'data': where}})
+    card_settings = data.card['settings']
+    where = card_settings['data'] | {'root': str(to)}
+    return dataclasses.replace(data, card=data.card | {'settings': card_settings | {'data': where}})
 
 
 def test_a_row_is_of_its_photo_and_weights_are_of_training_photos(data, latents, root, tmp_path):
@@ -120,8 +120,10 @@ def test_the_card_names_the_vae(data, latents):
     assert len(face['sha256']) == 64
     assert face['settings']['beta'] == 0.05
     assert latents.card['encoders']['text'] == data.card['encoders']['text']
-    made_from, made = (loop.training_settings(tiny.config(), some) for some in (data, latents))
-    assert made != made_from
+    made_from, card_settings = (
+        loop.training_settings(tiny.config(), data_set) for data_set in (data, latents)
+    )
+    assert card_settings != made_from
     assert latents.card['vae']['squared_error'] > 0
     assert data.card['encoders']['face'][0]['name'] != vae.NAME
 

@@ -40,7 +40,7 @@ def home(tmp_path_factory):
         FaceEncoder(looks), ConditionEncoder(bert.load_text_encoder(), standard)
     )
     encoders.save(folder)
-    run_state.write_json(folder / prepared.CARD, {'encoders': encoders.about})
+    run_state.write_json(folder / prepared.CARD, {'encoders': encoders.description})
     return folder
 
 

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from diface_jax.data.batches import Batches, steps_of
+from diface_jax.data.batches import Batches, stacked_batches
 from diface_jax.runtime import mesh as meshes
 from diface_jax.training.input_pipeline import InputPipeline, TrainingTable, gather_rows, rows_of
 from tests import population, subprocesses
@@ -32,7 +32,7 @@ def check(model):
     look = jax.jit(lambda table, batch: gather_rows(table, batch, (13, 21), mesh))
     fed = zip(resident.dispatches(5, [2, 1]), streamed.dispatches(5, [2, 1]), strict=True)
     for first, (indices, rows) in zip((5, 7), fed, strict=True):
-        expected = rows_of(table, steps_of(batches, first, 2 if first == 5 else 1))
+        expected = rows_of(table, stacked_batches(batches, first, 2 if first == 5 else 1))
         same(rows, expected)
         same(
             look(resident.table, jax.tree.map(lambda index: index[0], indices)),

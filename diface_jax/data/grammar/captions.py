@@ -1,8 +1,9 @@
 """Attributes to English: a probabilistic grammar over the labels of CelebA and LFWA+.
 
-`describe` tells a face's labels in one to five sentences, in many ways and never against a label:
-first *what* is said is drawn (claims), then *how* (sayings: phrases that make one or more of these
-claims at once), then where each phrase stands (a style of speaking). The words are in `phrases.py`.
+`describe` describes a face in one to five sentences that vary and never contradict a label. It
+draws the content (claims: attributes with a value), then the phrases (sayings, each of which makes
+one or more of these claims), then the order and the style of the sentences. The words are in
+`phrases.py`.
 """
 
 import collections
@@ -42,58 +43,65 @@ LFWA_73 = (
     'Strong_Nose-Mouth_Lines', 'Wearing_Lipstick', 'Flushed_Face', 'High_Cheekbones',
     'Brown_Eyes', 'Wearing_Earrings', 'Wearing_Necktie', 'Wearing_Necklace',
 )  # fmt: skip
-KNOWN = frozenset(CELEBA_40 + LFWA_73)
+KNOWN_ATTRIBUTES = frozenset(CELEBA_40 + LFWA_73)
 
 MAX_SAYINGS = 20  # keeps a caption under 110 words
-PER_SENTENCE = 7  # sayings one sentence may hold
+PER_SENTENCE = 7  # sayings of a sentence, at most
 MAX_ADJECTIVES = 3
-PLAIN = 6  # weight of plain words ("a big nose") among the idioms
+PLAIN = 6  # weight of plain words ("a big nose") relative to an idiom
 
 Claim = tuple[str, bool]
 SLOT = re.compile(r'\{(\w+)\}')
 
 
 class Caption(NamedTuple):
-    """A description and what it claims: attribute name to the value the text gives it."""
+    """A description of a face.
+
+    Attributes:
+      text: one to five sentences.
+      facts: the claims of the text: attribute to value.
+    """
 
     text: str
     facts: dict[str, bool]
 
 
-def caption(labels: Mapping[str, bool], rng: np.random.Generator, said: float = 1.0) -> str:
+def caption(labels: Mapping[str, bool], rng: np.random.Generator, coverage: float = 1.0) -> str:
     """The text of `describe`."""
-    return describe(labels, rng, said).text
+    return describe(labels, rng, coverage).text
 
 
-def describe(labels: Mapping[str, bool], rng: np.random.Generator, said: float = 1.0) -> Caption:
+def describe(
+    labels: Mapping[str, bool], rng: np.random.Generator, coverage: float = 1.0
+) -> Caption:
     """Describes a face by its labels.
 
     Args:
-      labels: attribute name (of CELEBA_40 or LFWA_73) to whether it holds; any subset.
-      rng: all that is random; one number is drawn from it.
-      said: the chance of each label to be mentionable at all; 0 leaves "a person".
+      labels: attribute (of CELEBA_40 or LFWA_73) to value; any subset of the attributes.
+      rng: of all random choices; one number is drawn from it.
+      coverage: probability with which each label may be mentioned; with 0 the text is "a person".
 
     Returns:
-      One to five sentences, and the labels they tell. Where labels contradict each other the text
-      keeps out of it (`phrases.IMPOSSIBLE`, `phrases.YIELDS`).
+      One to five sentences, and the labels that they mention. Labels that contradict each other
+      are not mentioned (`phrases.IMPOSSIBLE`, `phrases.YIELDS`).
 
     Raises:
-      ValueError: an unknown attribute, or `said` outside [0, 1].
+      ValueError: an attribute is unknown, or `coverage` is outside [0, 1].
     """
-    if unknown := sorted(set(labels) - KNOWN):
+    if unknown := sorted(set(labels) - KNOWN_ATTRIBUTES):
         raise ValueError(f'the grammar knows no attribute {unknown}; see CELEBA_40 and LFWA_73')
-    if not 0 <= said <= 1:
-        raise ValueError(f'said is a share between 0 and 1, not {said}')
+    if not 0 <= coverage <= 1:
+        raise ValueError(f'coverage must be between 0 and 1, not {coverage}')
     draw = random.Random(int(rng.integers(2**63)))
     labelled = {(name, bool(value)) for name, value in labels.items()}
-    tellable = [claim for claim in _consistent(labelled) if draw.random() < said]
-    chosen = _choose(labelled, tellable, draw)
+    allowed = [claim for claim in _consistent(labelled) if draw.random() < coverage]
+    chosen = _choose(labelled, allowed, draw)
     facts = dict(claim for saying in chosen for claim in saying.claims if claim in labelled)
     return Caption(_Writer(draw, facts).write(*chosen), facts)
 
 
 def vocabulary() -> frozenset[str]:
-    """The words the grammar can say, in lower case, in both spellings."""
+    """The words of the grammar, in lower case, in British and American spelling."""
     lines = [*itertools.chain(*WORDS.values(), *phrases.PRONOUNS.values()), GLUE]
     for verbs in (*phrases.VERBS.values(), *phrases.SLOTS.values()):
         lines += verbs.values()
@@ -114,21 +122,21 @@ class _Saying(NamedTuple):
 
     claims: tuple[Claim, ...]
     needed: frozenset[Claim]  # of the claims, those that must be labelled
-    barred: frozenset[Claim]  # labels that the phrases don't go with
+    barred: frozenset[Claim]  # labels that exclude the phrases
     forms: Mapping[str, tuple[str, ...]]
     ways: int  # number of phrases
 
-    def fits(self, labelled: set[Claim], untold: set[Claim]) -> bool:
-        """Whether it can be said, and tells no label but what is still to be told."""
+    def fits(self, labelled: set[Claim], unmentioned: set[Claim]) -> bool:
+        """Whether it agrees with the labels and mentions only unmentioned ones."""
         return (
-            self.needed <= untold
+            self.needed <= unmentioned
             and self.barred.isdisjoint(labelled)
-            and labelled.intersection(self.claims) <= untold
+            and labelled.intersection(self.claims) <= unmentioned
         )
 
-    def weight(self, untold: set[Claim]) -> int:
-        """How likely it is said: rather if it tells several claims at once, or in many ways."""
-        return len(untold.intersection(self.claims)) ** 2 * self.ways
+    def weight(self, unmentioned: set[Claim]) -> int:
+        """Relative probability: higher for several unmentioned claims, or for many phrases."""
+        return len(unmentioned.intersection(self.claims)) ** 2 * self.ways
 
 
 @functools.cache
@@ -146,7 +154,7 @@ def _claims(text: str) -> list[Claim]:
 
 
 def _saying(key: str, forms: Mapping[str, str]) -> _Saying:
-    """Reads one entry of a table; `phrases` says how."""
+    """Parses an entry of a table of `phrases`, which describes the format."""
     parts = [part for part in key.split(', ') if part]
     claims = [part for part in parts if not part.startswith('unless ')]
     barred = {_claim(part.removeprefix('unless ')) for part in parts if part not in claims}
@@ -179,14 +187,14 @@ def _part_sayings(part: phrases.FacePart) -> Iterator[_Saying]:
 
 
 def _bars() -> dict[Claim, frozenset[Claim]]:
-    """Claim to the claims that keep it from being made where they are labelled."""
+    """Claim to the labels that exclude it."""
     bars = collections.defaultdict(set)
     for line in phrases.IMPOSSIBLE:
-        for claim, other in itertools.permutations(_claims(line), 2):
-            bars[claim].add(other)
-    for text, others in phrases.YIELDS.items():
-        bars[_claim(text)].update(_claims(others))
-    return {claim: frozenset(others) for claim, others in bars.items()}
+        for claim, contradiction in itertools.permutations(_claims(line), 2):
+            bars[claim].add(contradiction)
+    for text, stronger in phrases.YIELDS.items():
+        bars[_claim(text)].update(_claims(stronger))
+    return {claim: frozenset(excluding) for claim, excluding in bars.items()}
 
 
 def _by_claim(sayings: Iterable[_Saying]) -> dict[Claim, list[_Saying]]:
@@ -205,49 +213,49 @@ SAYINGS = (
 )
 SAYINGS_OF = _by_claim(SAYINGS)
 BARS = _bars()
-CHANCES = {(name, True): phrases.TRUE_CHANCE for name in KNOWN}
+CHANCES = {(name, True): phrases.TRUE_CHANCE for name in KNOWN_ATTRIBUTES}
 CHANCES |= {_claim(text): chance for text, chance in phrases.CHANCES.items()}
 LAST_ADJECTIVES = [_claim(text) for text in phrases.LAST_ADJECTIVES]
 
-# --- what is said ------------------------------------------------------------------------------
+# --- content -----------------------------------------------------------------------------------
 
-# Nothing but the noun says these, so it must.
-SAID_BY_NOUN = frozenset(_claims('Male, not Male, Child, Baby'))
+# Only the noun can make these claims, so it must.
+CLAIMS_OF_NOUN = frozenset(_claims('Male, not Male, Child, Baby'))
 
 
 def _consistent(labelled: set[Claim]) -> list[Claim]:
-    """The labels that no other label excludes, sorted."""
+    """The labels that no label excludes, sorted."""
     excluded = {claim for claim in BARS.keys() & labelled if not BARS[claim].isdisjoint(labelled)}
     return sorted(labelled - excluded)
 
 
-def _choose(labelled: set[Claim], tellable: list[Claim], draw: random.Random) -> list[_Saying]:
-    """A noun for the person, then sayings; between them they tell each claim at most once."""
-    untold = set(tellable)
-    noun = _choose_noun(labelled, untold, draw)
-    untold.difference_update(noun.claims)
-    wanted = [claim for claim in tellable if draw.random() < CHANCES.get(claim, 0)]
+def _choose(labelled: set[Claim], allowed: list[Claim], draw: random.Random) -> list[_Saying]:
+    """A noun for the person, then sayings; together they make each claim at most once."""
+    unmentioned = set(allowed)
+    noun = _choose_noun(labelled, unmentioned, draw)
+    unmentioned.difference_update(noun.claims)
+    wanted = [claim for claim in allowed if draw.random() < CHANCES.get(claim, 0)]
     draw.shuffle(wanted)
-    wanted.sort(key=CHANCES.__getitem__, reverse=True)  # what may be left out comes last
+    wanted.sort(key=CHANCES.__getitem__, reverse=True)  # optional claims come last
     chosen = []
     for claim in wanted:
-        if claim not in untold or len(chosen) == MAX_SAYINGS:
+        if claim not in unmentioned or len(chosen) == MAX_SAYINGS:
             continue
-        fitting = [s for s in SAYINGS_OF.get(claim, ()) if s.fits(labelled, untold)]
+        fitting = [s for s in SAYINGS_OF.get(claim, ()) if s.fits(labelled, unmentioned)]
         if fitting:
-            chosen += draw.choices(fitting, [saying.weight(untold) for saying in fitting])
-            untold.difference_update(chosen[-1].claims)
+            chosen += draw.choices(fitting, [saying.weight(unmentioned) for saying in fitting])
+            unmentioned.difference_update(chosen[-1].claims)
     draw.shuffle(chosen)
     return [noun, *chosen]
 
 
-def _choose_noun(labelled: set[Claim], untold: set[Claim], draw: random.Random) -> _Saying:
-    due = untold & SAID_BY_NOUN
-    fitting = [noun for noun in NOUNS if due <= noun.needed and noun.fits(labelled, untold)]
+def _choose_noun(labelled: set[Claim], unmentioned: set[Claim], draw: random.Random) -> _Saying:
+    required = unmentioned & CLAIMS_OF_NOUN
+    fitting = [n for n in NOUNS if required <= n.needed and n.fits(labelled, unmentioned)]
     return draw.choices(fitting, [noun.ways for noun in fitting])[0]
 
 
-# --- how it is said ----------------------------------------------------------------------------
+# --- wording -----------------------------------------------------------------------------------
 
 GLUE = 'a an and with who wearing'
 IN_OPENING = ('has', 'is', 'wears')  # forms of a sentence that introduces the person
@@ -296,7 +304,7 @@ class _Writer:
         return _american(text) if self.draw.random() < 0.5 else text
 
     def _noun_phrase(self, noun: _Saying, face: list[_Saying]) -> tuple[str, list[_Saying]]:
-        """Such as "smiling, pale young woman", and the sayings not used for it."""
+        """A phrase such as "smiling, pale young woman", and the sayings it does not use."""
         first, last, rest = [], {}, []
         for saying in face:
             claim, words = saying.claims[0], saying.forms.get('adj')
@@ -321,7 +329,7 @@ class _Writer:
             yield self._remark(face[start::count])
 
     def _opening(self, person: str, sayings: list[_Saying], photo: list[_Saying]) -> str:
-        """The sentence that introduces the person; it may take a word off `photo`."""
+        """The sentence that introduces the person; it may use up a saying of `photo`."""
         frame = self._pick(self.style.openings)
         if '{does}' in frame and sayings:
             return self._sentence(frame.replace('{noun}', person), sayings, self.verbs, IN_OPENING)
@@ -375,7 +383,7 @@ class _Writer:
         return [', '.join(note) for note in notes]
 
     def _photo(self, sayings: list[_Saying], frames: str) -> list[str]:
-        """The sentence about the photo, if there is something to say."""
+        """The sentence about the photo; none without sayings."""
         if not sayings:
             return []
         things = [self.draw.choice(saying.forms['photo']) for saying in sayings]
@@ -398,7 +406,7 @@ class _Writer:
         return phrase if self.articles else ARTICLE.sub('', phrase)
 
     def _phrase(self, saying: _Saying, places: tuple[str, ...]) -> tuple[str, str]:
-        """One of its phrases that fits such a place, and the phrase's form."""
+        """A phrase of the saying whose form is among `places`, and that form."""
         return self.draw.choice(
             [(form, phrase) for form in places for phrase in saying.forms.get(form, ())]
         )
@@ -420,14 +428,16 @@ class _Writer:
         return SLOT.sub(word, phrase)
 
     def _list(self, things: list[str]) -> str:
-        """Such as "a, b and no c": what is denied goes last, lest the denial cover the rest."""
+        """A list such as "a, b and no c"; negations go last, so that they cover nothing else."""
 
         def denial(thing: str) -> int:
-            found = NEGATION.search(thing)
-            return 0 if not found else 1 if found.start() else 2
+            negation = NEGATION.search(thing)
+            if not negation:
+                return 0
+            return 1 if negation.start() else 2
 
-        *others, last = sorted(things, key=denial)
-        if not others:
+        *before, last = sorted(things, key=denial)
+        if not before:
             return last
-        comma = ',' if len(others) > 1 and self.draw.random() < 0.3 else ''
-        return f'{", ".join(others)}{comma} and {last}'
+        comma = ',' if len(before) > 1 and self.draw.random() < 0.3 else ''
+        return f'{", ".join(before)}{comma} and {last}'

@@ -1,8 +1,8 @@
-"""The words of the caption grammar, as plain data: what a face's labels may be called.
+"""The words of the caption grammar, as plain data: phrases for the labels of a face.
 
-How to read the tables (`captions.py` puts sentences together from them):
+Format of the tables, from which `captions.py` composes sentences:
 
-* Alternatives are separated by `|`; one that stands twice is said twice as often.
+* Alternatives are separated by `|`; one that is listed twice is used twice as often.
 * A key lists the claims its phrases make: `X` and `not X` must be labelled so; with a `?` a claim
   may also be unlabelled, but never denied; `unless X` bars the phrases where X is labelled.
 * `{their}`, `{is}`, `{are}` are filled in to agree with the person and the tense; `{Big_Nose}` and
@@ -31,9 +31,9 @@ AMERICAN = {
     'Jewellery': 'Jewelry',
 }
 
-# --- what may be said together -----------------------------------------------------------------
+# --- claims that exclude each other ------------------------------------------------------------
 
-# At most one claim of a line can be true. Where labels affirm two, neither is said.
+# At most one claim of a line can be true. If labels affirm two, neither is mentioned.
 IMPOSSIBLE = (
     'Black_Hair, Brown_Hair, Blond_Hair, Gray_Hair',
     'Wavy_Hair, Straight_Hair',
@@ -56,8 +56,8 @@ IMPOSSIBLE = (
     'Soft_Lighting, Harsh_Lighting',
 )
 
-# A claim isn't made where one of those on the right is labelled: they tell more, exclude it, or
-# make it a thing nobody says (a woman without a moustache).
+# A claim is not made if a claim on the right is labelled, which is more specific, excludes it, or
+# makes it unnatural (a woman without a moustache).
 YIELDS = {
     'Wavy_Hair': 'Bald',
     'Curly_Hair': 'Bald',
@@ -89,9 +89,9 @@ YIELDS = {
     'not Young': 'Middle_Aged, Senior',
 }
 
-# How often a claim is made where nothing is left out on purpose: a true label always, a false one
-# never, and these: people seldom tell what is not there, and negations are hard on the text encoder
-# (the AUC of a linear read-out of 'Bangs' was 0.97 in silence, 0.88 with "no bangs").
+# The probability of a claim at full coverage: 1 for true labels and 0 for false ones, except these.
+# People seldom mention what is absent, and negations are hard for the text encoder (the AUC of a
+# linear read-out of 'Bangs' was 0.97 without mentioning bangs, 0.88 with "no bangs").
 TRUE_CHANCE = 1.0
 CHANCES = {
     'Male': 1.0,
@@ -201,13 +201,13 @@ _COLOURS = ('Black_Hair', 'Brown_Hair', 'Blond_Hair', 'Gray_Hair')
 
 
 class FacePart(NamedTuple):
-    """A part of a face and the attributes said with it, one of each group, in this order."""
+    """A part of a face and the attributes of its adjectives, one of each group, in this order."""
 
     noun: str  # with its article, if it takes one
     verb: str  # of a sentence about it; '' where none reads well
     before: tuple[tuple[str, ...], ...]  # adjectives
     after: tuple[str, ...] = ()
-    claims: tuple[str, ...] = ()  # what the noun itself says
+    claims: tuple[str, ...] = ()  # that the noun itself makes
 
 
 PARTS = (

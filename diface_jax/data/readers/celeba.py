@@ -8,9 +8,9 @@
     descriptions.jsonl        (optional) {"file", "description"} a line
 
 `layouts.find_celeba` finds them below the root, wherever the official archive, Kaggle's copy and
-torchvision put them; lists may be CSV files with a header. The lists call a photo 000001.jpg;
-`Photo.file` is its path, img_align_celeba/000001.jpg. Without a descriptions.jsonl, the photos have
-the sentences that ship with the project, by that name (free_hand/DATA_CARD.md).
+torchvision put them; lists may be CSV files with a header. The lists name a photo 000001.jpg;
+`Photo.file` is its path, img_align_celeba/000001.jpg. Without a descriptions.jsonl, the photos get
+the free-hand sentences that come with the project (free_hand/DATA_CARD.md).
 """
 
 import functools
@@ -55,14 +55,14 @@ def read_celeba(root: pathlib.Path) -> DataSet:
     """Reads CelebA's lists; images are read later, when asked for.
 
     Args:
-      root: a folder with the files above in it, or up to three folders below it.
+      root: a folder that contains the files above, directly or up to three folders below.
 
     Returns:
       The photos on disk that have an identity and a split. Photos with unreadable labels have
       `labels=None`. Every other photo, and every malformed line, is a problem.
 
     Raises:
-      FileNotFoundError: a list, or the folder of images, is not there.
+      FileNotFoundError: a list, or the folder of images, is missing.
       ValueError: a list has no header or broken quotes, or an identity is in two splits.
     """
     root = pathlib.Path(root)
@@ -102,23 +102,24 @@ def _select(
     partition: PhotoList[str],
     labels: PhotoList[Mapping[str, bool]],
 ) -> tuple[list[str], list[Problem]]:
-    """The photos that have an identity and a split, sorted; and what is wrong with the others."""
+    """The photos that have an identity and a split, sorted; and the problems of the others."""
     usable, problems = [], []
     for file in sorted({*on_disk} | identities.files() | partition.files() | labels.files()):
-        reasons = [why for values in (identities, partition) if (why := values.why_not(file))]
+        missing = (values.reason_missing(file) for values in (identities, partition))
+        reasons = [reason for reason in missing if reason]
         if file not in on_disk:
             reasons.append('not on disk')
         if reasons:
             problems.append(Problem(f'{folder}/{file}', 'left out: ' + '; '.join(reasons)))
             continue
         usable.append(file)
-        if why := labels.why_not(file):
-            problems.append(Problem(f'{folder}/{file}', f'kept without labels: {why}', 'labels'))
+        if reason := labels.reason_missing(file):
+            problems.append(Problem(f'{folder}/{file}', f'kept without labels: {reason}', 'labels'))
     return usable, problems
 
 
 def _list_images(images: pathlib.Path, folder: str) -> tuple[dict[str, str], list[Problem]]:
-    """The names on disk by the names in the lists, which call 000001.png 000001.jpg."""
+    """The names on disk by the names in the lists, where 000001.png is named 000001.jpg."""
     on_disk, problems = {}, []
     for entry in sorted(os.scandir(images), key=lambda entry: entry.name):
         if not is_unicode(entry.name):
@@ -131,11 +132,12 @@ def _list_images(images: pathlib.Path, folder: str) -> tuple[dict[str, str], lis
 
 
 def _read_descriptions(
-    own: pathlib.Path | None, photos: Collection[str]
+    path: pathlib.Path | None, photos: Collection[str]
 ) -> tuple[dict[str, tuple[str, ...]], list[Problem]]:
-    if own:
-        return read_sentences(own, photos)
-    # Shipped sentences about photos that are not here are no problem: many use a part of CelebA.
+    """Sentences of the data set's own file, or else those that come with the project."""
+    if path:
+        return read_sentences(path, photos)
+    # Any photo: a sentence about a photo that is missing here is no problem of the data set.
     return read_sentences(FREE_HAND)
 
 
@@ -164,10 +166,10 @@ def _read_attributes(
 def _read_header(
     path: pathlib.Path, rows: Iterator[tuple[int, list[str]]]
 ) -> tuple[int | None, list[str]]:
-    """The number of photos, None in CSV files, which have none; and the attributes."""
+    """The number of photos (None in CSV files, which do not give it) and the attributes."""
     _, header = next(rows, (1, []))
     count = None
-    # No data set has a number of photos with more than 18 digits, and int() refuses very long ones.
+    # At most 18 digits, since int() refuses very long numbers.
     if header and re.fullmatch(r'\s*\d{1,18}\s*', header[0]) and not any(header[1:]):
         count = int(header[0])
         _, header = next(rows, (2, []))

@@ -1,8 +1,8 @@
 """CelebA as TFDS prepares it (`celeb_a`), stored as ArrayRecord; read without TensorFlow.
 
 TFDS gives images, attributes, the official split and, since version 2.1.0, identities. It gives no
-file names: a photo's file here is its place, as in train/000012, and a descriptions.jsonl, which
-knows photos by CelebA's names, cannot be used.
+file names: `Photo.file` is the split and the row, as in train/000012. A descriptions.jsonl, which
+names photos as CelebA does, cannot be used.
 """
 
 import functools
@@ -26,11 +26,11 @@ def read_celeb_a_tfds(root: pathlib.Path) -> DataSet:
     """Reads all labels of a prepared `celeb_a`; images are read when asked for.
 
     Args:
-      root: TFDS's data_dir, with celeb_a/VERSION/ in it; or that folder itself.
+      root: TFDS's data_dir, which contains celeb_a/VERSION/; or that folder itself.
 
     Returns:
       The photos, in TFDS's order. Processes that `read` images must be spawned, not forked:
-      ArrayRecord's threads don't survive a fork, and reading would wait for ever.
+      ArrayRecord's threads don't survive a fork, and reading would hang.
 
     Raises:
       FileNotFoundError: there is no `celeb_a`.
@@ -41,9 +41,9 @@ def read_celeb_a_tfds(root: pathlib.Path) -> DataSet:
     if folder is None:
         raise FileNotFoundError(f'no TFDS data set celeb_a in {root}. {HOW_TO_PREPARE}')
     photos = tuple(
-        _photo(split, place, row)
+        _photo(split, number, row)
         for split, source in _open(folder).items()
-        for place, row in enumerate(tqdm.tqdm(source, f'labels of {split}', unit='photo'))
+        for number, row in enumerate(tqdm.tqdm(source, f'labels of {split}', unit='photo'))
     )
     check_identities(photos)
     return DataSet(
@@ -95,9 +95,9 @@ def _open(folder: pathlib.Path) -> dict[str, Sequence[dict[str, Any]]]:
         ) from error
 
 
-def _photo(split: str, place: int, row: dict[str, Any]) -> Photo:
+def _photo(split: str, number: int, row: dict[str, Any]) -> Photo:
     labels = {name: bool(value) for name, value in row['attributes'].items()}
-    return Photo(f'{split}/{place:06d}', str(row['identity']['Identity_No']), split, labels)
+    return Photo(f'{split}/{number:06d}', str(row['identity']['Identity_No']), split, labels)
 
 
 # Files are opened once in each process that reads images.
@@ -105,5 +105,5 @@ _opened = functools.cache(_open)
 
 
 def _read_image(folder: pathlib.Path, file: str) -> bytes:
-    split, place = file.split('/')
-    return _opened(folder)[split][int(place)]['image']
+    split, number = file.split('/')
+    return _opened(folder)[split][int(number)]['image']

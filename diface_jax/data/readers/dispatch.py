@@ -1,7 +1,6 @@
 """Chooses the reader of a data set."""
 
 import pathlib
-from collections.abc import Mapping
 
 from diface_jax.data.readers import layouts
 from diface_jax.data.readers.celeba import read_celeba
@@ -11,7 +10,28 @@ from diface_jax.data.readers.lfw import read_lfw
 from diface_jax.data.readers.records import DataSet
 from diface_jax.data.readers.simulated import read_simulated
 from diface_jax.data.simulation import population
-from diface_jax.runtime.settings import LAYOUTS
+from diface_jax.runtime.settings import LAYOUTS, DataSettings, SimulatedSettings
+
+
+def read_section(data: DataSettings, simulated: SimulatedSettings) -> DataSet:
+    """Reads the data set that a section of the settings names.
+
+    Args:
+      data: root, layout, shares and seed of the split.
+      simulated: the people to draw, where `data.root` holds a population.
+
+    Raises:
+      OSError: the data set, or a file that its layout needs, does not exist.
+      ValueError: no root is given, or the data set contradicts itself.
+    """
+    require_root(data)
+    return read_data_set(data.root, data.layout, tuple(data.shares), data.split_seed, simulated)
+
+
+def require_root(data: DataSettings) -> None:
+    """Raises ValueError where no root is given; says how to give one."""
+    if not data.root:
+        raise ValueError('no data set: give --config.data.root=FOLDER')
 
 
 def read_data_set(
@@ -19,23 +39,23 @@ def read_data_set(
     layout: str = 'auto',
     shares: tuple[float, float, float] = (0.8, 0.1, 0.1),
     seed: int = 0,
-    simulated: Mapping[str, int] | None = None,
+    simulated: SimulatedSettings | None = None,
 ) -> DataSet:
     """Reads a data set.
 
     Args:
       root: its folder.
-      layout: one of LAYOUTS; 'auto' looks at what lies in `root`.
-      shares: of identities for train, validation and test, where a layout brings no split of its
-        own (lfw, folder, simulated); (0, 0, 1) makes all of it test.
-      seed: of that draw.
-      simulated: `people`, `photos` and `seed` of `simulated.simulate_people`, for that layout.
+      layout: one of LAYOUTS; 'auto' detects it from the names of the files in `root`.
+      shares: of identities for train, validation and test, where the layout has no split of its
+        own (lfw, folder, simulated); (0, 0, 1) puts everybody into test.
+      seed: of the split.
+      simulated: the people to draw; required for the layout 'simulated'.
 
     Returns:
       Photos, problems, and how to read an image.
 
     Raises:
-      FileNotFoundError: `root`, or something the layout needs, is not there.
+      FileNotFoundError: `root`, or a file that the layout needs, does not exist.
       ValueError: `layout` is unknown, `shares` are not three that add up to 1, or the data set
         contradicts itself.
     """
@@ -51,14 +71,17 @@ def read_data_set(
             return read_lfw(root, shares, seed)
         case 'folder':
             return read_folder(root, shares, seed)
+        case 'simulated' if simulated is None:
+            raise ValueError(f'{root} holds simulated people, which have no photographs to read')
         case 'simulated':
-            return read_simulated(root, shares, seed, **(simulated or {}))
+            people, photos, people_seed = simulated.people, simulated.photos, simulated.seed
+            return read_simulated(root, shares, seed, people, photos, people_seed)
         case unknown:
             raise ValueError(f'no layout {unknown!r}: choose from {", ".join(LAYOUTS)}')
 
 
 def find_layout(root: pathlib.Path) -> str:
-    """The layout of a folder, by the names in it and below; 'folder' when none is known.
+    """The layout of a folder, by the names of files in it and below; 'folder' if none matches.
 
     Raises:
       ValueError: both CelebA and LFW lie below it.

@@ -1,4 +1,4 @@
-"""Reads a folder per person, with or without captions beside them.
+"""Reads a folder per person, with or without captions.
 
     ROOT/PERSON/anything.jpg   the folder's name is the identity; folders in it may be nested
     ROOT/captions.jsonl        (optional) {"file": "PERSON/anything.jpg", "caption"} a line
@@ -6,9 +6,10 @@
     ROOT/metadata.jsonl, .csv  (optional) the same as {"file_name", "text"}
 
 The people and the captions may also lie in ROOT/train/, ROOT/validation/ and ROOT/test/: then these
-are the splits. Captions are written by people: the human track.
+are the splits. Captions count as free-hand sentences, the human track.
 """
 
+import dataclasses
 import functools
 import os
 import pathlib
@@ -43,15 +44,15 @@ def read_folder(
       root: the folder of the layout above.
       shares: of identities for train, validation and test, drawn by a seeded hash of the name;
         (0, 0, 1) puts everybody into test. Not used where folders name the splits.
-      seed: of that draw.
+      seed: of the split.
 
     Returns:
       The photos; a file that is not an image, and a caption that cannot be used, is a problem.
 
     Raises:
       FileNotFoundError: there is no photo in any person's folder.
-      ValueError: `shares` are not three that add up to 1, a CSV file lacks the columns, or a person
-        is in two splits.
+      ValueError: `shares` are not three that add up to 1, a CSV file lacks the columns, or a
+        person is in two splits.
     """
     root = pathlib.Path(root)
     check_shares(shares)
@@ -61,7 +62,7 @@ def read_folder(
         captions, bad_lines = _read_captions(folder, identities)
         prefix = '' if folder == root else f'{folder.name}/'
         problems += (
-            Problem(prefix + problem.file, problem.why, problem.kind)
+            dataclasses.replace(problem, file=prefix + problem.file)
             for problem in (*bad_files, *bad_lines)
         )
         photos += (
@@ -79,7 +80,7 @@ def read_folder(
 
 
 def _split_folders(root: pathlib.Path) -> dict[pathlib.Path, str | None]:
-    """The folders that hold people, with the split that each is named after, or None."""
+    """The folders that contain people, and the split that each is named after, or None."""
     folders = [path for path in sorted(root.iterdir()) if path.is_dir() and path.name[0] != '.']
     names = [folder.name.lower() for folder in folders]
     if names and all(name in SPLIT_NAMES and not name.isdigit() for name in names):
@@ -95,8 +96,8 @@ def _read_captions(
     for name in CAPTIONS:
         sentences, bad_lines = read_sentences(folder / name, photos)
         problems += bad_lines
-        for file, of_file in sentences.items():
-            captions[file] = captions.get(file, ()) + of_file
+        for file, texts in sentences.items():
+            captions[file] = captions.get(file, ()) + texts
     return captions, problems
 
 
@@ -104,7 +105,7 @@ def find_photos(root: pathlib.Path) -> tuple[dict[str, str], list[Problem]]:
     """The photos in the folders of people.
 
     Args:
-      root: holds a folder per person.
+      root: contains a folder per person.
 
     Returns:
       The identity of each photo by its path relative to `root`, sorted by path; and a problem for
@@ -122,9 +123,9 @@ def find_photos(root: pathlib.Path) -> tuple[dict[str, str], list[Problem]]:
         elif root.resolve().is_relative_to(pathlib.Path(entry.path).resolve()):
             problems.append(Problem(entry.name, 'left out: a link to a folder above it'))
         else:
-            for file, why in _walk(pathlib.Path(entry.path), entry.name):
-                if why:
-                    problems.append(Problem(file, why))
+            for file, reason in _walk(pathlib.Path(entry.path), entry.name):
+                if reason:
+                    problems.append(Problem(file, reason))
                 else:
                     identities[file] = entry.name
     if not identities:
@@ -136,7 +137,7 @@ def find_photos(root: pathlib.Path) -> tuple[dict[str, str], list[Problem]]:
 
 
 def _walk(folder: pathlib.Path, name: str) -> Iterator[tuple[str, str | None]]:
-    """Every file below a folder called `name`, and why it is left out; None if it is kept."""
+    """Each file below a folder called `name`, and why it is left out; None if it is kept."""
     if folder.name.lower() in _NOT_PHOTOS:
         yield name, 'left out: a folder of thumbnails or deleted files'
         return
@@ -150,11 +151,11 @@ def _walk(folder: pathlib.Path, name: str) -> Iterator[tuple[str, str | None]]:
         if entry.is_dir(follow_symlinks=False):
             yield from _walk(folder / entry.name, file)
         else:
-            yield file, _why_not(entry, file)
+            yield file, _reason_not_a_photo(entry, file)
 
 
-def _why_not(entry: os.DirEntry, file: str) -> str | None:
-    """Why a file is no photo; None if it is one."""
+def _reason_not_a_photo(entry: os.DirEntry, file: str) -> str | None:
+    """Why a file is not used as a photo; None if it is."""
     if pathlib.PurePath(entry.name).suffix.lower() not in SUFFIXES:
         return 'a link to a folder' if os.path.isdir(entry.path) else 'not an image, by its suffix'
     if any(part.startswith('.') for part in file.split('/')):

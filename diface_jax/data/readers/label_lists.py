@@ -1,4 +1,4 @@
-"""Reads lists with a line for each photo, and says why a line cannot be read."""
+"""Reads lists with a line for each photo; a line that cannot be read gets a reason."""
 
 import csv
 import dataclasses
@@ -16,7 +16,13 @@ FILE_COLUMNS = ('file', 'file_name', 'filename', 'image', 'image_id')
 
 @dataclasses.dataclass(frozen=True)
 class PhotoList(Generic[Value]):
-    """A list as read: a value for each photo, or why there is none."""
+    """A list as read.
+
+    Attributes:
+      name: of the list's file, for messages.
+      values: by photo.
+      unreadable: by photo, the reason why it has no value.
+    """
 
     name: str
     values: dict[str, Value]
@@ -26,18 +32,18 @@ class PhotoList(Generic[Value]):
         """Every photo that the list names, readable or not."""
         return self.values.keys() | self.unreadable.keys()
 
-    def why_not(self, file: str) -> str | None:
-        """Why there is no value for a photo; None when there is one."""
+    def reason_missing(self, file: str) -> str | None:
+        """The reason why a photo has no value; None if it has one."""
         if file in self.values:
             return None
         return self.unreadable.get(file, f'not in {self.name}')
 
 
 class PhotoNames:
-    """Finds a photo by the name that a list gives it.
+    """Finds the photo that a name in a list refers to.
 
-    Unicode's two forms of an accented letter, `\\` for `/`, a leading `./` and white space around
-    the name make no difference; a photo of exactly that name comes first.
+    Names match up to Unicode normalisation, `\\` for `/`, a leading `./` and white space around
+    them; a photo of exactly that name comes first.
     """
 
     def __init__(self, files: Collection[str]) -> None:
@@ -45,7 +51,7 @@ class PhotoNames:
         self._by_form: dict[str, str | None] = {}
         for file in files:
             form = _plain_form(file)
-            # None where two photos have the same form: neither can be meant.
+            # None where two photos have the same form: the name is ambiguous.
             self._by_form[form] = None if form in self._by_form else file
 
     def find(self, name: str) -> str | None:
@@ -86,7 +92,8 @@ def csv_rows(lines: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[s
       delimiter: between fields.
 
     Returns:
-      For each row the number of its first line, and its fields, or why it cannot be read.
+      For each row the number of its first line, and its fields, or the reason why it cannot be
+      read.
     """
     rows = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
@@ -103,13 +110,13 @@ def csv_rows(lines: Iterable[str], delimiter: str) -> Iterator[tuple[int, list[s
 
 
 def numbered_rows(path: pathlib.Path) -> Iterator[tuple[int, list[str]]]:
-    """The fields of each line that has some, with its number.
+    """The fields of each line that is not empty, with its number.
 
     Args:
       path: of a list whose fields are separated by white space, commas, tabs or semicolons.
 
     Raises:
-      ValueError: a line with quotes that do not fit.
+      ValueError: the quotes of a line are not closed.
     """
     delimiter = find_delimiter(path)
     with open_text(path) as lines:
@@ -136,12 +143,12 @@ def read_list(
       name: of the list, for messages.
       rows: the number of each line and its fields, the photo's file name first.
       parse: the fields after the name to a value; raises ValueError when they are malformed.
-      names: the photos; a name that is not among them stays as the list has it.
-      width: how many values a photo has. Where a line has more, a name with white space or commas
-        takes the rest, if there is such a photo.
+      names: the photos on disk; a name that is not among them is kept as it is in the list.
+      width: number of values of a photo. The first fields of a longer line are joined if that
+        gives the name of a photo, which may contain white space or commas.
 
     Returns:
-      Values by photo; a photo with a malformed line, or with two that differ, has none.
+      Values by photo; a photo with a malformed line, or with two lines that differ, has none.
     """
     values: dict[str, Value] = {}
     unreadable: dict[str, str] = {}
@@ -176,13 +183,13 @@ def parse_labels(
     Args:
       fields: one for each attribute.
       attributes: their names.
-      meaning: what a field may be, and whether that is true.
+      meaning: the allowed fields, and whether each means true.
 
     Returns:
       Attribute to true or false.
 
     Raises:
-      ValueError: too few or too many fields, or one without a meaning.
+      ValueError: too few or too many fields, or a field that is not in `meaning`.
     """
     if len(fields) != len(attributes):
         raise ValueError(f'{len(fields)} labels, expected {len(attributes)}')
@@ -192,9 +199,9 @@ def parse_labels(
 
 
 class LabelParser:
-    """Parses the labels of a list that says 1 for true, and -1 or 0, but not both, for false.
+    """Parses the labels of a list that writes 1 for true, and either -1 or 0 for false.
 
-    The first line with either decides; the other is an error afterwards, as it may mean "unknown".
+    The first line with -1 or 0 decides; the other one is then an error, as it may mean "unknown".
     """
 
     def __init__(self, attributes: Sequence[str]) -> None:
@@ -214,7 +221,7 @@ def check_attributes(path: pathlib.Path, attributes: Sequence[str]) -> None:
     """Makes sure that a header names each attribute once.
 
     Raises:
-      ValueError: a name is empty, or there twice.
+      ValueError: a name is empty or a duplicate.
     """
     for name in attributes:
         if not name or attributes.count(name) > 1:

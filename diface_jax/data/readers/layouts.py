@@ -1,4 +1,4 @@
-"""Finds the files of CelebA and LFW below a root, in the copies that people have.
+"""Finds the files of CelebA and LFW below a root, in the layouts of the common copies.
 
 CelebA: the official archive (`Anno/`, `Eval/`, `Img/`), everything in one folder, Kaggle's CSV
 lists and nested images, torchvision's `celeba/`, JPEG or PNG. LFW: `lfw-deepfunneled`,
@@ -16,7 +16,7 @@ from typing import NamedTuple
 SUFFIXES = frozenset({'.jpg', '.jpeg', '.png', '.bmp', '.webp', '.tif', '.tiff'})
 
 CELEBA_IMAGES = ('img_align_celeba', 'img_align_celeba_png')
-# Where two forms of a list lie in one folder, the first one is read.
+# Where a folder has both forms of a list, the first one is read.
 CELEBA_LISTS = {
     'identity_CelebA.txt': ('identity_celeba.txt', 'identity_celeba.csv'),
     'list_eval_partition.txt': ('list_eval_partition.txt', 'list_eval_partition.csv'),
@@ -30,7 +30,7 @@ LFW_LABELS = ('lfwa_40.csv', 'lfwa_73.csv')
 
 DESCRIPTIONS = 'descriptions.jsonl'
 
-_DEPTH = 4  # levels of folders that are listed, the root being the first
+_DEPTH = 4  # levels of folders that are searched, with the root
 _MAX_FOLDERS = 30  # a folder with more subfolders holds people, not the files of a data set
 
 _NOT_READABLE = {
@@ -42,7 +42,7 @@ _ARCHIVES = ('.zip', '.7z', '.001', '.tar', '.tgz', '.gz', '.rar')
 
 
 class CelebaFiles(NamedTuple):
-    """Paths of CelebA's images and lists; `descriptions` is None where there are none."""
+    """Paths of CelebA's images and lists; `descriptions` is None where that file is missing."""
 
     images: pathlib.Path
     identities: pathlib.Path
@@ -52,7 +52,7 @@ class CelebaFiles(NamedTuple):
 
 
 class LfwFiles(NamedTuple):
-    """Paths of LFW's folder of people, its label files and its descriptions, if there are any."""
+    """Paths of LFW's folder of people, its label files and its descriptions (None: no file)."""
 
     images: pathlib.Path
     labels: tuple[pathlib.Path, ...]
@@ -60,11 +60,11 @@ class LfwFiles(NamedTuple):
 
 
 def find_celeba(root: pathlib.Path) -> CelebaFiles:
-    """Where CelebA's images and lists lie.
+    """The paths of CelebA's images and lists.
 
     Raises:
       FileNotFoundError: images or a list are missing; says which, and what to do.
-      ValueError: there are several copies of one of them.
+      ValueError: there are several copies of a file.
     """
     paths = _find(root, {*CELEBA_IMAGES, *sum(CELEBA_LISTS.values(), ()), DESCRIPTIONS})
     lists = [
@@ -77,11 +77,11 @@ def find_celeba(root: pathlib.Path) -> CelebaFiles:
 
 
 def find_lfw(root: pathlib.Path) -> LfwFiles:
-    """Where LFW's photos and labels lie.
+    """The paths of LFW's photos and labels.
 
     Raises:
       FileNotFoundError: there is no folder of people.
-      ValueError: there are several copies of one of them.
+      ValueError: there are several copies of a file.
     """
     paths = _find(root, {*LFW_IMAGES, *LFW_LABELS, DESCRIPTIONS})
     folders = {name: [path for path in paths[name] if _holds_people(path)] for name in LFW_IMAGES}
@@ -97,7 +97,7 @@ def find_lfw(root: pathlib.Path) -> LfwFiles:
 
 
 def find_evidence(root: pathlib.Path) -> dict[str, pathlib.Path]:
-    """The first path that speaks for 'celeba' or 'lfw', for those layouts that have one."""
+    """The nearest path that indicates each of the layouts 'celeba' and 'lfw', if there is any."""
     celeba = (*CELEBA_IMAGES, *sum(CELEBA_LISTS.values(), ()))
     paths = _find(root, {*celeba, *LFW_IMAGES, *LFW_LABELS})
     evidence = {
@@ -106,14 +106,14 @@ def find_evidence(root: pathlib.Path) -> dict[str, pathlib.Path]:
         + [path for name in LFW_IMAGES for path in paths[name] if _holds_people(path)],
     }
     return {
-        layout: min(found, key=lambda path: (len(path.parts), path))
-        for layout, found in evidence.items()
-        if found
+        layout: min(candidates, key=lambda path: (len(path.parts), path))
+        for layout, candidates in evidence.items()
+        if candidates
     }
 
 
 def describe_copy(root: pathlib.Path) -> str:
-    """What a folder looks like that cannot be read as it is, and what to do; '' if unknown."""
+    """What is wrong with a folder that cannot be read, and what to do; '' if unknown."""
     entries = sorted(os.scandir(root), key=lambda entry: entry.name)
     names = {entry.name.lower(): entry.name for entry in entries}
     for name, sentence in _NOT_READABLE.items():
@@ -145,7 +145,7 @@ def _find(root: pathlib.Path, names: Collection[str]) -> dict[str, list[pathlib.
     paths = collections.defaultdict(list)
     level = [root]
     for _ in range(_DEPTH):
-        entries = [entry for folder in level for entry in _scan(folder, must=folder == root)]
+        entries = [entry for folder in level for entry in _scan(folder, required=folder == root)]
         for entry in entries:
             if entry.name.lower() in names:
                 paths[entry.name.lower()].append(pathlib.Path(entry.path))
@@ -153,12 +153,12 @@ def _find(root: pathlib.Path, names: Collection[str]) -> dict[str, list[pathlib.
     return paths
 
 
-def _scan(folder: pathlib.Path, must: bool) -> list[os.DirEntry]:
-    """Entries that are not hidden, without the subfolders where these are people."""
+def _scan(folder: pathlib.Path, required: bool) -> list[os.DirEntry]:
+    """Entries that are not hidden, without the subfolders of people (more than _MAX_FOLDERS)."""
     try:
         entries = [entry for entry in os.scandir(folder) if not entry.name.startswith('.')]
     except PermissionError:
-        if must:
+        if required:
             raise
         return []
     folders = {entry.name for entry in entries if _is_folder(entry)}
@@ -169,7 +169,7 @@ def _scan(folder: pathlib.Path, must: bool) -> list[os.DirEntry]:
 
 
 def _first(paths: dict[str, list[pathlib.Path]], names: Sequence[str]) -> pathlib.Path | None:
-    """The nearest path of the first name that has one; ValueError where two are as near."""
+    """The nearest path of the first name that has any; ValueError where two are equally near."""
     name = next((name for name in names if paths[name]), None)
     if name is None:
         return None
@@ -223,7 +223,7 @@ def _holds_photos(folder: pathlib.Path) -> bool:
 
 
 def _holds_people(folder: pathlib.Path) -> bool:
-    """Whether folders in it hold photos; the first 20 are looked into."""
+    """Whether one of the first 20 folders in it holds photos."""
     if not folder.is_dir():
         return False
     people = (pathlib.Path(entry.path) for entry in os.scandir(folder) if _is_folder(entry))

@@ -6,9 +6,10 @@
     descriptions.jsonl         (optional) {"file", "description"} a line
 
 `layouts.find_lfw` finds them below the root, also where the folder of people is nested twice. The
-lists call a photo PERSON/PERSON_0001.jpg; `Photo.file` is its path, with the folder before it.
+lists name a photo PERSON/PERSON_0001.jpg; `Photo.file` is its path below the root.
 """
 
+import collections
 import dataclasses
 import functools
 import pathlib
@@ -52,14 +53,14 @@ def read_lfw(
     """Reads LFW's folders and labels; images are read later, when asked for.
 
     Args:
-      root: a folder with the files above in it, or up to three folders below it.
+      root: a folder that contains the files above, directly or up to three folders below.
       shares: of identities for train, validation and test, drawn by a seeded hash of the name, as
-        LFW has no split of its own for labels; (0, 0, 1) puts everybody into test.
-      seed: of that draw.
+        LFW has no official split; (0, 0, 1) puts everybody into test.
+      seed: of the split.
 
     Returns:
-      The photos, with the labels of both files together. Unreadable and absent labels, and lines
-      about photos that are not there, are problems.
+      The photos, with the labels of both files. Unreadable and absent labels, and lines about
+      photos that do not exist, are problems.
 
     Raises:
       FileNotFoundError: there is no photo.
@@ -70,9 +71,7 @@ def read_lfw(
     files = find_lfw(root)
     images = files.images.relative_to(root).as_posix()
     identities, problems = find_photos(files.images)
-    problems = [
-        dataclasses.replace(problem, file=f'{images}/{problem.file}') for problem in problems
-    ]
+    problems = [dataclasses.replace(p, file=f'{images}/{p.file}') for p in problems]
     names = PhotoNames(identities)
     lists = [_read_labels(path, names) for path in files.labels]
     for labels in lists:
@@ -84,12 +83,12 @@ def read_lfw(
     photos = tuple(
         Photo(
             f'{images}/{file}',
-            who,
-            split_of(who, shares, seed),
+            identity,
+            split_of(identity, shares, seed),
             _merge(lists, file),
             descriptions.get(file, ()),
         )
-        for file, who in identities.items()
+        for file, identity in identities.items()
     )
     return DataSet(
         name='lfw',
@@ -112,36 +111,41 @@ def _read_labels(path: pathlib.Path, names: PhotoNames) -> PhotoList[Mapping[str
 def _label_problems(
     labels: PhotoList[Mapping[str, bool]], identities: Mapping[str, str], images: str
 ) -> list[Problem]:
-    gone = sorted(labels.files() - identities.keys())
-    return [
-        Problem(f'{images}/{file}', f'kept without these labels: {why}', 'labels')
+    unlabelled = [
+        Problem(f'{images}/{file}', f'kept without these labels: {reason}', 'labels')
         for file in identities
-        if (why := labels.why_not(file))
-    ] + [Problem(f'{images}/{file}', f'left out: in {labels.name}, not on disk') for file in gone]
+        if (reason := labels.reason_missing(file))
+    ]
+    absent = [
+        Problem(f'{images}/{file}', f'left out: in {labels.name}, not on disk')
+        for file in sorted(labels.files() - identities.keys())
+    ]
+    return unlabelled + absent
 
 
 def _conflicts(lists: list[PhotoList[Mapping[str, bool]]]) -> list[Problem]:
-    """One problem for each attribute that two files label differently, with how often."""
+    """A problem for each attribute that both files label, differently; counts the photos."""
     if len(lists) < 2:
         return []
     first, second = lists
-    counts: dict[str, int] = {}
-    for file in first.values.keys() & second.values.keys():
-        one, other = first.values[file], second.values[file]
-        for attribute in one.keys() & other.keys():
-            counts[attribute] = counts.get(attribute, 0) + (one[attribute] != other[attribute])
+    counts = collections.Counter(
+        attribute
+        for file in first.values.keys() & second.values.keys()
+        for attribute, value in first.values[file].items()
+        if second.values[file].get(attribute, value) != value
+    )
     return [
         Problem(
             second.name,
-            f'{attribute} differs from {first.name}, which counts, on {n} photos',
+            f'{attribute} differs from {first.name}, which counts, on {count} photos',
             'list',
         )
-        for attribute, n in sorted(counts.items())
-        if n
+        for attribute, count in sorted(counts.items())
     ]
 
 
 def _merge(lists: list[PhotoList[Mapping[str, bool]]], file: str) -> Mapping[str, bool] | None:
+    """The labels of both files; the first file comes before the second."""
     merged: dict[str, bool] = {}
     for labels in reversed(lists):
         merged.update(labels.values.get(file, {}))

@@ -1,4 +1,4 @@
-"""What a reader returns: photos with who is in them, and what was wrong with the rest."""
+"""What a reader returns: photos with their identities, and the problems of a data set."""
 
 import dataclasses
 import hashlib
@@ -19,13 +19,13 @@ SPLIT_NAMES = {
 
 @dataclasses.dataclass(frozen=True)
 class Photo:
-    """One photograph as a reader found it.
+    """A photograph, its identity and its annotations.
 
     Attributes:
-      file: what the data set's `read` takes: a path relative to its root, unique.
-      identity: who is in it.
+      file: its path relative to the root, unique; the argument of the data set's `read`.
+      identity: the person in it.
       split: one of SPLITS.
-      labels: attribute to true or false; None when there are none, or they cannot be read.
+      labels: attribute to true or false; None where there are none, or they cannot be read.
       descriptions: free-hand sentences, the human track.
     """
 
@@ -42,22 +42,22 @@ class Problem:
 
     Attributes:
       file: the photo or the list; its name as on disk.
-      why: it could not be used.
-      kind: what was left out: a photo, the labels or the captions of one, or else a list's fault.
+      reason: why it could not be used.
+      kind: what was left out: a photo, or its labels or captions; 'list' for a fault of a list.
     """
 
     file: str
-    why: str
+    reason: str
     kind: Literal['photo', 'labels', 'captions', 'list'] = 'photo'
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ProvidedEmbeddings:
-    """Embeddings that a data set brings in place of photographs.
+    """Embeddings of a data set that has no photographs.
 
     Attributes:
-      embedding_NxD: of its photos, in their order.
-      encoders: what they are of: name, hash and width of each part, as in a data card.
+      embedding_NxD: a row for each photo, in their order.
+      encoders: name, hash and width of the encoder of each part, as in a data card.
     """
 
     embedding_NxD: np.ndarray
@@ -71,11 +71,11 @@ class DataSet:
     Attributes:
       name: of the layout, for the data card.
       photos: those that can be used, in the order of their files.
-      problems: all that was found wrong; nothing is left out without one.
-      read: a photo's file to its encoded image; can be pickled. Raises OSError.
-      landmarks_5x2: where dlib's five landmarks (x, y) lie in a photo of an aligned data set, as
-        fractions of its width and height; None when photos are not aligned.
-      embedded: None where photos are to be embedded.
+      problems: a problem for each photo and line that cannot be used.
+      read: a photo's file to the bytes of its image; can be pickled. Raises OSError.
+      landmarks_5x2: position (x, y) of dlib's five landmarks in the photos of an aligned data set,
+        as fractions of width and height; None where photos are not aligned.
+      embedded: embeddings that the data set provides; None where photos are to be embedded.
     """
 
     name: str
@@ -100,26 +100,31 @@ def check_identities(photos: Iterable[Photo]) -> None:
     """Makes sure that no identity is in two splits.
 
     Raises:
-      ValueError: some are; names up to five of them.
+      ValueError: identities are in several splits; names up to five of them.
     """
     splits: dict[str, set[str]] = {}
     for photo in photos:
         splits.setdefault(photo.identity, set()).add(photo.split)
-    torn = [f'{who} ({", ".join(sorted(s))})' for who, s in splits.items() if len(s) > 1]
-    if torn:
+    leaking = [
+        f'{identity} ({", ".join(sorted(names))})'
+        for identity, names in splits.items()
+        if len(names) > 1
+    ]
+    if leaking:
         raise ValueError(
-            f'{len(torn)} identities are in more than one split, so what is measured on test would '
-            f'be seen in training: {"; ".join(torn[:5])}. Put every photo of a person into one.'
+            f'{len(leaking)} identities are in more than one split, so people to test on would '
+            f'be seen in training: {"; ".join(leaking[:5])}. Put all photos of a person into one '
+            'split.'
         )
 
 
 def split_of(identity: str, shares: tuple[float, float, float], seed: int) -> str:
-    """The split of an identity, by a seeded hash: others that come or go don't move it.
+    """The split of an identity, by a seeded hash, so that it does not depend on other identities.
 
     Args:
-      identity: who.
-      shares: of identities, expected, for train, validation and test.
-      seed: another one draws another split.
+      identity: name of the person.
+      shares: expected shares of the identities for train, validation and test.
+      seed: of the hash.
 
     Returns:
       One of SPLITS.

@@ -21,19 +21,19 @@ SENTENCE = ('description', 'caption', 'text', 'sentence')
 def read_sentences(
     path: pathlib.Path, photos: Collection[str] | None = None
 ) -> tuple[dict[str, tuple[str, ...]], list[Problem]]:
-    """Reads a file of sentences, if there is one.
+    """Reads a file of sentences; a missing file has none.
 
     Args:
       path: of lines `{"file": ..., "description": ...}`, or, when it ends in .csv, of rows under a
-        header with these names. The names of FILE_COLUMNS and SENTENCE mean the same.
-      photos: the names that "file" may have; any when not given.
+        header with these names. All names of FILE_COLUMNS, and of SENTENCE, are equivalent.
+      photos: the names that "file" may have; None accepts any.
 
     Returns:
-      Sentences of each photo that has any, and a problem for each line that cannot be used. Commas
-      in a CSV file's last column belong to the sentence, with or without quotes.
+      The sentences of each photo that has any, and a problem for each line that cannot be used.
+      Commas in a CSV file's last column belong to the sentence, with or without quotes.
 
     Raises:
-      ValueError: a CSV file without the columns.
+      ValueError: a CSV file lacks the columns.
     """
     sentences: dict[str, tuple[str, ...]] = {}
     problems = []
@@ -48,8 +48,8 @@ def read_sentences(
             continue
         file = name if names is None else names.find(name)
         if file is None:
-            why = f'{path.name} line {number}: not a photo that was read'
-            problems.append(Problem(name, why, 'captions'))
+            reason = f'{path.name} line {number}: not a photo that was read'
+            problems.append(Problem(name, reason, 'captions'))
         else:
             sentences[file] = (*sentences.get(file, ()), sentence)
     return sentences, problems
@@ -79,7 +79,7 @@ def _csv_rows(path: pathlib.Path) -> Iterator[tuple[int, Any]]:
 
 
 def _named(columns: Sequence[str], row: Sequence[str], delimiter: str) -> dict[str, str] | str:
-    """The fields by column; or why not, where there are too many and the last is no sentence."""
+    """The fields by column; or the reason why a row with too many fields cannot be read."""
     if len(row) > len(columns):
         if columns[-1] not in SENTENCE:
             return (
@@ -92,7 +92,7 @@ def _named(columns: Sequence[str], row: Sequence[str], delimiter: str) -> dict[s
 
 
 def _check(row: Any) -> tuple[str, str]:
-    """A row's file and sentence; `row` is a string where it could not be read: why."""
+    """A row's file and sentence; a `row` that is a string is the reason why it cannot be read."""
     if isinstance(row, str):
         raise ValueError(row)
     if not isinstance(row, dict):

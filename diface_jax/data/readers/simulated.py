@@ -47,14 +47,14 @@ def read_simulated(
     Args:
       folder: of the population, such as SHIPPED.
       shares: of people for train, validation and test.
-      split_seed: of that draw.
-      people: how many to draw.
-      photos: of each.
-      seed: another one draws other people.
+      split_seed: of the split.
+      people: number of people to draw.
+      photos: number of photos of each person.
+      seed: of the people.
 
     Raises:
       FileNotFoundError: there is no population in `folder`.
-      ValueError: `shares` are not three that add up to 1, or there is nobody to draw.
+      ValueError: `shares` are not three that add up to 1, or `people` or `photos` is below 1.
     """
     check_shares(shares)
     if people < 1 or photos < 1:
@@ -62,8 +62,8 @@ def read_simulated(
     population = Population.load(folder)
     drawn = simulate_people(population, people, photos, seed)
     simulated_photos = [
-        _photo(population.attributes, who, number, label_A, shares, split_seed)
-        for who, label_QxA in enumerate(drawn.label_PxQxA)
+        _photo(population.attributes, person, number, label_A, shares, split_seed)
+        for person, label_QxA in enumerate(drawn.label_PxQxA)
         for number, label_A in enumerate(label_QxA)
     ]
     origin = {'sha256': population.sha256, 'simulated': True}
@@ -79,13 +79,13 @@ def read_simulated(
 
 def _photo(
     attributes: Sequence[str],
-    who: int,
+    person: int,
     number: int,
     label_A: np.ndarray,
     shares: tuple[float, float, float],
     seed: int,
 ) -> Photo:
-    identity = f'simulated person {who:05d}'
+    identity = f'simulated person {person:05d}'
     labels = dict(zip(attributes, label_A.astype(bool).tolist(), strict=True))
     split = split_of(identity, shares, seed)
     return Photo(f'{identity}, photo {number + 1}', identity, split, labels)
@@ -98,7 +98,7 @@ def _no_photo(file: str) -> bytes:
 def write_gallery(source: DataSet, folder: pathlib.Path) -> None:
     """Writes the test people's embeddings to GALLERY in a folder, as `--mode=enroll` takes them.
 
-    The labels that are true of a photo become its tag `labels`.
+    The true labels of a photo become its tag `labels`.
     """
     rows = [row for row, photo in enumerate(source.photos) if photo.split == 'test']
     photos = [source.photos[row] for row in rows]
@@ -112,20 +112,20 @@ def write_gallery(source: DataSet, folder: pathlib.Path) -> None:
 
 
 class SimulatedPeople(NamedTuple):
-    """Labels, 0 or 1, and embeddings of P people with Q photos each; [P, Q, ...]."""
+    """Labels (0 or 1, int8) and embeddings (float32) of P people with Q photos each."""
 
     label_PxQxA: np.ndarray
     embedding_PxQxD: np.ndarray
 
 
 def simulate_people(population: Population, people: int, photos: int, seed: int) -> SimulatedPeople:
-    """Draws people and their photos. The first people are the same however many are drawn.
+    """Draws people and their photos; the first people do not depend on how many are drawn.
 
     Args:
-      population: to draw from.
+      population: the moments of the distribution.
       people: P.
-      photos: Q, of each.
-      seed: another one draws other people.
+      photos: Q, the number of photos of each person.
+      seed: of the people.
     """
     for_labels, for_embeddings = np.random.SeedSequence(seed).spawn(2)
     count = len(population.attributes)
@@ -134,13 +134,15 @@ def simulate_people(population: Population, people: int, photos: int, seed: int)
         _Covariances.of(v_VxV, count) for v_VxV in (population.between_VxV, population.within_VxV)
     )
     latent = copula.latent_covariances(rate_A, between.yy_AxA, within.yy_AxA)
-    own_PxA, passing_PxQxA = _normal(for_labels, latent, people, photos)
-    own_PxA += ndtri(rate_A)
-    label_PxQxA = own_PxA[:, None] + passing_PxQxA > 0
-    p_PxA = ndtr(own_PxA / np.sqrt(np.diag(latent[1])))
+    person_PxA, photo_PxQxA = _normal(for_labels, latent, people, photos)
+    person_PxA += ndtri(rate_A)
+    label_PxQxA = person_PxA[:, None] + photo_PxQxA > 0
+    p_PxA = ndtr(person_PxA / np.sqrt(np.diag(latent[1])))
 
-    (b_AxD, left_DxD), (w_AxD, left_within_DxD) = between.regression(), within.regression()
-    e_PxD, e_PxQxD = _normal(for_embeddings, (left_DxD, left_within_DxD), people, photos)
+    b_AxD, residual_between_DxD = between.regression()
+    w_AxD, residual_within_DxD = within.regression()
+    residuals = (residual_between_DxD, residual_within_DxD)
+    e_PxD, e_PxQxD = _normal(for_embeddings, residuals, people, photos)
     person_PxD = mean_D + (p_PxA - rate_A) @ b_AxD + e_PxD
     embedding_PxQxD = person_PxD[:, None] + (label_PxQxA - p_PxA[:, None]) @ w_AxD + e_PxQxD
     return SimulatedPeople(label_PxQxA.astype(np.int8), embedding_PxQxD.astype(np.float32))
@@ -152,7 +154,7 @@ def _normal(
     people: int,
     photos: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Normal numbers of people and of their photos, with these covariances."""
+    """Normal variables of people and of their photos, with these covariances."""
     width = len(covariances[0])
     return tuple(
         np.random.default_rng(stream).standard_normal((*size, width)) @ _root(covariance)
@@ -163,7 +165,7 @@ def _normal(
 
 
 class _Covariances(NamedTuple):
-    """Of labels y, of labels with embeddings x, and of embeddings."""
+    """Covariances of labels y, between labels and embeddings x, and of embeddings."""
 
     yy_AxA: np.ndarray
     yx_AxD: np.ndarray
@@ -171,12 +173,12 @@ class _Covariances(NamedTuple):
 
     @classmethod
     def of(cls, v_VxV: np.ndarray, count: int) -> Self:
-        """The blocks of the covariance of v = (y, x), with so many labels."""
+        """The blocks of the covariance of v = (y, x), with `count` labels."""
         v_VxV = v_VxV.astype(np.float64)
         return cls(v_VxV[:count, :count], v_VxV[:count, count:], v_VxV[count:, count:])
 
     def regression(self) -> tuple[np.ndarray, np.ndarray]:
-        """Regression of x on y, and the covariance of x that it leaves."""
+        """Weights of the ridge regression of x on y, and the residual covariance of x."""
         yy_AxA, yx_AxD, xx_DxD = self
         ridge = _RIDGE * np.trace(yy_AxA) / len(yy_AxA) * np.eye(len(yy_AxA))
         weight_AxD = np.linalg.solve(yy_AxA + ridge, yx_AxD)
@@ -184,9 +186,9 @@ class _Covariances(NamedTuple):
 
 
 def _root(covariance: np.ndarray) -> np.ndarray:
-    """Carries independent normal numbers to this covariance, made positive: its symmetric root.
+    """The symmetric square root of a covariance, whose negative eigenvalues are set to 0.
 
-    A root that depends on the signs of eigenvectors would draw other people on another machine.
+    It does not depend on the signs of eigenvectors, which differ from machine to machine.
     """
     values, vectors = np.linalg.eigh(covariance)
     return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T

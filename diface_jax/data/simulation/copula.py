@@ -1,7 +1,8 @@
 """A Gaussian copula: binary labels as the signs of correlated normal variables.
 
-A label of a photo is true where a latent number is positive: the sum of a normal number of the
-person and one of the photo. This module finds the covariances of both that give labels theirs.
+A label of a photo is true where a latent variable is positive: the sum of a normal variable of the
+person and one of the photo. This module computes the covariances of both that reproduce the
+covariances of the labels.
 """
 
 import numpy as np
@@ -15,7 +16,13 @@ _ANGLES = 801  # on which a bivariate normal is integrated
 def latent_covariances(
     rate_A: np.ndarray, between_AxA: np.ndarray, within_AxA: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Covariances of the latent numbers between and within people; they add up to variance 1."""
+    """Covariances of the latent variables between and within people; variances add up to 1.
+
+    Args:
+      rate_A: share of photos for which each label is true.
+      between_AxA: covariance of the labels between people.
+      within_AxA: covariance of the labels within people.
+    """
     between = tetrachoric(rate_A, between_AxA)
     within = tetrachoric(rate_A, between_AxA + within_AxA) - between
     share_A = np.clip(np.diag(between), 1e-3, 1 - 1e-3)  # of the person
@@ -23,7 +30,7 @@ def latent_covariances(
 
 
 def nearest_covariance(matrix: np.ndarray, variance_A: np.ndarray) -> np.ndarray:
-    """A covariance near to a matrix, with these variances.
+    """A positive semi-definite matrix near the given one, with these variances.
 
     By alternating projections with Dykstra's correction (Higham 2002, "Computing the nearest
     correlation matrix"), of the correlations.

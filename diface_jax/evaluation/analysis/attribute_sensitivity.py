@@ -123,7 +123,7 @@ def _shuffled_photos(split: Split, attributes: Sequence[str], seed: int) -> list
         labels = {
             name: bool(label)
             for name, label in zip(attributes, split.label_NxA[row], strict=True)
-            if name in captions.KNOWN and label >= 0
+            if name in captions.KNOWN_ATTRIBUTES and label >= 0
         }
         photos.append(_LabelledPhoto(row, int(split.identity_N[row]), labels))
     return photos

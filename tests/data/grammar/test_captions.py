@@ -16,7 +16,7 @@ import pytest
 
 from diface_jax.data.grammar import captions, phrases
 
-UNION = sorted(captions.KNOWN)
+UNION = sorted(captions.KNOWN_ATTRIBUTES)
 
 
 def face(names: tuple[str, ...], true: str) -> dict[str, bool]:
@@ -246,7 +246,7 @@ def american(text: str) -> str:
     return re.sub('colour', 'color', text, flags=re.I).replace('jewellery', 'jewelry')
 
 
-def found(text: str):
+def claims_in(text: str):
     """Pairs (words found, claims of which one must be labelled), by this file's tables."""
     text = american(text)
     for pattern, row in DENYING:
@@ -280,16 +280,16 @@ def drawn():
 
 
 def test_facts_agree_with_the_labels(drawn):
-    assert sum(len(said.facts) for _, said in drawn) > 12_000
-    for labels, said in drawn:
-        assert said.facts.items() <= labels.items()
+    assert sum(len(descriptions.facts) for _, descriptions in drawn) > 12_000
+    for labels, descriptions in drawn:
+        assert descriptions.facts.items() <= labels.items()
 
 
 def test_words_agree_with_the_labels(drawn):
-    for labels, said in drawn:
-        for words, claims in found(said.text):
+    for labels, descriptions in drawn:
+        for words, claims in claims_in(descriptions.text):
             assert any(labels.get(name) == value for name, value in claims), (
-                f'"{words}" needs {claims}: {said.text} {labels}'
+                f'"{words}" needs {claims}: {descriptions.text} {labels}'
             )
 
 
@@ -297,10 +297,10 @@ def test_words_agree_with_the_facts():
     """What the words give away is among the reported facts."""
     rng = np.random.default_rng(1)
     for _ in range(1000):
-        said = captions.describe(draw_labels(rng), rng)
-        for words, claims in found(said.text):
-            assert any(said.facts.get(name) == value for name, value in claims), (
-                f'"{words}": {said}'
+        descriptions = captions.describe(draw_labels(rng), rng)
+        for words, claims in claims_in(descriptions.text):
+            assert any(descriptions.facts.get(name) == value for name, value in claims), (
+                f'"{words}": {descriptions}'
             )
 
 
@@ -308,9 +308,11 @@ def test_words_agree_with_the_facts():
 def test_every_attribute_can_be_said(attribute):
     """With no other label to go by, it is reported, and in words this file's tables know."""
     rng = np.random.default_rng(2)
-    said = [captions.describe({attribute: True}, rng) for _ in range(100)]
-    assert sum(attribute in one.facts for one in said) > 20
-    given_away = [claims for one in said for _, claims in found(one.text)]
+    descriptions = [captions.describe({attribute: True}, rng) for _ in range(100)]
+    assert sum(attribute in description.facts for description in descriptions) > 20
+    given_away = [
+        claims for description in descriptions for _, claims in claims_in(description.text)
+    ]
     assert any((attribute, True) in claims for claims in given_away)
 
 
@@ -340,11 +342,15 @@ def test_every_attribute_can_be_said(attribute):
 )
 def test_what_a_face_lacks_can_be_said(attribute, labels):
     rng = np.random.default_rng(3)
-    said = [captions.describe({**labels, attribute: False}, rng) for _ in range(200)]
-    telling = [one for one in said if one.facts.get(attribute) is False]
+    descriptions = [captions.describe({**labels, attribute: False}, rng) for _ in range(200)]
+    telling = [
+        description for description in descriptions if description.facts.get(attribute) is False
+    ]
     assert len(telling) > 10
-    for one in telling:
-        assert any((attribute, False) in claims for _, claims in found(one.text)), one
+    for description in telling:
+        assert any((attribute, False) in claims for _, claims in claims_in(description.text)), (
+            description
+        )
 
 
 @pytest.mark.parametrize(
@@ -364,14 +370,14 @@ def test_witness_words(phrase):
 @pytest.mark.parametrize('labels', [WOMAN, MAN], ids=['woman', 'man'])
 def test_nearly_everything_true_is_said(labels):
     rng = np.random.default_rng(5)
-    said = [captions.describe(labels, rng).facts for _ in range(300)]
+    descriptions = [captions.describe(labels, rng).facts for _ in range(300)]
     seldom = ('No_Beard', 'Teeth_Not_Visible')
     for attribute, value in labels.items():
-        told = sum(attribute in facts for facts in said) / len(said)
+        share = sum(attribute in facts for facts in descriptions) / len(descriptions)
         if attribute == 'Male':
-            assert told == 1
+            assert share == 1
         elif value and attribute not in seldom:
-            assert told > 0.9, attribute
+            assert share > 0.9, attribute
 
 
 def test_nobody_says_a_woman_has_no_beard():
@@ -383,7 +389,7 @@ def test_nobody_says_a_woman_has_no_beard():
 
 
 @pytest.mark.parametrize(
-    ('labels', 'told'),
+    ('labels', 'mentioned'),
     [
         ({'Bald': True, 'Wavy_Hair': True}, {'Bald': True}),
         ({'No_Beard': True, 'Goatee': True}, {}),
@@ -395,11 +401,11 @@ def test_nobody_says_a_woman_has_no_beard():
         ({'No_Beard': True, 'Mustache': True}, {'No_Beard': True, 'Mustache': True}),
     ],
 )
-def test_labels_that_contradict_each_other(labels, told):
+def test_labels_that_contradict_each_other(labels, mentioned):
     rng = np.random.default_rng(7)
-    said = [captions.describe(labels, rng) for _ in range(200)]
-    assert max((one.facts for one in said), key=len) == told
-    assert all(one.facts.items() <= told.items() for one in said)
+    descriptions = [captions.describe(labels, rng) for _ in range(200)]
+    assert max((description.facts for description in descriptions), key=len) == mentioned
+    assert all(description.facts.items() <= mentioned.items() for description in descriptions)
 
 
 def test_a_child_is_no_man():
@@ -414,19 +420,21 @@ def test_a_child_is_no_man():
 
 
 def test_pronouns_and_verbs_agree(drawn):
-    for labels, said in drawn:
-        male = said.facts.get('Male')
+    for labels, descriptions in drawn:
+        male = descriptions.facts.get('Male')
         assert male in (None, labels.get('Male'))
-        words = collections.Counter(re.findall(r"[a-z']+", said.text.lower()))
+        words = collections.Counter(re.findall(r"[a-z']+", descriptions.text.lower()))
         others = {True: 'she her they their', False: 'he his they their', None: 'he his she her'}
-        assert not words.keys() & set(others[male].split()), said.text
-        assert not re.search(r'\b[Tt]hey (?:also )?(?:is|has|was|wears)\b', said.text)
-        assert not re.search(r'\b(?:[Hh]e|[Ss]he) (?:also )?(?:are|have|were|wear)\b', said.text)
+        assert not words.keys() & set(others[male].split()), descriptions.text
+        assert not re.search(r'\b[Tt]hey (?:also )?(?:is|has|was|wears)\b', descriptions.text)
+        assert not re.search(
+            r'\b(?:[Hh]e|[Ss]he) (?:also )?(?:are|have|were|wear)\b', descriptions.text
+        )
 
 
 def test_reads_as_english(drawn):
-    for _, said in drawn:
-        text = said.text
+    for _, descriptions in drawn:
+        text = descriptions.text
         assert not re.search(r'[{}|_]|  | [,.;:]|[,;:]{2}|\.\.|[,;:]\.|\.[^ ]', text), text
         assert re.match('[A-Z]', text), text
         assert all(re.match('[A-Z]', sentence) for sentence in text.split('. ')), text
@@ -439,16 +447,18 @@ def test_a_negation_does_not_cover_what_follows(drawn):
     """Not "with no hat and a beard" nor "who is not smiling and bald"."""
     verbs = 'is|was|are|were|has|have|had|wears?|wore|her|his|their'
     denials = 'no|not|without|little|hardly'
-    for _, said in drawn:
+    for _, descriptions in drawn:
         within = rf'(?:(?!\b(?:{verbs}|and)\b)[^,.;])+'
-        scope = re.search(rf' (?:no|not|without) {within} and (?!{verbs}|{denials})', said.text)
-        assert not scope, said.text
+        scope = re.search(
+            rf' (?:no|not|without) {within} and (?!{verbs}|{denials})', descriptions.text
+        )
+        assert not scope, descriptions.text
 
 
 def test_one_to_five_sentences_of_at_most_110_words(drawn):
-    lengths = collections.Counter(said.text.count('.') for _, said in drawn)
+    lengths = collections.Counter(descriptions.text.count('.') for _, descriptions in drawn)
     assert set(lengths) == {1, 2, 3, 4, 5}
-    assert max(len(said.text.split()) for _, said in drawn) <= 110
+    assert max(len(descriptions.text.split()) for _, descriptions in drawn) <= 110
 
 
 def test_usual_length():
@@ -511,16 +521,16 @@ def test_a_share_is_left_unsaid():
 def test_nothing_to_say(labels, share):
     rng = np.random.default_rng(15)
     for _ in range(100):
-        said = captions.describe(labels, rng, share)
-        assert re.search(r'\b(?:person|individual)\.$', said.text, re.IGNORECASE)
-        assert said.facts == {}
+        descriptions = captions.describe(labels, rng, share)
+        assert re.search(r'\b(?:person|individual)\.$', descriptions.text, re.IGNORECASE)
+        assert descriptions.facts == {}
 
 
 def test_numpy_labels():
     """Labels may be numpy's booleans."""
     labels = {name: np.bool_(value) for name, value in WOMAN.items()}
-    said = captions.describe(labels, np.random.default_rng(16))
-    assert said == captions.describe(WOMAN, np.random.default_rng(16))
+    descriptions = captions.describe(labels, np.random.default_rng(16))
+    assert descriptions == captions.describe(WOMAN, np.random.default_rng(16))
 
 
 def test_unknown_attribute():
@@ -538,7 +548,11 @@ def test_vocabulary(drawn):
     words = captions.vocabulary()
     print(f'the grammar knows {len(words)} words')
     assert {'moustache', 'mustache', 'gray', 'grey', 'stubble', 'an'} <= words
-    used = {word for _, said in drawn for word in re.findall(r"[\w'-]+", said.text.lower())}
+    used = {
+        word
+        for _, descriptions in drawn
+        for word in re.findall(r"[\w'-]+", descriptions.text.lower())
+    }
     assert used <= words
     assert len(words) < 1.1 * len(used)  # nor does it list what is never said
 
@@ -548,7 +562,7 @@ def test_the_lexicon_is_complete():
     texts = [*phrases.IMPOSSIBLE, *phrases.YIELDS, *phrases.YIELDS.values(), *phrases.CHANCES]
     named = {name for text in texts for name, _ in claims_of(text)}
     named |= {name for saying in captions.SAYINGS + captions.NOUNS for name, _ in saying.claims}
-    assert named == captions.KNOWN
+    assert named == captions.KNOWN_ATTRIBUTES
     for saying in captions.SAYINGS:
         assert saying.forms.keys() & {'has', 'is', 'wears', 'photo'}, saying.claims
 
@@ -581,5 +595,5 @@ def test_real_labels(shared):
     assert 20 < np.mean([len(text.split()) for text in texts]) < 40
     assert len(set(texts)) > 990
     for text, face in itertools.islice(zip(texts, faces, strict=True), 500):
-        for words, claims in found(text):
+        for words, claims in claims_in(text):
             assert any(face.get(name) == value for name, value in claims), f'"{words}": {text}'

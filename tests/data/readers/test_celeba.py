@@ -40,17 +40,17 @@ def photo(number):
 def test_what_the_lists_say(tmp_path, tree, put, jpeg):
     put('descriptions.jsonl', '{"file": "000003.jpg", "description": "A bald young man."}\n')
 
-    found = read_celeba(tmp_path)
+    data_set = read_celeba(tmp_path)
 
-    assert found.name == 'celeba'
-    assert found.problems == ()
-    assert [p.file for p in found.photos] == [photo(i) for i in range(1, 6)]
-    assert [p.identity for p in found.photos] == ['10', '10', '20', '30', '10']
-    assert [p.split for p in found.photos] == ['train', 'train', 'validation', 'test', 'train']
-    assert found.photos[0].labels == {'Bald': True, 'Male': False, 'Young': True}
-    assert found.photos[2].descriptions == ('A bald young man.',)
-    assert found.photos[3].descriptions == ()
-    assert pickle.loads(pickle.dumps(found.read))(photo(1)) == jpeg
+    assert data_set.name == 'celeba'
+    assert data_set.problems == ()
+    assert [p.file for p in data_set.photos] == [photo(i) for i in range(1, 6)]
+    assert [p.identity for p in data_set.photos] == ['10', '10', '20', '30', '10']
+    assert [p.split for p in data_set.photos] == ['train', 'train', 'validation', 'test', 'train']
+    assert data_set.photos[0].labels == {'Bald': True, 'Male': False, 'Young': True}
+    assert data_set.photos[2].descriptions == ('A bald young man.',)
+    assert data_set.photos[3].descriptions == ()
+    assert pickle.loads(pickle.dumps(data_set.read))(photo(1)) == jpeg
 
 
 @pytest.mark.parametrize(
@@ -66,13 +66,13 @@ def test_what_the_lists_say(tmp_path, tree, put, jpeg):
 def test_without_identity_or_split_a_photo_is_left_out(tmp_path, tree, name, value, why):
     tree(name, fifth=value)
 
-    found = read_celeba(tmp_path)
+    data_set = read_celeba(tmp_path)
 
-    assert len(found.photos) == 4
-    (problem,) = found.problems
+    assert len(data_set.photos) == 4
+    (problem,) = data_set.problems
     assert problem.file == photo(5)
-    assert problem.why.startswith('left out: ')
-    assert re.search(why, problem.why)
+    assert problem.reason.startswith('left out: ')
+    assert re.search(why, problem.reason)
 
 
 @pytest.mark.parametrize(
@@ -81,13 +81,13 @@ def test_without_identity_or_split_a_photo_is_left_out(tmp_path, tree, name, val
 def test_without_labels_a_photo_is_kept(tmp_path, tree, value, why):
     tree('list_attr_celeba.txt', fifth=value)
 
-    found = read_celeba(tmp_path)
+    data_set = read_celeba(tmp_path)
 
-    assert [p.labels is None for p in found.photos] == [False] * 4 + [True]
-    (problem,) = found.problems
+    assert [p.labels is None for p in data_set.photos] == [False] * 4 + [True]
+    (problem,) = data_set.problems
     assert problem.file == photo(5)
-    assert 'kept without labels: list_attr_celeba.txt line 7: ' in problem.why
-    assert why in problem.why
+    assert 'kept without labels: list_attr_celeba.txt line 7: ' in problem.reason
+    assert why in problem.reason
 
 
 def test_a_photo_that_is_only_in_one_list_or_only_on_disk(tmp_path, tree, put, jpeg):
@@ -95,10 +95,10 @@ def test_a_photo_that_is_only_in_one_list_or_only_on_disk(tmp_path, tree, put, j
     with (tmp_path / 'identity_CelebA.txt').open('a') as lines:
         lines.write('000008.jpg 10\n')
 
-    found = read_celeba(tmp_path)
+    data_set = read_celeba(tmp_path)
 
-    assert len(found.photos) == 5
-    whys = {problem.file: problem.why for problem in found.problems}
+    assert len(data_set.photos) == 5
+    whys = {problem.file: problem.reason for problem in data_set.problems}
     assert whys.keys() == {photo(8), photo(9)}
     assert 'not in list_eval_partition.txt' in whys[photo(8)]
     assert 'not on disk' in whys[photo(8)]
@@ -108,21 +108,21 @@ def test_a_photo_that_is_only_in_one_list_or_only_on_disk(tmp_path, tree, put, j
 def test_a_listed_photo_that_is_not_on_disk(tmp_path, tree):
     (tmp_path / photo(5)).unlink()
 
-    found = read_celeba(tmp_path)
+    data_set = read_celeba(tmp_path)
 
-    assert len(found.photos) == 4
-    assert [(p.file, p.why) for p in found.problems] == [(photo(5), 'left out: not on disk')]
+    assert len(data_set.photos) == 4
+    assert [(p.file, p.reason) for p in data_set.problems] == [(photo(5), 'left out: not on disk')]
 
 
 def test_a_list_cut_short_is_a_problem(tmp_path, tree, put):
     put('list_attr_celeba.txt', f'5\n{HEADER}000001.jpg 1 1 1\n')
 
-    found = read_celeba(tmp_path)
+    data_set = read_celeba(tmp_path)
 
-    assert [p.labels is None for p in found.photos] == [False] + [True] * 4
-    assert found.problems[0].file == 'list_attr_celeba.txt'
-    assert found.problems[0].why == 'announces 5 photos, lists 1'
-    assert {p.file for p in found.problems[1:]} == {photo(i) for i in range(2, 6)}
+    assert [p.labels is None for p in data_set.photos] == [False] + [True] * 4
+    assert data_set.problems[0].file == 'list_attr_celeba.txt'
+    assert data_set.problems[0].reason == 'announces 5 photos, lists 1'
+    assert {p.file for p in data_set.problems[1:]} == {photo(i) for i in range(2, 6)}
 
 
 def test_attributes_without_their_header_are_refused(tmp_path, tree, put):
@@ -166,22 +166,22 @@ def shipped(tmp_path, monkeypatch):
 def test_without_descriptions_of_its_own_photos_have_the_shipped_ones(tmp_path, tree, shipped):
     tree('list_eval_partition.txt', fifth='0')
 
-    found = read_celeba(tmp_path)
+    data_set = read_celeba(tmp_path)
 
-    assert [p.descriptions for p in found.photos] == [(), (), (), (), ('A shipped sentence.',)]
-    assert found.photos[4].split == 'train'
-    (problem,) = found.problems
+    assert [p.descriptions for p in data_set.photos] == [(), (), (), (), ('A shipped sentence.',)]
+    assert data_set.photos[4].split == 'train'
+    (problem,) = data_set.problems
     assert problem.file == 'shipped.jsonl'
-    assert problem.why.startswith('line 3: ')
+    assert problem.reason.startswith('line 3: ')
 
 
 def test_descriptions_of_its_own_are_the_only_ones(tmp_path, tree, shipped, put):
     put('descriptions.jsonl', '{"file": "000001.jpg", "description": "Its own."}\n')
 
-    found = read_celeba(tmp_path)
+    data_set = read_celeba(tmp_path)
 
-    assert [p.descriptions for p in found.photos] == [('Its own.',), (), (), (), ()]
-    assert found.problems == ()
+    assert [p.descriptions for p in data_set.photos] == [('Its own.',), (), (), (), ()]
+    assert data_set.problems == ()
 
 
 def test_what_ships_is_a_sentence_a_photo_and_nothing_else():
@@ -196,20 +196,20 @@ def test_what_ships_is_a_sentence_a_photo_and_nothing_else():
 
 
 def test_real_photographs(shared):
-    found = read_celeba(shared / 'data/celeba')
+    data_set = read_celeba(shared / 'data/celeba')
 
     folder = shared / 'data/celeba'
     columns = dict(line.split() for line in (folder / 'list_eval_partition.txt').open())
     people = dict(line.split() for line in (folder / 'identity_CelebA.txt').open())
     described = {json.loads(line)['file'] for line in (folder / 'descriptions.jsonl').open()}
     splits = dict(zip('012', ('train', 'validation', 'test'), strict=True))
-    names = [pathlib.PurePath(p.file).name for p in found.photos]
-    assert found.problems == ()
+    names = [pathlib.PurePath(p.file).name for p in data_set.photos]
+    assert data_set.problems == ()
     assert names == sorted(columns)
-    assert [p.split for p in found.photos] == [splits[columns[name]] for name in names]
-    assert [p.identity for p in found.photos] == [people[name] for name in names]
-    assert {len(p.labels) for p in found.photos} == {40}
-    having = [name for p, name in zip(found.photos, names, strict=True) if p.descriptions]
+    assert [p.split for p in data_set.photos] == [splits[columns[name]] for name in names]
+    assert [p.identity for p in data_set.photos] == [people[name] for name in names]
+    assert {len(p.labels) for p in data_set.photos} == {40}
+    having = [name for p, name in zip(data_set.photos, names, strict=True) if p.descriptions]
     assert having == sorted(described)
 
 

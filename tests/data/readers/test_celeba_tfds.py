@@ -46,11 +46,11 @@ def rewrite(path, **changes):
 
 
 def test_what_tfds_provides(tmp_path, celeb_a, jpeg):
-    found = read_celeb_a_tfds(tmp_path)
+    data_set = read_celeb_a_tfds(tmp_path)
 
-    assert found.name == 'celeb_a (TFDS)'
-    assert found.problems == ()
-    assert [(p.file, p.identity, p.split) for p in found.photos] == [
+    assert data_set.name == 'celeb_a (TFDS)'
+    assert data_set.problems == ()
+    assert [(p.file, p.identity, p.split) for p in data_set.photos] == [
         ('train/000000', '7', 'train'),
         ('train/000001', '8', 'train'),
         ('train/000002', '7', 'train'),
@@ -58,9 +58,9 @@ def test_what_tfds_provides(tmp_path, celeb_a, jpeg):
         ('test/000000', '30', 'test'),
         ('test/000001', '31', 'test'),
     ]
-    assert len(found.photos[0].labels) == 40
-    assert {name for name, value in found.photos[0].labels.items() if value} == {'Male'}
-    assert pickle.loads(pickle.dumps(found.read))('test/000001') == jpeg
+    assert len(data_set.photos[0].labels) == 40
+    assert {name for name, value in data_set.photos[0].labels.items() if value} == {'Male'}
+    assert pickle.loads(pickle.dumps(data_set.read))('test/000001') == jpeg
 
 
 def test_tensorflow_is_not_imported(celeb_a):

@@ -55,7 +55,7 @@ def test_no_folder_and_no_layout_are_refused(tmp_path):
     ('folder', 'name'), [('celeba', 'celeba'), ('lfw', 'lfw'), ('photos', 'folder')]
 )
 def test_real_photographs_are_told_apart(shared, folder, name):
-    found = read_data_set(shared / 'data' / folder)
+    data_set = read_data_set(shared / 'data' / folder)
 
-    assert found.name == name
-    assert found.read(found.photos[0].file).startswith(b'\xff\xd8')
+    assert data_set.name == name
+    assert data_set.read(data_set.photos[0].file).startswith(b'\xff\xd8')

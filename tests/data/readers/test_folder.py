@@ -9,27 +9,27 @@ def test_a_folder_a_person(tmp_path, put, jpeg):
     for file in ('ann/b.JPG', 'ann/2019/trip/a.png', 'bob/c.jpeg'):
         put(file, jpeg)
 
-    found = read_folder(tmp_path)
+    data_set = read_folder(tmp_path)
 
-    assert found.name == 'folder'
-    assert found.problems == ()
-    assert found.landmarks_5x2 is None
-    assert [(p.file, p.identity, p.labels, p.descriptions) for p in found.photos] == [
+    assert data_set.name == 'folder'
+    assert data_set.problems == ()
+    assert data_set.landmarks_5x2 is None
+    assert [(p.file, p.identity, p.labels, p.descriptions) for p in data_set.photos] == [
         ('ann/2019/trip/a.png', 'ann', None, ()),
         ('ann/b.JPG', 'ann', None, ()),
         ('bob/c.jpeg', 'bob', None, ()),
     ]
-    assert pickle.loads(pickle.dumps(found.read))('ann/b.JPG') == jpeg
+    assert pickle.loads(pickle.dumps(data_set.read))('ann/b.JPG') == jpeg
 
 
 def test_what_is_no_photo_is_a_problem(tmp_path, put, jpeg):
     for file in ('ann/a.jpg', 'ann/notes.txt', 'ann/._a.jpg', 'ann/.cache/a.jpg'):
         put(file, jpeg)
 
-    found = read_folder(tmp_path)
+    data_set = read_folder(tmp_path)
 
-    assert [p.file for p in found.photos] == ['ann/a.jpg']
-    assert {(p.file, p.why) for p in found.problems} == {
+    assert [p.file for p in data_set.photos] == ['ann/a.jpg']
+    assert {(p.file, p.reason) for p in data_set.problems} == {
         ('ann/notes.txt', 'not an image, by its suffix'),
         ('ann/._a.jpg', 'hidden'),
         ('ann/.cache/a.jpg', 'hidden'),
@@ -42,15 +42,15 @@ def test_captions_of_both_files_are_free_hand(tmp_path, put, jpeg):
     put('captions.jsonl', '{"file": "ann/a.jpg", "caption": "tall"}\nnonsense\n')
     put('captions.csv', 'file,caption\nann/a.jpg,thin\nann/gone.jpg,bald\nbob/b.jpg,\n')
 
-    found = read_folder(tmp_path)
+    data_set = read_folder(tmp_path)
 
-    assert [p.descriptions for p in found.photos] == [('tall', 'thin'), ()]
-    jsonl, gone, empty = found.problems
+    assert [p.descriptions for p in data_set.photos] == [('tall', 'thin'), ()]
+    jsonl, gone, empty = data_set.problems
     assert jsonl.file == 'captions.jsonl'
-    assert jsonl.why.startswith('line 2: ')
+    assert jsonl.reason.startswith('line 2: ')
     assert gone.file == 'ann/gone.jpg'
     assert empty.file == 'captions.csv'
-    assert empty.why.startswith('line 4: ')
+    assert empty.reason.startswith('line 4: ')
 
 
 def test_linked_folders_are_followed(tmp_path, put, jpeg):
@@ -70,7 +70,7 @@ def test_identities_are_split_not_photos(tmp_path, put, jpeg):
     for photo in read_folder(tmp_path, (0.4, 0.3, 0.3), seed=1).photos:
         splits.setdefault(photo.identity, set()).add(photo.split)
 
-    assert all(len(found) == 1 for found in splits.values())
+    assert all(len(data_set) == 1 for data_set in splits.values())
     assert set.union(*splits.values()) == {'train', 'validation', 'test'}
 
 
@@ -98,12 +98,12 @@ def test_no_photo_anywhere_is_refused(tmp_path, put, jpeg):
 
 
 def test_real_photographs(shared):
-    found = read_folder(shared / 'data/photos', (0, 0, 1))
+    data_set = read_folder(shared / 'data/photos', (0, 0, 1))
 
-    assert found.problems == ()
+    assert data_set.problems == ()
     on_disk = sorted((shared / 'data/photos').glob('*/*.jpg'))
-    assert len(found.photos) == len(on_disk)
-    assert {p.identity for p in found.photos} == {path.parent.name for path in on_disk}
+    assert len(data_set.photos) == len(on_disk)
+    assert {p.identity for p in data_set.photos} == {path.parent.name for path in on_disk}
 
 
 def test_photos_in_nobodys_folder_and_thumbnails_are_problems(tmp_path, put, jpeg):
@@ -113,7 +113,7 @@ def test_photos_in_nobodys_folder_and_thumbnails_are_problems(tmp_path, put, jpe
     source = read_folder(tmp_path)
 
     assert [p.file for p in source.photos] == ['ann/a.jpg']
-    assert {(p.file, p.why) for p in source.problems} == {
+    assert {(p.file, p.reason) for p in source.problems} == {
         ('loose.jpg', "left out: it is in no person's folder"),
         ('@eaDir', 'left out: a folder of thumbnails or deleted files'),
         ('ann/@eaDir', 'left out: a folder of thumbnails or deleted files'),
@@ -129,7 +129,7 @@ def test_links_that_lead_nowhere_or_back_are_problems(tmp_path, put, jpeg):
     source = read_folder(tmp_path)
 
     assert [p.file for p in source.photos] == ['ann/a.jpg']
-    assert {(p.file, p.why) for p in source.problems} == {
+    assert {(p.file, p.reason) for p in source.problems} == {
         ('everybody', 'left out: a link to a folder above it'),
         ('ann/gone.jpg', 'not a file, or a link to nothing'),
         ('ann/again', 'a link to a folder'),

@@ -11,23 +11,23 @@ def number(fields):
 def test_values_by_photo_and_why_there_is_none():
     rows = [['a.jpg', '1'], ['b.jpg', 'one'], ['c.jpg', '3'], ['c.jpg', '3'], ['d.jpg', '4']]
 
-    found = read_list('numbers.txt', enumerate(rows, 3), number, PhotoNames(()), 1)
+    photo_list = read_list('numbers.txt', enumerate(rows, 3), number, PhotoNames(()), 1)
 
-    assert found.values == {'a.jpg': 1, 'c.jpg': 3, 'd.jpg': 4}
-    assert found.files() == {'a.jpg', 'b.jpg', 'c.jpg', 'd.jpg'}
-    assert found.why_not('a.jpg') is None
-    assert found.why_not('b.jpg').startswith('numbers.txt line 4: ')
-    assert found.why_not('z.jpg') == 'not in numbers.txt'
+    assert photo_list.values == {'a.jpg': 1, 'c.jpg': 3, 'd.jpg': 4}
+    assert photo_list.files() == {'a.jpg', 'b.jpg', 'c.jpg', 'd.jpg'}
+    assert photo_list.reason_missing('a.jpg') is None
+    assert photo_list.reason_missing('b.jpg').startswith('numbers.txt line 4: ')
+    assert photo_list.reason_missing('z.jpg') == 'not in numbers.txt'
 
 
 @pytest.mark.parametrize('second', ['2', 'one'])
 def test_lines_that_differ_leave_a_photo_without_a_value(second):
     rows = [['a.jpg', '1'], ['a.jpg', second], ['a.jpg', '1']]
 
-    found = read_list('numbers.txt', enumerate(rows, 1), number, PhotoNames(()), 1)
+    photo_list = read_list('numbers.txt', enumerate(rows, 1), number, PhotoNames(()), 1)
 
-    assert found.values == {}
-    assert 'line 2' in found.why_not('a.jpg')
+    assert photo_list.values == {}
+    assert 'line 2' in photo_list.reason_missing('a.jpg')
 
 
 def test_labels():
@@ -55,9 +55,9 @@ def test_a_list_names_photos_with_spaces_commas_or_another_form_of_an_accent():
     names = PhotoNames(['my photo, old.jpg', 'e\u0301.jpg', 'a/b.jpg'])
     rows = [['my', 'photo,', 'old.jpg', '1'], ['\xe9.jpg', '2'], ['.\\a\\b.jpg', '3']]
 
-    found = read_list('numbers.txt', enumerate(rows, 1), number, names, 1)
+    photo_list = read_list('numbers.txt', enumerate(rows, 1), number, names, 1)
 
-    assert found.values == {'my photo, old.jpg': 1, 'e\u0301.jpg': 2, 'a/b.jpg': 3}
+    assert photo_list.values == {'my photo, old.jpg': 1, 'e\u0301.jpg': 2, 'a/b.jpg': 3}
 
 
 def test_two_photos_whose_names_look_alike_are_told_apart():

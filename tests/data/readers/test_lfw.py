@@ -25,37 +25,37 @@ def tree(put, jpeg):
 def test_labels_of_both_files_and_celebas_meaning_first(tmp_path, tree, put, jpeg):
     put('descriptions.jsonl', f'{{"file": "{PHOTOS[2]}", "description": "A tall man."}}')
 
-    found = read_lfw(tmp_path)
+    data_set = read_lfw(tmp_path)
 
-    assert found.name == 'lfw'
-    assert [p.file for p in found.photos] == [f'lfw-deepfunneled/{file}' for file in PHOTOS]
-    assert [p.identity for p in found.photos] == ['Ann_A', 'Ann_A', 'Bob_B']
-    assert found.photos[0].labels == {'Eyeglasses': True, 'Male': False, 'Asian': True}
-    assert found.photos[2].labels == {'Eyeglasses': False, 'Male': True, 'Asian': False}
-    assert found.photos[2].descriptions == ('A tall man.',)
-    assert [(p.file, p.why) for p in found.problems] == [
+    assert data_set.name == 'lfw'
+    assert [p.file for p in data_set.photos] == [f'lfw-deepfunneled/{file}' for file in PHOTOS]
+    assert [p.identity for p in data_set.photos] == ['Ann_A', 'Ann_A', 'Bob_B']
+    assert data_set.photos[0].labels == {'Eyeglasses': True, 'Male': False, 'Asian': True}
+    assert data_set.photos[2].labels == {'Eyeglasses': False, 'Male': True, 'Asian': False}
+    assert data_set.photos[2].descriptions == ('A tall man.',)
+    assert [(p.file, p.reason) for p in data_set.problems] == [
         ('lfwa_73.csv', 'Eyeglasses differs from lfwa_40.csv, which counts, on 1 photos')
     ]
-    assert pickle.loads(pickle.dumps(found.read))(found.photos[0].file) == jpeg
+    assert pickle.loads(pickle.dumps(data_set.read))(data_set.photos[0].file) == jpeg
 
 
 def test_one_file_of_labels_will_do(tmp_path, tree):
     (tmp_path / 'lfwa_40.csv').unlink()
 
-    found = read_lfw(tmp_path)
+    data_set = read_lfw(tmp_path)
 
-    assert found.problems == ()
-    assert found.photos[0].labels == {'Eyeglasses': False, 'Asian': True}
+    assert data_set.problems == ()
+    assert data_set.photos[0].labels == {'Eyeglasses': False, 'Asian': True}
 
 
 def test_no_file_of_labels_will_do(tmp_path, tree):
     for number in (40, 73):
         (tmp_path / f'lfwa_{number}.csv').unlink()
 
-    found = read_lfw(tmp_path)
+    data_set = read_lfw(tmp_path)
 
-    assert found.problems == ()
-    assert {p.labels for p in found.photos} == {None}
+    assert data_set.problems == ()
+    assert {p.labels for p in data_set.photos} == {None}
 
 
 @pytest.mark.parametrize('row', ['1', '1,0,1', '1,2', '1,yes'])
@@ -63,33 +63,33 @@ def test_without_labels_a_photo_is_kept(tmp_path, tree, row):
     (tmp_path / 'lfwa_73.csv').unlink()
     tree(40, 'Eyeglasses,Male', '1,0', row, '0,1')
 
-    found = read_lfw(tmp_path)
+    data_set = read_lfw(tmp_path)
 
-    assert [p.labels is None for p in found.photos] == [False, True, False]
-    (problem,) = found.problems
-    assert problem.file == found.photos[1].file
-    assert 'lfwa_40.csv line 3' in problem.why
+    assert [p.labels is None for p in data_set.photos] == [False, True, False]
+    (problem,) = data_set.problems
+    assert problem.file == data_set.photos[1].file
+    assert 'lfwa_40.csv line 3' in problem.reason
 
 
 def test_a_photo_in_one_list_only_keeps_those_labels(tmp_path, tree):
     tree(40, 'Eyeglasses,Male', '0,0', '0,0')
 
-    found = read_lfw(tmp_path)
+    data_set = read_lfw(tmp_path)
 
-    assert found.photos[2].labels == {'Eyeglasses': False, 'Asian': False}
-    (problem,) = found.problems
-    assert problem.file == found.photos[2].file
-    assert problem.why == 'kept without these labels: not in lfwa_40.csv'
+    assert data_set.photos[2].labels == {'Eyeglasses': False, 'Asian': False}
+    (problem,) = data_set.problems
+    assert problem.file == data_set.photos[2].file
+    assert problem.reason == 'kept without these labels: not in lfwa_40.csv'
 
 
 def test_labels_of_a_photo_that_is_not_there_are_a_problem(tmp_path, tree):
     (tmp_path / 'lfwa_73.csv').unlink()
     (tmp_path / 'lfw-deepfunneled' / PHOTOS[2]).unlink()
 
-    found = read_lfw(tmp_path)
+    data_set = read_lfw(tmp_path)
 
-    assert len(found.photos) == 2
-    assert [(p.file, p.why) for p in found.problems] == [
+    assert len(data_set.photos) == 2
+    assert [(p.file, p.reason) for p in data_set.problems] == [
         (f'lfw-deepfunneled/{PHOTOS[2]}', 'left out: in lfwa_40.csv, not on disk')
     ]
 
@@ -127,16 +127,16 @@ def test_no_folder_of_photos_is_refused(tmp_path):
 
 
 def test_real_photographs(shared):
-    found = read_lfw(shared / 'data/lfw')
+    data_set = read_lfw(shared / 'data/lfw')
 
     on_disk = list((shared / 'data/lfw/lfw-deepfunneled').glob('*/*.jpg'))
-    unlabelled = sum(p.labels is None for p in found.photos)
-    assert len(found.photos) == len(on_disk)
+    unlabelled = sum(p.labels is None for p in data_set.photos)
+    assert len(data_set.photos) == len(on_disk)
     assert unlabelled < 0.01 * len(on_disk)
-    assert {len(p.labels) for p in found.photos if p.labels} == {75}
+    assert {len(p.labels) for p in data_set.photos if p.labels} == {75}
     # A photo that neither file labels is a problem of both, and two attributes that CelebA means in
     # a wider sense are one each.
-    assert len(found.problems) == 2 * unlabelled + 2
-    people = {(p.identity, p.split) for p in found.photos}
+    assert len(data_set.problems) == 2 * unlabelled + 2
+    people = {(p.identity, p.split) for p in data_set.photos}
     assert len(people) == len({who for who, _ in people})
     assert {split for _, split in people} == {'train', 'validation', 'test'}

@@ -42,8 +42,8 @@ def test_a_bad_json_line_is_a_problem_with_its_number(tmp_path, put, line, why):
 
     assert sentences == {'a.jpg': ('thin',)}
     assert problem.file == 'c.jsonl'
-    assert problem.why.startswith('line 2: ')
-    assert why in problem.why
+    assert problem.reason.startswith('line 2: ')
+    assert why in problem.reason
 
 
 def test_bytes_that_are_not_utf8_are_a_problem(tmp_path, put):
@@ -52,7 +52,7 @@ def test_bytes_that_are_not_utf8_are_a_problem(tmp_path, put):
     sentences, (problem,) = read_sentences(tmp_path / 'c.jsonl', {'a.jpg'})
 
     assert sentences == {}
-    assert problem.why == 'line 1: not UTF-8'
+    assert problem.reason == 'line 1: not UTF-8'
 
 
 @pytest.mark.parametrize('row', ['a.jpg', 'a.jpg,'])
@@ -63,7 +63,7 @@ def test_a_csv_row_without_a_caption_is_a_problem(tmp_path, put, row):
 
     assert sentences == {}
     assert problem.file == 'c.csv'
-    assert problem.why.startswith('line 2: ')
+    assert problem.reason.startswith('line 2: ')
 
 
 def test_a_sentence_about_no_photo_is_that_photos_problem(tmp_path, put):
@@ -73,7 +73,7 @@ def test_a_sentence_about_no_photo_is_that_photos_problem(tmp_path, put):
 
     assert sentences == {}
     assert problem.file == 'z.jpg'
-    assert 'c.csv line 2' in problem.why
+    assert 'c.csv line 2' in problem.reason
 
 
 def test_where_any_photo_will_do_none_is_a_problem(tmp_path, put):
@@ -118,7 +118,9 @@ def test_a_comma_too_many_before_the_last_column_is_a_problem(tmp_path, put):
     sentences, (problem,) = read_sentences(tmp_path / 'c.csv', {'a.jpg'})
 
     assert sentences == {'a.jpg': ('thin',)}
-    assert problem.why.startswith('line 2: 3 fields under a header of 2: put a sentence with comm')
+    assert problem.reason.startswith(
+        'line 2: 3 fields under a header of 2: put a sentence with comm'
+    )
 
 
 def test_a_comma_in_a_table_of_tabs_belongs_to_the_sentence(tmp_path, put):
@@ -134,8 +136,8 @@ def test_a_quote_that_is_never_closed_is_a_problem_and_no_sentence(tmp_path, put
     sentences, (problem,) = read_sentences(tmp_path / 'c.csv', {'a.jpg', 'b.jpg'})
 
     assert sentences == {'a.jpg': ('fair',)}
-    assert problem.why.startswith('line 3: cannot be read')
-    assert 'check its quotes' in problem.why
+    assert problem.reason.startswith('line 3: cannot be read')
+    assert 'check its quotes' in problem.reason
 
 
 def test_a_line_as_long_as_a_book_is_a_problem(tmp_path, put):
@@ -144,7 +146,7 @@ def test_a_line_as_long_as_a_book_is_a_problem(tmp_path, put):
     sentences, (problem,) = read_sentences(tmp_path / 'c.csv', {'a.jpg', 'b.jpg'})
 
     assert sentences == {'b.jpg': ('thin',)}
-    assert 'line 2: cannot be read' in problem.why
+    assert 'line 2: cannot be read' in problem.reason
 
 
 @pytest.mark.parametrize('line', ['[' * 100_000, '1' * 5_000, 'NaN', '{"file": "a.jpg"'])
@@ -154,7 +156,7 @@ def test_json_that_python_cannot_hold_is_a_problem(tmp_path, put, line):
     sentences, (problem,) = read_sentences(tmp_path / 'c.jsonl', {'a.jpg'})
 
     assert sentences == {}
-    assert problem.why.startswith('line 1: not a JSON object')
+    assert problem.reason.startswith('line 1: not a JSON object')
 
 
 def test_half_a_letter_in_json_is_not_utf8(tmp_path, put):
@@ -162,4 +164,4 @@ def test_half_a_letter_in_json_is_not_utf8(tmp_path, put):
 
     _, (problem,) = read_sentences(tmp_path / 'c.jsonl', {'a.jpg'})
 
-    assert problem.why == 'line 1: not UTF-8'
+    assert problem.reason == 'line 1: not UTF-8'

@@ -5,53 +5,56 @@ import pytest
 
 from diface_jax.data.readers import dispatch, simulated
 from diface_jax.data.simulation.population import Population, _moments
+from diface_jax.runtime.settings import SimulatedSettings
 from tests import moments
 
 SHARES = (0.6, 0.2, 0.2)
 
 
-def found_in(drawn, asked):
+def found_in(drawn, expected):
     """The moments of drawn people."""
     people, photos = drawn.label_PxQxA.shape[:2]
     v = np.concatenate([drawn.label_PxQxA, drawn.embedding_PxQxD], axis=2, dtype=np.float64)
     who_N = np.repeat(np.arange(people), photos)
-    made = _moments(v.reshape(people * photos, -1), who_N)
-    return Population(asked.attributes, asked.encoders, people, people * photos, *made)
+    fitted_moments = _moments(v.reshape(people * photos, -1), who_N)
+    return Population(
+        expected.attributes, expected.encoders, people, people * photos, *fitted_moments
+    )
 
 
 def test_moments_are_those_asked_for():
-    asked = moments.population()
-    found = found_in(simulated.simulate_people(asked, 40_000, 2, seed=0), asked)
+    expected = moments.population()
+    estimated = found_in(simulated.simulate_people(expected, 40_000, 2, seed=0), expected)
     # 1 / sqrt(40,000) = 0.005 of the standard deviations is a standard error.
-    for got, want in moments.correlations(found, asked):
+    for got, want in moments.correlations(estimated, expected):
         np.testing.assert_allclose(got, want, atol=0.025)
 
 
 def test_moments_are_those_of_the_shipped_population():
-    asked = Population.load(simulated.SHIPPED)
+    expected = Population.load(simulated.SHIPPED)
     people = 3000
-    found = found_in(simulated.simulate_people(asked, people, 2, seed=0), asked)
-    for got, want in moments.correlations(found, asked):
+    estimated = found_in(simulated.simulate_people(expected, people, 2, seed=0), expected)
+    for got, want in moments.correlations(estimated, expected):
         assert np.sqrt(np.mean((got - want) ** 2)) < 1.5 / np.sqrt(people)
         assert np.abs(got - want).max() < 0.2
 
 
 def test_the_same_people_come_again_and_others_by_another_seed():
-    asked = moments.population()
+    expected = moments.population()
     few, many = (
-        simulated.simulate_people(asked, 10, 2, seed=3),
-        simulated.simulate_people(asked, 30, 2, seed=3),
+        simulated.simulate_people(expected, 10, 2, seed=3),
+        simulated.simulate_people(expected, 30, 2, seed=3),
     )
     np.testing.assert_array_equal(few.label_PxQxA, many.label_PxQxA[:10])
     np.testing.assert_allclose(few.embedding_PxQxD, many.embedding_PxQxD[:10], rtol=1e-5, atol=1e-5)
-    other = simulated.simulate_people(asked, 10, 2, seed=4)
-    assert np.abs(other.embedding_PxQxD - few.embedding_PxQxD).min() > 0
+    other_seed = simulated.simulate_people(expected, 10, 2, seed=4)
+    assert np.abs(other_seed.embedding_PxQxD - few.embedding_PxQxD).min() > 0
 
 
 def test_read_as_a_data_set(tmp_path):
     moments.population().save(tmp_path)
     size = {'people': 50, 'photos': 2, 'seed': 0}
-    source = dispatch.read_data_set(tmp_path, 'auto', SHARES, 0, size)
+    source = dispatch.read_data_set(tmp_path, 'auto', SHARES, 0, SimulatedSettings(**size))
     assert source.name == 'simulated'
     assert len(source.photos) == len({photo.file for photo in source.photos}) == 100
     assert source.embedded.embedding_NxD.shape == (100, moments.WIDTH)

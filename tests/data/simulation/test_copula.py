@@ -10,8 +10,8 @@ from diface_jax.data.simulation import copula
 def test_latent_correlations_are_those_of_sheppard():
     """Of medians the covariance of signs is asin(r) / 2 pi (Sheppard 1899)."""
     r = np.array([[0.99, -0.5], [-0.5, 0.2]])
-    found = copula.tetrachoric(np.array([0.5, 0.5]), np.arcsin(r) / (2 * np.pi))
-    np.testing.assert_allclose(found, r, atol=1e-4)
+    correlation = copula.tetrachoric(np.array([0.5, 0.5]), np.arcsin(r) / (2 * np.pi))
+    np.testing.assert_allclose(correlation, r, atol=1e-4)
 
 
 def test_latent_correlations_of_rare_labels():
@@ -19,8 +19,8 @@ def test_latent_correlations_of_rare_labels():
     rng = np.random.default_rng(0)
     u_NxA = rng.multivariate_normal([0, 0], [[1, r], [r, 1]], 2_000_000) + ndtri(rate_A)
     covariance = np.cov((u_NxA > 0).T.astype(float))
-    found = copula.tetrachoric(rate_A, covariance)
-    assert found[0, 1] == pytest.approx(r, abs=0.01)
+    correlation = copula.tetrachoric(rate_A, covariance)
+    assert correlation[0, 1] == pytest.approx(r, abs=0.01)
 
 
 def test_the_nearest_covariance():

@@ -27,46 +27,46 @@ def as_prepared(label_NxA, embedding_NxD, identity_N):
 @pytest.fixture(scope='module')
 def drawn():
     people, photos = 4000, 3
-    found = simulated.simulate_people(moments.population(), people, photos, seed=1)
-    label_NxA = found.label_PxQxA.reshape(people * photos, -1)
-    embedding_NxD = found.embedding_PxQxD.reshape(people * photos, -1)
+    simulated_people = simulated.simulate_people(moments.population(), people, photos, seed=1)
+    label_NxA = simulated_people.label_PxQxA.reshape(people * photos, -1)
+    embedding_NxD = simulated_people.embedding_PxQxD.reshape(people * photos, -1)
     return label_NxA, embedding_NxD, np.repeat(np.arange(people), photos)
 
 
 def test_a_fit_on_drawn_people_finds_what_they_were_drawn_from(drawn):
-    asked, found = moments.population(), Population.fit(as_prepared(*drawn))
-    assert (found.people, found.photos) == (4000, 12_000)
+    expected, fitted = moments.population(), Population.fit(as_prepared(*drawn))
+    assert (fitted.people, fitted.photos) == (4000, 12_000)
     # Sampling errors are about 1 / sqrt(4000) = 0.016 of the standard deviations.
-    for got, want in moments.correlations(found, asked):
+    for got, want in moments.correlations(fitted, expected):
         np.testing.assert_allclose(got, want, atol=0.07)
 
 
 def test_it_is_written_and_read(drawn, tmp_path):
-    made = Population.fit(as_prepared(*drawn))
-    made.save(tmp_path / 'there')
+    population = Population.fit(as_prepared(*drawn))
+    population.save(tmp_path / 'there')
     read = Population.load(tmp_path / 'there')
-    assert read.sha256 == made.sha256
+    assert read.sha256 == population.sha256
     for field in dataclasses.fields(Population):
-        np.testing.assert_array_equal(getattr(read, field.name), getattr(made, field.name))
+        np.testing.assert_array_equal(getattr(read, field.name), getattr(population, field.name))
     with pytest.raises(FileNotFoundError, match='--mode=fit_population'):
         Population.load(tmp_path)
 
 
 def test_photos_with_an_unknown_label_are_passed_over(drawn):
     label_NxA, embedding_NxD, identity_N = drawn
-    some = label_NxA.copy()
-    some[identity_N < 1000, 0] = -1
+    subset = label_NxA.copy()
+    subset[identity_N < 1000, 0] = -1
     left = identity_N >= 1000
-    found = Population.fit(as_prepared(some, embedding_NxD, identity_N))
-    assert found.people == 3000
+    fitted = Population.fit(as_prepared(subset, embedding_NxD, identity_N))
+    assert fitted.people == 3000
     alone = Population.fit(as_prepared(label_NxA[left], embedding_NxD[left], identity_N[left]))
-    assert found.sha256 == alone.sha256
+    assert fitted.sha256 == alone.sha256
 
 
 def test_few_people_are_refused(drawn):
-    some = drawn[2] < populations.MIN_PEOPLE - 1
-    with pytest.raises(ValueError, match='averages give nobody away'):
-        Population.fit(as_prepared(*(array[some] for array in drawn)))
+    subset = drawn[2] < populations.MIN_PEOPLE - 1
+    with pytest.raises(ValueError, match='averages reveal nobody'):
+        Population.fit(as_prepared(*(array[subset] for array in drawn)))
 
 
 def test_a_label_of_few_people_is_refused(drawn):

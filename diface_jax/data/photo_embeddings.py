@@ -1,0 +1,146 @@
+"""Face embeddings of a data set's photos, and the appearance encoder that is fitted on them."""
+
+import functools
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from diface_jax.data import array_cache, sharded_work
+from diface_jax.data.encoder_bundle import EncoderBundle
+from diface_jax.data.face_crops import FaceCrops
+from diface_jax.data.readers.records import DataSet
+from diface_jax.encoders import arrays
+from diface_jax.encoders.face import align, appearance, dlib_resnet
+from diface_jax.encoders.face.appearance import MAX_PHOTOS, Appearance
+from diface_jax.encoders.face.encoder import FaceEncoder, SimulatedEncoder
+from diface_jax.runtime import hosts
+
+# Cached arrays depend on the weights of dlib's network and on how faces are cropped.
+_VERSIONS = (dlib_resnet.SHA256, str(align.VERSION))
+
+
+class PhotoEmbeddings(NamedTuple):
+    """The embeddings of N photos.
+
+    Attributes:
+      embedding_NxD: raw output of E, float32; zeros where there is none.
+      has_embedding_N: bool; False where no face was detected or the file cannot be read.
+      note_N: why there is none, or how an uncertain face was cropped; '' where nothing is to note.
+    """
+
+    embedding_NxD: np.ndarray
+    has_embedding_N: np.ndarray
+    note_N: np.ndarray
+
+
+class PhotoEmbedder:
+    """Embeds the photos of a data set, and fits the appearance encoder on its training photos.
+
+    Args:
+      source: the data set.
+      hashes: of the photos' content, as `photo_hashes` gives them.
+      cache: folder of the cache, the same one on all hosts.
+    """
+
+    def __init__(self, source: DataSet, hashes: Sequence[str], cache: pathlib.Path) -> None:
+        self._source, self._hashes, self._cache = source, hashes, cache
+
+    def face_encoder(
+        self, fitted: EncoderBundle | None, appearance_dim: int
+    ) -> FaceEncoder | SimulatedEncoder:
+        """E of the data set: that of `fitted` if given, else fitted on the training photos.
+
+        Raises:
+          ValueError: there are too few training photos to fit the appearance encoder on.
+        """
+        if self._source.embedded:
+            return SimulatedEncoder(self._source.embedded.encoders)
+        if fitted:
+            return fitted.face
+        return FaceEncoder(self._fit_appearance(appearance_dim) if appearance_dim else None)
+
+    def embed(self, encoder: FaceEncoder | SimulatedEncoder) -> PhotoEmbeddings:
+        """The embeddings of all photos; those of a simulated data set come with it."""
+        count = len(self._source.photos)
+        if self._source.embedded:
+            notes = array_cache.string_array([''] * count)
+            return PhotoEmbeddings(self._source.embedded.embedding_NxD, np.ones(count, bool), notes)
+        appearance_sha256 = ''
+        if encoder.appearance:
+            appearance_sha256 = arrays.sha256_of_arrays(encoder.appearance)
+        columns = self._map(
+            np.arange(count),
+            ('faces', *_VERSIONS, appearance_sha256),
+            functools.partial(_embed_crops, encoder),
+        )
+        return PhotoEmbeddings(columns['embedding_NxD'], columns['found_N'], columns['note_N'])
+
+    def _fit_appearance(self, width: int) -> Appearance:
+        """The appearance encoder, fitted on training photos that are drawn with a fixed seed."""
+        rows = self._training_rows(width)
+        blocks = dlib_resnet.block_widths(dlib_resnet.load_dlib_resnet(), len(align.PADDINGS))
+        maps_of = functools.partial(_maps_of_crops, FaceEncoder(None), sum(blocks))
+        columns = self._map(rows, ('maps', *_VERSIONS), maps_of)
+        hashes = [self._hashes[row] for row in rows]
+        landmarks = str(self._source.landmarks_5x2)
+        name = array_cache.cache_key('appearance', str(width), landmarks, *_VERSIONS, *hashes)
+
+        def fit() -> array_cache.Arrays:
+            maps_NxP = columns['maps'][columns['found']]
+            return appearance.fit_appearance(maps_NxP, blocks, width)._asdict()
+
+        cached = functools.partial(array_cache.cached_arrays, self._cache, name, fit)
+        return Appearance(**hosts.first_then_others('appearance', cached))
+
+    def _training_rows(self, width: int) -> np.ndarray:
+        """Rows of at most MAX_PHOTOS training photos, sorted; ValueError where there is none."""
+        train_N = np.flatnonzero([photo.split == 'train' for photo in self._source.photos])
+        if not len(train_N):
+            raise ValueError(
+                f'{self._source.name} has no training photo, and encoders.appearance_dim={width} '
+                'is fitted on training photos: give data.shares a share for train, or set '
+                'encoders.appearance_dim to 0'
+            )
+        return train_N[np.sort(np.random.default_rng(0).permutation(len(train_N))[:MAX_PHOTOS])]
+
+    def _map(
+        self, rows: np.ndarray, depends_on: Sequence[str], compute: sharded_work.MapCrops
+    ) -> array_cache.Arrays:
+        files = [self._source.photos[row].file for row in rows]
+        hashes = [self._hashes[row] for row in rows]
+        return sharded_work.map_photos(
+            self._source, files, hashes, self._cache, depends_on, compute
+        )
+
+
+# The names of these arrays stand in the cache of existing working directories.
+def _maps_of_crops(
+    encoder: FaceEncoder, width: int, files: Sequence[str], crops: Sequence[FaceCrops]
+) -> array_cache.Arrays:
+    maps_NxP, has_face_N = _encode_crops(encoder.maps, width, np.float16, crops)
+    return {'maps': maps_NxP, 'found': has_face_N}
+
+
+def _embed_crops(
+    encoder: FaceEncoder, files: Sequence[str], crops: Sequence[FaceCrops]
+) -> array_cache.Arrays:
+    embedding_NxD, has_face_N = _encode_crops(encoder.embed, encoder.width, np.float32, crops)
+    note_N = array_cache.string_array([note for _, note in crops])
+    return {'embedding_NxD': embedding_NxD, 'found_N': has_face_N, 'note_N': note_N}
+
+
+def _encode_crops(
+    encode: Callable[[np.ndarray], np.ndarray],
+    width: int,
+    dtype: type[np.floating],
+    crops: Sequence[FaceCrops],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors of crops, zeros where a photo has no face; and whether each has one."""
+    faces = [face for face, _ in crops if face is not None]
+    has_face_N = np.array([face is not None for face, _ in crops])
+    vector_NxW = np.zeros((len(crops), width), dtype)
+    if faces:
+        vector_NxW[has_face_N] = encode(np.stack(faces))
+    return vector_NxW, has_face_N

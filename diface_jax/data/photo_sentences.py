@@ -1,0 +1,46 @@
+"""The sentences about a photo: the grammar's, from its labels, and those that people wrote."""
+
+import zlib
+from typing import NamedTuple
+
+import numpy as np
+
+from diface_jax.data.grammar import captions
+from diface_jax.data.readers.records import Photo
+from diface_jax.runtime.settings import CaptionsSettings
+
+
+class Sentence(NamedTuple):
+    """A sentence about a photo.
+
+    Attributes:
+      track: 'grammar', or 'human' for a free-hand sentence.
+      coverage: the chance of each label to be mentioned by the grammar; nan for 'human'.
+      text: the sentence.
+    """
+
+    track: str
+    coverage: float
+    text: str
+
+
+def sentences_of_photo(photo: Photo, settings: CaptionsSettings) -> list[Sentence]:
+    """The grammar's sentences about a photo, if it has labels, then the free-hand ones.
+
+    Args:
+      photo: from a reader.
+      settings: how many sentences with which coverage, and the seed. The sentences of a photo
+        depend on the seed and the file's name alone, so other photos don't change them.
+    """
+    free_hand = [Sentence('human', float('nan'), text) for text in photo.descriptions]
+    if not photo.labels:
+        return free_hand
+    rng = np.random.default_rng((settings.seed, zlib.crc32(photo.file.encode())))
+    coverages = list(settings.coverage)
+    if photo.split == 'train':
+        coverages = [1.0] * settings.full + list(rng.random(settings.partial))
+    grammar = [
+        Sentence('grammar', coverage, captions.caption(photo.labels, rng, coverage))
+        for coverage in coverages
+    ]
+    return grammar + free_hand
