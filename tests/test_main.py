@@ -47,34 +47,36 @@ def workdir(config, tmp_path_factory):
     return workdir
 
 
-def test_results_are_whole(workdir):
-    made = json.loads((workdir / 'evaluation.json').read_text())
+def test_results_are_complete(workdir):
+    evaluation = json.loads((workdir / 'evaluation.json').read_text())
     about = {'method', 'track', 'protocol', 'impostors', 'gallery', 'photos', 'level', 'metric'}
-    assert all(set(row) == about | {'value', 'sd', 'ci95'} for row in made['results'])
+    assert all(set(row) == about | {'value', 'sd', 'ci95'} for row in evaluation['results'])
     methods = {'diface', 'literal', 'towers', 'cca', 'ridge', 'oracle', 'gender'}
     for track in ('grammar-100', 'human'):
         for protocol in ('cross', 'same'):
             found = {
                 row['method']
-                for row in made['results']
+                for row in evaluation['results']
                 if (row['track'], row['protocol']) == (track, protocol)
             }
             assert found == methods
     # The labels are random, so no two photos share them: the oracle knows the described one.
     oracle = [
         row['value']
-        for row in made['results']
+        for row in evaluation['results']
         if (row['method'], row['protocol'], row['metric']) == ('oracle', 'same', 'auc')
     ]
     assert oracle == pytest.approx([1.0] * 4, abs=1e-12)
-    lead = made['differences']
+    lead = evaluation['differences']
     assert all(set(row) == about | {'value', 'sd', 'ci95'} for row in lead)
     assert {row['method'] for row in lead} == methods - {'diface'}
     # Tracks, protocols, impostors with accuracy and AUC each; tracks and protocols with rank 10.
     assert len(lead) == 6 * (2 * 2 * 2 * 2 + 2 * 2)
-    assert made['data_card']['name'] == 'celeba'
-    assert made['config']['train']['num_steps'] == 4
-    assert all(made[section] for section in ('curves', 'groups', 'clusters', 'path', 'panels'))
+    assert evaluation['data_card']['name'] == 'celeba'
+    assert evaluation['config']['train']['num_steps'] == 4
+    assert all(
+        evaluation[section] for section in ('curves', 'groups', 'clusters', 'path', 'panels')
+    )
 
 
 def test_an_independent_path_finds_the_same_numbers(config, workdir):
@@ -118,7 +120,7 @@ def test_the_report_is_there(workdir):
     assert {path.suffix for path in (workdir / 'report').iterdir()} == {'.png', '.csv'}
 
 
-def test_again_does_nothing(config, workdir, capsys):
+def test_running_again_does_nothing(config, workdir, capsys):
     files = [path for path in workdir.rglob('*') if path.is_file()]
     before = {path: path.stat().st_mtime_ns for path in files}
     for mode in ('prepare', 'train', 'evaluate'):
@@ -129,9 +131,11 @@ def test_again_does_nothing(config, workdir, capsys):
 
 
 def test_trains_on_a_second_data_set_too(config, workdir):
-    made = json.loads((workdir / 'evaluation.json').read_text())
-    assert made['thresholds']['diface'] == loaded_model.load_best_checkpoint(workdir).thresholds
-    counts = made['data_card']['splits']
+    evaluation = json.loads((workdir / 'evaluation.json').read_text())
+    assert (
+        evaluation['thresholds']['diface'] == loaded_model.load_best_checkpoint(workdir).thresholds
+    )
+    counts = evaluation['data_card']['splits']
     assert [counts[name]['photos'] for name in counts] == [3 * (14 + 6), 3 * 8, 3 * 8]
     others = prepared.load_prepared(
         pipeline.find_prepared(config, config.second_data, workdir / 'prepared')
@@ -147,10 +151,10 @@ def test_evaluates_on_the_second_data_set_as_it_was_split(config, workdir):
     config.evaluate.data.root = config.second_data.root
     pipeline.run_pipeline('evaluate', config, workdir, overwrite=False)
     folder = pipeline.find_prepared(config, config.second_data, workdir / 'prepared')
-    made = json.loads((workdir / f'evaluation_{folder.name}.json').read_text())
-    assert made['data_card']['splits']['test']['identities'] == 12
-    assert made['data_card']['root'] == config.second_data.root
-    assert {row['change'] for row in made['attributes']} == {'unsaid', 'wrong'}
+    evaluation = json.loads((workdir / f'evaluation_{folder.name}.json').read_text())
+    assert evaluation['data_card']['splits']['test']['identities'] == 12
+    assert evaluation['data_card']['root'] == config.second_data.root
+    assert {row['change'] for row in evaluation['attributes']} == {'unsaid', 'wrong'}
     # Thresholds are from its own people.
     model, pairs = (
         loaded_model.load_best_checkpoint(workdir),
@@ -159,11 +163,11 @@ def test_evaluates_on_the_second_data_set_as_it_was_split(config, workdir):
     extractor = FeatureExtractor(model.model, Sampling(**config.sample), meshes.make_mesh())
     about = pairs.split, pairs.texts, model.normalise, jax.random.key(0)
     found = pairs.judge(extractor.features(model.params, *about)).thresholds
-    assert made['thresholds']['diface'] == pytest.approx(found, abs=1e-6)
+    assert evaluation['thresholds']['diface'] == pytest.approx(found, abs=1e-6)
 
 
 def test_photos_trained_on_are_not_tested_on_under_another_path(config, workdir):
-    model, home, others = (
+    model, train_data, others = (
         loaded_model.load_best_checkpoint(workdir),
         pipeline._home(config, workdir),
         _others(config, workdir),
@@ -178,14 +182,14 @@ def test_photos_trained_on_are_not_tested_on_under_another_path(config, workdir)
         file_N=np.concatenate([test.file_N, train.file_N[rows]]),
     )
     with pytest.raises(ValueError, match=r'6 of 42 photos to test on, of 3 people') as error:
-        evaluate.evaluate(config, model, home, others, list, workdir / 'none.json')
+        evaluate.evaluate(config, model, train_data, others, list, workdir / 'none.json')
     assert '--overwrite' not in str(error.value)
     others.splits['test'] = test
-    evaluate._check_unseen(model, home, others)
+    evaluate._check_unseen(model, train_data, others)
 
 
 def test_encoders_that_differ_cost_no_results(config, workdir):
-    model, home, others = (
+    model, train_data, others = (
         loaded_model.load_best_checkpoint(workdir),
         pipeline._home(config, workdir),
         _others(config, workdir),
@@ -194,7 +198,9 @@ def test_encoders_that_differ_cost_no_results(config, workdir):
     out = workdir / 'evaluation.json'
     before = out.read_bytes()
     with pytest.raises(run_state.SettingsDifferError, match='sha256') as error:
-        evaluate.evaluate(config, model, home, others, list, workdir / 'x.json', overwrite=True)
+        evaluate.evaluate(
+            config, model, train_data, others, list, workdir / 'x.json', overwrite=True
+        )
     assert '--overwrite' not in str(error.value)
     assert not error.value.overwrite_helps
     assert out.read_bytes() == before
@@ -223,16 +229,16 @@ def test_sampling_is_a_setting_of_the_evaluation_alone(config, workdir):
     pipeline.run_pipeline('train', config, workdir, overwrite=False)
     assert {path: path.read_bytes() for path in before} == before
     pipeline.run_pipeline('evaluate', config, workdir, overwrite=True)
-    made = json.loads(out.read_text())
-    assert made['settings']['sample']['num_steps'] == 2
+    evaluation = json.loads(out.read_text())
+    assert evaluation['settings']['sample']['num_steps'] == 2
     # Thresholds are of the same sampling, and not those of the checkpoint.
     model = loaded_model.load_best_checkpoint(workdir)
     pairs = ValidationPairs(pipeline._home(config, workdir), (1.0,))
     extractor = FeatureExtractor(model.model, Sampling(**config.sample), meshes.make_mesh())
     about = pairs.split, pairs.texts, model.normalise, jax.random.key(0)
     found = pairs.judge(extractor.features(model.params, *about)).thresholds
-    assert made['thresholds']['diface'] == pytest.approx(found, abs=1e-6)
-    assert made['thresholds']['diface'] != pytest.approx(model.thresholds, abs=1e-6)
+    assert evaluation['thresholds']['diface'] == pytest.approx(found, abs=1e-6)
+    assert evaluation['thresholds']['diface'] != pytest.approx(model.thresholds, abs=1e-6)
 
 
 def test_a_data_set_without_training_photos_says_what_to_change(config, workdir, monkeypatch):
@@ -297,7 +303,7 @@ WRONG = {
 
 
 @pytest.fixture(scope='module')
-def told(tmp_path_factory):
+def outcomes(tmp_path_factory):
     """Exit code and output of each wrong command line, and of two others."""
     logs = tmp_path_factory.mktemp('logs')
     start = ['--config=celeba', f'--workdir={logs / "work"}']
@@ -313,16 +319,16 @@ def told(tmp_path_factory):
 
 
 @pytest.mark.parametrize('name', WRONG)
-def test_a_wrong_command_line_is_one_clear_sentence(name, told):
-    code, output = told[name]
+def test_a_wrong_command_line_is_one_clear_sentence(name, outcomes):
+    code, output = outcomes[name]
     assert code == 1
     assert WRONG[name][1] in output
     assert 'Traceback' not in output
     assert len(output.strip().splitlines()) <= 2
 
 
-def test_a_gpu_that_is_not_there_is_one_clear_sentence(told):
-    code, output = told['no GPU']
+def test_a_gpu_that_is_not_there_is_one_clear_sentence(outcomes):
+    code, output = outcomes['no GPU']
     assert code == 1
     assert 'JAX has no usable device (JAX_PLATFORMS: cuda)' in output
     assert 'set JAX_PLATFORMS=cpu' in output
@@ -357,8 +363,8 @@ def test_settings_too_large_for_memory_are_one_clear_sentence(error, sentence, m
     assert stopped.value.code == sentence
 
 
-def test_the_version_names_what_a_bug_report_needs(told):
-    code, output = told['version']
+def test_the_version_names_what_a_bug_report_needs(outcomes):
+    code, output = outcomes['version']
     assert code == 0
     assert f'jax {jax.__version__}, Python 3.' in output
     quick = [sys.executable, '-m', 'diface_jax', '--version']
