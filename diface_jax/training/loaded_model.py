@@ -51,7 +51,7 @@ def load_best_checkpoint(workdir: pathlib.Path) -> LoadedModel:
     folder = workdir / 'checkpoints'
     if not folder.is_dir():
         raise FileNotFoundError(f'no trained model in {workdir}: run --mode=train first')
-    with Checkpoints(folder) as checkpoints:
+    with Checkpoints(folder, read_only=True) as checkpoints:
         step = checkpoints.best()
         if step is None:
             raise FileNotFoundError(f'no whole checkpoint in {folder}: run --mode=train first')

@@ -198,7 +198,7 @@ class _Run:
             logging.info('train: continues from step %d', step)
         else:
             self.state = states.init_sharded(self._config, self._sizes, mesh, fsdp)
-        self._checkpoints.forget_after(step)
+        self._checkpoints.delete_after(step)
         self._log.keep_until(step)
 
     def _continue_interval(self, note: dict[str, Any]) -> None:
