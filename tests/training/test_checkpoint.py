@@ -92,9 +92,6 @@ def test_loading_leaves_alone_what_a_running_training_is_writing(three, tmp_path
         assert (checkpoints.best(), checkpoints.latest()) == (1, 3)
         assert_same(restored(checkpoints, 1), state(1))
     assert being_written.is_file()
-    with Checkpoints(tmp_path) as checkpoints:  # training itself clears up after a kill
-        assert checkpoints.latest() == 3
-    assert not being_written.exists()
 
 
 def damaged(three, tmp_path):
