@@ -14,7 +14,7 @@ from tqdm import tqdm
 from diface_jax.data.batches import Batches
 from diface_jax.data.identity_index import IdentityIndex
 from diface_jax.data.prepared import Prepared, Split
-from diface_jax.models.diface import Sampling
+from diface_jax.models.diface import Sampling, build_model
 from diface_jax.models.features import FeatureExtractor
 from diface_jax.models.normalise import Normalisation
 from diface_jax.runtime import hosts, preemption, run_state
@@ -176,7 +176,12 @@ class _Run:
         self._pairs = ValidationPairs(data, config.captions.coverage)
         self._sizes = model_sizes(split)
         self._steps = CompiledStep(make_steps(config, self._sizes, mesh), mesh)
-        model = states.model_without_params(config, self._sizes)
+        model = build_model(
+            config.model,
+            config.diffusion.schedule,
+            self._sizes.embedding_dim,
+            self._sizes.condition_dim,
+        )
         self._extractor = FeatureExtractor(model, Sampling(**config.sample), mesh)
         self._log = MetricsLog(metrics_file)
         self._key = jax.random.key(config.seed)
