@@ -7,6 +7,7 @@ import pytest
 
 from configs import celeba
 from diface_jax.costs import scaling
+from diface_jax.models.diface import build_model
 from diface_jax.runtime import run_state
 from diface_jax.training import state as states
 
@@ -16,10 +17,9 @@ NAMES = [path.stem for path in pathlib.Path(celeba.__file__).parent.glob('[a-z]*
 @pytest.mark.parametrize('name', NAMES)
 def test_a_config_makes_a_model(name):
     config = importlib.import_module(f'configs.{name}').get_config()
-    model = states.model_without_params(
-        config, states.ModelSizes(128 + config.encoders.appearance_dim, 384, 10)
-    )
-    assert model.embedding_dim == 128 + config.encoders.appearance_dim
+    embedding_dim = 128 + config.encoders.appearance_dim
+    model = build_model(config.model, config.diffusion.schedule, embedding_dim, 384)
+    assert model.embedding_dim == embedding_dim
 
 
 def test_the_config_by_the_letter_differs_in_what_it_says():

@@ -9,7 +9,7 @@ from diface_jax.diffusion.likelihood import NoiseLevels
 from diface_jax.evaluation import ranking
 from diface_jax.evaluation.likelihood_ratio import LikelihoodRatioScorer
 from diface_jax.gallery import exact_search
-from diface_jax.models.diface import Sampling
+from diface_jax.models.diface import Sampling, build_model
 from diface_jax.models.features import FeatureExtractor
 from diface_jax.models.normalise import Normalisation
 from diface_jax.runtime import mesh as meshes
@@ -32,7 +32,8 @@ def recognised():
     split, config = data.splits['test'], tiny.config()
     sizes = loop.model_sizes(split)
     params = states.init_sharded(config, sizes, mesh).params
-    model = states.model_without_params(config, sizes)
+    widths = sizes.embedding_dim, sizes.condition_dim
+    model = build_model(config.model, config.diffusion.schedule, *widths)
     normalise = Normalisation.fit(split.embedding_NxD, data.widths)
     texts = np.arange(len(split.c_TxC))
     extractor = FeatureExtractor(model, Sampling(2), mesh, batch_size=64)

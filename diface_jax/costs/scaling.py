@@ -1,8 +1,8 @@
-"""How a config is carried to larger batches and networks, and what its training should then take.
+"""Scales a config to larger batches and networks, and predicts the cost of training with it.
 
-Everything here is computed. The rules start from `configs/celeba.py`, which was measured; what they
-make of it was not. The times are a model of a chip with an assumed utilisation and links without
-latency, good to a factor of two or three at best.
+Nothing here is measured. The rules start from `configs/celeba.py`, whose results were measured; the
+scaled configs were not trained. The times come from a model of a chip with an assumed utilisation
+and links without latency, and may be wrong by a factor of two or three.
 """
 
 import functools
@@ -12,22 +12,22 @@ from typing import NamedTuple
 import jax
 import ml_collections
 
-from diface_jax.training import state as states
-from diface_jax.training.state import ModelSizes
+from diface_jax.runtime.settings import Settings
+from diface_jax.training.state import ModelSizes, init_params
 
 _FLOAT32 = 4  # bytes
 
 
 class Chip(NamedTuple):
-    """What a chip can do, by its maker, and the share of it that is assumed to be reached.
+    """Peak performance of a chip, as its maker states it, and an assumed utilisation.
 
     Attributes:
       name: of the chip.
       flops: peak of bfloat16 matrix products, FLOP/s.
       memory: bytes.
-      memory_rate: bytes/s.
-      link_rate: of all of its links to other chips in one direction, bytes/s.
-      utilisation: share of peak FLOP/s reached in matrix products, and of both rates. Assumed.
+      memory_rate: memory bandwidth, bytes/s.
+      link_rate: bandwidth of all links to other chips, in one direction, bytes/s.
+      utilisation: share of the peaks of FLOP/s and bandwidth that is reached. Assumed.
     """
 
     name: str
@@ -50,10 +50,10 @@ def scale_config(
     depth: int,
     base_photos: int = 11_414,
 ) -> None:
-    """Carries a config over to more photos, a larger batch and a larger network D, in place.
+    """Scales a config to more photos, a larger batch and a larger network D, in place.
 
-    It keeps the number of times that training sees a photo, and the shares of the run that warm-up,
-    validation and patience take. With k the ratio of the batch sizes, Adam's learning rate grows
+    It keeps the number of epochs, and warm-up, the interval of validations and patience as shares
+    of the run. With k the ratio of the batch sizes, Adam's learning rate grows
     with sqrt(k), and 1 - b1 and 1 - b2 with k, as far as b1 = 0 (Malladi et al. 2022, "On the SDEs
     and scaling rules for adaptive gradient algorithms", section 5); SGD's grows with k (Goyal et
     al. 2017). The average of the parameters decays with the k-th power (Busbridge et al. 2023, "How
@@ -61,12 +61,12 @@ def scale_config(
     8: Adam on hidden layers).
 
     Args:
-      config: for AdamW, or as `configs/celeba.py` sets it.
-      photos: that will be trained on.
+      config: with AdamW as the optimiser of both networks, such as `configs/celeba.py`.
+      photos: number of training photos.
       batch_size: rows a step.
-      width: of D.
-      depth: of D.
-      base_photos: that the config was made for.
+      width: new width of D.
+      depth: new depth of D.
+      base_photos: number of training photos that the config was made for.
 
     Raises:
       ValueError: an optimiser is not AdamW.
@@ -75,11 +75,11 @@ def scale_config(
     ratio = batch_size / train.batch_size
     steps = photos / base_photos * train.num_steps / ratio
     shrink = steps / train.num_steps
-    for name, own in (('score', score.width / width), ('refine', 1.0)):
+    for name, width_factor in (('score', score.width / width), ('refine', 1.0)):
         optimiser = config.optimiser[name]
         if optimiser.name != 'adamw':
             raise ValueError(f'optimiser.{name} is {optimiser.name}: the rule is for adamw')
-        optimiser.learning_rate *= math.sqrt(ratio) * own
+        optimiser.learning_rate *= math.sqrt(ratio) * width_factor
         optimiser.warmup_steps = round(optimiser.warmup_steps * shrink)
         optimiser.options.update(b1=max(0.0, 1 - 0.1 * ratio), b2=1 - 0.001 * ratio)
     train.batch_size = batch_size
@@ -93,15 +93,15 @@ def scale_config(
 
 
 class Prediction(NamedTuple):
-    """What training with a config should take; computed.
+    """The predicted cost of training with a config.
 
     Attributes:
-      parameters: of D, R and the head.
-      flops: a step, over all chips.
-      state_bytes: parameters, their average, Adam's moments and gradients, a chip.
-      data_bytes: prepared rows, a chip.
-      compute_seconds, memory_seconds, link_seconds: a step: matrix products; reading and writing
-        the state; sums of gradients over the chips. Taken one after the other.
+      parameters: number of parameters of D, R and the head.
+      flops: FLOPs a step, over all chips.
+      state_bytes: bytes a chip of parameters, their average, Adam's moments and gradients.
+      data_bytes: bytes a chip of prepared rows.
+      compute_seconds, memory_seconds, link_seconds: time a step of matrix products, of reading and
+        writing the state, and of summing gradients over the chips; assumed not to overlap.
     """
 
     parameters: int
@@ -114,29 +114,30 @@ class Prediction(NamedTuple):
 
     @property
     def step_seconds(self) -> float:
-        """Of a step."""
+        """Time of a step."""
         return self.compute_seconds + self.memory_seconds + self.link_seconds
 
 
 def predict(
-    config: ml_collections.ConfigDict, sizes: ModelSizes, photos: int, chips: int, chip: Chip
+    settings: Settings, sizes: ModelSizes, photos: int, chips: int, chip: Chip
 ) -> Prediction:
-    """What training should take on some chips, with D and R replicated and rows cut over them.
+    """Predicts the cost of training on several chips, with networks replicated and rows cut.
 
     Args:
-      config: the whole config.
+      settings: of the run.
       sizes: of the data.
-      photos: trained on; each with the sentences that `config.captions` says.
-      chips: how many.
-      chip: which.
+      photos: number of training photos, each with as many sentences as `captions` states.
+      chips: number of chips.
+      chip: their kind.
     """
-    count = _parameters(config, sizes)
-    flops, parameters = step_flops(config, count['score'], count['refine']), sum(count.values())
-    texts = photos * (config.captions.full + config.captions.partial)
+    counts = _count_parameters(settings, sizes)
+    parameters = sum(counts.values())
+    flops = step_flops(settings, counts['score'], counts['refine'])
+    texts = photos * (settings.captions.full + settings.captions.partial)
     numbers = photos * (sizes.embedding_dim + 1) + texts * (sizes.condition_dim + 1)
     reached = chip.utilisation
-    # Adam reads p, g, m, v and the average, and writes all but g. Two losses have gradients, whose
-    # norms are told apart: both are kept, and summed round a ring of chips.
+    # Adam reads p, g, m, v and the average, and writes all but g. Each loss has gradients of its
+    # own, whose norms are logged: both are kept, and summed over a ring of chips.
     state, moved = 6 * _FLOAT32 * parameters, 9 * _FLOAT32 * parameters
     summed = 2 * 2 * (chips - 1) / chips * _FLOAT32 * parameters
     return Prediction(
@@ -150,29 +151,30 @@ def predict(
     )
 
 
-def step_flops(config: ml_collections.ConfigDict, score: int, refine: int) -> float:
+def step_flops(settings: Settings, score: int, refine: int) -> float:
     """FLOPs of matrix products in a joint step.
 
-    Every weight costs 2 FLOPs a row forwards and 4 backwards. D sees a row once to denoise, and
-    once a step of the recovery; R sees a text and two photos a row. The contrast multiplies B texts
-    with 2 B photos of F numbers: once forwards, once again and twice in the gradients backwards.
+    Every weight costs 2 FLOPs a row forwards and 4 backwards. D processes a row once to denoise it,
+    and once for each step of the recovery; R processes a text and two photos a row. The contrast
+    multiplies B texts by 2 B photos of F numbers: once forwards and three times backwards (logits
+    again, and two gradients).
 
     Args:
-      config: the whole config.
-      score: parameters of D.
-      refine: parameters of R.
+      settings: of the run.
+      score: number of parameters of D.
+      refine: number of parameters of R.
     """
-    rows, features = config.train.batch_size, config.model.refine.feature_dim
-    networks = 6 * (score * (1 + config.contrast.num_steps) + refine * 3)
+    rows, features = settings.train.batch_size, settings.model.refine.feature_dim
+    networks = 6 * (score * (1 + settings.contrast.num_steps) + refine * 3)
     return rows * networks + 4 * 2 * rows * 2 * rows * features
 
 
-def prediction_summary(config: ml_collections.ConfigDict, plan: Prediction, chips: int) -> str:
-    """A plan, and what `scale_config` made of the config, in lines for the config's docstring."""
-    train, score, refine = config.train, config.optimiser.score, config.optimiser.refine
-    b1, b2 = score.options.b1, score.options.b2
-    seconds = (*(plan.compute_seconds, plan.memory_seconds, plan.link_seconds), plan.step_seconds)
-    products, memory, links, step = (f'{1e3 * part:.1f}' for part in seconds)
+def prediction_summary(settings: Settings, plan: Prediction, chips: int) -> str:
+    """The scaled settings and the predicted cost, as lines for the docstring of a config."""
+    train, score, refine = settings.train, settings.optimiser.score, settings.optimiser.refine
+    b1, b2 = score.options['b1'], score.options['b2']
+    seconds = plan.step_seconds, plan.compute_seconds, plan.memory_seconds, plan.link_seconds
+    step, products, memory, links = (f'{1e3 * part:.1f}' for part in seconds)
     state, rows = (f'{size / 1e9:.1f} GB' for size in (plan.state_bytes, plan.data_bytes))
     millions, tera = f'{plan.parameters / 1e6:.1f} M', f'{plan.flops / 1e12:.2f} TFLOP'
     lines = {
@@ -188,10 +190,8 @@ def prediction_summary(config: ml_collections.ConfigDict, plan: Prediction, chip
     return ''.join(f'    {name:8}  {value}\n' for name, value in lines.items())
 
 
-def _parameters(config: ml_collections.ConfigDict, sizes: ModelSizes) -> dict[str, int]:
-    """Counts them in D ('score'), R ('refine') and the head."""
-    state = jax.eval_shape(functools.partial(states.init_state, config, sizes), jax.random.key(0))
-    return {
-        name: sum(leaf.size for leaf in jax.tree.leaves(part))
-        for name, part in state.params.items()
-    }
+def _count_parameters(settings: Settings, sizes: ModelSizes) -> dict[str, int]:
+    """The number of parameters of D ('score'), R ('refine') and the head."""
+    init = functools.partial(init_params, settings.model, settings.contrast, settings.margin, sizes)
+    params = jax.eval_shape(init, jax.random.key(0))
+    return {name: sum(leaf.size for leaf in jax.tree.leaves(part)) for name, part in params.items()}

@@ -1,7 +1,7 @@
-"""The DDIM sampler: noise in, an embedding out, in a chosen number of steps T~.
+"""The DDIM sampler: carries noise to an embedding in a chosen number of steps T~.
 
-Song, Meng & Ermon 2021, "Denoising diffusion implicit models". A pure function of a denoiser; it
-knows no network. With eta = 0 it is an integrator of the probability-flow ODE, which transports
+Song, Meng & Ermon 2021, "Denoising diffusion implicit models". A pure function of a denoiser,
+independent of the network. With eta = 0 it integrates the probability-flow ODE, which transports
 N(0, I) onto p(x0 | c): recognition without generation (DiFace, section 3).
 """
 
@@ -18,13 +18,13 @@ Denoiser = Callable[[jax.Array, jax.Array], jax.Array]
 
 
 class SamplingPath(NamedTuple):
-    """The way of the sampler, seen at S times from t = 1 to t = 0.
+    """The path of the sampler at S times from t = 1 to t = 0.
 
     Attributes:
       t_S: the times.
-      log_snr_S: their log SNR.
+      log_snr_S: log SNR at these times.
       x_SxBxD: x_t, from noise to embeddings.
-      x0_SxBxD: the estimate of x0 made of it; x_t itself at t = 0.
+      x0_SxBxD: the denoiser's estimate of x0 from x_t; x_t itself at t = 0.
     """
 
     t_S: jax.Array
@@ -46,14 +46,17 @@ def ddim(
     Args:
       denoise: estimate of x0 from (x_t, log SNR).
       x_T_BxD: the start, drawn from N(0, I).
-      log_snr: the schedule the denoiser was trained on.
+      log_snr: the noise schedule the denoiser was trained on.
       num_steps: T~ >= 1. One step is the posterior mean E[x0 | c], with x_T ignored by an ideal
         denoiser; many steps are a sample of p(x0 | c).
       eta: 0 is deterministic; 1 is DDPM's ancestral sampling (DDIM, equation 16).
-      key: random key, needed when eta > 0.
+      key: random key, needed if eta > 0.
 
     Returns:
       x0_BxD.
+
+    Raises:
+      ValueError: num_steps < 1, or eta > 0 without a key.
     """
     _, x0, _ = _walk(denoise, x_T_BxD, log_snr, num_steps, eta, key, lambda x_t, x0: None)
     return x0
@@ -67,15 +70,13 @@ def ddim_path(
     eta: float = 0.0,
     key: jax.Array | None = None,
 ) -> SamplingPath:
-    """The way that `ddim` goes, whose arguments these are, at all its num_steps + 1 times."""
-    x_t, x0, before = _walk(
+    """The path of `ddim` at all num_steps + 1 times; arguments and errors as in `ddim`."""
+    x_t, x0, (earlier_x, earlier_x0) = _walk(
         denoise, x_T_BxD, log_snr, num_steps, eta, key, lambda x_t, x0: (x_t, x0)
     )
     t_S = jnp.linspace(1.0, 0.0, num_steps + 1)
-    x_SxBxD, x0_SxBxD = (
-        jnp.concatenate([some, jnp.stack(last)])
-        for some, last in zip(before, ((x_t, x0), (x0, x0)), strict=True)
-    )
+    x_SxBxD = jnp.concatenate([earlier_x, jnp.stack([x_t, x0])])
+    x0_SxBxD = jnp.concatenate([earlier_x0, jnp.stack([x0, x0])])
     return SamplingPath(t_S, log_snr(t_S), x_SxBxD, x0_SxBxD)
 
 
@@ -88,7 +89,7 @@ def _walk(
     key: jax.Array | None,
     keep: Callable[[jax.Array, jax.Array], Any],
 ) -> tuple[jax.Array, jax.Array, Any]:
-    """The last noisy x_t and the estimate made of it, and what `keep` made of each before them."""
+    """The last noisy x_t, the estimate of x0 from it, and `keep(x_t, x0)` of the steps before."""
     if num_steps < 1:
         raise ValueError(f'the sampler needs at least one step, got num_steps={num_steps}')
     if eta and key is None:
@@ -114,7 +115,7 @@ def _step(
     eta: float,
     key: jax.Array,
 ) -> tuple[jax.Array, jax.Array]:
-    """From time t to x at the earlier time s (DDIM, equation 12), by way of the estimate of x0."""
+    """Steps to the earlier time s (DDIM, equation 12); returns x_s and the estimate of x0."""
     alpha_t, sigma_t = alpha_sigma(log_snr_t)
     alpha_s, sigma_s = alpha_sigma(log_snr_s)
     x0 = denoise(x_t, jnp.full((len(x_t), 1), log_snr_t))
@@ -132,10 +133,10 @@ def guided_denoiser(conditional: Denoiser, unconditional: Denoiser, scale: float
     Args:
       conditional: denoiser given c.
       unconditional: denoiser with c dropped.
-      scale: 0 ignores the text, 1 is none, above 1 exaggerates what the text says.
+      scale: 0 ignores the text, 1 turns guidance off, above 1 the text has more influence.
 
     Returns:
-      A denoiser. With scale 1 it is `conditional` itself, at half the cost.
+      A denoiser; with scale 1 `conditional` itself, at half the cost.
     """
     if scale == 1.0:
         return conditional

@@ -1,4 +1,4 @@
-"""What a score network predicts - x0, eps or v - and how each is told as an estimate of x0.
+"""Converts what a score network predicts - x0, eps or v - to an estimate of x0.
 
 Salimans & Ho 2022, "Progressive distillation", section 4 and appendix D.
 """
@@ -24,6 +24,9 @@ def to_x0(
 
     Returns:
       x0_BxD, estimated.
+
+    Raises:
+      ValueError: there is no such prediction.
     """
     alpha, sigma = alpha_sigma(log_snr_Bx1)
     if prediction == 'x0':

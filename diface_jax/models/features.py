@@ -18,7 +18,7 @@ from diface_jax.runtime import mesh as meshes
 
 
 class Features(NamedTuple):
-    """What a method makes of a split: `text_TxF` and `photo_NxF`, scored by their dot product."""
+    """A method's features of texts, [T, F], and photos, [N, F]; their dot product is the score."""
 
     text_TxF: np.ndarray
     photo_NxF: np.ndarray
@@ -66,7 +66,7 @@ class FeatureExtractor:
         )
 
     def _without_missing(self, sample: Callable[..., Any]) -> Callable[..., Any]:
-        """A sampler that sees the rows of a batch alone: its noise depends on their number."""
+        """A sampler without the padded rows, as its noise depends on the number of rows."""
 
         def fill(rows: jax.Array, axis: int) -> jax.Array:
             widths = [(0, self._missing if i == axis else 0) for i in range(rows.ndim)]
@@ -177,7 +177,7 @@ class FeatureExtractor:
 
 
 def scatter_rows(f_PxF: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
-    """`f_PxF` put into the given rows of `count` rows, the others zero."""
+    """Writes `f_PxF` into the given rows of an array of `count` rows; other rows are zero."""
     f_TxF = np.zeros((count, f_PxF.shape[1]), np.float32)
     f_TxF[rows] = f_PxF
     return f_TxF

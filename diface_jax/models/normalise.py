@@ -1,4 +1,4 @@
-"""From what E returns to x0, the embedding that D and R work on."""
+"""Normalises embeddings of E to x0, the embedding that D and R work on."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,9 +7,13 @@ import numpy as np
 
 
 class Normalisation(NamedTuple):
-    """x0 = sqrt(width) unit(embedding - mean) of each encoder's part; mean is of training photos.
+    """x0 = sqrt(width) unit(embedding - mean) of each encoder's part.
 
-    So every part has as much to say as it has numbers, and x0 is of unit variance all over.
+    Every part has a weight proportional to its width, and x0 has unit variance.
+
+    Attributes:
+      mean_D: mean embedding of the training photos.
+      widths: width of each encoder's part.
     """
 
     mean_D: np.ndarray

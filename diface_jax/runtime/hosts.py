@@ -1,8 +1,8 @@
-"""The hosts of a run: how they start, who writes, where they wait for each other.
+"""The hosts of a run: how they join, which of them writes, where they wait for each other.
 
-Every host runs the same program with the same settings (on GPUs, every process with its own). Each
-computes its share, the first one writes; files are on storage that all of them see. Where nothing
-was started there is one host, and all of this is trivial.
+Every host runs the same program with the same settings (on GPUs there may be a process for each
+device). Each computes its share, and the first one writes, to storage that all of them share. With
+one host every function here is trivial.
 """
 
 import os
@@ -23,24 +23,23 @@ from diface_jax.runtime import devices
 
 T = TypeVar('T')
 
-# How long a file may take from one host to the others, and a host to its end behind the others.
+# How long a file may take to appear on other hosts, and how long a host waits for others to end.
 _VISIBLE_SECONDS, _SHUTDOWN_SECONDS = 30, 60
 
 
 def join_hosts(
     distributed: bool, coordinator: str | None, num_processes: int | None, process_id: int | None
 ) -> None:
-    """Joins the other hosts; call it before anything else of JAX.
+    """Joins the other hosts; call it before any other function of JAX.
 
     Args:
-      distributed: JAX finds the cluster by itself: a TPU pod, GKE, SLURM, Open MPI.
-      coordinator: HOST:PORT of the first process, where nothing is to be found. It and the next
-        two go together.
-      num_processes: how many there are.
-      process_id: which this one is, from 0.
+      distributed: JAX detects the cluster: a TPU pod, GKE, SLURM or Open MPI.
+      coordinator: HOST:PORT of the first process, for other clusters; needs the next two as well.
+      num_processes: number of processes.
+      process_id: number of this process, from 0.
 
     Raises:
-      ValueError: a flag is missing or wrong, or no cluster was found; says what to give.
+      ValueError: a flag is missing or wrong, or no cluster was found; says which flags to give.
     """
     given = {
         '--coordinator': coordinator,
@@ -51,11 +50,13 @@ def join_hosts(
     if len(missing) == len(given) and not distributed:
         return
     if missing and len(missing) < len(given):
-        raise ValueError(f'{" and ".join(missing)} must be given too: {", ".join(given)} are one')
+        raise ValueError(
+            f'{" and ".join(missing)} must be given too: {", ".join(given)} go together'
+        )
     if not missing:
         _check(coordinator, num_processes, process_id)
     jax.config.update('jax_cpu_collectives_implementation', 'gloo')
-    # It would take SIGTERM for itself, and tell none but training loops; see runtime/preemption.py.
+    # JAX's own service would take SIGTERM over; runtime/preemption.py handles it in every mode.
     jax.config.update('jax_enable_preemption_service', False)
     try:
         jax.distributed.initialize(
@@ -83,53 +84,53 @@ def _check(coordinator: str, num_processes: int, process_id: int) -> None:
 
 
 def is_multihost() -> bool:
-    """Whether there is more than one; it does not take hold of the devices where there is one."""
+    """Whether there are several hosts; does not initialise the devices if there is only one."""
     return jax.distributed.is_initialized() and jax.process_count() > 1
 
 
 def is_first() -> bool:
-    """Whether this is the one that writes and shows."""
+    """Whether this host writes files and shows progress."""
     return not is_multihost() or jax.process_index() == 0
 
 
 def is_mine(number: int) -> bool:
-    """Whether a piece of work, by its number, is this host's to do."""
+    """Whether this host does the piece of work of this number."""
     return not is_multihost() or number % jax.process_count() == jax.process_index()
 
 
 def barrier(name: str) -> None:
-    """Waits until all hosts are here."""
+    """Waits until all hosts have reached this point."""
     if is_multihost():
         multihost_utils.sync_global_devices(name)
 
 
-def any_host(here: bool) -> bool:
-    """Whether it is so on any host; all must ask, at the same point."""
+def any_host(condition: bool) -> bool:
+    """Whether a condition holds on any host; all hosts must call it at the same point."""
     if not is_multihost():
-        return here
-    return bool(multihost_utils.process_allgather(np.array(here)).any())
+        return condition
+    return bool(multihost_utils.process_allgather(np.array(condition)).any())
 
 
 def first_then_others(name: str, work: Callable[[], T]) -> T:
-    """Work that keeps what it makes on disk: the first host makes it, the others find it there."""
+    """Runs work that caches its result on disk: first on the first host, then on the others."""
     if not is_first():
         barrier(name)
-    made = work()
+    result = work()
     if is_first():
         barrier(name)
-    return made
+    return result
 
 
 def progress(*args: object, **settings: object) -> tqdm:
-    """A progress bar, shown by the first host alone."""
+    """A progress bar, shown by the first host only."""
     return tqdm(*args, disable=not is_first(), **settings)
 
 
 def check_shared(folder: pathlib.Path) -> None:
-    """Makes a folder, and makes sure that it is the same one on all hosts.
+    """Creates a folder, and checks that it is the same one on all hosts.
 
     Raises:
-      ValueError: it is not.
+      ValueError: another host sees another folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if not is_multihost():
@@ -139,10 +140,10 @@ def check_shared(folder: pathlib.Path) -> None:
     if is_first():
         path.touch()
     barrier('token written')
-    lost = any_host(not _appears(path))
+    is_missing = any_host(not _appears(path))
     if is_first():
         path.unlink()
-    if lost:
+    if is_missing:
         raise ValueError(
             f'--workdir={folder} is not the same folder on all hosts: put it on storage that every '
             'host has mounted (NFS, Lustre, Filestore, a bucket by gcsfuse)'
@@ -150,10 +151,10 @@ def check_shared(folder: pathlib.Path) -> None:
 
 
 def _appears(path: pathlib.Path) -> bool:
-    """Whether a file is there, soon: network file systems take their time."""
-    until = time.monotonic() + _VISIBLE_SECONDS
+    """Waits for a file to appear, which takes time on network file systems."""
+    deadline = time.monotonic() + _VISIBLE_SECONDS
     while not path.exists():
-        if time.monotonic() > until:
+        if time.monotonic() > deadline:
             return False
         path.parent.stat()
         time.sleep(0.2)
@@ -161,7 +162,7 @@ def _appears(path: pathlib.Path) -> bool:
 
 
 def exit_program(status: int | str) -> NoReturn:
-    """`sys.exit`, but among several hosts it waits for none, so that they soon learn of it."""
+    """Like `sys.exit`; with several hosts it ends at once, so that the others notice soon."""
     if not is_multihost():
         sys.exit(status)
     if isinstance(status, str):

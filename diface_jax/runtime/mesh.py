@@ -1,8 +1,7 @@
-"""The device mesh, and how arrays get onto it and back.
+"""The device mesh, and moving arrays onto it and back.
 
-The mesh has two axes. 'data' cuts batches, and parameters too where they are fully sharded (FSDP);
-'model' cuts the networks' hidden units (tensor parallelism). One process and one device are the
-same program with axes of size 1.
+The mesh has two axes. 'data' cuts batches and, with FSDP, parameters; 'model' cuts the networks'
+hidden units (tensor parallelism). One device runs the same program, with axes of size 1.
 """
 
 from typing import Any
@@ -19,10 +18,10 @@ def make_mesh(model: int = 1) -> Mesh:
     """A mesh over all devices of all hosts.
 
     Args:
-      model: size of the axis 'model', neighbouring devices; all others are on 'data'.
+      model: size of the axis 'model', along neighbouring devices; 'data' has the rest.
 
     Raises:
-      ValueError: the devices do not divide by it.
+      ValueError: the number of devices is no multiple of `model`.
     """
     count = jax.device_count()
     if model < 1 or count % model:
@@ -31,60 +30,60 @@ def make_mesh(model: int = 1) -> Mesh:
 
 
 def one_device_mesh() -> Mesh:
-    """A mesh of one device of this process: for what is too small to share."""
+    """A mesh of one device of this process, for work too small to share."""
     device = np.reshape(jax.local_devices()[0], (1, 1))
     return Mesh(device, AXES, axis_types=(AxisType.Auto,) * 2)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """The same on every device."""
+    """Every device holds the whole array."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def sharded_by_row(mesh: Mesh, axis: int = 0) -> NamedSharding:
-    """Cut along one axis over all devices: rows that meet no cut parameter."""
+    """One axis is cut over all devices: for rows that no cut parameter is applied to."""
     return NamedSharding(mesh, PartitionSpec(*[None] * axis, AXES))
 
 
 def sharded_by_data(mesh: Mesh, axis: int = 0) -> NamedSharding:
-    """Cut along one axis over 'data', the same along 'model': a training batch."""
+    """One axis is cut over 'data' and replicated along 'model': for training batches."""
     return NamedSharding(mesh, PartitionSpec(*[None] * axis, 'data'))
 
 
 def put_on_mesh(tree: Any, sharding: NamedSharding) -> Any:
-    """Host arrays onto the devices.
+    """Moves host arrays onto the devices.
 
     Args:
       tree: arrays that every process has in full.
-      sharding: where they go; devices of other processes are left to those.
+      sharding: of all arrays.
 
     Returns:
-      The arrays of the whole mesh; each process moves only what its own devices hold.
+      Arrays over the whole mesh; each process moves only the part of its own devices.
     """
 
-    def one(array: Any) -> jax.Array:
+    def put(array: Any) -> jax.Array:
         array = np.asarray(array)
         return jax.make_array_from_callback(array.shape, sharding, array.__getitem__)
 
-    return jax.tree.map(one, tree)
+    return jax.tree.map(put, tree)
 
 
 def fetch_from_mesh(tree: Any) -> Any:
-    """Arrays of the whole mesh as numpy arrays, in full on every process.
+    """Copies arrays of the whole mesh into numpy arrays, in full on every process.
 
-    Every process must call it at the same point, as it may have to ask the others.
+    Every process must call it at the same point, as it may gather from the others.
     """
 
-    def one(array: jax.Array) -> np.ndarray:
+    def fetch(array: jax.Array) -> np.ndarray:
         if array.is_fully_addressable or array.is_fully_replicated:
             return np.asarray(array)
         return multihost_utils.process_allgather(array, tiled=True)
 
-    return jax.tree.map(one, tree)
+    return jax.tree.map(fetch, tree)
 
 
 def check_batch(batch_size: int, mesh: Mesh) -> None:
-    """ValueError unless a batch divides over the mesh."""
+    """Raises ValueError unless a batch divides over the devices."""
     if batch_size % mesh.size:
         raise ValueError(
             f'train.batch_size={batch_size} does not divide over {mesh.size} devices: '
@@ -93,6 +92,6 @@ def check_batch(batch_size: int, mesh: Mesh) -> None:
 
 
 def local_rows(batch_size: int, mesh: Mesh) -> np.ndarray:
-    """Which rows of a batch cut over 'data' the devices of this process hold, in order."""
-    cuts = sharded_by_data(mesh).addressable_devices_indices_map((batch_size,)).values()
-    return np.unique(np.concatenate([np.arange(batch_size)[rows] for rows in cuts]))
+    """The rows, in order, that this process's devices hold of a batch cut over 'data'."""
+    slices = sharded_by_data(mesh).addressable_devices_indices_map((batch_size,)).values()
+    return np.unique(np.concatenate([np.arange(batch_size)[rows] for rows in slices]))

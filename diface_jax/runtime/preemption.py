@@ -1,7 +1,7 @@
-"""Signals that stop a run: SIGTERM (the machine is taken away) and SIGINT (Ctrl-C).
+"""Handles the signals that stop a run: SIGTERM (the machine is taken away) and SIGINT (Ctrl-C).
 
-Training stops at a step that all hosts agree on, and saves. Everything else stops at once and goes
-on from what it has put on disk. A second Ctrl-C stops training at once too.
+Training stops at a step that all hosts agree on, and saves. Every other mode stops at once, and
+continues from its files on disk. A second Ctrl-C stops training at once too.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from diface_jax.runtime import hosts
 
 EXIT_CODE = 75  # EX_TEMPFAIL of sysexits.h: the same command continues
-INTERRUPTED_EXIT_CODE = 130  # 128 + SIGINT: a launcher must not start it again
+INTERRUPTED_EXIT_CODE = 130  # 128 + SIGINT: a launcher must not restart it
 
 RESUMABLE_MODES = ('all', 'prepare', 'train', 'sweep', 'ablate', 'enroll')
 
@@ -24,17 +24,17 @@ class Preempted(BaseException):
     """A signal asked the program to stop; like KeyboardInterrupt, `except Exception` misses it.
 
     Attributes:
-      everywhere: all hosts stop together, at the same point.
-      exit_code: of the program.
+      everywhere: whether all hosts stop together, at the same point.
+      exit_code: exit code of the program.
     """
 
     def __init__(self, everywhere: bool, interrupted: bool = False, saved: str = '') -> None:
         """Builds the message.
 
         Args:
-          everywhere: all hosts stop together, at the same point.
-          interrupted: by Ctrl-C, not by SIGTERM.
-          saved: what was saved, such as 'saved at step 120'.
+          everywhere: whether all hosts stop together, at the same point.
+          interrupted: whether the signal was Ctrl-C, not SIGTERM.
+          saved: what was saved, such as 'saved at step 120'; '' if nothing was just now.
         """
         signal_name = 'Ctrl-C' if interrupted else 'SIGTERM'
         where = f': {saved}; the same command continues from there'
@@ -46,18 +46,25 @@ class Preempted(BaseException):
 
 
 class _Notice:
-    """What the signal handlers and the program tell each other."""
+    """State shared by the signal handlers and the program.
+
+    Attributes:
+      terminated: SIGTERM has come.
+      interrupted: Ctrl-C has come.
+      deferred: signals wait for `stop_now` instead of raising.
+    """
 
     terminated = False
     interrupted = False
-    awaited = False
+    deferred = False
 
 
 def install_handlers() -> None:
-    """From now on SIGTERM raises Preempted; within `between_steps` it waits to be asked for.
+    """Installs the signal handlers of the program.
 
-    SIGINT raises KeyboardInterrupt, but within `between_steps` only the second one does. Where
-    the caller ignores SIGINT (a command started in the background), it stays ignored.
+    SIGTERM raises Preempted and SIGINT KeyboardInterrupt; within `between_steps` the first signal
+    waits for `stop_now`. If the caller ignores SIGINT, as for a command in the background, it stays
+    ignored.
     """
     signal.signal(signal.SIGTERM, _on_terminate)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
@@ -66,45 +73,45 @@ def install_handlers() -> None:
 
 def _on_terminate(*_: object) -> None:
     _Notice.terminated = True
-    if not _Notice.awaited:
+    if not _Notice.deferred:
         raise Preempted(everywhere=False)
 
 
 def _on_interrupt(*_: object) -> None:
-    if _Notice.interrupted or not _Notice.awaited:
+    if _Notice.interrupted or not _Notice.deferred:
         raise KeyboardInterrupt
     _Notice.interrupted = True
-    os.write(sys.__stderr__.fileno(), _WILL_SAVE)  # print may be what was interrupted
+    os.write(sys.__stderr__.fileno(), _WILL_SAVE)  # the signal may have interrupted print
 
 
 @contextlib.contextmanager
 def between_steps() -> Iterator[None]:
-    """Within, the first signal waits until the program asks `stop_now`, or has come to the end.
+    """Within this context the first signal waits until `stop_now` is called or the context ends.
 
     Raises:
-      Preempted: the signal came too late to be asked for; everything within is done.
+      Preempted: a signal came after the last call of `stop_now`; all work within is done.
     """
-    _Notice.awaited = True
+    _Notice.deferred = True
     try:
         yield
     finally:
-        _Notice.awaited = False
+        _Notice.deferred = False
     if stop_now():
         raise stopped('training is done')
 
 
 def stop_now() -> bool:
-    """Whether any host has been told to stop; all must ask, at the same point."""
+    """Whether a signal has come on any host; all hosts must call it at the same point."""
     return hosts.any_host(_Notice.terminated or _Notice.interrupted)
 
 
 def stopped(saved: str) -> Preempted:
-    """The exception to raise after `stop_now`, on all hosts; `saved` says what was saved."""
+    """The exception that all hosts raise after `stop_now`; `saved` names what was saved."""
     return Preempted(True, hosts.any_host(_Notice.interrupted), saved)
 
 
 def interrupt_message(mode: str) -> str:
-    """What is said of a KeyboardInterrupt in a mode of the program."""
+    """The message after a KeyboardInterrupt in a mode of the program."""
     if mode in RESUMABLE_MODES:
         return 'interrupted; the same command continues from what was saved last'
     return 'interrupted'

@@ -1,10 +1,11 @@
-"""Checkpoints: the latest two and the best, written in the background, whole or not at all.
+"""Saves and restores checkpoints: the latest two and the best, written in the background.
 
-The only file that knows orbax.
+A checkpoint appears under its name only when it is complete. No other module imports orbax.
 """
 
 import contextlib
 import json
+import logging
 import pathlib
 import zlib
 from collections.abc import Iterator
@@ -18,38 +19,38 @@ from orbax.checkpoint import checkpoint_managers as policies
 from diface_jax.runtime import mesh as meshes
 from diface_jax.training.state import TrainState
 
-# What a checkpoint is compared by: higher is better.
+# The metric that decides which checkpoint is best: higher is better.
 METRIC = 'validation/auc'
 _NOTE, _SUMS = 'note', 'checksums'
 _STEP = 'step'
 
 
 class DamagedCheckpointError(ValueError):
-    """A checkpoint cannot be read, or is not what was saved."""
+    """A checkpoint cannot be read, or its content differs from what was saved."""
 
 
 class Checkpoints:
-    """A run's checkpoints in a folder; use it as a context manager, which waits for the last save.
+    """The checkpoints of a run; as a context manager it waits for the last save.
 
-    Each holds the training state and a note: a JSON object with all that is needed to use it
-    (config, normalisation, encoders, thresholds) and to go on from it. Every host must make the
-    same calls; each writes the part of the state that it holds.
+    A checkpoint holds the training state and a note: a JSON object with everything that using it
+    and training on need besides (settings, normalisation, encoders, thresholds). Every host must
+    make the same calls; each writes the part of the state that it holds.
+
+    Args:
+      folder: of the run's checkpoints.
+      read_only: nothing in the folder is created, changed or deleted, so that a running training
+        may write there at the same time.
 
     Raises:
-      DamagedCheckpointError: what orbax reads of all of them at once is not whole; says where.
+      DamagedCheckpointError: the metrics of a checkpoint cannot be read; names the file.
     """
 
-    def __init__(self, folder: pathlib.Path) -> None:
-        best = policies.BestN(get_metric_fn=_metric, n=1, keep_checkpoints_without_metrics=False)
-        # Two, so that there is one to offer should the latest be damaged.
-        options = ocp.CheckpointManagerOptions(
-            preservation_policy=policies.AnyPreservationPolicy([policies.LatestN(2), best]),
-            best_fn=_metric,
-            cleanup_tmp_directories=True,
-        )
+    def __init__(self, folder: pathlib.Path, read_only: bool = False) -> None:
         self._folder = folder.absolute()
         _check_metrics(self._folder)
-        self._manager = ocp.CheckpointManager(self._folder, options=options)
+        options = _reading_options() if read_only else _writing_options()
+        with _hidden_warning('Given directory is read only'):
+            self._manager = ocp.CheckpointManager(self._folder, options=options)
 
     def __enter__(self) -> 'Checkpoints':
         return self
@@ -65,21 +66,22 @@ class Checkpoints:
     def best(self) -> int | None:
         """The step of the best checkpoint on validation, the first one where several are level.
 
-        None when none was validated.
+        None when no checkpoint was validated.
         """
         return self._manager.best_step()
 
     def save(self, step: int, state: TrainState, note: dict[str, Any]) -> None:
-        """Starts saving; the folder appears under its name only when all is written.
+        """Starts to save a checkpoint; it gets its name only when it is complete.
 
         Args:
-          step: its number.
+          step: number of steps taken.
           state: copied before this returns, so that it may be donated afterwards.
-          note: JSON; `note['metrics'][METRIC]` tells how good it is. Without `metrics` it is never
-            the best, and is kept while it is one of the latest.
+          note: JSON; `note['metrics'][METRIC]` decides which checkpoint is best. One without
+            `metrics` is never the best, and is kept while it is one of the latest two.
 
         Raises:
-          OSError: it, or the one before, could not be written; those before are whole.
+          OSError: this checkpoint, or the one before, could not be written; earlier ones are
+            intact.
         """
         sums = {'state': checksums(state), 'note': _crc(note)}
         items = ocp.args.Composite(
@@ -93,8 +95,8 @@ class Checkpoints:
         """The note of a checkpoint.
 
         Raises:
-          ValueError: there is none of this step; says of which there are.
-          DamagedCheckpointError: it cannot be read; says what to do.
+          ValueError: there is no checkpoint of this step; lists those that exist.
+          DamagedCheckpointError: the checkpoint cannot be read; says what to do.
         """
         steps = sorted(self._manager.all_steps())
         if step not in steps:
@@ -104,37 +106,38 @@ class Checkpoints:
         return self._read_note(step)[0]
 
     def _read_note(self, step: int) -> tuple[dict[str, Any], list[int] | None]:
-        """A note, and the state's sums; checkpoints of earlier versions have none."""
+        """A note, and the checksums of the state; early checkpoints have no checksums."""
         items = ocp.args.Composite(note=ocp.args.JsonRestore())
         with self._reading(step):
-            found = self._manager.restore(step, args=items).note
-            if not found.keys() & {_NOTE, _SUMS}:
-                return found, None
-            note, sums = found[_NOTE], found[_SUMS]
+            content = self._manager.restore(step, args=items).note
+            if not content.keys() & {_NOTE, _SUMS}:
+                return content, None
+            note, sums = content[_NOTE], content[_SUMS]
             if sums['note'] != _crc(note):
-                raise ValueError('its note is not what was saved')
+                raise ValueError('its note differs from what was saved')
         return note, sums['state']
 
     def restore(self, step: int, like: TrainState) -> TrainState:
         """The state of a checkpoint.
 
         Args:
-          step: which.
-          like: shapes, types and shardings to restore into (`jax.eval_shape` gives them). They may
-            be of other devices and hosts than those it was saved from.
+          step: number of the checkpoint.
+          like: shapes, types and shardings to restore into (see `state.abstract_state`). Devices
+            and hosts may be others than those that saved it.
 
         Raises:
-          DamagedCheckpointError: it cannot be read, or is not what was saved; says what to do.
+          DamagedCheckpointError: it cannot be read, or differs from what was saved; says what to
+            do.
         """
-        _, saved = self._read_note(step)
+        _, saved_checksums = self._read_note(step)
         items = ocp.args.Composite(state=ocp.args.StandardRestore(like))
         with self._reading(step):
             state = self._manager.restore(step, args=items).state
-            if saved is not None and saved != checksums(state):
-                raise ValueError('its numbers are not those that were saved')
+            if saved_checksums is not None and saved_checksums != checksums(state):
+                raise ValueError('its numbers differ from those that were saved')
         return state
 
-    def forget_after(self, step: int) -> None:
+    def delete_after(self, step: int) -> None:
         """Deletes the checkpoints of later steps."""
         for later in self._manager.all_steps():
             if later > step:
@@ -147,55 +150,90 @@ class Checkpoints:
         except Exception as error:
             raise OSError(
                 f'a checkpoint could not be saved in {self._folder}: {_brief(error)}. If the disk '
-                'is full, make room; the earlier checkpoints are whole, and the same command goes '
-                'on from them'
+                'is full, make room; the earlier checkpoints are intact, and the same command '
+                'continues from them'
             ) from error
 
     @contextlib.contextmanager
     def _reading(self, step: int) -> Iterator[None]:
         try:
             yield
-        except Exception as error:  # orbax and tensorstore raise many kinds; all are told on
+        except Exception as error:  # orbax and tensorstore raise many types
             before = max((s for s in self._manager.all_steps() if s < step), default=None)
             raise DamagedCheckpointError(
                 f'the checkpoint {self._folder / str(step)} is damaged: {_brief(error)}. '
                 + (
-                    f'To train on from the one before, give --mode=train --resume_from={before}'
+                    f'To continue from the one before, give --mode=train --resume_from={before}'
                     if before is not None
-                    else f'There is none before it: to train anew, remove {self._folder}'
+                    else f'There is no earlier one: to train from the start, remove {self._folder}'
                 )
             ) from error
 
 
+def _writing_options() -> ocp.CheckpointManagerOptions:
+    best = policies.BestN(get_metric_fn=_metric, n=1, keep_checkpoints_without_metrics=False)
+    # The latest two: if the latest is damaged, training can go on from the one before.
+    return ocp.CheckpointManagerOptions(
+        preservation_policy=policies.AnyPreservationPolicy([policies.LatestN(2), best]),
+        best_fn=_metric,
+        cleanup_tmp_directories=True,
+    )
+
+
+def _reading_options() -> ocp.CheckpointManagerOptions:
+    return ocp.CheckpointManagerOptions(
+        best_fn=_metric, read_only=True, create=False, save_interval_steps=0
+    )
+
+
+@contextlib.contextmanager
+def _hidden_warning(start: str) -> Iterator[None]:
+    """Hides a warning that orbax logs to the logger of absl."""
+    logger = logging.getLogger('absl')
+
+    def keep(record: logging.LogRecord) -> bool:
+        return not str(record.msg).startswith(start)
+
+    logger.addFilter(keep)
+    try:
+        yield
+    finally:
+        logger.removeFilter(keep)
+
+
 def _check_metrics(folder: pathlib.Path) -> None:
+    """Raises DamagedCheckpointError if the metrics of a complete checkpoint are no JSON."""
     for path in sorted(folder.glob('[0-9]*/metrics/metrics')):
+        if not path.parents[1].name.isdigit():
+            continue  # it is being written
         try:
             json.loads(path.read_bytes())
         except ValueError as error:
             step = path.parents[1]
             raise DamagedCheckpointError(
-                f'the checkpoint {step} is damaged: {path} is not JSON ({error}). To go on from '
-                f'the one before, remove {step}'
+                f'the checkpoint {step} is damaged: {path} is not JSON ({error}). To continue '
+                f'from the one before, remove {step}'
             ) from error
 
 
 @jax.jit
 def _checksums(leaves: list[jax.Array]) -> list[jax.Array]:
-    """Of the bits of arrays, modulo 2^32: exact, and so the same however they are cut.
+    """Weighted sums of the bits of arrays, modulo 2^32: exact, so the same for any sharding.
 
-    A changed number changes it, for its weight is odd; a changed order does, for weights differ.
+    Weights are odd, so that a changed number changes the sum, and differ, so that a changed order
+    does too.
     """
 
-    def one(leaf: jax.Array) -> jax.Array:
+    def weighted_sum(leaf: jax.Array) -> jax.Array:
         bits = jax.lax.bitcast_convert_type(leaf, jnp.dtype(f'uint{8 * leaf.dtype.itemsize}'))
         weights = 2 * jax.lax.iota(jnp.uint32, leaf.size).reshape(leaf.shape) + 1
         return jnp.sum(weights * bits.astype(jnp.uint32), dtype=jnp.uint32)
 
-    return [one(leaf) for leaf in leaves]
+    return [weighted_sum(leaf) for leaf in leaves]
 
 
 def checksums(state: TrainState) -> list[int]:
-    """A number an array, which tells whether it is what it was."""
+    """A checksum of every array of the state, in the order of its leaves."""
     return [int(total) for total in meshes.fetch_from_mesh(_checksums(jax.tree.leaves(state)))]
 
 
@@ -204,10 +242,10 @@ def _crc(note: dict[str, Any]) -> int:
 
 
 def _metric(metrics: dict[str, float]) -> tuple[float, float]:
-    """What orbax sorts by: of equal values the earlier step is the better one."""
+    """The key that orbax sorts by: of equal values the earlier step is better."""
     return metrics[METRIC], -metrics.get(_STEP, 0)
 
 
 def _brief(error: Exception) -> str:
-    """The first line of what an error says, which with tensorstore may be pages."""
+    """The first line of an error's message; tensorstore's may fill pages."""
     return next(iter(str(error).splitlines()), type(error).__name__)[:300]

@@ -1,10 +1,11 @@
-"""Identity-aware contrast of a whole batch whose rows are spread over devices.
+"""Contrastive loss over a whole batch whose rows are spread over devices.
 
-InfoNCE (van den Oord et al. 2018) with several positives as in Khosla et al. 2020, "Supervised
-contrastive learning", equation 2, from texts to photos and back. Photos stay where they are; texts
-go round the ring of devices, with what is summed about them, and meet all photos a block at a time.
-So a device never holds more than one block of logits, forwards or backwards, however many there are
-(blocks as in Liu et al. 2023, "Ring attention"). On one device the one block is all.
+InfoNCE (van den Oord et al. 2018) with several positives, as in Khosla et al. 2020, "Supervised
+contrastive learning", equation 2, from texts to photos and from photos to texts. Photos stay on
+their device. Texts and their running sums rotate round the ring of devices, so that every text is
+compared with all photos, a block at a time: a device holds only one block of logits, forwards and
+backwards, however many devices there are (Liu et al. 2023, "Ring attention"). On one device the
+block is the whole table.
 """
 
 import functools
@@ -22,10 +23,11 @@ _MINUS_INFINITY = -1e9
 
 
 class ContrastSide(NamedTuple):
-    """Unit features of texts or of photos, and whom, which photo and what sentence they are of.
+    """Unit features of texts or of photos, with numbers for identity, photo and sentence.
 
-    Texts are [B, ...]; photos [V, B, ...], the described ones and then others of each person.
-    `mark` is int32 [..., 3]: identity, photo and sentence, equal where these are the same.
+    Attributes:
+      f: of texts [B, F]; of photos [V, B, F], first the described ones, then others of the people.
+      mark: int32 [..., 3], the numbers of the identity, the photo and the sentence.
     """
 
     f: jax.Array
@@ -33,14 +35,14 @@ class ContrastSide(NamedTuple):
 
 
 class _Sums(NamedTuple):
-    """Of a row's logits z and weights w: log sum exp z, sum w z, sum w."""
+    """Sums over the logits z and weights w of each row: log sum exp z, sum w z, sum w."""
 
     log_z_B: jax.Array
-    right_B: jax.Array
+    weighted_z_B: jax.Array
     weight_B: jax.Array
 
     def loss_B(self) -> jax.Array:
-        return self.log_z_B - self.right_B / self.weight_B
+        return self.log_z_B - self.weighted_z_B / self.weight_B
 
 
 def contrastive_loss(
@@ -50,23 +52,23 @@ def contrastive_loss(
     same_photo_weight: float,
     mesh: Mesh,
 ) -> jax.Array:
-    """The mean over texts and photos of the weighted mean over the right answers of -log softmax.
+    """The mean over texts and photos of the weighted mean over positives of -log softmax.
 
-    An answer is right where it shows the same person; a stranger whose sentence is the same counts
-    neither for nor against.
+    A pair is positive if text and photo are of the same person. A pair of two people with the same
+    sentence is neither positive nor negative.
 
     Args:
       text: features of the texts, cut over 'data'.
-      photo: features of the photos, cut likewise along B; with each, the sentence of its row.
+      photo: features of the photos, cut over 'data' along B, each with the sentence of its row.
       log_scale: learned log of the inverse temperature.
-      same_photo_weight: how much the described photo counts, where another of the person counts 1.
+      same_photo_weight: weight of the described photo; other photos of the person have weight 1.
       mesh: the devices.
 
     Returns:
-      A scalar, half of it from texts to photos and half back.
+      A scalar: the mean of the loss from texts to photos and the one from photos to texts.
     """
     scale = jnp.exp(jnp.minimum(log_scale, jnp.log(100.0)))
-    # What makes the features is cut over 'data' alone; here every device has its own rows.
+    # The networks' batch is cut over 'data' alone; `_contrast` cuts it over all devices.
     text, photo = (
         side._replace(f=jax.lax.with_sharding_constraint(side.f, sharded_by_data(mesh, axis)))
         for side, axis in ((text, 0), (photo, 1))
@@ -81,26 +83,28 @@ def _contrast(
     return _forward(mesh, same_photo_weight, text, photo, scale)[0]
 
 
-_ON_TEXT, _ON_PHOTO = P(AXES), P(None, AXES)
+_TEXT_SPEC, _PHOTO_SPEC = P(AXES), P(None, AXES)
 
 
 def _forward(
     mesh: Mesh, same_photo_weight: float, text: ContrastSide, photo: ContrastSide, scale: jax.Array
 ) -> tuple[jax.Array, Any]:
-    """The loss, and what the backward pass needs: nothing larger than the features."""
+    """The loss, and the residuals of the backward pass: nothing larger than the features."""
 
-    @_on_each_device(mesh, (_ON_TEXT, _ON_PHOTO, P()), (P(), P(AXES), P(AXES)))
+    @_on_each_device(mesh, (_TEXT_SPEC, _PHOTO_SPEC, P()), (P(), P(AXES), P(AXES)))
     def losses(text: ContrastSide, photo: ContrastSide, scale: jax.Array) -> Any:
         photo = _flat(photo)
 
-        def meet(guest: tuple[ContrastSide, _Sums], photo_sums: _Sums) -> Any:
-            text, text_sums = guest
+        def add_block(rotating: tuple[ContrastSide, _Sums], photo_sums: _Sums) -> Any:
+            text, text_sums = rotating
             z_TxP, weight_TxP = _logits(text, photo, scale, same_photo_weight)
-            text_sums = _added(text_sums, z_TxP, weight_TxP, axis=1)
-            return (text, text_sums), _added(photo_sums, z_TxP, weight_TxP, axis=0)
+            text_sums = _add(text_sums, z_TxP, weight_TxP, axis=1)
+            return (text, text_sums), _add(photo_sums, z_TxP, weight_TxP, axis=0)
 
-        start = (text, _no_sums(len(text.f)))
-        (_, text_sums), photo_sums = _round(mesh, meet, start, _no_sums(len(photo.f)))
+        rotating = (text, _empty_sums(len(text.f)))
+        (_, text_sums), photo_sums = ring_scan(
+            mesh, add_block, rotating, local=_empty_sums(len(photo.f))
+        )
         means = (jax.lax.pmean(jnp.mean(s.loss_B()), AXES) for s in (text_sums, photo_sums))
         return 0.5 * sum(means), text_sums, photo_sums
 
@@ -108,11 +112,11 @@ def _forward(
     return loss, (text, photo, scale, text_sums, photo_sums)
 
 
-def _backward(mesh: Mesh, same_photo_weight: float, kept: Any, d_loss: jax.Array) -> tuple:
-    """Gradients by the features and the scale; the logits are made again, block by block."""
-    specs = (_ON_TEXT, _ON_PHOTO, P(), P(AXES), P(AXES), P())
+def _backward(mesh: Mesh, same_photo_weight: float, residuals: Any, d_loss: jax.Array) -> tuple:
+    """Gradients of the features and the scale; computes the logits again, block by block."""
+    specs = (_TEXT_SPEC, _PHOTO_SPEC, P(), P(AXES), P(AXES), P())
 
-    @_on_each_device(mesh, specs, (_ON_TEXT, _ON_PHOTO, P()))
+    @_on_each_device(mesh, specs, (_TEXT_SPEC, _PHOTO_SPEC, P()))
     def gradients(
         text: ContrastSide,
         photo: ContrastSide,
@@ -122,27 +126,27 @@ def _backward(mesh: Mesh, same_photo_weight: float, kept: Any, d_loss: jax.Array
         d_loss: jax.Array,
     ) -> Any:
         shape, photo = photo.f.shape, _flat(photo)
-        share = 0.5 * d_loss / mesh.size
+        factor = 0.5 * d_loss / mesh.size
 
-        def meet(
-            guest: tuple[ContrastSide, _Sums, jax.Array], home: tuple[jax.Array, jax.Array]
+        def add_block(
+            rotating: tuple[ContrastSide, _Sums, jax.Array], local: tuple[jax.Array, jax.Array]
         ) -> Any:
-            (text, text_sums, d_text), (d_photo, d_scale) = guest, home
+            (text, text_sums, d_text), (d_photo, d_scale) = rotating, local
             z_TxP, weight_TxP = _logits(text, photo, scale, same_photo_weight)
-            d_z_TxP = _surplus(z_TxP, weight_TxP, text_sums, 1) / len(text.f)
-            d_z_TxP += _surplus(z_TxP, weight_TxP, photo_sums, 0) / len(photo.f)
-            d_z_TxP *= share
+            d_z_TxP = _d_logits(z_TxP, weight_TxP, text_sums, 1) / len(text.f)
+            d_z_TxP += _d_logits(z_TxP, weight_TxP, photo_sums, 0) / len(photo.f)
+            d_z_TxP *= factor
             d_text += scale * d_z_TxP @ photo.f
             d_photo += scale * d_z_TxP.T @ text.f
             d_scale += jnp.sum(d_z_TxP * z_TxP) / scale
             return (text, text_sums, d_text), (d_photo, d_scale)
 
-        start = (text, text_sums, jnp.zeros_like(text.f))
-        home = (jnp.zeros_like(photo.f), jnp.zeros_like(scale))
-        (*_, d_text), (d_photo, d_scale) = _round(mesh, meet, start, home)
+        rotating = (text, text_sums, jnp.zeros_like(text.f))
+        local = (jnp.zeros_like(photo.f), jnp.zeros_like(scale))
+        (_, _, d_text), (d_photo, d_scale) = ring_scan(mesh, add_block, rotating, local)
         return d_text, d_photo.reshape(shape), jax.lax.psum(d_scale, AXES)
 
-    d_text, d_photo, d_scale = gradients(*kept, d_loss)
+    d_text, d_photo, d_scale = gradients(*residuals, d_loss)
     return ContrastSide(d_text, None), ContrastSide(d_photo, None), d_scale
 
 
@@ -150,54 +154,68 @@ _contrast.defvjp(_forward, _backward)
 
 
 def _on_each_device(mesh: Mesh, in_specs: Any, out_specs: Any) -> Callable[[Callable], Callable]:
-    """What jit cannot say: that blocks go round, and the order of it."""
+    """`shard_map` over all devices: jit alone cannot express the rotation of blocks."""
     return functools.partial(
         jax.shard_map, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False
     )
 
 
-def _round(mesh: Mesh, meet: Callable[[Any, Any], Any], guest: Any, home: Any) -> Any:
-    """`meet` on every device with every guest, each of which comes back to where it started."""
+def ring_scan(
+    mesh: Mesh, update: Callable[[Any, Any], tuple[Any, Any]], rotating: Any, local: Any
+) -> tuple[Any, Any]:
+    """Applies an update on every device to each block of a ring; call it inside `shard_map`.
+
+    Args:
+      mesh: the ring of devices.
+      update: (rotating, local) to their new values.
+      rotating: the device's block, sent to the next device after each update.
+      local: values that stay on the device.
+
+    Returns:
+      Both after as many updates as there are devices; each block is back on its own device.
+    """
     to_next = [(i, (i + 1) % mesh.size) for i in range(mesh.size)]
 
-    def visit(carry: tuple, _: None) -> tuple[tuple, None]:
-        guest, home = meet(*carry)
+    def step(carry: tuple[Any, Any], _: None) -> tuple[tuple[Any, Any], None]:
+        rotating, local = update(*carry)
         if mesh.size > 1:
-            guest = jax.tree.map(lambda leaf: jax.lax.ppermute(leaf, AXES, to_next), guest)
-        return (guest, home), None
+            rotating = jax.tree.map(lambda leaf: jax.lax.ppermute(leaf, AXES, to_next), rotating)
+        return (rotating, local), None
 
-    return jax.lax.scan(visit, (guest, home), length=mesh.size)[0]
+    return jax.lax.scan(step, (rotating, local), length=mesh.size)[0]
 
 
 def _flat(photo: ContrastSide) -> ContrastSide:
+    """Photos in a row, [V B, ...]."""
     return ContrastSide(*(part.reshape(-1, part.shape[-1]) for part in photo))
 
 
 def _logits(
     text: ContrastSide, photo: ContrastSide, scale: jax.Array, same_photo_weight: float
 ) -> tuple[jax.Array, jax.Array]:
-    """Scaled similarities, very small where a pair does not count, and how right each pair is."""
-    person_TxP, own_TxP, sentence_TxP = (
+    """Scaled similarities, very low for pairs that do not count, and weights of positive pairs."""
+    same_person_TxP, same_photo_TxP, same_sentence_TxP = (
         text.mark[:, i, None] == photo.mark[None, :, i] for i in range(3)
     )
-    weight_TxP = person_TxP + (same_photo_weight - 1.0) * own_TxP
+    weight_TxP = same_person_TxP + (same_photo_weight - 1.0) * same_photo_TxP
     z_TxP = scale * (text.f @ photo.f.T)
-    return jnp.where(sentence_TxP & (weight_TxP == 0), _MINUS_INFINITY, z_TxP), weight_TxP
+    return jnp.where(same_sentence_TxP & (weight_TxP == 0), _MINUS_INFINITY, z_TxP), weight_TxP
 
 
-def _no_sums(count: int) -> _Sums:
+def _empty_sums(count: int) -> _Sums:
     return _Sums(jnp.full(count, -jnp.inf), jnp.zeros(count), jnp.zeros(count))
 
 
-def _added(sums: _Sums, z_TxP: jax.Array, weight_TxP: jax.Array, axis: int) -> _Sums:
+def _add(sums: _Sums, z_TxP: jax.Array, weight_TxP: jax.Array, axis: int) -> _Sums:
+    """Adds a block of logits to the sums, along an axis."""
     return _Sums(
         jnp.logaddexp(sums.log_z_B, jax.nn.logsumexp(z_TxP, axis)),
-        sums.right_B + jnp.sum(weight_TxP * z_TxP, axis),
+        sums.weighted_z_B + jnp.sum(weight_TxP * z_TxP, axis),
         sums.weight_B + jnp.sum(weight_TxP, axis),
     )
 
 
-def _surplus(z_TxP: jax.Array, weight_TxP: jax.Array, sums: _Sums, axis: int) -> jax.Array:
-    """Softmax minus the share each pair should have: a row's gradient by its logits."""
+def _d_logits(z_TxP: jax.Array, weight_TxP: jax.Array, sums: _Sums, axis: int) -> jax.Array:
+    """Gradient of a row's loss with respect to its logits: softmax minus normalised weights."""
     log_z, weight = (jnp.expand_dims(sum_B, axis) for sum_B in (sums.log_z_B, sums.weight_B))
     return jnp.exp(z_TxP - log_z) - weight_TxP / weight

@@ -1,9 +1,9 @@
-"""From the number of a step to its rows on the devices: gathered there, or sent.
+"""Brings the rows of each step to the devices: gathered from a table there, or sent by the host.
 
-Resident, the whole table is in device memory, cut over 'data' by its columns: each device looks up
-its columns of every row of the batch, and one all-to-all brings each row together where it is
-needed. That moves as many bytes a device however many devices there are, where a table cut by rows
-would move the whole batch past every device.
+With `data_on_device` the whole table is in device memory, its columns cut over 'data': each device
+looks up its columns of every row of the batch, and an all-to-all assembles each row on the device
+that needs it. The bytes that a device receives do not depend on the number of devices; with a table
+cut by rows, the whole batch would pass through every device.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,9 +22,13 @@ from diface_jax.training.contrastive_loss import ContrastSide
 
 
 class TrainingTable(NamedTuple):
-    """The training data: embeddings, conditions, identities, sentence numbers.
+    """The training data of N photos and T texts.
 
-    `sentence_T` is one number for each different sentence, so that equal captions are known.
+    Attributes:
+      x0_NxD: embeddings of photos.
+      identity_N: numbers of their identities, from 0.
+      c_TxC: conditions of texts.
+      sentence_T: numbers of their sentences; equal sentences have the same number.
     """
 
     x0_NxD: Any
@@ -34,7 +38,13 @@ class TrainingTable(NamedTuple):
 
 
 class BatchRows(NamedTuple):
-    """What a step learns from: photos, another photo of each person, conditions, who and what."""
+    """A batch: B texts, the photos they describe, and a mate of each: another photo of the person.
+
+    Attributes:
+      x0_BxD, mate_BxD: embeddings of the described photos and of the mates.
+      c_BxC: conditions of the texts.
+      identity_B, photo_B, mate_B, sentence_B: numbers of identities, photos, mates and sentences.
+    """
 
     x0_BxD: Any
     mate_BxD: Any
@@ -46,7 +56,7 @@ class BatchRows(NamedTuple):
 
 
 def rows_of(table: TrainingTable, batch: Batch) -> BatchRows:
-    """The rows of a batch, or of several, by index: on the host or in a jitted function."""
+    """Looks up the rows of a batch, or of several: on the host or in a jitted function."""
     return BatchRows(
         x0_BxD=table.x0_NxD[batch.photo_B],
         mate_BxD=table.x0_NxD[batch.mate_B],
@@ -61,7 +71,13 @@ def rows_of(table: TrainingTable, batch: Batch) -> BatchRows:
 def contrast_sides(
     f_text_BxF: jax.Array, f_photo_2xBxF: jax.Array, rows: BatchRows
 ) -> tuple[ContrastSide, ContrastSide]:
-    """Both sides of the contrast: texts, and photos with their mates."""
+    """Both sides of the contrastive loss: texts, and photos with their mates.
+
+    Args:
+      f_text_BxF: features of the texts.
+      f_photo_2xBxF: features of the described photos and of the mates.
+      rows: the batch.
+    """
 
     def marks(photo_B: jax.Array) -> jax.Array:
         return jnp.stack([rows.identity_B, photo_B, rows.sentence_B], axis=-1)
@@ -73,23 +89,36 @@ def contrast_sides(
 def gather_rows(
     table: TrainingTable, batch: Batch, widths: tuple[int, int], mesh: Mesh
 ) -> BatchRows:
-    """`rows_of` a table that `InputPipeline` put on the devices, each row whole where it is needed.
+    """Looks up a batch in a table that `InputPipeline` put on the devices, in a jitted function.
 
     Args:
-      table: cut by columns, these filled up to divide.
+      table: cut by columns, which are padded to divide over 'data'.
       batch: indices, the same on every device.
-      widths: D and C, without what was filled up.
+      widths: D and C, without padding.
       mesh: the devices.
+
+    Returns:
+      The batch, its rows cut over 'data'.
     """
+    embedding_dim, condition_dim = widths
+    rows = rows_of(table, batch)
 
-    def place(part: jax.Array, width: int | None = None) -> jax.Array:
-        if width is None:
-            return jax.lax.with_sharding_constraint(part, meshes.sharded_by_data(mesh))
-        looked_up = jax.lax.with_sharding_constraint(part, _by_column(mesh))
-        return jax.lax.with_sharding_constraint(looked_up, meshes.sharded_by_data(mesh))[:, :width]
+    def by_row(values_B: jax.Array) -> jax.Array:
+        return jax.lax.with_sharding_constraint(values_B, meshes.sharded_by_data(mesh))
 
-    dim, condition = widths
-    return BatchRows(*map(place, rows_of(table, batch), (dim, dim, condition, *[None] * 4)))
+    def assemble(part_BxW: jax.Array, width: int) -> jax.Array:
+        columns_BxW = jax.lax.with_sharding_constraint(part_BxW, _by_column(mesh))
+        return by_row(columns_BxW)[:, :width]
+
+    return BatchRows(
+        x0_BxD=assemble(rows.x0_BxD, embedding_dim),
+        mate_BxD=assemble(rows.mate_BxD, embedding_dim),
+        c_BxC=assemble(rows.c_BxC, condition_dim),
+        identity_B=by_row(rows.identity_B),
+        photo_B=by_row(rows.photo_B),
+        mate_B=by_row(rows.mate_B),
+        sentence_B=by_row(rows.sentence_B),
+    )
 
 
 def _by_column(mesh: Mesh) -> NamedSharding:
@@ -97,67 +126,75 @@ def _by_column(mesh: Mesh) -> NamedSharding:
 
 
 class InputPipeline:
-    """What the training step takes, by step: batch = f(seed, step), whatever the devices.
+    """The batches of the training steps: batch = f(seed, step), for any number of devices.
 
     Args:
       table: the training data on the host.
-      batches: which rows, by step.
+      batches: indices of the rows of each step.
       mesh: the devices.
-      resident: keep the table on the devices and send indices; otherwise send rows, of which each
-        process reads only those that its own devices work on.
+      data_on_device: keep the table on the devices and send indices; otherwise send rows, of which
+        each process reads only those of its own devices.
 
     Attributes:
-      table: on the devices; None where rows are sent.
-      counts: of texts and of photos.
+      table: the table on the devices; None if rows are sent.
+      counts: numbers of texts and of photos.
     """
 
-    def __init__(self, table: TrainingTable, batches: Batches, mesh: Mesh, resident: bool) -> None:
+    def __init__(
+        self, table: TrainingTable, batches: Batches, mesh: Mesh, data_on_device: bool
+    ) -> None:
         self._host, self._batches, self._mesh = table, batches, mesh
         self.counts = len(table.c_TxC), len(table.x0_NxD)
-        self.table = _on_devices(table, mesh) if resident else None
+        self.table = _on_devices(table, mesh) if data_on_device else None
 
     def dispatches(self, first: int, sizes: Sequence[int]) -> Iterator[Batch | BatchRows]:
-        """What dispatches of these numbers of steps take, from step `first` on.
+        """Yields the batches of consecutive dispatches, each field [steps, B, ...].
 
-        Each is made on a thread while the one before is in use. Fields are [steps, B, ...].
+        A thread prepares the next dispatch while the current one is in use.
+
+        Args:
+          first: number of the first step.
+          sizes: number of steps of each dispatch.
         """
         starts = first + np.cumsum([0, *sizes])
         with ThreadPoolExecutor(1) as pool:
-            coming = pool.submit(self._make, starts[0], sizes[0])
+            pending = pool.submit(self._prepare, starts[0], sizes[0])
             for start, size in zip(starts[1:], [*sizes[1:], 0], strict=True):
-                ready = coming.result()
-                coming = pool.submit(self._make, start, size) if size else None
-                yield ready
+                batches = pending.result()
+                pending = pool.submit(self._prepare, start, size) if size else None
+                yield batches
 
-    def _make(self, first: int, count: int) -> Batch | BatchRows:
+    def _prepare(self, first: int, count: int) -> Batch | BatchRows:
         steps = stacked_batches(self._batches, int(first), count)
         if self.table is not None:
             return meshes.put_on_mesh(steps, meshes.replicated(self._mesh))
         return self._send(steps)
 
     def _send(self, steps: Batch) -> BatchRows:
-        place, (count, size) = meshes.sharded_by_data(self._mesh, axis=1), steps.photo_B.shape
-        here = meshes.local_rows(size, self._mesh)
-        rows = rows_of(self._host, Batch(*(index_SxB[:, here] for index_SxB in steps)))
-        return BatchRows(
-            *(
-                jax.make_array_from_process_local_data(place, part, (count, size, *part.shape[2:]))
-                for part in rows
-            )
-        )
+        """Looks up the rows of this process's devices, and puts them there."""
+        sharding = meshes.sharded_by_data(self._mesh, axis=1)
+        num_steps, batch_size = steps.photo_B.shape
+        local = meshes.local_rows(batch_size, self._mesh)
+        local_steps = jax.tree.map(lambda index_SxB: index_SxB[:, local], steps)
+
+        def put(part: np.ndarray) -> jax.Array:
+            shape = num_steps, batch_size, *part.shape[2:]
+            return jax.make_array_from_process_local_data(sharding, part, shape)
+
+        return jax.tree.map(put, rows_of(self._host, local_steps))
 
 
 def _on_devices(table: TrainingTable, mesh: Mesh) -> TrainingTable:
     everywhere = meshes.replicated(mesh)
     return TrainingTable(
-        x0_NxD=meshes.put_on_mesh(_filled_up(table.x0_NxD, mesh), _by_column(mesh)),
+        x0_NxD=meshes.put_on_mesh(_pad_columns(table.x0_NxD, mesh), _by_column(mesh)),
         identity_N=meshes.put_on_mesh(table.identity_N, everywhere),
-        c_TxC=meshes.put_on_mesh(_filled_up(table.c_TxC, mesh), _by_column(mesh)),
+        c_TxC=meshes.put_on_mesh(_pad_columns(table.c_TxC, mesh), _by_column(mesh)),
         sentence_T=meshes.put_on_mesh(table.sentence_T, everywhere),
     )
 
 
-def _filled_up(part_RxW: np.ndarray, mesh: Mesh) -> np.ndarray:
-    """With columns of zeros, so that its width divides over 'data'."""
+def _pad_columns(part_RxW: np.ndarray, mesh: Mesh) -> np.ndarray:
+    """Appends columns of zeros, so that the width divides over 'data'."""
     missing = -part_RxW.shape[1] % mesh.shape['data']
     return np.pad(part_RxW, ((0, 0), (0, missing))) if missing else part_RxW

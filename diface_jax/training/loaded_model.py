@@ -1,4 +1,4 @@
-"""A trained model as it is used: the best checkpoint, with all it carries."""
+"""The best checkpoint, loaded for inference."""
 
 import dataclasses
 import pathlib
@@ -7,25 +7,26 @@ from typing import Any
 import ml_collections
 import numpy as np
 
-from diface_jax.models.diface import DiFace, Params
+from diface_jax.models.diface import DiFace, Params, build_model
 from diface_jax.models.normalise import Normalisation
 from diface_jax.runtime import mesh as meshes
-from diface_jax.training import state as states
+from diface_jax.runtime.settings import Settings
 from diface_jax.training.checkpoint import Checkpoints
+from diface_jax.training.state import ModelSizes, abstract_state
 
 
 @dataclasses.dataclass(frozen=True)
 class LoadedModel:
-    """What a checkpoint holds.
+    """A trained model.
 
     Attributes:
-      step: when it was saved.
+      step: training step of the checkpoint.
       model: D and R.
       params: their averaged parameters.
       normalise: from raw embeddings to x0.
       thresholds: threshold s by condition ('grammar/cross/random'), from validation.
       encoders: name, SHA-256 and width of the frozen encoders.
-      settings: all that the training depended on.
+      settings: everything that the training depended on.
     """
 
     step: int
@@ -38,37 +39,53 @@ class LoadedModel:
 
     @property
     def config(self) -> ml_collections.ConfigDict:
-        """The sections of the config it was trained with."""
+        """The settings as a config, with the sections that training depends on."""
         return ml_collections.ConfigDict(self.settings)
 
 
 def load_best_checkpoint(workdir: pathlib.Path) -> LoadedModel:
-    """The checkpoint of a workdir that did best on validation.
+    """Loads the checkpoint of a workdir with the best validation; changes nothing on disk.
 
     Raises:
-      FileNotFoundError: there is none; says how to make one.
+      FileNotFoundError: there is no checkpoint; says how to make one.
+      DamagedCheckpointError: the checkpoint cannot be read; says what to do.
+      ValueError: the model was trained by version 0.1.
     """
     folder = workdir / 'checkpoints'
     if not folder.is_dir():
         raise FileNotFoundError(f'no trained model in {workdir}: run --mode=train first')
-    with Checkpoints(folder) as checkpoints:
+    with Checkpoints(folder, read_only=True) as checkpoints:
         step = checkpoints.best()
         if step is None:
-            raise FileNotFoundError(f'no whole checkpoint in {folder}: run --mode=train first')
+            raise FileNotFoundError(f'no complete checkpoint in {folder}: run --mode=train first')
         note = checkpoints.note(step)
-        config, sizes = (
-            ml_collections.ConfigDict(note['settings']),
-            states.ModelSizes(*note['sizes']),
-        )
-        like = states.abstract_state(config, sizes, meshes.make_mesh())
-        state = checkpoints.restore(step, like)
+        _require_current_names(note['settings'], workdir)
+        config, sizes = ml_collections.ConfigDict(note['settings']), ModelSizes(*note['sizes'])
+        state = checkpoints.restore(step, abstract_state(config, sizes, meshes.make_mesh()))
     mean, widths = note['normalisation']['mean'], note['normalisation']['widths']
     return LoadedModel(
         step=step,
-        model=states.model_without_params(config, sizes),
+        model=build_model(
+            config.model, config.diffusion.schedule, sizes.embedding_dim, sizes.condition_dim
+        ),
         params=state.average,
         normalise=Normalisation(np.array(mean, np.float32), tuple(widths)),
         thresholds=note['thresholds'],
         encoders=note['encoders'],
         settings=note['settings'],
     )
+
+
+def _require_current_names(settings: dict[str, Any], workdir: pathlib.Path) -> None:
+    """ValueError if settings of a checkpoint have keys of version 0.1."""
+    for section in dataclasses.fields(Settings):
+        # `data` holds the settings of the prepared data set, which has checks of its own.
+        if section.name == 'data' or not dataclasses.is_dataclass(section.type):
+            continue
+        known = {field.name for field in dataclasses.fields(section.type)}
+        if unknown := sorted(settings.get(section.name, {}).keys() - known):
+            raise ValueError(
+                f'the model in {workdir} was trained by version 0.1, whose settings have other '
+                f'names ({section.name}.{unknown[0]}): train again in another --workdir, or use '
+                'that version'
+            )

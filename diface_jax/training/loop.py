@@ -1,4 +1,4 @@
-"""Training: joint steps, validation, checkpoints, early stopping; it can be stopped and goes on."""
+"""Training: joint steps, validation, checkpoints, early stopping, and resuming."""
 
 import json
 import pathlib
@@ -14,7 +14,7 @@ from tqdm import tqdm
 from diface_jax.data.batches import Batches
 from diface_jax.data.identity_index import IdentityIndex
 from diface_jax.data.prepared import Prepared, Split
-from diface_jax.models.diface import Sampling
+from diface_jax.models.diface import Sampling, build_model
 from diface_jax.models.features import FeatureExtractor
 from diface_jax.models.normalise import Normalisation
 from diface_jax.runtime import hosts, preemption, run_state
@@ -28,30 +28,36 @@ from diface_jax.training.state import ModelSizes
 from diface_jax.training.step import DispatchMetrics, make_steps
 
 SECTIONS = (
-    *('seed', 'model', 'diffusion', 'contrast', 'margin', 'loss_weight', 'train'),
-    *('optimiser', 'sample', 'captions'),
+    'seed',
+    'model',
+    'diffusion',
+    'contrast',
+    'margin',
+    'loss_weight',
+    'train',
+    'optimiser',
+    'sample',
+    'captions',
 )
-# Of the settings: the sampling that validation used, which trains nothing.
+# The sampling of validation, which does not change the parameters.
 NOT_COMPARED = ('sample',)
-
-
-# What may be raised to train a model on; both only say when training ends.
+# Settings that may be raised to continue a finished run: both only decide when training ends.
 EXTENDABLE = ('num_steps', 'patience')
 
 
 class BestStep(NamedTuple):
-    """The best validation so far: at which step, and how good."""
+    """The step and the metric of the best validation so far."""
 
     step: int
     value: float
 
 
 def training_settings(config: ml_collections.ConfigDict, data: Prepared) -> dict[str, Any]:
-    """All that a training run depends on."""
+    """Everything that a training run depends on, as plain JSON."""
     sections = {name: config.to_dict()[name] for name in SECTIONS}
-    del sections['train']['data_on_device']  # changes no number
+    del sections['train']['data_on_device']  # does not change the result
     if sections['train']['compute_dtype'] == 'float32':
-        del sections['train']['compute_dtype']  # as before there was a choice
+        del sections['train']['compute_dtype']  # as in runs from before it was a setting
     return run_state.to_plain_json(sections | {'data': data.card['settings']})
 
 
@@ -61,26 +67,26 @@ def train(
     workdir: pathlib.Path,
     resume_from: int | None = None,
 ) -> None:
-    """Trains until `train.num_steps` or until validation has stopped rising.
+    """Trains until `train.num_steps`, or until validation has not improved for `train.patience`.
 
-    Leaves `checkpoints/` (latest and best), `metrics.jsonl` and, when done, `training.json` in the
-    workdir. Continues from the latest checkpoint, and ends as if it had never stopped. Does nothing
-    when it is done with these settings; where `train.num_steps` or `train.patience` is higher than
-    it was, trains on, with the learning rate that the new `num_steps` gives to each step.
+    Writes `checkpoints/` (latest and best), `metrics.jsonl` and, at the end, `training.json` to the
+    workdir. Continues from the latest checkpoint with the same result as an uninterrupted run. Does
+    nothing if training is complete with these settings; if `train.num_steps` or `train.patience`
+    has been raised, continues, with the learning rates that the new `num_steps` gives.
 
     Args:
-      config: the whole config.
+      config: of the run.
       data: prepared.
       workdir: the same folder on all hosts.
-      resume_from: goes on from the checkpoint of this step, and forgets what came after it.
+      resume_from: continues from the checkpoint of this step, and deletes later ones.
 
     Raises:
-      SettingsDifferError: what is there was trained with other settings, or had stopped early and
-        these settings stop it at the same step.
-      DamagedCheckpointError: the checkpoint to go on from cannot be used; says what to do.
+      SettingsDifferError: the model in the workdir was trained with other settings, or stopped
+        early and would stop at the same step again.
+      DamagedCheckpointError: the checkpoint to continue from cannot be used; says what to do.
       ValueError: there is no checkpoint of step `resume_from`.
       FloatingPointError: a loss or a gradient is NaN or infinite; says which, and at which step.
-      Preempted: SIGTERM or the first Ctrl-C has come, and all is saved.
+      Preempted: SIGTERM or the first Ctrl-C has come; the state is saved.
     """
     settings = training_settings(config, data)
     done_file = workdir / 'training.json'
@@ -90,18 +96,26 @@ def train(
         with Checkpoints(workdir / 'checkpoints') as checkpoints:
             run = _Run(config, data, settings, checkpoints, workdir / 'metrics.jsonl', resume_from)
             run_state.remove_output(done_file)
-            why = run.to_the_end()
-        done = {'best_step': run.best.step, 'steps': run.step, 'why': why, 'settings': settings}
-        run_state.write_json(done_file, done | {METRIC: run.best.value})
-    logging.info('train: %s; best at step %d, %s %.4f', why, run.best.step, METRIC, run.best.value)
+            reason = run.run_to_end()
+        summary = {
+            'best_step': run.best.step,
+            'steps': run.step,
+            'why': reason,
+            'settings': settings,
+            METRIC: run.best.value,
+        }
+        run_state.write_json(done_file, summary)
+    logging.info(
+        'train: %s; best at step %d, %s %.4f', reason, run.best.step, METRIC, run.best.value
+    )
 
 
 def _is_done(done_file: pathlib.Path, settings: dict[str, Any]) -> bool:
     """Whether a finished run needs no more steps.
 
     Raises:
-      SettingsDifferError: it was trained with other settings, or had stopped early and these
-        settings stop it at the same step.
+      SettingsDifferError: it was trained with other settings, or stopped early and would stop at
+        the same step again.
     """
     done = json.loads(done_file.read_text())
     workdir, before = done_file.parent, done['settings']
@@ -109,7 +123,7 @@ def _is_done(done_file: pathlib.Path, settings: dict[str, Any]) -> bool:
     if not run_state.settings_differences(
         before, run_state.to_plain_json(settings), ignore=NOT_COMPARED
     ):
-        logging.info('train: %s is done already, best at step %d', workdir, done['best_step'])
+        logging.info('train: %s is complete, best at step %d', workdir, done['best_step'])
         return True
     if done['steps'] >= settings['train']['num_steps']:
         logging.info('train: %s has all %d steps already', workdir, done['steps'])
@@ -117,43 +131,47 @@ def _is_done(done_file: pathlib.Path, settings: dict[str, Any]) -> bool:
     steps_since_best = done['steps'] - done['best_step']
     if steps_since_best >= settings['train']['patience']:
         raise run_state.SettingsDifferError(
-            f'training in {workdir} ended at step {done["steps"]}, and validation had not risen '
-            f'for {steps_since_best} steps: train.num_steps alone does not continue it; raise '
+            f'training in {workdir} ended at step {done["steps"]}, after {steps_since_best} steps '
+            f'without a better validation: train.num_steps alone does not continue it; raise '
             f'train.patience above {steps_since_best} as well',
             overwrite_helps=False,
         )
     return False
 
 
-def require_extended(what: str, before: dict[str, Any], asked: dict[str, Any]) -> None:
-    """Raises SettingsDifferError unless only num_steps and patience differ, and are not lower."""
-    train_before, train_asked = before['train'], asked['train']
+def require_extended(output: str, before: dict[str, Any], settings: dict[str, Any]) -> None:
+    """Raises SettingsDifferError unless settings are the same, with EXTENDABLE ones perhaps raised.
+
+    Args:
+      output: what was trained, for the message.
+      before: the settings it was trained with.
+      settings: those of this run.
+    """
+    train_before, train_now = before['train'], settings['train']
     raised = {
-        name: train_asked[name]
+        name: train_now[name]
         for name in EXTENDABLE
-        if train_asked[name] > train_before.get(name, np.inf)
+        if train_now[name] > train_before.get(name, np.inf)
     }
-    run_state.require_same_settings(
-        what, before | {'train': train_before | raised}, asked, NOT_COMPARED
-    )
+    extended = before | {'train': train_before | raised}
+    run_state.require_same_settings(output, extended, settings, NOT_COMPARED)
     for name, value in raised.items():
         logging.info('train: train.%s is raised from %d to %d', name, train_before[name], value)
 
 
 def _check_same_photo_weight(same_photo_weight: float, split: Split) -> None:
-    """ValueError where the contrast would have no right answer, which makes its loss NaN."""
+    """Raises ValueError if a text would have no positive photo, which makes the contrast NaN."""
     alone_P = ~IdentityIndex(split.identity_N).has_another_photo(np.unique(split.photo_T))
     if same_photo_weight <= 0 and alone_P.any():
         raise ValueError(
             f'contrast.same_photo_weight={same_photo_weight}, but {alone_P.sum()} described '
-            f'training photos are '
-            'the only ones of their person, and nothing else can match their sentences: give '
-            'contrast.same_photo_weight a positive value'
+            'training photos are the only ones of their person, and no other photo can match '
+            'their sentences: give contrast.same_photo_weight a positive value'
         )
 
 
 class _Run:
-    """A run in progress: the state, and what is needed to move it on."""
+    """A run in progress: the training state, and everything that updates it."""
 
     def __init__(
         self,
@@ -176,20 +194,25 @@ class _Run:
         self._pairs = ValidationPairs(data, config.captions.coverage)
         self._sizes = model_sizes(split)
         self._steps = CompiledStep(make_steps(config, self._sizes, mesh), mesh)
-        model = states.model_without_params(config, self._sizes)
+        model = build_model(
+            config.model,
+            config.diffusion.schedule,
+            self._sizes.embedding_dim,
+            self._sizes.condition_dim,
+        )
         self._extractor = FeatureExtractor(model, Sampling(**config.sample), mesh)
         self._log = MetricsLog(metrics_file)
         self._key = jax.random.key(config.seed)
         self._start(mesh, resume_from or checkpoints.latest() or 0)
 
     def _start(self, mesh: Mesh, step: int) -> None:
-        """The state to go on from: a checkpoint's, or a new one."""
+        """Restores the state of a checkpoint or, with step 0, initialises a new one."""
         self.step, self.best = step, BestStep(0, -np.inf)
         self._last_validation, self._metric_sums, self._steps_summed = step, {}, 0
         fsdp = self._config.mesh.fsdp
         if step:
             note = self._checkpoints.note(step)
-            require_extended('The checkpoint to go on from', note['settings'], self._settings)
+            require_extended('The checkpoint to continue from', note['settings'], self._settings)
             like = states.abstract_state(self._config, self._sizes, mesh, fsdp)
             self.state = self._checkpoints.restore(step, like)
             self.best = BestStep(*note['best'])
@@ -198,28 +221,29 @@ class _Run:
             logging.info('train: continues from step %d', step)
         else:
             self.state = states.init_sharded(self._config, self._sizes, mesh, fsdp)
-        self._checkpoints.forget_after(step)
+        self._checkpoints.delete_after(step)
         self._log.keep_until(step)
 
     def _continue_interval(self, note: dict[str, Any]) -> None:
-        """What was measured since the last validation; older checkpoints do not have it."""
+        """Restores the metrics since the last validation; old checkpoints do not have them."""
         since = self.step - self.step % self._config.train.eval_every
         self._last_validation = note.get('last_validation', since)
         self._metric_sums = note.get('metric_sums', {})
         self._steps_summed = note.get('steps_summed', 0)
 
-    def to_the_end(self) -> str:
-        """Trains on; returns why it stopped."""
+    def run_to_end(self) -> str:
+        """Trains to the end; returns the reason why it ended."""
         train = self._config.train
         logging.info(
             'train: %d steps at most, %d texts of %d photos', train.num_steps, *self._feed.counts
         )
-        about = {'total': train.num_steps, 'initial': self.step, 'unit': 'step', 'desc': 'train'}
-        with hosts.progress(**about) as bar:
+        with hosts.progress(
+            total=train.num_steps, initial=self.step, unit='step', desc='train'
+        ) as bar:
             while self.step < train.num_steps:
                 steps_since_best = self._last_validation - self.best.step
                 if steps_since_best >= train.patience:
-                    return f'validation has not risen for {steps_since_best} steps'
+                    return f'validation has not improved for {steps_since_best} steps'
                 self._advance(bar)
                 self._validate()
         return f'all {train.num_steps} steps taken'
@@ -234,7 +258,7 @@ class _Run:
     def _advance(self, bar: tqdm) -> None:
         """Takes the steps up to the next validation.
 
-        The metrics of a dispatch are read while the next one runs, so that devices never wait.
+        It reads the metrics of a dispatch while the next one runs, so that devices never wait.
         """
         count = self._next_validation - self.step
         sizes = _dispatches(count, self._config.train.steps_per_dispatch)
@@ -253,7 +277,7 @@ class _Run:
         bar.set_postfix_str(f'loss {mean_loss:.3f}')
 
     def _read(self, dispatch: tuple[DispatchMetrics, int, int] | None) -> None:
-        """Adds the metrics of a dispatch (its metrics, steps before it, steps) to the sums."""
+        """Adds the metrics of a dispatch (metrics, steps before it, steps in it) to the sums."""
         if dispatch is None:
             return
         metrics, steps_before, size = dispatch
@@ -262,7 +286,7 @@ class _Run:
         self._steps_summed += size
 
     def _stop(self) -> NoReturn:
-        """Saves, between two validations, what is needed to continue as if never stopped."""
+        """Saves between two validations, with the metrics so far, and raises Preempted."""
         if self.step > (self._checkpoints.latest() or 0):
             since_validation = {
                 'last_validation': self._last_validation,
@@ -274,13 +298,13 @@ class _Run:
         raise preemption.stopped(f'saved at step {self.step}')
 
     def _validate(self) -> None:
-        """Judges the averaged parameters; logs, and saves a checkpoint."""
+        """Validates the averaged parameters, logs the metrics, and saves a checkpoint."""
         average = jax.device_put(self.state.average, meshes.replicated(self._mesh))
         features = self._extractor.features(
             average, self._pairs.split, self._pairs.texts, self._normalise, self._key
         )
         validation = self._pairs.judge(features)
-        # The first of equal values, as `Checkpoints.best` has it.
+        # Of equal values the first, as in `Checkpoints.best`.
         self.best = max(
             self.best, BestStep(self.step, validation.metrics[METRIC]), key=lambda b: b.value
         )
@@ -290,7 +314,7 @@ class _Run:
         self._checkpoints.save(self.step, self.state, self._note() | validation._asdict())
 
     def _note(self) -> dict[str, Any]:
-        """What is needed to use a checkpoint and to go on from it, but for its validation."""
+        """The note of a checkpoint, without its validation."""
         return {
             'settings': self._settings,
             'encoders': self._encoders,
@@ -304,16 +328,16 @@ class _Run:
 
 
 def model_sizes(split: Split) -> ModelSizes:
-    """What a model's shape takes from its training split."""
+    """The sizes of a model for a training split."""
     identities = len(np.unique(split.identity_N))
     return ModelSizes(split.embedding_NxD.shape[1], split.c_TxC.shape[1], identities)
 
 
 def training_table(split: Split, normalise: Normalisation) -> TrainingTable:
-    """The training data as the step wants it, not yet on the devices.
+    """The table of a training split, on the host.
 
     Raises:
-      ValueError: an embedding or a condition is NaN or infinite; says of which photo.
+      ValueError: an embedding or a condition is NaN or infinite; names the photo.
     """
     bad_texts = np.flatnonzero(~np.isfinite(split.c_TxC).all(axis=1))
     if len(bad_texts):
@@ -332,16 +356,16 @@ def training_table(split: Split, normalise: Normalisation) -> TrainingTable:
 
 
 def training_batches(split: Split, config: ml_collections.ConfigDict) -> Batches:
-    """The run's batches, by step."""
+    """The batches of a run, by step."""
     return Batches(split, config.train.batch_size, config.train.human_share, config.seed)
 
 
 def _dispatches(count: int, size: int) -> list[int]:
-    """`count` steps in dispatches of `size`, the last one maybe shorter."""
+    """Divides `count` steps into dispatches of `size`; the last one may be shorter."""
     return [size] * (count // size) + [count % size] * (count % size > 0)
 
 
-# What makes a metric NaN or infinite, causes before their effects, and what to do about it.
+# For each metric its description and the advice if it is NaN or infinite; causes before effects.
 _SMALLER_STEPS = 'lower optimiser.{0}.learning_rate or raise optimiser.{0}.warmup_steps'
 _CAUSES = {
     'weight/denoise': ('loss_weight.denoise', 'give it a finite value'),
@@ -369,27 +393,27 @@ _CAUSES = {
 
 
 def _checked(metrics: DispatchMetrics, steps_before: int, size: int) -> dict[str, float]:
-    """Means of the metrics; FloatingPointError names the first one that is NaN or infinite."""
+    """Means of the metrics; raises FloatingPointError for the first that is NaN or infinite."""
     first = {name: int(index) for name, index in metrics.first_nonfinite.items()}
     earliest = min(first.values())
     if earliest == size:
         return {name: float(value) for name, value in metrics.mean.items()}
     name = next(name for name in _CAUSES if first[name] == earliest)
-    what, advice = _CAUSES[name]
+    description, advice = _CAUSES[name]
     raise FloatingPointError(
-        f'step {steps_before + earliest + 1}: {what} ({name}) is NaN or infinite: {advice}, and '
-        'train in another --workdir. The checkpoints of earlier steps are intact'
+        f'step {steps_before + earliest + 1}: {description} ({name}) is NaN or infinite: '
+        f'{advice}, and train in another --workdir. The checkpoints of earlier steps are intact'
     )
 
 
 class MetricsLog:
-    """`metrics.jsonl`, a line an evaluation, and the same as a readable log line."""
+    """Writes the metrics of each validation, to `metrics.jsonl` and to the log."""
 
     def __init__(self, path: pathlib.Path) -> None:
         self._path = path
 
     def keep_until(self, step: int) -> None:
-        """Drops lines after a step, which a resumed run will write again."""
+        """Removes lines after a step, which a resumed run writes again."""
         if not hosts.is_first():
             return
         lines = self._path.read_text().splitlines() if self._path.is_file() else []

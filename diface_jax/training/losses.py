@@ -1,4 +1,4 @@
-"""Denoising, the loss of D; and the margin head, which may stand beside the contrast."""
+"""The denoising loss of D, and the margin loss, which can be added to the contrastive loss of R."""
 
 import jax
 import jax.numpy as jnp
@@ -16,42 +16,44 @@ def denoising_loss(
     num_levels: int,
     snr_clip: tuple[float, float],
 ) -> jax.Array:
-    """SNR-weighted squared error of the estimate of x0, the mean over rows and dimensions.
+    """SNR-weighted squared error of the estimate of x0, averaged over rows and dimensions.
 
     Args:
       denoise: D given the texts of the rows.
       x0_BxD: clean embeddings.
       key: random key of times and noise.
-      log_snr: the schedule.
+      log_snr: the noise schedule.
       num_levels: T; 0 is continuous time.
-      snr_clip: where the weight is cut, low and high (see `snr_weight`).
+      snr_clip: lower and upper limit of the weight (see `snr_weight`).
 
     Returns:
-      A scalar, 1 at most for an estimate of zero (x0 has unit variance).
+      A scalar; at most 1 for an estimate of zero, since x0 has unit variance.
     """
     time_key, noise_key = jax.random.split(key)
-    snr_Bx1 = log_snr(sample_times(time_key, len(x0_BxD), num_levels))[:, None]
-    alpha, sigma = alpha_sigma(snr_Bx1)
-    x_t = alpha * x0_BxD + sigma * jax.random.normal(noise_key, x0_BxD.shape)
-    error_Bx1 = jnp.mean((denoise(x_t, snr_Bx1) - x0_BxD) ** 2, axis=-1, keepdims=True)
-    return jnp.mean(snr_weight(snr_Bx1, *snr_clip) * error_Bx1)
+    log_snr_Bx1 = log_snr(sample_times(time_key, len(x0_BxD), num_levels))[:, None]
+    alpha, sigma = alpha_sigma(log_snr_Bx1)
+    x_t_BxD = alpha * x0_BxD + sigma * jax.random.normal(noise_key, x0_BxD.shape)
+    error_Bx1 = jnp.mean((denoise(x_t_BxD, log_snr_Bx1) - x0_BxD) ** 2, axis=-1, keepdims=True)
+    return jnp.mean(snr_weight(log_snr_Bx1, *snr_clip) * error_Bx1)
 
 
 def margin_loss(
     cosine_BxN: jax.Array, identity_B: jax.Array, kind: str, margin: float, scale: float
 ) -> jax.Array:
-    """Classification of training identities with a margin on the true one.
+    """Cross-entropy of classifying training identities, with a margin on the true one.
 
     Args:
-      cosine_BxN: cosines of features to the unit prototypes of N training identities; there may
-        be more axes before the last.
-      identity_B: true classes.
+      cosine_BxN: cosines of features to the unit prototypes of N training identities; [..., N].
+      identity_B: true identities; [...].
       kind: 'cosface' (Wang et al. 2018: cos - m) or 'arcface' (Deng et al. 2019: cos(angle + m)).
       margin: m, in cosine or in radians.
       scale: inverse temperature.
 
     Returns:
-      A scalar, the mean cross-entropy.
+      A scalar, the mean over rows.
+
+    Raises:
+      ValueError: there is no such kind.
     """
     true_Bx1 = jnp.take_along_axis(cosine_BxN, identity_B[..., None], axis=-1)
     if kind == 'cosface':

@@ -1,4 +1,4 @@
-"""How good the model is on validation, and the thresholds it would use."""
+"""Scores a method on validation pairs: the metric of every choice, and the thresholds."""
 
 import itertools
 from collections.abc import Sequence
@@ -10,45 +10,52 @@ from diface_jax.data.prepared import Prepared
 from diface_jax.evaluation import protocols, verification
 from diface_jax.models.features import Features
 
-# Fixed, so that every method and every step is judged on the same pairs.
-EFFORT = protocols.Repetitions(draws=4, resamples=0, seed=20_000)
+# Fixed, so that all methods and all steps are compared on the same pairs.
+REPETITIONS = protocols.Repetitions(draws=4, resamples=0, seed=20_000)
 
 
 class ValidationResult(NamedTuple):
-    """The outcome: numbers for the log, and a threshold for each condition."""
+    """Metrics for the log, and the threshold of each condition."""
 
     metrics: dict[str, float]
     thresholds: dict[str, float]
 
 
 class ValidationPairs:
-    """The validation split's pairs, the same for every method.
+    """Pairs of the validation split, the same for every method.
 
-    'validation/auc' of a method is what early stopping and every other choice goes by: the mean
-    over both protocols of the first track (the grammar's sentences at the first share said) and the
-    human track, of those that there are.
+    Early stopping and every other choice maximise 'validation/auc': the mean AUC over both
+    protocols of the first track (the grammar's sentences at the first coverage) and the human
+    track, or of the one that exists.
+
+    Args:
+      data: prepared, with a validation split.
+      coverage: shares of the attributes that the grammar's sentences state (`captions.coverage`).
+
+    Raises:
+      ValueError: there is no validation split, or it has no sentence; says what to do.
     """
 
-    def __init__(self, data: Prepared, said: Sequence[float]) -> None:
+    def __init__(self, data: Prepared, coverage: Sequence[float]) -> None:
         if 'validation' not in data.splits:
             raise ValueError(
-                'no validation photo to choose by: give data.shares a share for validation, or '
-                'draw the split anew with another data.split_seed'
+                'there is no validation photo to select the model by: give data.shares a share '
+                'for validation, or draw another split with data.split_seed'
             )
         self.split = data.splits['validation']
-        self._texts = self.split.tracks(said)
+        self._texts = self.split.tracks(coverage)
         if not self._texts:
-            raise ValueError('no validation photo has a sentence to choose by')
+            raise ValueError('no validation photo has a sentence to select the model by')
         gender_N = data.gender('validation')
         self._draws = {
             condition: protocols.draw_pair_sets(
-                self.split, self._texts[condition.track], condition, gender_N, EFFORT
+                self.split, self._texts[condition.track], condition, gender_N, REPETITIONS
             )
             for condition in protocols.conditions(tuple(self._texts), gender_N is not None)
         }
 
     def judge(self, features: Features) -> ValidationResult:
-        """AUCs and thresholds of a method's features of the validation split."""
+        """AUCs and thresholds of a method, from its features of the validation split."""
         metrics, thresholds = {}, {}
         for condition, draws in self._draws.items():
             thresholds[condition.name] = protocols.choose_threshold(features, draws)
@@ -60,12 +67,14 @@ class ValidationPairs:
                 name = f'validation/auc/{condition.track}/{condition.protocol}'
                 metrics[name] = float(np.mean([verification.auc(curve) for curve in curves]))
         tracks = {next(iter(self._texts)), 'human'} & set(self._texts)
-        chosen_by = itertools.product(sorted(tracks), verification.PROTOCOLS)
-        found = [metrics[f'validation/auc/{track}/{protocol}'] for track, protocol in chosen_by]
-        metrics['validation/auc'] = float(np.mean(found))
+        aucs = [
+            metrics[f'validation/auc/{track}/{protocol}']
+            for track, protocol in itertools.product(sorted(tracks), verification.PROTOCOLS)
+        ]
+        metrics['validation/auc'] = float(np.mean(aucs))
         return ValidationResult(metrics, thresholds)
 
     @property
     def texts(self) -> np.ndarray:
-        """Rows of all texts that pairs are drawn from."""
+        """Rows of the texts that pairs are drawn from."""
         return np.sort(np.concatenate(list(self._texts.values())))

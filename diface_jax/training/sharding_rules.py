@@ -1,6 +1,6 @@
-"""Where each part of the training state lives on the mesh: one table of rules.
+"""Shardings of the training state, from a table of rules.
 
-Averages and optimiser states are cut as the parameters they belong to, since their paths end alike.
+Averages and optimiser states are cut like their parameters, since their paths end alike.
 """
 
 import re
@@ -10,9 +10,10 @@ import jax
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-# How a path ends, and how the array's axes are cut; the first rule that fits holds. What widens is
-# cut along its outputs and what follows it along its inputs, so that hidden units stay where they
-# are (Shoeybi et al. 2019, "Megatron-LM", section 3). 'fsdp' stands for 'data', or for no cut.
+# The end of a path, and how the array's axes are cut; the first rule that matches applies. A layer
+# that widens is cut along its outputs and the next one along its inputs, so that hidden units stay
+# on their device (Shoeybi et al. 2019, "Megatron-LM", section 3). 'fsdp' means 'data' with FSDP,
+# and no cut without.
 RULES = (
     (r'(embed_c|embed_t|up)/kernel', P('fsdp', 'model')),
     (r'(embed_c|embed_t|up)/bias', P('model')),
@@ -24,17 +25,16 @@ RULES = (
 
 
 def rule_of(path: str) -> P | None:
-    """The rule for a path such as 'params/score/blocks/0/up/kernel'; None where none fits."""
-    fits = (spec for end, spec in RULES if re.search(f'(^|/)({end})$', path))
-    return next(fits, None)
+    """The rule for a path such as 'params/score/blocks/0/up/kernel'; None if no rule matches."""
+    matches = (spec for end, spec in RULES if re.search(f'(^|/)({end})$', path))
+    return next(matches, None)
 
 
 def state_shardings(tree: Any, mesh: Mesh, fsdp: bool) -> Any:
-    """Shardings for a tree of arrays, or of their shapes.
+    """Shardings of a tree of arrays, or of their shapes.
 
-    An axis that does not divide over its part of the mesh is not cut. An array that no rule is
-    about (a step count, say), or of another rank than its parameter's (Adafactor's factors), is
-    the same on every device.
+    An axis that does not divide over its axis of the mesh is not cut. An array without a rule (such
+    as a step count), or of another rank than its parameter (Adafactor's factors), is replicated.
 
     Args:
       tree: a training state, or parameters.
@@ -45,7 +45,7 @@ def state_shardings(tree: Any, mesh: Mesh, fsdp: bool) -> Any:
       A NamedSharding in place of each array.
     """
 
-    def one(path: tuple, leaf: Any) -> NamedSharding:
+    def sharding_of(path: tuple, leaf: Any) -> NamedSharding:
         name = jax.tree_util.keystr(path, simple=True, separator='/').removesuffix('/value')
         spec = rule_of(name)
         if spec is None or len(spec) != leaf.ndim:
@@ -56,11 +56,11 @@ def state_shardings(tree: Any, mesh: Mesh, fsdp: bool) -> Any:
             mesh, P(*(a if _divides(size, a, mesh) else None for size, a in sizes))
         )
 
-    return jax.tree_util.tree_map_with_path(one, tree)
+    return jax.tree_util.tree_map_with_path(sharding_of, tree)
 
 
 def constrain_to_rules(tree: Any, mesh: Mesh, fsdp: bool) -> Any:
-    """In a jitted function: a tree as its `state_shardings` says."""
+    """Constrains a tree to its `state_shardings`; call it in a jitted function."""
     return jax.lax.with_sharding_constraint(tree, state_shardings(tree, mesh, fsdp))
 
 

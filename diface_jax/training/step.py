@@ -1,7 +1,7 @@
 """The joint step: one update of D and R from one batch, jitted over the mesh.
 
-The denoising loss moves D. The refinement loss moves R, and D through the embedding it recovers
-from the text, so that D learns to recover what R can match.
+The denoising loss trains D. The refinement loss trains R, and D too, through the embedding that D
+recovers from the text: so D learns to recover what R can match.
 """
 
 from collections.abc import Callable
@@ -9,30 +9,43 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import ml_collections
 import optax
 from jax.sharding import Mesh
 
 from diface_jax.data.batches import Batch
-from diface_jax.models.diface import DiFace, Params, Sampling
+from diface_jax.models.diface import DiFace, Params, Sampling, build_model
 from diface_jax.models.refine import l2_normalise
 from diface_jax.runtime import mesh as meshes
+from diface_jax.runtime.settings import (
+    ContrastSettings,
+    DiffusionSettings,
+    LossWeightSettings,
+    MarginSettings,
+    Settings,
+)
 from diface_jax.training import losses
-from diface_jax.training import state as states
 from diface_jax.training.contrastive_loss import contrastive_loss
 from diface_jax.training.input_pipeline import BatchRows, TrainingTable, contrast_sides, gather_rows
 from diface_jax.training.sharding_rules import constrain_to_rules
-from diface_jax.training.state import ModelSizes, TrainState, optimisers, params_by_optimiser
+from diface_jax.training.state import (
+    ModelSizes,
+    Optimisers,
+    TrainState,
+    abstract_state,
+    make_optimisers,
+    params_by_optimiser,
+)
 
 Metrics = dict[str, jax.Array]
 
 
 class DispatchMetrics(NamedTuple):
-    """Metrics of the S steps of a dispatch.
+    """Metrics over the S steps of a dispatch.
 
     Attributes:
-      mean: of each metric over the steps.
-      first_nonfinite: the first step, from 0, at which each was NaN or infinite; S where none.
+      mean: mean of each metric over the steps.
+      first_nonfinite: for each metric the first step, from 0, at which it was NaN or infinite; S
+        if it never was.
     """
 
     mean: Metrics
@@ -40,7 +53,7 @@ class DispatchMetrics(NamedTuple):
 
     @classmethod
     def of(cls, metrics: Metrics) -> 'DispatchMetrics':
-        """Of metrics by step, each [S]."""
+        """Summarises metrics of single steps, each [S]."""
         return cls(jax.tree.map(jnp.mean, metrics), jax.tree.map(_first_nonfinite, metrics))
 
 
@@ -49,41 +62,73 @@ def _first_nonfinite(value_S: jax.Array) -> jax.Array:
     return jnp.where(jnp.any(nonfinite_S), jnp.argmax(nonfinite_S), len(value_S))
 
 
+class StepSettings(NamedTuple):
+    """The settings of a joint step.
+
+    Attributes:
+      diffusion, contrast, margin, loss_weight: sections of the settings.
+      optimisers: by network, as `make_optimisers` returns them.
+      ema_decay: decay of the parameters' average, a step.
+      fsdp: whether parameters are cut over 'data' as well.
+    """
+
+    diffusion: DiffusionSettings
+    contrast: ContrastSettings
+    margin: MarginSettings
+    loss_weight: LossWeightSettings
+    optimisers: Optimisers
+    ema_decay: float
+    fsdp: bool
+
+    @classmethod
+    def of(cls, settings: Settings) -> 'StepSettings':
+        """Those of a run."""
+        return cls(
+            diffusion=settings.diffusion,
+            contrast=settings.contrast,
+            margin=settings.margin,
+            loss_weight=settings.loss_weight,
+            optimisers=make_optimisers(settings.optimiser, settings.train.num_steps),
+            ema_decay=settings.train.ema_decay,
+            fsdp=settings.mesh.fsdp,
+        )
+
+
 def joint_step(
     state: TrainState,
     rows: BatchRows,
     key: jax.Array,
     model: DiFace,
-    config: ml_collections.ConfigDict,
+    settings: StepSettings,
     mesh: Mesh,
 ) -> tuple[TrainState, Metrics]:
     """One step of D and R together.
 
     Args:
       state: before the step.
-      rows: the step's rows.
-      key: the run's key; the step's own is derived from it and `state.step`.
+      rows: a batch.
+      key: random key of the run; the step's own key is derived from it and `state.step`.
       model: D and R.
-      config: the whole config.
+      settings: of the step.
       mesh: the devices.
 
     Returns:
-      The state after it, and scalars: both losses, weighted and not, and the norm of the gradient
-      that each loss sends to each network.
+      The state after the step, and scalars: both losses, their weights and weighted sum, and the
+      norm of the gradient that each loss sends to each network.
     """
     denoise_key, refine_key = jax.random.split(jax.random.fold_in(key, state.step))
-    # Whole, where FSDP keeps a part of them; gradients go back to where the parts are.
+    # With FSDP a device stores a part of each parameter: gather them, and scatter the gradients.
     params = constrain_to_rules(state.params, mesh, fsdp=False)
     denoise, denoise_grads = jax.value_and_grad(_denoising)(
-        params, rows, denoise_key, model, config
+        params, rows, denoise_key, model, settings.diffusion
     )
     refine, refine_grads = jax.value_and_grad(_refinement)(
-        params, rows, refine_key, model, config, mesh
+        params, rows, refine_key, model, settings, mesh
     )
     denoise_grads, refine_grads = constrain_to_rules(
-        (denoise_grads, refine_grads), mesh, config.mesh.fsdp
+        (denoise_grads, refine_grads), mesh, settings.fsdp
     )
-    weight = config.loss_weight
+    weight = settings.loss_weight
     grads = jax.tree.map(
         lambda a, b: weight.denoise * a + weight.refine * b, denoise_grads, refine_grads
     )
@@ -98,23 +143,19 @@ def joint_step(
         'grad_norm/refine_refine': optax.tree.norm(refine_grads['refine']),
         'temperature': jnp.exp(-state.params['head']['log_scale']),
     }
-    return _update(state, grads, config), metrics
+    return _update(state, grads, settings.optimisers, settings.ema_decay), metrics
 
 
 def _denoising(
-    params: Params,
-    rows: BatchRows,
-    key: jax.Array,
-    model: DiFace,
-    config: ml_collections.ConfigDict,
+    params: Params, rows: BatchRows, key: jax.Array, model: DiFace, diffusion: DiffusionSettings
 ) -> jax.Array:
+    """The denoising loss; texts are dropped at random for classifier-free guidance."""
     drop_key, dropout_key, loss_key = jax.random.split(key, 3)
-    x0 = rows.x0_BxD
-    keep_c = jax.random.bernoulli(drop_key, 1.0 - config.diffusion.drop_text, (len(x0), 1))
-    denoise = model.denoiser(params, rows.c_BxC, keep_c, dropout_key)
-    diffusion = config.diffusion
+    x0_BxD = rows.x0_BxD
+    keep_c_Bx1 = jax.random.bernoulli(drop_key, 1.0 - diffusion.drop_text, (len(x0_BxD), 1))
+    denoise = model.denoiser(params, rows.c_BxC, keep_c_Bx1, dropout_key)
     return losses.denoising_loss(
-        denoise, x0, loss_key, model.log_snr, diffusion.num_levels, diffusion.snr_clip
+        denoise, x0_BxD, loss_key, model.log_snr, diffusion.num_levels, diffusion.snr_clip
     )
 
 
@@ -123,73 +164,89 @@ def _refinement(
     rows: BatchRows,
     key: jax.Array,
     model: DiFace,
-    config: ml_collections.ConfigDict,
+    settings: StepSettings,
     mesh: Mesh,
 ) -> jax.Array:
+    """The refinement loss: the contrast of texts and photos, and the margin head if there is one.
+
+    Photos and mates (other photos of the same people) are stacked, not concatenated, so that a
+    device keeps those of its own texts.
+    """
+    contrast, margin = settings.contrast, settings.margin
     recover_key, noise_key, *dropout_keys = jax.random.split(key, 5)
-    sampling = Sampling(config.contrast.num_steps)
-    recovered = model.recover(params, rows.c_BxC, recover_key, sampling, dropout_keys[0])
-    # Stacked, not in a row: photos and mates of a text stay on the device that has the text.
-    seen_2xBxD = jnp.stack([rows.x0_BxD, rows.mate_BxD])
-    seen_2xBxD += config.contrast.embedding_noise * jax.random.normal(noise_key, seen_2xBxD.shape)
-    f_text = model.refine(params, recovered, dropout_keys[1])
-    f_photo_2xBxF = model.refine_photo(params, seen_2xBxD, dropout_keys[2])
-    same_photo_weight = config.contrast.same_photo_weight
-    text, photo = contrast_sides(f_text, f_photo_2xBxF, rows)
-    loss = contrastive_loss(text, photo, params['head']['log_scale'], same_photo_weight, mesh)
-    if config.margin.kind != 'none':
-        features_3xBxF = jnp.concatenate([f_text[None], f_photo_2xBxF])
-        loss += config.margin.weight * losses.margin_loss(
-            features_3xBxF @ l2_normalise(params['head']['prototypes']).T,
-            jnp.broadcast_to(rows.identity_B, features_3xBxF.shape[:2]),
-            config.margin.kind,
-            config.margin.margin,
-            config.margin.scale,
-        )
-    return loss
+    sampling = Sampling(contrast.num_steps)
+    recovered_BxD = model.recover(params, rows.c_BxC, recover_key, sampling, dropout_keys[0])
+    photo_2xBxD = jnp.stack([rows.x0_BxD, rows.mate_BxD])
+    photo_2xBxD += contrast.embedding_noise * jax.random.normal(noise_key, photo_2xBxD.shape)
+    f_text_BxF = model.refine(params, recovered_BxD, dropout_keys[1])
+    f_photo_2xBxF = model.refine_photo(params, photo_2xBxD, dropout_keys[2])
+    text, photo = contrast_sides(f_text_BxF, f_photo_2xBxF, rows)
+    log_scale = params['head']['log_scale']
+    loss = contrastive_loss(text, photo, log_scale, contrast.same_photo_weight, mesh)
+    if margin.kind == 'none':
+        return loss
+    features_3xBxF = jnp.concatenate([f_text_BxF[None], f_photo_2xBxF])
+    return loss + margin.weight * losses.margin_loss(
+        features_3xBxF @ l2_normalise(params['head']['prototypes']).T,
+        jnp.broadcast_to(rows.identity_B, features_3xBxF.shape[:2]),
+        margin.kind,
+        margin.margin,
+        margin.scale,
+    )
 
 
-def _update(state: TrainState, grads: Params, config: ml_collections.ConfigDict) -> TrainState:
+def _update(
+    state: TrainState, grads: Params, optimisers: Optimisers, ema_decay: float
+) -> TrainState:
+    """Updates the parameters, each group by its own optimiser, and then their average."""
     params, momenta = dict(state.params), dict(state.momenta)
-    for name, transform in optimisers(config).items():
-        mine = params_by_optimiser(params)[name]
+    for name, transform in optimisers.items():
+        group = params_by_optimiser(params)[name]
         updates, momenta[name] = transform.update(
-            params_by_optimiser(grads)[name], momenta[name], mine
+            params_by_optimiser(grads)[name], momenta[name], group
         )
-        params |= optax.apply_updates(mine, updates)
-    # A young average follows faster, or it would remember the start for a thousand steps.
+        params |= optax.apply_updates(group, updates)
+    # A low decay at first, or the average would contain the initial values for a thousand steps.
     step = state.step + 1
-    decay = jnp.minimum(config.train.ema_decay, (1.0 + step) / (10.0 + step))
+    decay = jnp.minimum(ema_decay, (1.0 + step) / (10.0 + step))
     average = optax.incremental_update(params, state.average, 1.0 - decay)
     return TrainState(step, params, average, momenta)
 
 
 def make_steps(
-    config: ml_collections.ConfigDict, sizes: ModelSizes, mesh: Mesh
+    settings: Settings, sizes: ModelSizes, mesh: Mesh
 ) -> Callable[
     [TrainState, Batch | BatchRows, TrainingTable | None, jax.Array],
     tuple[TrainState, DispatchMetrics],
 ]:
-    """Several joint steps in one dispatch.
+    """Compiles several joint steps into one dispatch.
+
+    Args:
+      settings: of the run: all sections that a step and the state depend on.
+      sizes: of the data.
+      mesh: the devices.
 
     Returns:
-      A jitted function (state, batches, table, key) to (state, metrics). `batches` are S steps',
-      each field [S, B, ...]: indices into the table on the devices, or rows, with no table.
-      The state is donated, and comes back where it was.
+      A jitted function (state, batches, table, key) to (state, metrics). `batches` holds S steps,
+      each field [S, B, ...]: indices into the table on the devices or, with `table` None, rows.
+      The state is donated, and the new one has the same shardings.
     """
-    model = states.model_without_params(config, sizes, config.train.compute_dtype)
     widths = sizes.embedding_dim, sizes.condition_dim
+    model = build_model(
+        settings.model, settings.diffusion.schedule, *widths, settings.train.compute_dtype
+    )
+    step_settings = StepSettings.of(settings)
 
     def steps(
         state: TrainState, batches: Batch | BatchRows, table: TrainingTable | None, key: jax.Array
     ) -> tuple[TrainState, DispatchMetrics]:
-        def one(state: TrainState, batch: Batch | BatchRows) -> tuple[TrainState, Metrics]:
+        def step(state: TrainState, batch: Batch | BatchRows) -> tuple[TrainState, Metrics]:
             rows = batch if table is None else gather_rows(table, batch, widths, mesh)
-            return joint_step(state, rows, key, model, config, mesh)
+            return joint_step(state, rows, key, model, step_settings, mesh)
 
-        state, metrics = jax.lax.scan(one, state, batches)
+        state, metrics = jax.lax.scan(step, state, batches)
         return state, DispatchMetrics.of(metrics)
 
-    like = states.abstract_state(config, sizes, mesh, config.mesh.fsdp)
-    places = jax.tree.map(lambda leaf: leaf.sharding, like)
-    return jax.jit(steps, out_shardings=(places, meshes.replicated(mesh)), donate_argnums=0)
+    like = abstract_state(settings, sizes, mesh, settings.mesh.fsdp)
+    shardings = jax.tree.map(lambda leaf: leaf.sharding, like)
+    return jax.jit(steps, out_shardings=(shardings, meshes.replicated(mesh)), donate_argnums=0)

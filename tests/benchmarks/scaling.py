@@ -25,10 +25,10 @@ from jax.sharding import PartitionSpec as P
 from tqdm import tqdm
 
 from configs import celeba
+from diface_jax.costs.hlo import COLLECTIVES, Traffic, program_cost
 from diface_jax.data.batches import Batch
 from diface_jax.runtime import mesh as meshes
 from diface_jax.training import state
-from diface_jax.training.compiled_step import COLLECTIVES, Traffic, program_cost
 from diface_jax.training.contrastive_loss import ContrastSide, contrastive_loss
 from diface_jax.training.input_pipeline import TrainingTable
 from diface_jax.training.step import make_steps

@@ -15,6 +15,7 @@ from diface_jax.encoders.face.encoder import FaceEncoder
 from diface_jax.encoders.text import bert
 from diface_jax.encoders.text.condition import ConditionEncoder, Standardisation
 from diface_jax.gallery import inference, store
+from diface_jax.models.diface import build_model
 from diface_jax.models.normalise import Normalisation
 from diface_jax.runtime import mesh as meshes
 from diface_jax.runtime import run_state
@@ -50,7 +51,9 @@ def trained(home):
     sizes = states.ModelSizes(WIDTH, bert.POOLS * 384, 4)
     return LoadedModel(
         step=1,
-        model=states.model_without_params(config, sizes),
+        model=build_model(
+            config.model, config.diffusion.schedule, sizes.embedding_dim, sizes.condition_dim
+        ),
         params=states.init_sharded(config, sizes, meshes.make_mesh()).average,
         normalise=Normalisation(np.full(WIDTH, 0.01, np.float32), (dlib_resnet.WIDTH, 4)),
         thresholds={'human/cross/random': 0.3},

@@ -83,6 +83,17 @@ def test_none_was_judged(tmp_path):
         assert (checkpoints.best(), checkpoints.latest()) == (None, 5)
 
 
+def test_loading_leaves_alone_what_a_running_training_is_writing(three, tmp_path):
+    shutil.copytree(three, tmp_path, dirs_exist_ok=True)
+    being_written = tmp_path / '4.orbax-checkpoint-tmp' / 'metrics' / 'metrics'
+    being_written.parent.mkdir(parents=True)
+    being_written.touch()
+    with Checkpoints(tmp_path, read_only=True) as checkpoints:
+        assert (checkpoints.best(), checkpoints.latest()) == (1, 3)
+        assert_same(restored(checkpoints, 1), state(1))
+    assert being_written.is_file()
+
+
 def damaged(three, tmp_path):
     """A copy, and the files of its newest checkpoint."""
     shutil.copytree(three, tmp_path / 'copy')
@@ -123,7 +134,7 @@ def test_a_damaged_one_is_named_and_the_one_before_is_offered(three, tmp_path, d
         with pytest.raises(DamagedCheckpointError, match=r'copy/3 is damaged.*--resume_from=2'):
             restored(checkpoints, 3)
         assert_same(restored(checkpoints, 2), state(2))
-        checkpoints.forget_after(2)
+        checkpoints.delete_after(2)
         assert checkpoints.latest() == 2
 
 

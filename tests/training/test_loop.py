@@ -278,6 +278,18 @@ def test_no_model():
         loaded_model.load_best_checkpoint(loop.pathlib.Path('nowhere'))
 
 
+def test_a_model_of_version_0_1_is_refused_with_what_to_do(tmp_path):
+    settings = tiny.config().to_dict()
+    settings['contrast']['own_weight'] = settings['contrast'].pop('same_photo_weight')
+    with Checkpoints(tmp_path / 'checkpoints') as checkpoints:
+        arrays = {'w': np.zeros(3, np.float32)}
+        state = loop.states.TrainState(np.int32(1), arrays, arrays, {})
+        note = {'settings': run_state.to_plain_json(settings), 'metrics': {METRIC: 0.5}}
+        checkpoints.save(1, state, note)
+    with pytest.raises(ValueError, match=r'version 0\.1.*contrast\.own_weight.*another --workdir'):
+        loaded_model.load_best_checkpoint(tmp_path)
+
+
 LINEAR_EPS_COSFACE = {
     'model.score.prediction': 'eps',
     'diffusion.schedule': 'linear',

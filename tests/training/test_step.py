@@ -119,4 +119,4 @@ def test_an_optimiser_that_does_not_fit(name):
     config = tiny.config()
     config.optimiser.score.name = name
     with pytest.raises(ValueError, match='optax'):
-        state.optimisers(config)
+        state.make_optimisers(config.optimiser, config.train.num_steps)

@@ -1,8 +1,8 @@
-"""What a program costs, against one counted by hand."""
+"""The cost of a program, against a count by hand."""
 
 import json
 
-from diface_jax.training.compiled_step import count_collectives
+from diface_jax.costs.hlo import count_collectives
 from tests import subprocesses
 
 # Of each device, five times: a product of [8, 32] and [32, 16], its sum over the devices, and its
@@ -11,10 +11,10 @@ BY_HAND = """
 import json
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
-from diface_jax.runtime import mesh as parallel
-from diface_jax.training.compiled_step import program_cost as cost
+from diface_jax.runtime import mesh as meshes
+from diface_jax.costs.hlo import program_cost
 
-mesh = parallel.make_mesh()
+mesh = meshes.make_mesh()
 to_next = [(i, (i + 1) % 8) for i in range(8)]
 
 def local(x, w):
@@ -28,16 +28,16 @@ def local(x, w):
 spec = {'in_specs': (P('data'), P()), 'out_specs': P(), 'check_vma': False}
 jitted = jax.jit(jax.shard_map(local, mesh=mesh, **spec))
 traced = jitted.trace(jnp.ones((64, 32)), jnp.ones((32, 16)))
-print(json.dumps(cost(traced, traced.lower().compile())))
+print(json.dumps(program_cost(traced, traced.lower().compile())))
 """
 
 
 def test_a_program_counted_by_hand():
     (printed,) = subprocesses.run(BY_HAND, devices=8)
-    flops, intensity, found = json.loads(printed)
+    flops, intensity, collectives = json.loads(printed)
     assert flops == 8 * 5 * 2 * 8 * 32 * 16
     assert intensity > 0
-    assert found == {
+    assert collectives == {
         'all-reduce': [5, 5 * 16 * 4],
         'all-gather': [1, 64 * 32 * 4],
         'collective-permute': [5, 5 * 8 * 32 * 4],
