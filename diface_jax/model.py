@@ -4,6 +4,7 @@
 `model.search('GALLERY', 'a young woman with wavy blond hair').results`.
 """
 
+import dataclasses
 import functools
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -35,7 +36,10 @@ from diface_jax.gallery.search import (
     SearchOptions,
 )
 from diface_jax.gallery.store import GalleryEntry, GalleryError, PhotoLabel, Store
+from diface_jax.models.diface import Sampling
 from diface_jax.runtime import mesh as meshes
+from diface_jax.runtime import schema
+from diface_jax.runtime.settings import SampleSettings
 from diface_jax.training import loaded_model
 
 Path = str | pathlib.Path
@@ -378,18 +382,29 @@ class Model:
         store.bind(face_encoder=self._encoding.face_encoder, model=self._encoding.model)
 
 
-def load(workdir: Path) -> Model:
+def load(workdir: Path, sampling: Sampling | None = None) -> Model:
     """The best checkpoint of a workdir, with its encoders, ready for inference.
+
+    Args:
+      workdir: of the training.
+      sampling: how descriptions become features: T~, K, guidance and eta. None: as in the
+        validation of the checkpoint. With another sampling, the first search calibrates scores
+        and the threshold s anew, on validation. Galleries do not depend on it.
 
     Raises:
       FileNotFoundError: the workdir has no trained model, or an encoder is not installed.
-      ValueError: the installed encoders are not those the model was trained with.
+      ValueError: the installed encoders are not those the model was trained with, or the sampling
+        cannot be used.
     """
     workdir = pathlib.Path(workdir)
-    model = loaded_model.load_best_checkpoint(workdir)
-    home = prepared_folders.of_model(workdir / 'prepared', model.settings['data'], model.encoders)
-    encoding = InferenceModel(model, home)
-    return Model(encoding, lambda: load_or_calibrate(encoding, model.thresholds, workdir))
+    if sampling is not None:
+        schema.build_section(SampleSettings, dataclasses.asdict(sampling), 'sampling')
+    checkpoint = loaded_model.load_best_checkpoint(workdir)
+    train_data = prepared_folders.of_model(
+        workdir / 'prepared', checkpoint.settings['data'], checkpoint.encoders
+    )
+    inference = InferenceModel(checkpoint, train_data, sampling)
+    return Model(inference, lambda: load_or_calibrate(inference, workdir))
 
 
 def _check_width(gallery: pathlib.Path, f_GxF: np.ndarray, width: int) -> None:

@@ -13,7 +13,8 @@ from absl import flags
 from diface_jax.gallery import conditions, disk_sync, query_text, search, store
 from diface_jax.gallery import results as answers
 from diface_jax.gallery.photo_files import EXCLUDED
-from diface_jax.runtime import hosts
+from diface_jax.runtime import hosts, schema
+from diface_jax.runtime.settings import SampleSettings
 from diface_jax.runtime.terminal import printable, printable_lines
 
 if TYPE_CHECKING:
@@ -91,7 +92,14 @@ _FALSE_MATCHES = flags.DEFINE_float(
 _PRIOR = flags.DEFINE_float(
     'prior', 0.5, 'verify: prior probability that the photo shows the person described.'
 )
-_JSON = flags.DEFINE_bool('json', False, 'Prints the answer as JSON (schema in README.md).')
+_SAMPLING = flags.DEFINE_string(
+    'sampling',
+    None,
+    'search, identify, verify, serve: how descriptions become features, such as '
+    'num_steps=10,num_samples=4. Left out: num_samples=1,guidance=1,eta=0. The first command with '
+    'another sampling calibrates scores anew. Default: as in the validation of the model.',
+)
+_JSON = flags.DEFINE_bool('json', False, 'Prints results as JSON (schema in docs/searching.md).')
 _SHEET = flags.DEFINE_string(
     'sheet', None, 'search, identify: writes the results as a picture, PNG.'
 )
@@ -137,10 +145,12 @@ def run_gallery_command(mode: str, workdir: str | None) -> int:
             return _sync()
         _need('workdir', workdir)
         _check(mode)
-        # It brings JAX along, which a missing flag need not wait for.
+        sampling = _parse_sampling(_SAMPLING.value) if _SAMPLING.value else {}
+        # Imported late: it imports JAX, which a missing flag need not wait for.
         from diface_jax import model
 
-        return commands[mode](mode, model.load(workdir))
+        chosen = model.Sampling(**sampling) if sampling else None
+        return commands[mode](mode, model.load(workdir, chosen))
     except sqlite3.Error as error:  # such as a full disk; what was committed is whole
         raise ValueError(f'{_GALLERY.value}: {error}') from error
 
@@ -158,6 +168,23 @@ def _check(mode: str) -> None:
         raise ValueError('give --photos or --embeddings, one after the other')
     if mode in ('search', 'identify', 'verify') and not _QUERIES.value:
         query_text.check_texts(_TEXT.value)
+
+
+def _parse_sampling(text: str) -> dict[str, int | float]:
+    """Fields of a `Sampling` from 'num_steps=10,num_samples=4'.
+
+    Raises:
+      ValueError: it is not of this form, or a value cannot be used.
+    """
+    values: dict[str, Any] = {'num_samples': 1, 'guidance': 1.0, 'eta': 0.0}
+    for name, value in conditions.parse_conditions(text.split(',')):
+        try:
+            values[name.strip()] = json.loads(value)
+        except ValueError as error:
+            raise ValueError(f'--sampling: {name}={value} is not a number') from error
+    if 'num_steps' not in values:
+        raise ValueError('--sampling needs num_steps, such as --sampling=num_steps=10')
+    return dataclasses.asdict(schema.build_section(SampleSettings, values, 'sampling'))
 
 
 def _need(name: str, value: str | None) -> None:
@@ -186,19 +213,17 @@ def _enroll(_: str, model: 'Model') -> int:
 
 
 def _search(mode: str, model: 'Model') -> int:
-    asked = {
-        'k': _K.value,
-        'where': conditions.parse_conditions(_WHERE.value),
-        'enrolled': _ENROLLED.value,
-        'false_matches': _FALSE_MATCHES.value,
-    }
+    where = conditions.parse_conditions(_WHERE.value)
+    options = _K.value, where, _ENROLLED.value, _FALSE_MATCHES.value
     if _QUERIES.value:
-        results = model.search_many(_GALLERY.value, _queries(pathlib.Path(_QUERIES.value)), **asked)
+        descriptions = _read_queries(pathlib.Path(_QUERIES.value))
+        results = model.search_many(_GALLERY.value, descriptions, *options)
+    elif mode == 'identify':
+        results = [model.identify(_GALLERY.value, _TEXT.value, *options)]
     else:
-        verb = model.identify if mode == 'identify' else model.search
-        results = [verb(_GALLERY.value, _TEXT.value, **asked)]
+        results = [model.search(_GALLERY.value, _TEXT.value, *options)]
     for number, answer in enumerate(results, 1):
-        _print(answer.to_json(), _told(answer))
+        _print(answer.to_json(), _search_lines(answer))
         if _SHEET.value and hosts.is_first():
             path = pathlib.Path(_SHEET.value)
             path = path.with_stem(f'{path.stem}-{number}') if len(results) > 1 else path
@@ -206,7 +231,7 @@ def _search(mode: str, model: 'Model') -> int:
     return _code(*results)
 
 
-def _queries(path: pathlib.Path) -> list[str]:
+def _read_queries(path: pathlib.Path) -> list[str]:
     """The descriptions of a text file, one a line."""
     try:
         lines = path.read_text(encoding='utf-8-sig').splitlines()
@@ -329,7 +354,7 @@ def _code(*results: answers.SearchResults | answers.VerifyResults) -> int:
     return DONE if any(result.decision == answers.MATCH for result in results) else NO_MATCH
 
 
-def _told(answer: answers.SearchResults) -> str:
+def _search_lines(answer: answers.SearchResults) -> str:
     """The results of a search as text."""
     searched = answer.gallery['entries_searched']
     lines = [f'{answer.decision} among {searched} faces: {" / ".join(answer.texts)}']

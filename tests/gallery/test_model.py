@@ -210,6 +210,19 @@ def test_what_cannot_be_asked(model, gallery):
     assert model.search_many(gallery, []) == []
 
 
+@pytest.mark.parametrize(
+    ('sampling', 'why'),
+    [
+        (models.Sampling(0), r'sampling.num_steps must be between 1 and'),
+        (models.Sampling(1, num_samples=2.5), r'sampling.num_samples must be a whole number'),
+        (models.Sampling(1, eta=2.0), r'sampling.eta must be between 0 and 1'),
+    ],
+)
+def test_a_sampling_that_is_impossible_is_refused(sampling, why, tmp_path):
+    with pytest.raises(ValueError, match=why):
+        diface_jax.load(tmp_path, sampling=sampling)
+
+
 def test_an_empty_gallery_finds_nobody(model, tmp_path):
     (tmp_path / 'none').mkdir()
     model.enroll(tmp_path / 'gallery', tmp_path / 'none')
@@ -229,5 +242,6 @@ def test_answers_do_not_depend_on_what_is_asked_beside(model, gallery):
 
 def test_the_package_has_the_verb():
     assert diface_jax.load is models.load
+    assert diface_jax.Sampling(10, num_samples=4) == models.Sampling(10, 4, 1.0, 0.0)
     with pytest.raises(AttributeError, match='lode'):
         diface_jax.lode  # noqa: B018
