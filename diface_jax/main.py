@@ -142,8 +142,7 @@ def _run() -> int:
     if _MODE.value == 'check':
         if not _CONFIG.value:
             raise ValueError('give --config, such as --config=celeba')
-        Settings.from_config(_CONFIG.value)
-        return check.run_check(_CONFIG.value)
+        return check.run_check(Settings.from_config(_CONFIG.value))
     if _MODE.value not in _WITHOUT_DEVICES:
         devices.require_devices()
     if _MODE.value in commands.MODES:
