@@ -32,6 +32,9 @@ from diface_jax.gallery.store import (
 )
 from diface_jax.runtime.terminal import printable
 
+# Raise it when the detector finds faces that it missed before: photos without a face are then
+# searched again, when their folder is enrolled. The crops of faces do not change with it.
+DETECTOR_VERSION = 1
 MAX_BYTES = 200_000_000  # of a file
 _PHOTOS, _BYTES = 32, 300_000_000  # at most, in a batch
 _EMBEDDINGS = 4096  # in a batch
@@ -181,6 +184,7 @@ def enroll_folder(
         person = path_text(os.path.basename(os.path.dirname(path))) if people else None
         return PhotoLabel(person, tags or {})
 
+    store.use_detector(DETECTOR_VERSION)
     known, photo_before = store.files(), store.file_photos()
     unchanged, changed = _compare(known, store.problems(), found.paths, report)
     # First, since the files that replace these photos may be committed before they are seen again.
@@ -272,6 +276,7 @@ def enroll_bytes(
     store: Store, name: str, data: bytes, encoder: PhotoEncoder, label: PhotoLabel
 ) -> EnrollReport:
     """Enrols a photo by its bytes. The gallery keeps its faces, not the photo."""
+    store.use_detector(DETECTOR_VERSION)
     report, key = EnrollReport(), sha256_of_bytes(data)
     # Cameras give many photos the same name; the hash in place of a folder tells them apart.
     path = f'dropped-{key.hex()[:16]}/{name}'.encode('utf-8', 'surrogatepass')

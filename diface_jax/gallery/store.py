@@ -40,6 +40,7 @@ _PASSING = (
 # The second is what SQLite's messages about damaged text raise.
 _READING_ERRORS = (sqlite3.DatabaseError, UnicodeDecodeError)
 _STATE = 'state'
+_DETECTOR = 'detector'
 _OVERWRITE_BYTES = 1 << 20  # at a time
 _FEATURE = 'feature'
 _RESTORE = 'Restore the gallery from a copy, or enrol its photographs in a new one'
@@ -272,8 +273,10 @@ class Store:
     # --- what the gallery was made with ---
 
     def made_with(self) -> dict[str, Any]:
-        """What `bind` was told; empty for a new gallery."""
-        return {name: value for name, value in self._about().items() if name != _STATE}
+        """The encoder and the model of the gallery, as given to `bind`; empty for a new gallery."""
+        return {
+            name: value for name, value in self._about().items() if name not in (_STATE, _DETECTOR)
+        }
 
     def _about(self) -> dict[str, Any]:
         try:
@@ -292,6 +295,23 @@ class Store:
         )
 
     # --- enrolling ---
+
+    def use_detector(self, version: int) -> None:
+        """Forgets, after a change of the face detector, which files had no usable face.
+
+        So they count as new when they are enrolled next, and are searched for faces again.
+
+        Args:
+          version: of the face detector.
+        """
+        if self._about().get(_DETECTOR) == version:
+            return
+        with self.changing():
+            self._database.execute(
+                'DELETE FROM file WHERE photo IN (SELECT id FROM photo WHERE problem IS NOT NULL)'
+            )
+            self.drop_photos_without_files()
+            self.bind(**{_DETECTOR: version})
 
     def files(self) -> dict[bytes, PhotoFile]:
         """Returns all enrolled files by path, those without a face too.
