@@ -1,16 +1,16 @@
-"""The jobs of the main program, and which files each writes in a workdir.
+"""The stages of a run, and the files that each writes in the workdir.
 
 The files of a run::
 
     WORKDIR/prepared/NAME-XXXXXXXX/ a prepared data set: rows, data card, fitted encoders
     WORKDIR/prepared/cache/         embeddings of photos and sentences, by their content
-    WORKDIR/checkpoints/            the latest and the best
-    WORKDIR/metrics.jsonl           a line an evaluation on validation
+    WORKDIR/checkpoints/            the latest and the best checkpoint
+    WORKDIR/metrics.jsonl           a line per evaluation on validation
     WORKDIR/training.json           written when training is done
     WORKDIR/evaluation.json         the results; evaluation_NAME-XXXXXXXX.json on another data set
     WORKDIR/report.html             the results to read; report/ holds figures and their data
     WORKDIR/sweep.json              samplings measured on validation
-    WORKDIR/calibration.json        what scores are worth, for searches in galleries
+    WORKDIR/calibration.json        calibration of scores, for searches in galleries
     WORKDIR/population/             moments of a data set, to draw simulated people from
     WORKDIR/ablation.json           the ablation table; ablation/ holds its training runs
 """
@@ -39,7 +39,7 @@ from diface_jax.training.loop import train
 
 ORDER = ('prepare', 'train', 'evaluate', 'report')
 MODES = ('all', *ORDER, 'sweep', 'ablate', 'fit_population')
-# What training leaves in a workdir.
+# What training writes to a workdir.
 _TRAINING = ('checkpoints', 'metrics.jsonl', 'training.json')
 
 
@@ -50,21 +50,21 @@ def run_pipeline(
     overwrite: bool,
     resume_from: int | None = None,
 ) -> None:
-    """Runs one job, or with mode 'all' those of ORDER, on all hosts.
+    """Runs one stage, or with mode 'all' those of ORDER, on all hosts.
 
     Args:
       mode: one of MODES.
       config: all settings; checked here, once.
       workdir: where outputs go.
-      overwrite: an output of other settings is replaced, once the new one is complete.
-      resume_from: the checkpoint that training goes on from; None: the newest.
+      overwrite: replaces an output of other settings, once the new one is complete.
+      resume_from: step of the checkpoint to continue training from; None: the newest.
 
     Raises:
-      ValueError: a setting cannot be used, names its key; or hosts do not share the workdir.
+      ValueError: a setting cannot be used (names its key), or hosts do not share the workdir.
     """
     settings = Settings.from_config(config)
     hosts.check_shared(workdir)
-    jobs = {
+    stages = {
         'prepare': _prepare,
         'train': functools.partial(_train, resume_from=resume_from),
         'evaluate': _evaluate,
@@ -74,7 +74,7 @@ def run_pipeline(
         'fit_population': _fit_population,
     }
     for name in ORDER if mode == 'all' else (mode,):
-        jobs[name](settings, workdir, overwrite)
+        stages[name](settings, workdir, overwrite)
         hosts.barrier(name)
 
 
@@ -83,12 +83,17 @@ def _prepare(settings: Settings, workdir: pathlib.Path, overwrite: bool) -> None
         raise ValueError('second_data.root is the data set itself: give another one, or none')
     check.require_trainable(settings)
     store = _store(workdir)
-    home = prepare(settings, settings.data, store, overwrite=overwrite)
+    train_data = prepare(settings, settings.data, store, overwrite=overwrite)
     if settings.second_data.root:
         second = prepare(
-            settings, settings.second_data, store, home, overwrite=overwrite, protected=[home]
+            settings,
+            settings.second_data,
+            store,
+            train_data,
+            overwrite=overwrite,
+            protected=[train_data],
         )
-        if second == home:
+        if second == train_data:
             raise ValueError(
                 f'second_data.root={settings.second_data.root} holds the same photos as '
                 f'data.root={settings.data.root}: give another data set, or none'
@@ -101,7 +106,7 @@ def _train(
     overwrite: bool,
     resume_from: int | None,
 ) -> None:
-    data = _home(settings, workdir)
+    data = _load_train_data(settings, workdir)
     try:
         train(settings, data, workdir, resume_from)
     except run_state.SettingsDifferError as error:
@@ -112,7 +117,7 @@ def _train(
 
 
 def _train_anew(settings: Settings, data: prepared.Prepared, workdir: pathlib.Path) -> None:
-    """Trains a new model beside the old one, which it replaces when it is done."""
+    """Trains a new model in a folder of its own, then replaces the old one."""
     beside = workdir / 'new_training'
     try:
         train(settings, data, beside)
@@ -141,26 +146,26 @@ def _replace(old: Sequence[pathlib.Path], new: Sequence[pathlib.Path]) -> None:
 def _evaluate(settings: Settings, workdir: pathlib.Path, overwrite: bool) -> None:
     model = loaded_model.load_best_checkpoint(workdir)
     folder = find_prepared(settings, settings.data, _store(workdir))
-    home = data = _home(settings, workdir)
+    train_data = data = _load_train_data(settings, workdir)
     if settings.evaluate.data.root:
-        data = prepared.load_prepared(_prepare_other(settings, workdir, folder, overwrite))
+        data = prepared.load_prepared(_prepare_test_data(settings, workdir, folder, overwrite))
     out = _results_file(settings, workdir)
     text_encoder = bert.load_text_encoder(settings.encoders.text or None)
     encode = EncoderBundle.load(text_encoder, folder).text.encode
-    evaluate.evaluate(settings, model, home, data, encode, out, overwrite)
+    evaluate.evaluate(settings, model, train_data, data, encode, out, overwrite)
 
 
-def _prepare_other(
-    settings: Settings, workdir: pathlib.Path, home: pathlib.Path, overwrite: bool
+def _prepare_test_data(
+    settings: Settings, workdir: pathlib.Path, train_data: pathlib.Path, overwrite: bool
 ) -> pathlib.Path:
-    """Prepares another data set to test on; those that were trained on are never replaced."""
-    other = _other(settings)
-    check.require_evaluable(settings, other)
+    """Prepares another data set to test on; never replaces the data sets trained on."""
+    test_data = _test_data(settings)
+    check.require_evaluable(settings, test_data)
     store = _store(workdir)
-    protected = [home]
+    protected = [train_data]
     if settings.second_data.root:
         protected.append(find_prepared(settings, settings.second_data, store))
-    return prepare(settings, other, store, home, overwrite=overwrite, protected=protected)
+    return prepare(settings, test_data, store, train_data, overwrite=overwrite, protected=protected)
 
 
 def _report(settings: Settings, workdir: pathlib.Path, overwrite: bool) -> None:
@@ -180,21 +185,22 @@ def _report(settings: Settings, workdir: pathlib.Path, overwrite: bool) -> None:
 
 
 def _root_now(settings: Settings, workdir: pathlib.Path) -> str:
-    """Where the photos of the results lie now."""
-    data = _other(settings) if settings.evaluate.data.root else settings.data
+    """The folder with the photos of the results, now."""
+    data = _test_data(settings) if settings.evaluate.data.root else settings.data
     return str(pathlib.Path(data.root).resolve())
 
 
 def _sweep(settings: Settings, workdir: pathlib.Path, overwrite: bool) -> None:
-    home, model = _home(settings, workdir), loaded_model.load_best_checkpoint(workdir)
-    sweep.sweep(settings, model, home, workdir / 'sweep.json', overwrite)
+    train_data = _load_train_data(settings, workdir)
+    model = loaded_model.load_best_checkpoint(workdir)
+    sweep.sweep(settings, model, train_data, workdir / 'sweep.json', overwrite)
 
 
 def _ablate(
     config: ml_collections.ConfigDict, settings: Settings, workdir: pathlib.Path, overwrite: bool
 ) -> None:
-    home = _home(settings, workdir)
-    ablation.ablate(config, home, workdir / 'ablation', workdir / 'ablation.json', overwrite)
+    train_data = _load_train_data(settings, workdir)
+    ablation.ablate(config, train_data, workdir / 'ablation', workdir / 'ablation.json', overwrite)
 
 
 def _fit_population(settings: Settings, workdir: pathlib.Path, _: bool) -> None:
@@ -216,26 +222,26 @@ def _store(workdir: pathlib.Path) -> pathlib.Path:
     return workdir / 'prepared'
 
 
-def _home(settings: Settings, workdir: pathlib.Path) -> Prepared:
-    """The data set that is trained on, with the training photos of the second one if there is."""
+def _load_train_data(settings: Settings, workdir: pathlib.Path) -> Prepared:
+    """The data set trained on, with the training photos of the second one, if there is one."""
     store = _store(workdir)
-    home = prepared.load_prepared(find_prepared(settings, settings.data, store))
-    if 'train' not in home.splits:
+    train_data = prepared.load_prepared(find_prepared(settings, settings.data, store))
+    if 'train' not in train_data.splits:
         raise ValueError(
-            f'no photo of {settings.data.root} is to train on: give data.shares a share for train, '
+            f'{settings.data.root} has no training photos: give data.shares a share for train, '
             'or more people'
         )
     if not settings.second_data.root:
-        return home
+        return train_data
     return prepared.join(
-        home, prepared.load_prepared(find_prepared(settings, settings.second_data, store))
+        train_data, prepared.load_prepared(find_prepared(settings, settings.second_data, store))
     )
 
 
-def _other(settings: Settings) -> DataSettings:
+def _test_data(settings: Settings) -> DataSettings:
     """Another data set to test on, described as `settings.data` is.
 
-    Those that are trained on are split as they were for training.
+    A data set that was trained on keeps its split of training.
     """
     for trained_on in (settings.data, settings.second_data):
         if trained_on.root and _same_place(trained_on.root, settings.evaluate.data.root):
@@ -243,12 +249,12 @@ def _other(settings: Settings) -> DataSettings:
     return settings.evaluate.data
 
 
-def _same_place(one: str, other: str) -> bool:
-    return pathlib.Path(one).resolve() == pathlib.Path(other).resolve()
+def _same_place(first: str, second: str) -> bool:
+    return pathlib.Path(first).resolve() == pathlib.Path(second).resolve()
 
 
 def _results_file(settings: Settings, workdir: pathlib.Path) -> pathlib.Path:
     if not settings.evaluate.data.root:
         return workdir / 'evaluation.json'
-    folder = find_prepared(settings, _other(settings), _store(workdir))
+    folder = find_prepared(settings, _test_data(settings), _store(workdir))
     return workdir / f'evaluation_{folder.name}.json'

@@ -101,10 +101,10 @@ def _check(
         bad = np.flatnonzero(~usable_N)[:10].tolist()
         raise ValueError(f'rows {bad} are zero or not finite, or far too large')
     for row, (name, label) in enumerate(zip(names, labels, strict=True)):
-        said = '\n'.join([name, label.person or '', *label.tags, *label.tags.values()])
-        if len(said) > _MOST_TEXT:
-            raise ValueError(f'row {row} has {len(said):,} characters of id, person and tags')
-        if any('\ud800' <= letter <= '\udfff' for letter in said):
+        written = '\n'.join([name, label.person or '', *label.tags, *label.tags.values()])
+        if len(written) > _MOST_TEXT:
+            raise ValueError(f'row {row} has {len(written):,} characters of id, person and tags')
+        if any('\ud800' <= letter <= '\udfff' for letter in written):
             raise ValueError(f'row {row} has an id, a person or a tag that is no text')
 
 
@@ -140,11 +140,11 @@ def _from_npz(path: pathlib.Path, _: pathlib.Path | None) -> ImportedEmbeddings:
 
 def _member(archive: zipfile.ZipFile, name: str) -> np.ndarray:
     try:
-        about = archive.getinfo(f'{name}.npy')
+        member = archive.getinfo(f'{name}.npy')
     except KeyError as error:
         raise ValueError(f"it has no array '{name}'") from error
-    with archive.open(about) as file:
-        array = _array(file, about.file_size)
+    with archive.open(member) as file:
+        array = _array(file, member.file_size)
         file.read(1)  # the end of the file is where its checksum is compared
     return array
 
@@ -179,7 +179,10 @@ def _array(file: IO[bytes], size: int) -> np.ndarray:
 def _strings(array_N: np.ndarray, what: str) -> list[str]:
     if array_N.ndim != 1 or array_N.dtype.kind not in 'USiu':
         raise ValueError(f'{what} must be a list of strings or whole numbers, not {array_N.dtype}')
-    return [one.decode('utf-8') if isinstance(one, bytes) else str(one) for one in array_N.tolist()]
+    return [
+        value.decode('utf-8') if isinstance(value, bytes) else str(value)
+        for value in array_N.tolist()
+    ]
 
 
 def _from_parquet(path: pathlib.Path, _: pathlib.Path | None) -> ImportedEmbeddings:

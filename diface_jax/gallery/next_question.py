@@ -207,7 +207,7 @@ def next_question(
             log_odds_KxA = answer_llr_KxA[:, columns] + np.log(_shares(question.answers, rates))
             gain = mutual_information(weight_K, softmax(log_odds_KxA, axis=1))
             open_questions.append(NextQuestion(question.ask, question.answers, gain))
-    best = max(open_questions, key=lambda asked: asked.gain_bits, default=None)
+    best = max(open_questions, key=lambda question: question.gain_bits, default=None)
     return best if best and best.gain_bits >= _WORTH else None
 
 
@@ -242,9 +242,9 @@ def _shares(answers: Sequence[PossibleAnswer], rates: Mapping[str, float]) -> np
 
 
 def _said(texts: Sequence[str], words: str) -> bool:
-    said = [word.strip('.,;:!?()"\'') for text in texts for word in text.lower().split()]
+    written = [word.strip('.,;:!?()"\'') for text in texts for word in text.lower().split()]
     return any(
         word == stem or (len(stem) > 3 and word.startswith(stem))
-        for word in said
+        for word in written
         for stem in words.split()
     )

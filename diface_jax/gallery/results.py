@@ -83,14 +83,14 @@ class SearchResults:
     @property
     def decision(self) -> str:
         """'match' when a result is a match, else 'no match'."""
-        return MATCH if any(found.scored.match for found in self.results) else NO_MATCH
+        return MATCH if any(result.scored.match for result in self.results) else NO_MATCH
 
     def to_json(self) -> dict[str, Any]:
         """As the documented schema."""
         head = {'schema': SCHEMA, 'mode': self.mode, 'decision': self.decision}
         results = [
-            {'rank': found.rank, **_entry(found.entry), **dataclasses.asdict(found.scored)}
-            for found in self.results
+            {'rank': result.rank, **_entry(result.entry), **dataclasses.asdict(result.scored)}
+            for result in self.results
         ]
         question = self.next_question and self.next_question.to_json()
         return head | dataclasses.asdict(self) | {'results': results, 'next_question': question}

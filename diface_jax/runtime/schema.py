@@ -94,7 +94,7 @@ def _tuple(kinds: tuple[Any, ...], value: Any, path: str) -> tuple[Any, ...]:
             f'{path} must be {wanted}, not {reprlib.repr(value)}: give all of them at once, as '
             f'--{path}="(A, B, C)"'
         )
-    return tuple(value_of(kind, one, path) for kind, one in zip(kinds, value, strict=True))
+    return tuple(value_of(kind, item, path) for kind, item in zip(kinds, value, strict=True))
 
 
 _KINDS = {

@@ -149,7 +149,7 @@ def test_other_encoders_than_it_was_trained_with_are_refused(trained, home):
 def test_real_photographs(shared, encoded, tmp_path):
     """Enrolled, and every one found again by what is said of its own face."""
     photos = sorted((shared / 'data/photos').iterdir())[:3]
-    model, gallery = models.Model(encoded, world.judge), tmp_path / 'gallery'
+    model, gallery = models.Model(encoded, world.decision_rule), tmp_path / 'gallery'
     for folder in photos:
         model.enroll(gallery, next(folder.iterdir()), people=True)
     with store.Store(gallery) as opened:
