@@ -117,7 +117,7 @@ def _from_json(content: Mapping[str, Any]) -> DecisionRule:
 def calibration_texts(data: Prepared, texts: np.ndarray) -> np.ndarray:
     """Rows of the validation texts to calibrate on: the free-hand ones, or all where these are few.
 
-    Users write free-hand. Grammar sentences give fewer false matches at high scores, so a
+    Users write free-hand sentences. Grammar sentences give fewer false matches at high scores, so a
     calibration on them would understate false matches.
     """
     human = np.intersect1d(data.splits['validation'].texts('human'), texts)

@@ -22,7 +22,7 @@ class Query(NamedTuple):
       f_F: the features; of several sentences, their mean, scaled to length 1.
       phrases: the phrases of all sentences.
       without_PxF: the features without each of the phrases.
-      not_understood: words that say nothing to the model.
+      not_understood: words that the model does not understand.
       not_read: words past the text encoder's length.
     """
 

@@ -1,4 +1,4 @@
-"""Results of searches and verifications, as Python and as JSON (schema in docs/search.md)."""
+"""Results of searches and verifications, as Python and as JSON (schema in docs/searching.md)."""
 
 import dataclasses
 from typing import Any
@@ -55,16 +55,15 @@ class SearchResults:
     Attributes:
       mode: 'search' (faces), or 'identify' (people, each by their best face).
       texts: the sentences of the description.
-      gallery: its path; numbers of entries and people in all, and of those searched.
-      where: the conditions they were searched under: a pattern by name, or a list of patterns
-        where a name was given several.
+      gallery: its path, and the numbers of entries and people in it and of those searched.
+      where: the conditions of the search: by name, a pattern or a list of patterns.
       prior: prior probability of each person searched that they are the one described; None when
         nobody was searched.
       threshold: s; a match scores at least this.
       false_matches: a match may score as high by chance at most this often.
       results: best first; often none of them is a match.
       next_question: the most informative question to ask the witness, if one is worth asking.
-      not_understood: words of the texts that say nothing to the model.
+      not_understood: words of the texts that the model does not understand.
       not_read: words past the text encoder's length.
     """
 

@@ -33,8 +33,13 @@ _APPLICATION = 0x44694661  # 'DiFa', in SQLite's header
 _VERSION = 2
 _BUSY_SECONDS = 30
 _PASSING = (
-    *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR),
-    *(sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM),
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_NOMEM,
     sqlite3.SQLITE_CONSTRAINT,
 )
 # The second is what SQLite's messages about damaged text raise.
