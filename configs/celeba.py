@@ -32,14 +32,14 @@ def get_config() -> ml_collections.ConfigDict:
 
     config.encoders = ml_collections.ConfigDict()
     config.encoders.text = ''  # MiniLM's folder or hub name; empty: the installed copy
-    # Read the text encoder at three depths, which keeps single words apart; False: the last only.
+    # 'several': read the text encoder at three depths, which keeps single words apart; or 'last'.
     config.encoders.text_layers = 'several'
     # Principal components of dlib's inner feature maps, beside its embedding; 0: none.
     config.encoders.appearance_dim = 256
 
     config.captions = ml_collections.ConfigDict()
     config.captions.seed = 0
-    # Sentences per training photo: `whole` may mention every attribute, `partial` a random share.
+    # Sentences per training photo: `full` may mention every attribute, `partial` a random share.
     config.captions.full = 3
     config.captions.partial = 2
     # Validation and test photos have a sentence for each of these shares of mentioned attributes,

@@ -14,7 +14,7 @@ Then search galleries::
 
 --config takes a file, or the name of a config of the project. After an interruption, give the same
 command again to continue. Exit codes: 0 done, or a match; 2 no match; 1 an error; 75 stopped by
-SIGTERM, give the same command again.
+SIGTERM, give the same command again; 130 interrupted by Ctrl-C.
 
 Limits: a sentence fits many people, so most faces that it finds are of somebody else. A result is a
 reason to look, never evidence. Do not use it for law enforcement, surveillance, hiring, credit or
@@ -142,8 +142,7 @@ def _run() -> int:
     if _MODE.value == 'check':
         if not _CONFIG.value:
             raise ValueError('give --config, such as --config=celeba')
-        Settings.from_config(_CONFIG.value)
-        return check.run_check(_CONFIG.value)
+        return check.run_check(Settings.from_config(_CONFIG.value))
     if _MODE.value not in _WITHOUT_DEVICES:
         devices.require_devices()
     if _MODE.value in commands.MODES:

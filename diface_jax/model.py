@@ -4,6 +4,7 @@
 `model.search('GALLERY', 'a young woman with wavy blond hair').results`.
 """
 
+import dataclasses
 import functools
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -35,7 +36,10 @@ from diface_jax.gallery.search import (
     SearchOptions,
 )
 from diface_jax.gallery.store import GalleryEntry, GalleryError, PhotoLabel, Store
+from diface_jax.models.diface import Sampling
 from diface_jax.runtime import mesh as meshes
+from diface_jax.runtime import schema
+from diface_jax.runtime.settings import SampleSettings
 from diface_jax.training import loaded_model
 
 Path = str | pathlib.Path
@@ -45,12 +49,12 @@ class Model:
     """A trained model with its frozen encoders. Get one from `load`.
 
     Args:
-      encoding: turns photographs and sentences into features.
-      judge: returns the calibration of scores; called once, when it is first needed.
+      inference: computes features of photographs and sentences.
+      calibrate: returns the decision rule; called once, at the first search or verification.
     """
 
-    def __init__(self, encoding: InferenceModel, judge: Callable[[], DecisionRule]) -> None:
-        self._encoding, self._judge = encoding, judge
+    def __init__(self, inference: InferenceModel, calibrate: Callable[[], DecisionRule]) -> None:
+        self._inference, self._calibrate = inference, calibrate
         self._mesh = meshes.make_mesh()
         self._galleries: dict[pathlib.Path, LoadedGallery] = {}
 
@@ -70,10 +74,11 @@ class Model:
         Args:
           gallery: folder of the gallery; created when it does not exist.
           photos: the folder, or one photo. Photos that are enrolled already are skipped.
-          people: the largest face of a photo is the person its folder is named after.
-          tags: tags of all the photos, by name, for searches to filter by.
-          exclude: patterns of names to leave out, besides hidden files, thumbnails and trash.
-          follow_links: goes into folders that are linked to.
+          people: labels the largest face of a photo with the name of its folder.
+          tags: tags of all the photos, by name; searches can filter by them.
+          exclude: patterns of names to leave out, in addition to hidden files, thumbnails and
+            trash.
+          follow_links: enters folders that are linked to.
 
         Returns:
           Counts of new, known and skipped files, and why files were skipped.
@@ -83,11 +88,11 @@ class Model:
           GalleryError: the gallery is of another model, or is not a gallery; says what to do.
         """
         photos = pathlib.Path(photos)
-        if not photos.exists():  # before a gallery is made
+        if not photos.exists():  # before a gallery is created
             raise FileNotFoundError(f'no folder or file of photographs: {photos}')
         with self._open(gallery, create=True) as store:
             return enrollment.enroll_folder(
-                store, photos, self._encoding, people, tags, exclude, follow_links
+                store, photos, self._inference, people, tags, exclude, follow_links
             )
 
     def enroll_bytes(
@@ -95,16 +100,18 @@ class Model:
     ) -> enrollment.EnrollReport:
         """Enrols a photo given as bytes. Only small crops of its faces are kept."""
         with self._open(gallery, create=True) as store:
-            return enrollment.enroll_bytes(store, name, data, self._encoding, label or PhotoLabel())
+            return enrollment.enroll_bytes(
+                store, name, data, self._inference, label or PhotoLabel()
+            )
 
     def enroll_embeddings(
         self, gallery: Path, path: Path, ids: Path | None = None
     ) -> enrollment.EnrollReport:
-        """Enrols raw embeddings of the same face encoder; see `gallery.embeddings.read`."""
+        """Enrols raw embeddings of the same face encoder; see `embedding_files.read_embeddings`."""
         ids = None if ids is None else pathlib.Path(ids)
-        rows = embedding_files.read_embeddings(pathlib.Path(path), ids, self._encoding.width)
+        rows = embedding_files.read_embeddings(pathlib.Path(path), ids, self._inference.width)
         with self._open(gallery, create=True) as store:
-            return enrollment.enroll_embeddings(store, *rows, self._encoding)
+            return enrollment.enroll_embeddings(store, *rows, self._inference)
 
     def refresh(self, gallery: Path) -> int:
         """Updates the features of a gallery to this model, from its embeddings, without photos.
@@ -116,15 +123,15 @@ class Model:
           GalleryError: the embeddings are of another face encoder.
         """
         with Store(pathlib.Path(gallery)) as store:
-            self._check_encoder(store)
+            self._check_face_encoder(store)
             entries = store.count()['entries']
             with store.changing(), tqdm(total=entries, desc='refine', unit='face') as bar:
-                for done in store.replace_features(self._encoding.of_photos):
+                for done in store.replace_features(self._inference.of_photos):
                     bar.update(done)
                 self._bind(store)
         return entries
 
-    # --- asking ---
+    # --- searching and verifying ---
 
     def search(
         self,
@@ -142,7 +149,7 @@ class Model:
           texts: a sentence, or several about one person.
           k: how many results.
           where: only entries that fit all conditions, such as {'person': 'An*'}; see
-            `gallery.search.Search`.
+            `gallery.search.SearchOptions`.
           enrolled: prior probability that the person described is in the gallery.
           false_matches: a match may score as high by chance at most this often in a gallery of
             this size.
@@ -161,7 +168,7 @@ class Model:
     def search_many(
         self,
         gallery: Path,
-        described: Sequence[Texts],
+        descriptions: Sequence[Texts],
         k: int = DEFAULT_K,
         where: Where = (),
         enrolled: float = DEFAULT_ENROLLED,
@@ -169,7 +176,7 @@ class Model:
     ) -> list[SearchResults]:
         """As `search`, for several people, in one pass over the gallery."""
         search = SearchOptions(k, where, enrolled, false_matches)
-        return self._search(pathlib.Path(gallery), described, search)
+        return self._search(pathlib.Path(gallery), descriptions, search)
 
     def identify(
         self,
@@ -193,16 +200,16 @@ class Model:
         Args:
           photo: a file, or its bytes.
           texts: a sentence, or several about one person.
-          prior: prior probability that it does.
+          prior: prior probability that the photo shows the person described.
 
         Raises:
           OSError: the file cannot be read.
-          ValueError: it shows no face or is not a photo, or no word of a text is understood.
+          ValueError: the file shows no face or is not a photo, or no word of a text is understood.
         """
         query = self._queries([texts])[0]
         name = '' if isinstance(photo, bytes) else str(photo)
         faces = self._faces_of(photo, name or 'the photo')
-        f_NxF = self._encoding.of_photos(self._encoding.embed([chip for _, chip in faces]))
+        f_NxF = self._inference.of_photos(self._inference.embed([chip for _, chip in faces]))
         scored = self._scored(query, f_NxF, prior, searched=1, false_matches=1.0)
         verified = [VerifiedFace(box, score) for (box, _), score in zip(faces, scored, strict=True)]
         verified.sort(key=lambda face: -face.scored.score)
@@ -210,7 +217,7 @@ class Model:
             photo=name,
             texts=query.texts,
             prior=prior,
-            threshold=self._judgement.threshold,
+            threshold=self._decision_rule.threshold,
             faces=tuple(verified),
             not_understood=query.not_understood,
             not_read=query.not_read,
@@ -221,13 +228,13 @@ class Model:
             data = photo if isinstance(photo, bytes) else enrollment.read_photo(pathlib.Path(photo))
         except ValueError as error:
             raise ValueError(f'{name}: {error}') from error
-        faces, problem = enrollment.detect_or_explain(self._encoding.faces_of, data)
+        faces, problem = enrollment.detect_or_explain(self._inference.faces_of, data)
         if problem:
             raise ValueError(f'{name}: {problem}')
         return faces
 
     def picture(self, gallery: Path, entry: int) -> bytes | None:
-        """The small JPEG of an entry's face; None where there is none."""
+        """The small JPEG of an entry's face; None if the entry has none."""
         with Store(pathlib.Path(gallery)) as store:
             return store.picture(entry)
 
@@ -236,63 +243,65 @@ class Model:
         with self._open(gallery, create=True) as store:
             return store.count()
 
-    # --- answering ---
+    # --- computing results ---
 
     def _search(
-        self, gallery: pathlib.Path, described: Sequence[Texts], search: SearchOptions
+        self, gallery: pathlib.Path, descriptions: Sequence[Texts], options: SearchOptions
     ) -> list[SearchResults]:
         self._open(gallery).close()  # an unusable gallery is reported before anything is computed
-        asked = self._queries(described)
-        if not asked:
+        queries = self._queries(descriptions)
+        if not queries:
             return []
         with self._open(gallery) as store, store.reading():
             faces = self._faces(store)
-            allowed_G = faces.allowed(store, search)
-            f_QxF = np.stack([query.f_F for query in asked])
+            allowed_G = faces.allowed(store, options)
+            f_QxF = np.stack([query.f_F for query in queries])
             _check_width(gallery, faces.f_GxF, f_QxF.shape[1])
-            best = faces.best(f_QxF, search, allowed_G, least=next_question.CANDIDATES)
-            about = {'path': str(gallery), **store.count(), **faces.searched(allowed_G)}
-            answers = []
-            for query, row_K in zip(asked, best, strict=True):
-                entries = store.entries(faces.id_G[row_K[: search.k]].tolist())
-                answers.append(self._answer(query, faces.f_GxF[row_K], entries, about, search))
-        return answers
+            best = faces.best(f_QxF, options, allowed_G, least=next_question.CANDIDATES)
+            gallery_info = {'path': str(gallery), **store.count(), **faces.searched(allowed_G)}
+            results = []
+            for query, row_K in zip(queries, best, strict=True):
+                entries = store.entries(faces.id_G[row_K[: options.k]].tolist())
+                results.append(
+                    self._results_of(query, faces.f_GxF[row_K], entries, gallery_info, options)
+                )
+        return results
 
-    def _answer(
+    def _results_of(
         self,
         query: Query,
         f_KxF: np.ndarray,
         entries: Sequence[GalleryEntry],
-        about: Mapping[str, Any],
-        search: SearchOptions,
+        gallery_info: Mapping[str, Any],
+        options: SearchOptions,
     ) -> SearchResults:
-        """The answer, from the features and the entries of the best, best first."""
-        people = about['people_searched']
-        prior = prior_probability(people, search.enrolled) if people else None
-        searched, allowed = about['entries_searched'], search.false_matches
-        scored = self._scored(query, f_KxF[: search.k], prior, searched, allowed) if people else []
+        """The results of a query, from the features and entries of its best faces, best first."""
+        people = gallery_info['people_searched']
+        prior = prior_probability(people, options.enrolled) if people else None
+        searched, allowed = gallery_info['entries_searched'], options.false_matches
+        scored = self._scored(query, f_KxF[: options.k], prior, searched, allowed) if people else []
         ranked = enumerate(zip(entries, scored, strict=True), 1)
         return SearchResults(
-            mode='identify' if search.people else 'search',
+            mode='identify' if options.people else 'search',
             texts=query.texts,
-            gallery=dict(about),
-            where=conditions.conditions_to_json(search.where),
+            gallery=dict(gallery_info),
+            where=conditions.conditions_to_json(options.where),
             prior=prior,
-            threshold=self._judgement.threshold,
-            false_matches=search.false_matches,
+            threshold=self._decision_rule.threshold,
+            false_matches=options.false_matches,
             results=tuple(SearchResult(rank, entry, score) for rank, (entry, score) in ranked),
             next_question=self._next_question(query, f_KxF[: next_question.CANDIDATES]),
             not_understood=query.not_understood,
             not_read=query.not_read,
         )
 
-    def _queries(self, described: Sequence[Texts]) -> list[Query]:
-        taught = self._judgement.words if described else frozenset()
+    def _queries(self, descriptions: Sequence[Texts]) -> list[Query]:
+        taught = self._decision_rule.words if descriptions else frozenset()
 
         def check(text: str) -> vocabulary.UnreadWords:
-            return vocabulary.check_words(text, self._encoding, taught)
+            return vocabulary.check_words(text, self._inference, taught)
 
-        return make_queries(described, self._encoding.of_texts, check)
+        return make_queries(descriptions, self._inference.of_texts, check)
 
     def _scored(
         self,
@@ -303,7 +312,7 @@ class Model:
         false_matches: float,
     ) -> list[FaceScore]:
         """Score, probability and explanation of each face, given a description."""
-        calibration, threshold = self._judgement.calibration, self._judgement.threshold
+        calibration, threshold = self._decision_rule.calibration, self._decision_rule.threshold
         score_K = _dot(f_KxF, query.f_F)
         chance_K = calibration.false_matches(score_K, searched)
         llr_K = calibration.llr(score_K)
@@ -321,7 +330,7 @@ class Model:
     def _next_question(self, query: Query, f_KxF: np.ndarray) -> next_question.NextQuestion | None:
         if len(f_KxF) < 2:
             return None
-        llr, rates = self._judgement.calibration.llr, self._judgement.rates
+        llr, rates = self._decision_rule.calibration.llr, self._decision_rule.rates
         answer_llr_KxA = llr(_dot(f_KxF, self._answers_AxF.T))
         return next_question.next_question(
             query.texts, llr(_dot(f_KxF, query.f_F)), answer_llr_KxA, rates
@@ -330,12 +339,12 @@ class Model:
     # --- computed once ---
 
     @functools.cached_property
-    def _judgement(self) -> DecisionRule:
-        return self._judge()
+    def _decision_rule(self) -> DecisionRule:
+        return self._calibrate()
 
     @functools.cached_property
     def _answers_AxF(self) -> np.ndarray:
-        return self._encoding.of_texts(next_question.answer_sentences())
+        return self._inference.of_texts(next_question.answer_sentences())
 
     def _faces(self, store: Store) -> LoadedGallery:
         """The gallery in memory; read again when it has changed."""
@@ -351,8 +360,8 @@ class Model:
             if create and not store.made_with():
                 with store.changing():
                     self._bind(store)
-            self._check_encoder(store)
-            if store.made_with().get('model') != self._encoding.model:
+            self._check_face_encoder(store)
+            if store.made_with().get('model') != self._inference.model:
                 raise GalleryError(
                     f'{gallery} was made with another model. Its embeddings are kept, so it can be '
                     'brought to this one without its photographs: --mode=enroll --workdir=WORKDIR '
@@ -363,35 +372,44 @@ class Model:
             raise
         return store
 
-    def _check_encoder(self, store: Store) -> None:
+    def _check_face_encoder(self, store: Store) -> None:
         made_with = store.made_with().get('face_encoder')
         if made_with is None:
             raise GalleryError(f'{store.folder} is empty: enrol photographs with --photos=FOLDER')
-        if made_with != self._encoding.face_encoder:
+        if made_with != self._inference.face_encoder:
             raise GalleryError(
                 f'{store.folder} holds embeddings of another face encoder ({made_with}, not '
-                f'{self._encoding.face_encoder}): enrol its photographs in a new gallery, with '
+                f'{self._inference.face_encoder}): enrol its photographs in a new gallery, with '
                 '--mode=enroll --gallery=NEW --photos=FOLDER'
             )
 
     def _bind(self, store: Store) -> None:
-        store.bind(face_encoder=self._encoding.face_encoder, model=self._encoding.model)
+        store.bind(face_encoder=self._inference.face_encoder, model=self._inference.model)
 
 
-def load(workdir: Path) -> Model:
+def load(workdir: Path, sampling: Sampling | None = None) -> Model:
     """The best checkpoint of a workdir, with its encoders, ready for inference.
+
+    Args:
+      workdir: of the training.
+      sampling: how descriptions become features: T~, K, guidance and eta. None: as in the
+        validation of the checkpoint. With another sampling, the first search calibrates scores
+        and the threshold s anew, on validation. Galleries do not depend on it.
 
     Raises:
       FileNotFoundError: the workdir has no trained model, or an encoder is not installed.
-      ValueError: the installed encoders are not those the model was trained with.
+      ValueError: the installed encoders are not those the model was trained with, or the sampling
+        cannot be used.
     """
     workdir = pathlib.Path(workdir)
-    model = loaded_model.load_best_checkpoint(workdir)
-    home = prepared_folders.folder_of_model(
-        workdir / 'prepared', model.settings['data'], model.encoders
+    if sampling is not None:
+        schema.build_section(SampleSettings, dataclasses.asdict(sampling), 'sampling')
+    checkpoint = loaded_model.load_best_checkpoint(workdir)
+    train_data = prepared_folders.folder_of_model(
+        workdir / 'prepared', checkpoint.settings['data'], checkpoint.encoders
     )
-    encoding = InferenceModel(model, home)
-    return Model(encoding, lambda: load_or_calibrate(encoding, model.thresholds, workdir))
+    inference = InferenceModel(checkpoint, train_data, sampling)
+    return Model(inference, lambda: load_or_calibrate(inference, workdir))
 
 
 def _check_width(gallery: pathlib.Path, f_GxF: np.ndarray, width: int) -> None:

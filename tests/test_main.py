@@ -249,7 +249,9 @@ def test_a_data_set_without_training_photos_says_what_to_change(config, workdir,
         return dataclasses.replace(data, splits={'test': data.splits['test']})
 
     monkeypatch.setattr(prepared, 'load_prepared', without_training_photos)
-    with pytest.raises(ValueError, match=r'is to train on: give data\.shares a share for train'):
+    with pytest.raises(
+        ValueError, match=r'has no training photos: give data\.shares a share for train'
+    ):
         pipeline.run_pipeline('train', config, workdir, overwrite=False)
 
 

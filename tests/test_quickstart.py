@@ -100,7 +100,7 @@ def test_people_are_enrolled_and_found(model, folder, tmp_path):
 
 def test_a_photograph_is_refused(model):
     with pytest.raises(ValueError, match='trained on simulated people'):
-        model._encoding.embed([np.zeros((2, 150, 150, 3), np.uint8)])
+        model._inference.embed([np.zeros((2, 150, 150, 3), np.uint8)])
 
 
 def test_a_population_is_fitted_on_what_is_prepared(config, workdir):

@@ -5,15 +5,18 @@ import json
 import pathlib
 import sqlite3
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 from absl import flags
 
 from diface_jax.gallery import conditions, disk_sync, query_text, search, store
-from diface_jax.gallery import results as answers
 from diface_jax.gallery.photo_files import EXCLUDED
-from diface_jax.runtime import hosts
+from diface_jax.gallery.results import MATCH, FaceScore, SearchResults, VerifyResults
+from diface_jax.gallery.results import NO_MATCH as NO_MATCH_DECISION
+from diface_jax.runtime import hosts, schema
+from diface_jax.runtime.settings import SampleSettings
 from diface_jax.runtime.terminal import printable, printable_lines
 
 if TYPE_CHECKING:
@@ -35,7 +38,7 @@ _PEOPLE = flags.DEFINE_bool(
     'people',
     False,
     'enroll: the largest face of a photo is the person its folder is named after. A photo '
-    "in several people's folders is found by each of them.",
+    'in the folders of several people is found under each name.',
 )
 _EXCLUDE = flags.DEFINE_multi_string(
     'exclude',
@@ -45,13 +48,13 @@ _EXCLUDE = flags.DEFINE_multi_string(
     f'Always left out: {" ".join(EXCLUDED)}. To enrol such a folder, give it as --photos.',
 )
 _FOLLOW_LINKS = flags.DEFINE_bool(
-    'follow_links', False, 'enroll, sync: goes into folders that are linked to, each one once.'
+    'follow_links', False, 'enroll, sync: enters folders that are linked to, each folder once.'
 )
 _REMOVE_MISSING = flags.DEFINE_bool(
     'remove_missing',
     False,
-    'sync: deletes the faces of photographs that are gone from all their paths, for good. Look at '
-    'what sync lists without it first: a drive may not be mounted.',
+    'sync: deletes the faces of photographs that are gone from all their paths, for good. Run sync '
+    'without it first and look at the list: a drive may not be mounted.',
 )
 _TAG = flags.DEFINE_multi_string('tag', [], 'enroll: NAME=VALUE, a tag of all these photographs.')
 _EMBEDDINGS = flags.DEFINE_string(
@@ -65,7 +68,7 @@ _TEXT = flags.DEFINE_multi_string(
     'sentences; their features are averaged.',
 )
 _QUERIES = flags.DEFINE_string(
-    'queries', None, 'search: a text file with a description of another person on each line.'
+    'queries', None, 'search: a text file with one description per line, each of another person.'
 )
 _PHOTO = flags.DEFINE_string('photo', None, 'verify: the photograph.')
 _K = flags.DEFINE_integer('k', search.DEFAULT_K, 'search, identify: how many results.')
@@ -91,7 +94,14 @@ _FALSE_MATCHES = flags.DEFINE_float(
 _PRIOR = flags.DEFINE_float(
     'prior', 0.5, 'verify: prior probability that the photo shows the person described.'
 )
-_JSON = flags.DEFINE_bool('json', False, 'Prints the answer as JSON (schema in README.md).')
+_SAMPLING = flags.DEFINE_string(
+    'sampling',
+    None,
+    'search, identify, verify, serve: how descriptions become features, such as '
+    'num_steps=10,num_samples=4. Left out: num_samples=1,guidance=1,eta=0. The first command with '
+    'another sampling calibrates scores anew. Default: as in the validation of the model.',
+)
+_JSON = flags.DEFINE_bool('json', False, 'Prints results as JSON (schema in docs/searching.md).')
 _SHEET = flags.DEFINE_string(
     'sheet', None, 'search, identify: writes the results as a picture, PNG.'
 )
@@ -137,10 +147,12 @@ def run_gallery_command(mode: str, workdir: str | None) -> int:
             return _sync()
         _need('workdir', workdir)
         _check(mode)
-        # It brings JAX along, which a missing flag need not wait for.
+        sampling = _parse_sampling(_SAMPLING.value) if _SAMPLING.value else {}
+        # Imported late: it imports JAX, which a missing flag need not wait for.
         from diface_jax import model
 
-        return commands[mode](mode, model.load(workdir))
+        chosen = model.Sampling(**sampling) if sampling else None
+        return commands[mode](mode, model.load(workdir, chosen))
     except sqlite3.Error as error:  # such as a full disk; what was committed is whole
         raise ValueError(f'{_GALLERY.value}: {error}') from error
 
@@ -158,6 +170,23 @@ def _check(mode: str) -> None:
         raise ValueError('give --photos or --embeddings, one after the other')
     if mode in ('search', 'identify', 'verify') and not _QUERIES.value:
         query_text.check_texts(_TEXT.value)
+
+
+def _parse_sampling(text: str) -> dict[str, int | float]:
+    """Fields of a `Sampling` from 'num_steps=10,num_samples=4'.
+
+    Raises:
+      ValueError: it is not of this form, or a value cannot be used.
+    """
+    values: dict[str, Any] = {'num_samples': 1, 'guidance': 1.0, 'eta': 0.0}
+    for name, value in conditions.parse_conditions(text.split(',')):
+        try:
+            values[name.strip()] = json.loads(value)
+        except ValueError as error:
+            raise ValueError(f'--sampling: {name}={value} is not a number') from error
+    if 'num_steps' not in values:
+        raise ValueError('--sampling needs num_steps, such as --sampling=num_steps=10')
+    return dataclasses.asdict(schema.build_section(SampleSettings, values, 'sampling'))
 
 
 def _need(name: str, value: str | None) -> None:
@@ -179,35 +208,33 @@ def _enroll(_: str, model: 'Model') -> int:
         )
     else:
         refreshed = model.refresh(_GALLERY.value)
-        _print({'refreshed': refreshed}, f'{refreshed} entries brought to this model')
+        _print({'refreshed': refreshed}, f'{refreshed} entries updated to this model')
         return DONE
     _print(dataclasses.asdict(report), str(report))
     return DONE
 
 
 def _search(mode: str, model: 'Model') -> int:
-    asked = {
-        'k': _K.value,
-        'where': conditions.parse_conditions(_WHERE.value),
-        'enrolled': _ENROLLED.value,
-        'false_matches': _FALSE_MATCHES.value,
-    }
+    where = conditions.parse_conditions(_WHERE.value)
+    options = _K.value, where, _ENROLLED.value, _FALSE_MATCHES.value
     if _QUERIES.value:
-        results = model.search_many(_GALLERY.value, _queries(pathlib.Path(_QUERIES.value)), **asked)
+        descriptions = _read_queries(pathlib.Path(_QUERIES.value))
+        all_results = model.search_many(_GALLERY.value, descriptions, *options)
+    elif mode == 'identify':
+        all_results = [model.identify(_GALLERY.value, _TEXT.value, *options)]
     else:
-        verb = model.identify if mode == 'identify' else model.search
-        results = [verb(_GALLERY.value, _TEXT.value, **asked)]
-    for number, answer in enumerate(results, 1):
-        _print(answer.to_json(), _told(answer))
+        all_results = [model.search(_GALLERY.value, _TEXT.value, *options)]
+    for number, results in enumerate(all_results, 1):
+        _print(results.to_json(), _search_lines(results))
         if _SHEET.value and hosts.is_first():
             path = pathlib.Path(_SHEET.value)
-            path = path.with_stem(f'{path.stem}-{number}') if len(results) > 1 else path
-            _write_sheet(answer, model, path)
-    return _code(*results)
+            path = path.with_stem(f'{path.stem}-{number}') if len(all_results) > 1 else path
+            _write_sheet(results, model, path)
+    return _exit_code(all_results)
 
 
-def _queries(path: pathlib.Path) -> list[str]:
-    """The descriptions of a text file, one a line."""
+def _read_queries(path: pathlib.Path) -> list[str]:
+    """The descriptions of a text file, one per line."""
     try:
         lines = path.read_text(encoding='utf-8-sig').splitlines()
     except UnicodeDecodeError as error:
@@ -218,22 +245,22 @@ def _queries(path: pathlib.Path) -> list[str]:
     return described
 
 
-def _write_sheet(answer: answers.SearchResults, model: 'Model', path: pathlib.Path) -> None:
-    # It draws with Pillow, which training need not have.
+def _write_sheet(results: SearchResults, model: 'Model', path: pathlib.Path) -> None:
+    # Imported here: it needs Pillow, and searching does not.
     from diface_jax.gallery import contact_sheet
 
     contact_sheet.write_contact_sheet(
-        answer, lambda entry: model.picture(_GALLERY.value, entry), path
+        results, lambda entry: model.picture(_GALLERY.value, entry), path
     )
 
 
 def _verify(_: str, model: 'Model') -> int:
-    answer = model.verify(_PHOTO.value, _TEXT.value, _PRIOR.value)
-    lines = [f'{answer.decision}: {printable(answer.photo)}', *_unread(answer)]
-    for face in answer.faces:
+    results = model.verify(_PHOTO.value, _TEXT.value, _PRIOR.value)
+    lines = [f'{results.decision}: {printable(results.photo)}', *_unread(results)]
+    for face in results.faces:
         lines += [f'  face at {face.box}: {_numbers(face.scored)}', *_phrases(face.scored)]
-    _print(answer.to_json(), '\n'.join(lines))
-    return _code(answer)
+    _print(results.to_json(), '\n'.join(lines))
+    return _exit_code([results])
 
 
 def _delete() -> int:
@@ -325,20 +352,20 @@ def _serve(_: str, model: 'Model') -> int:
     return DONE
 
 
-def _code(*results: answers.SearchResults | answers.VerifyResults) -> int:
-    return DONE if any(result.decision == answers.MATCH for result in results) else NO_MATCH
+def _exit_code(all_results: Sequence[SearchResults | VerifyResults]) -> int:
+    return DONE if any(results.decision == MATCH for results in all_results) else NO_MATCH
 
 
-def _told(answer: answers.SearchResults) -> str:
+def _search_lines(results: SearchResults) -> str:
     """The results of a search as text."""
-    searched = answer.gallery['entries_searched']
-    lines = [f'{answer.decision} among {searched} faces: {" / ".join(answer.texts)}']
-    lines += _unread(answer)
+    searched = results.gallery['entries_searched']
+    lines = [f'{results.decision} among {searched} faces: {" / ".join(results.texts)}']
+    lines += _unread(results)
     if not searched:
         lines.append('the gallery is empty, or nothing in it fits --where')
-    if answer.decision == answers.NO_MATCH and answer.results:
+    if results.decision == NO_MATCH_DECISION and results.results:
         lines.append('no face is a match; these are the nearest, as leads only:')
-    for result in answer.results:
+    for result in results.results:
         kind = 'match' if result.scored.match else 'lead'
         lines.append(f'{result.rank:3} {kind} {_line(result.entry)}')
         lines += [
@@ -346,19 +373,19 @@ def _told(answer: answers.SearchResults) -> str:
             for name, value in result.entry.tags.items()
         ]
         lines += [f'      {_numbers(result.scored)}', *_phrases(result.scored)]
-    if asked := answer.next_question:
-        choices = ', '.join(answer.say for answer in asked.answers)
-        lines.append(f'ask next: {asked.ask} ({choices}; {asked.gain_bits:.2f} bits)')
+    if question := results.next_question:
+        choices = ', '.join(option.say for option in question.answers)
+        lines.append(f'ask next: {question.ask} ({choices}; {question.gain_bits:.2f} bits)')
     return '\n'.join(lines)
 
 
-def _unread(answer: answers.SearchResults | answers.VerifyResults) -> list[str]:
-    """What of a description the numbers do not reflect."""
+def _unread(results: SearchResults | VerifyResults) -> list[str]:
+    """Words of a description that the numbers do not reflect."""
     lines = []
-    if answer.not_understood:
-        lines.append(f'not understood: {", ".join(answer.not_understood)}')
-    if answer.not_read:
-        lines.append(f'too long, the end is not read: {" ".join(answer.not_read)}')
+    if results.not_understood:
+        lines.append(f'not understood: {", ".join(results.not_understood)}')
+    if results.not_read:
+        lines.append(f'too long, the end is not read: {" ".join(results.not_read)}')
     return lines
 
 
@@ -368,7 +395,7 @@ def _line(entry: store.GalleryEntry) -> str:
     return f'{printable(who)} {printable(entry.photo or "")} (entry {entry.id})'
 
 
-def _numbers(scored: answers.FaceScore) -> str:
+def _numbers(scored: FaceScore) -> str:
     return (
         f'probability {scored.probability:.1%}, score {scored.score:.3f}, log-likelihood ratio '
         f'{scored.log_likelihood_ratio:+.2f}, '
@@ -376,15 +403,17 @@ def _numbers(scored: answers.FaceScore) -> str:
     )
 
 
-def _phrases(scored: answers.FaceScore) -> list[str]:
-    return [f'      {"; ".join(f"{told.phrase} {told.nats:+.2f}" for told in scored.phrases)}']
+def _phrases(scored: FaceScore) -> list[str]:
+    return [
+        f'      {"; ".join(f"{effect.phrase} {effect.nats:+.2f}" for effect in scored.phrases)}'
+    ]
 
 
-def _print(answer: Any, text: str) -> None:
-    """Prints an answer on the first host, as JSON or as text."""
+def _print(content: Any, text: str) -> None:
+    """Prints results on the first host, as JSON or as text."""
     if not hosts.is_first():
         return
-    print(_encodable(json.dumps(answer) if _JSON.value else printable_lines(text), sys.stdout))
+    print(_encodable(json.dumps(content) if _JSON.value else printable_lines(text), sys.stdout))
 
 
 def _encodable(text: str, stream: TextIO) -> str:

@@ -1,16 +1,16 @@
-"""The jobs of the main program, and which files each writes in a workdir.
+"""The stages of a run, and the files that each writes in the workdir.
 
 The files of a run::
 
     WORKDIR/prepared/NAME-XXXXXXXX/ a prepared data set: rows, data card, fitted encoders
     WORKDIR/prepared/cache/         embeddings of photos and sentences, by their content
-    WORKDIR/checkpoints/            the latest and the best
-    WORKDIR/metrics.jsonl           a line an evaluation on validation
+    WORKDIR/checkpoints/            the latest and the best checkpoint
+    WORKDIR/metrics.jsonl           a line per evaluation on validation
     WORKDIR/training.json           written when training is done
     WORKDIR/evaluation.json         the results; evaluation_NAME-XXXXXXXX.json on another data set
     WORKDIR/report.html             the results to read; report/ holds figures and their data
     WORKDIR/sweep.json              samplings measured on validation
-    WORKDIR/calibration.json        what scores are worth, for searches in galleries
+    WORKDIR/calibration.json        calibration of scores, for searches in galleries
     WORKDIR/population/             moments of a data set, to draw simulated people from
     WORKDIR/ablation.json           the ablation table; ablation/ holds its training runs
 """
@@ -33,13 +33,13 @@ from diface_jax.encoders.text import bert
 from diface_jax.evaluation import ablation, evaluate, sweep
 from diface_jax.report.page import write_report
 from diface_jax.runtime import hosts, run_state
-from diface_jax.runtime.settings import Settings
+from diface_jax.runtime.settings import DataSettings, Settings
 from diface_jax.training import loaded_model
 from diface_jax.training.loop import train
 
 ORDER = ('prepare', 'train', 'evaluate', 'report')
 MODES = ('all', *ORDER, 'sweep', 'ablate', 'fit_population')
-# What training leaves in a workdir.
+# What training writes to a workdir.
 _TRAINING = ('checkpoints', 'metrics.jsonl', 'training.json')
 
 
@@ -50,78 +50,81 @@ def run_pipeline(
     overwrite: bool,
     resume_from: int | None = None,
 ) -> None:
-    """Runs one job, or with mode 'all' those of ORDER, on all hosts.
+    """Runs one stage, or with mode 'all' those of ORDER, on all hosts.
 
     Args:
       mode: one of MODES.
-      config: the whole config.
+      config: all settings; checked here, once.
       workdir: where outputs go.
-      overwrite: an output of other settings is replaced, once the new one is complete.
-      resume_from: the checkpoint that training goes on from; None: the newest.
+      overwrite: replaces an output of other settings, once the new one is complete.
+      resume_from: step of the checkpoint to continue training from; None: the newest.
 
     Raises:
-      ValueError: a setting cannot be used, names its key; or hosts do not share the workdir.
+      ValueError: a setting cannot be used (names its key), or hosts do not share the workdir.
     """
-    Settings.from_config(config)
+    settings = Settings.from_config(config)
     hosts.check_shared(workdir)
-    jobs = {
+    stages = {
         'prepare': _prepare,
         'train': functools.partial(_train, resume_from=resume_from),
         'evaluate': _evaluate,
         'report': _report,
         'sweep': _sweep,
-        'ablate': _ablate,
+        'ablate': functools.partial(_ablate, config),  # each row changes a copy of the config
         'fit_population': _fit_population,
     }
     for name in ORDER if mode == 'all' else (mode,):
-        jobs[name](config, workdir, overwrite)
+        stages[name](settings, workdir, overwrite)
         hosts.barrier(name)
 
 
-def _prepare(config: ml_collections.ConfigDict, workdir: pathlib.Path, overwrite: bool) -> None:
-    if config.second_data.root and _same_place(config.second_data.root, config.data.root):
+def _prepare(settings: Settings, workdir: pathlib.Path, overwrite: bool) -> None:
+    if settings.second_data.root and _same_place(settings.second_data.root, settings.data.root):
         raise ValueError('second_data.root is the data set itself: give another one, or none')
-    check.require_trainable(config)
+    check.require_trainable(settings)
     store = _store(workdir)
-    home = prepare(config, config.data, store, overwrite=overwrite)
-    if config.second_data.root:
+    train_data = prepare(settings, settings.data, store, overwrite=overwrite)
+    if settings.second_data.root:
         second = prepare(
-            config, config.second_data, store, home, overwrite=overwrite, protected=[home]
+            settings,
+            settings.second_data,
+            store,
+            train_data,
+            overwrite=overwrite,
+            protected=[train_data],
         )
-        if second == home:
+        if second == train_data:
             raise ValueError(
-                f'second_data.root={config.second_data.root} holds the same photos as '
-                f'data.root={config.data.root}: give another data set, or none'
+                f'second_data.root={settings.second_data.root} holds the same photos as '
+                f'data.root={settings.data.root}: give another data set, or none'
             )
 
 
 def _train(
-    config: ml_collections.ConfigDict,
+    settings: Settings,
     workdir: pathlib.Path,
     overwrite: bool,
     resume_from: int | None,
 ) -> None:
-    data = _home(config, workdir)
+    data = _load_train_data(settings, workdir)
     try:
-        train(config, data, workdir, resume_from)
+        train(settings, data, workdir, resume_from)
     except run_state.SettingsDifferError as error:
         if not (overwrite and error.overwrite_helps):
             raise
         logging.warning('%s', error)
-        _train_anew(config, data, workdir)
+        _train_anew(settings, data, workdir)
 
 
-def _train_anew(
-    config: ml_collections.ConfigDict, data: prepared.Prepared, workdir: pathlib.Path
-) -> None:
-    """Trains a new model beside the old one, which it replaces when it is done."""
+def _train_anew(settings: Settings, data: prepared.Prepared, workdir: pathlib.Path) -> None:
+    """Trains a new model in a folder of its own, then replaces the old one."""
     beside = workdir / 'new_training'
     try:
-        train(config, data, beside)
+        train(settings, data, beside)
     except run_state.SettingsDifferError as error:  # an earlier --overwrite was not finished
         logging.warning('%s', error)
         _replace([beside], [])
-        train(config, data, beside)
+        train(settings, data, beside)
     old = [workdir / name for name in _TRAINING]
     _replace(old, [beside / name for name in _TRAINING])
     _replace([beside], [])
@@ -140,68 +143,71 @@ def _replace(old: Sequence[pathlib.Path], new: Sequence[pathlib.Path]) -> None:
     hosts.barrier('replaced')
 
 
-def _evaluate(config: ml_collections.ConfigDict, workdir: pathlib.Path, overwrite: bool) -> None:
+def _evaluate(settings: Settings, workdir: pathlib.Path, overwrite: bool) -> None:
     model = loaded_model.load_best_checkpoint(workdir)
-    folder = find_prepared(config, config.data, _store(workdir))
-    home = data = _home(config, workdir)
-    if config.evaluate.data.root:
-        data = prepared.load_prepared(_prepare_other(config, workdir, folder, overwrite))
-    out = _results_file(config, workdir)
-    text_encoder = bert.load_text_encoder(config.encoders.text or None)
+    folder = find_prepared(settings, settings.data, _store(workdir))
+    train_data = data = _load_train_data(settings, workdir)
+    if settings.evaluate.data.root:
+        data = prepared.load_prepared(_prepare_test_data(settings, workdir, folder, overwrite))
+    out = _results_file(settings, workdir)
+    text_encoder = bert.load_text_encoder(settings.encoders.text or None)
     encode = EncoderBundle.load(text_encoder, folder).text.encode
-    evaluate.evaluate(config, model, home, data, encode, out, overwrite)
+    evaluate.evaluate(settings, model, train_data, data, encode, out, overwrite)
 
 
-def _prepare_other(
-    config: ml_collections.ConfigDict, workdir: pathlib.Path, home: pathlib.Path, overwrite: bool
+def _prepare_test_data(
+    settings: Settings, workdir: pathlib.Path, train_data: pathlib.Path, overwrite: bool
 ) -> pathlib.Path:
-    """Prepares another data set to test on; those that were trained on are never replaced."""
-    other = _other(config)
-    check.require_evaluable(config, other)
+    """Prepares another data set to test on; never replaces the data sets trained on."""
+    test_data = _test_data(settings)
+    check.require_evaluable(settings, test_data)
     store = _store(workdir)
-    protected = [home]
-    if config.second_data.root:
-        protected.append(find_prepared(config, config.second_data, store))
-    return prepare(config, other, store, home, overwrite=overwrite, protected=protected)
+    protected = [train_data]
+    if settings.second_data.root:
+        protected.append(find_prepared(settings, settings.second_data, store))
+    return prepare(settings, test_data, store, train_data, overwrite=overwrite, protected=protected)
 
 
-def _report(config: ml_collections.ConfigDict, workdir: pathlib.Path, overwrite: bool) -> None:
+def _report(settings: Settings, workdir: pathlib.Path, overwrite: bool) -> None:
     if not hosts.is_first():
         return
-    results = _results_file(config, workdir)
+    results = _results_file(settings, workdir)
     if not results.is_file():
         raise FileNotFoundError(f'no results in {results}: run --mode=evaluate first')
-    if not config.evaluate.data.root:
+    if not settings.evaluate.data.root:
         evaluate.attach_extras(
             results, {name: workdir / f'{name}.json' for name in evaluate.EXTRAS}
         )
     page = workdir / f'{results.stem.replace("evaluation", "report")}.html'
     content = json.loads(results.read_text())
-    content['data_card']['root'] = _root_now(config, workdir)
+    content['data_card']['root'] = _root_now(settings, workdir)
     write_report(content, page)
 
 
-def _root_now(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> str:
-    """Where the photos of the results lie now."""
-    data = _other(config) if config.evaluate.data.root else config.data
+def _root_now(settings: Settings, workdir: pathlib.Path) -> str:
+    """The folder with the photos of the results, now."""
+    data = _test_data(settings) if settings.evaluate.data.root else settings.data
     return str(pathlib.Path(data.root).resolve())
 
 
-def _sweep(config: ml_collections.ConfigDict, workdir: pathlib.Path, overwrite: bool) -> None:
-    home, model = _home(config, workdir), loaded_model.load_best_checkpoint(workdir)
-    sweep.sweep(config, model, home, workdir / 'sweep.json', overwrite)
+def _sweep(settings: Settings, workdir: pathlib.Path, overwrite: bool) -> None:
+    train_data = _load_train_data(settings, workdir)
+    model = loaded_model.load_best_checkpoint(workdir)
+    sweep.sweep(settings, model, train_data, workdir / 'sweep.json', overwrite)
 
 
-def _ablate(config: ml_collections.ConfigDict, workdir: pathlib.Path, overwrite: bool) -> None:
-    home = _home(config, workdir)
-    ablation.ablate(config, home, workdir / 'ablation', workdir / 'ablation.json', overwrite)
+def _ablate(
+    config: ml_collections.ConfigDict, settings: Settings, workdir: pathlib.Path, overwrite: bool
+) -> None:
+    train_data = _load_train_data(settings, workdir)
+    ablation.ablate(config, train_data, workdir / 'ablation', workdir / 'ablation.json', overwrite)
 
 
-def _fit_population(config: ml_collections.ConfigDict, workdir: pathlib.Path, _: bool) -> None:
+def _fit_population(settings: Settings, workdir: pathlib.Path, _: bool) -> None:
     if not hosts.is_first():
         return
     population = Population.fit(
-        prepared.load_prepared(find_prepared(config, config.data, _store(workdir)))
+        prepared.load_prepared(find_prepared(settings, settings.data, _store(workdir)))
     )
     population.save(workdir / 'population')
     logging.info(
@@ -216,39 +222,39 @@ def _store(workdir: pathlib.Path) -> pathlib.Path:
     return workdir / 'prepared'
 
 
-def _home(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> Prepared:
-    """The data set that is trained on, with the training photos of the second one if there is."""
+def _load_train_data(settings: Settings, workdir: pathlib.Path) -> Prepared:
+    """The data set trained on, with the training photos of the second one, if there is one."""
     store = _store(workdir)
-    home = prepared.load_prepared(find_prepared(config, config.data, store))
-    if 'train' not in home.splits:
+    train_data = prepared.load_prepared(find_prepared(settings, settings.data, store))
+    if 'train' not in train_data.splits:
         raise ValueError(
-            f'no photo of {config.data.root} is to train on: give data.shares a share for train, '
+            f'{settings.data.root} has no training photos: give data.shares a share for train, '
             'or more people'
         )
-    if not config.second_data.root:
-        return home
+    if not settings.second_data.root:
+        return train_data
     return prepared.join(
-        home, prepared.load_prepared(find_prepared(config, config.second_data, store))
+        train_data, prepared.load_prepared(find_prepared(settings, settings.second_data, store))
     )
 
 
-def _other(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
-    """Another data set to test on, told as `config.data` is.
+def _test_data(settings: Settings) -> DataSettings:
+    """Another data set to test on, described as `settings.data` is.
 
-    Those that are trained on are split as they were for training.
+    A data set that was trained on keeps its split of training.
     """
-    for trained_on in (config.data, config.second_data):
-        if trained_on.root and _same_place(trained_on.root, config.evaluate.data.root):
+    for trained_on in (settings.data, settings.second_data):
+        if trained_on.root and _same_place(trained_on.root, settings.evaluate.data.root):
             return trained_on
-    return config.evaluate.data
+    return settings.evaluate.data
 
 
-def _same_place(one: str, other: str) -> bool:
-    return pathlib.Path(one).resolve() == pathlib.Path(other).resolve()
+def _same_place(first: str, second: str) -> bool:
+    return pathlib.Path(first).resolve() == pathlib.Path(second).resolve()
 
 
-def _results_file(config: ml_collections.ConfigDict, workdir: pathlib.Path) -> pathlib.Path:
-    if not config.evaluate.data.root:
+def _results_file(settings: Settings, workdir: pathlib.Path) -> pathlib.Path:
+    if not settings.evaluate.data.root:
         return workdir / 'evaluation.json'
-    folder = find_prepared(config, _other(config), _store(workdir))
+    folder = find_prepared(settings, _test_data(settings), _store(workdir))
     return workdir / f'evaluation_{folder.name}.json'

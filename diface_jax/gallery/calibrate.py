@@ -1,5 +1,6 @@
 """Calibration of a model's scores on its validation split; fitted once, kept in the workdir."""
 
+import dataclasses
 import json
 import logging
 import math
@@ -10,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from diface_jax.data.prepared import Prepared
-from diface_jax.gallery import inference as encodings
 from diface_jax.gallery.calibration import Calibration
+from diface_jax.gallery.inference import InferenceModel
 from diface_jax.gallery.vocabulary import words_of
 from diface_jax.models.features import Features
 from diface_jax.runtime import run_state
@@ -37,46 +38,45 @@ class DecisionRule(NamedTuple):
     words: frozenset[str] = frozenset()
 
 
-def load_or_calibrate(
-    encoding: encodings.InferenceModel, thresholds: Mapping[str, float], workdir: pathlib.Path
-) -> DecisionRule:
+def load_or_calibrate(model: InferenceModel, workdir: pathlib.Path) -> DecisionRule:
     """The calibration of a model: from WORKDIR/calibration.json, or fitted now and written there.
 
-    A file that is damaged or of another model is replaced. Where the file cannot be written, a
-    warning says so.
+    A file that is damaged, of another model or of another sampling is replaced. Where the file
+    cannot be written, a warning says so.
 
     Args:
-      encoding: the model.
-      thresholds: of its checkpoint, by condition.
+      model: the model and its sampling.
       workdir: folder of the file.
 
     Raises:
-      FileNotFoundError: there is no file, and no prepared data set to fit on; says what to do.
+      FileNotFoundError: there is no file for this model and sampling, and no prepared data set to
+        fit on; says what to do.
     """
     path = workdir / FILE
-    kept = _read(path, encoding.model)
+    kept = _read(path, model)
     if kept is not None:
         return kept
     _log.info('calibrates scores on the validation split, once; writes %s', path)
-    made = _fit(encoding, thresholds)
+    content = _fit(model)
     try:
-        run_state.write_json(path, made)
+        run_state.write_json(path, content)
     except OSError as error:  # such as a model folder that is read-only
         _log.warning(
-            '%s cannot be written (%s): this calibration is used once, and made again by the next '
-            'command',
+            '%s cannot be written (%s): this calibration is not kept, and the next command '
+            'calibrates again',
             path,
             error.strerror or error,
         )
-    return _from_json(made)
+    return _from_json(content)
 
 
-def _fit(encoding: encodings.InferenceModel, thresholds: Mapping[str, float]) -> dict[str, Any]:
-    """A calibration as it is written to the file."""
-    data, features, texts = encoding.validation()
+def _fit(model: InferenceModel) -> dict[str, Any]:
+    """Calibrates; returns the content of the file."""
+    data, features, texts, thresholds = model.validation()
     chosen = calibration_texts(data, texts)
     return {
-        'model': encoding.model,
+        'model': model.model,
+        'sampling': dataclasses.asdict(model.sampling),
         'calibration': Calibration.fit(*cross_scores(features, data, chosen)).to_json(),
         'threshold': cross_threshold(thresholds),
         'rates': _rates(data),
@@ -86,35 +86,38 @@ def _fit(encoding: encodings.InferenceModel, thresholds: Mapping[str, float]) ->
     }
 
 
-def _read(path: pathlib.Path, model: str) -> DecisionRule | None:
-    """What the file holds; None where it is not there, of another model, or damaged."""
+def _read(path: pathlib.Path, model: InferenceModel) -> DecisionRule | None:
+    """The calibration in the file; None if there is none of this model and sampling."""
     if not path.is_file():
         return None
     try:
-        made = json.loads(path.read_text(encoding='utf-8'))
-        return _from_json(made) if made.get('model') == model else None
+        content = json.loads(path.read_text(encoding='utf-8'))
+        # Files of earlier versions are of the sampling that the checkpoint was validated with.
+        sampling = content.get('sampling', dataclasses.asdict(model.validated_sampling))
+        is_current = sampling == dataclasses.asdict(model.sampling)
+        return _from_json(content) if is_current and content.get('model') == model.model else None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        _log.warning('%s is damaged (%s): the calibration is made again', path, error)
+        _log.warning('%s is damaged (%s): calibrates again', path, error)
         return None
 
 
-def _from_json(made: Mapping[str, Any]) -> DecisionRule:
-    """Raises ValueError, KeyError or TypeError where it is not what was written."""
-    rates = {str(name): float(rate) for name, rate in made['rates'].items()}
+def _from_json(content: Mapping[str, Any]) -> DecisionRule:
+    """The content of the file; ValueError, KeyError or TypeError where it is damaged."""
+    rates = {str(name): float(rate) for name, rate in content['rates'].items()}
     if not all(0 <= rate <= 1 for rate in rates.values()):
         raise ValueError('a rate is not between 0 and 1')
-    threshold = float(made['threshold'])
+    threshold = float(content['threshold'])
     if not math.isfinite(threshold):
         raise ValueError('the threshold is not finite')
-    calibration = Calibration.from_json(made['calibration'])
+    calibration = Calibration.from_json(content['calibration'])
     # Files of earlier versions have no words.
-    return DecisionRule(calibration, threshold, rates, frozenset(made.get('words', ())))
+    return DecisionRule(calibration, threshold, rates, frozenset(content.get('words', ())))
 
 
 def calibration_texts(data: Prepared, texts: np.ndarray) -> np.ndarray:
     """Rows of the validation texts to calibrate on: the free-hand ones, or all where these are few.
 
-    Users write free-hand. Grammar sentences give fewer false matches at high scores, so a
+    Users write free-hand sentences. Grammar sentences give fewer false matches at high scores, so a
     calibration on them would understate false matches.
     """
     human = np.intersect1d(data.splits['validation'].texts('human'), texts)

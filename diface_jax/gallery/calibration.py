@@ -29,7 +29,7 @@ class Calibration(NamedTuple):
     Attributes:
       centre: mean score; z = (score - centre) / scale.
       scale: standard deviation of the scores.
-      nats_3: coefficients of 1, z and z^2 in the log-likelihood ratio, in nats.
+      llr_coefficients: of 1, z and z^2 in the log-likelihood ratio, in nats; [3].
       score_Q: scores at which the false match rate is known, rising.
       fmr_Q: false match rates there: shares of impostors that score as high or higher, falling.
       genuine: number of genuine pairs it was fitted on.
@@ -38,7 +38,7 @@ class Calibration(NamedTuple):
 
     centre: float
     scale: float
-    nats_3: np.ndarray
+    llr_coefficients: np.ndarray
     score_Q: np.ndarray
     fmr_Q: np.ndarray
     genuine: int
@@ -62,13 +62,15 @@ class Calibration(NamedTuple):
         thinned = np.sort(impostor_Q)[step // 2 :: step]
         score_N = np.concatenate([genuine_P, thinned])
         centre, scale = float(score_N.mean()), float(score_N.std())
-        nats_3 = _regression((score_N - centre) / scale, len(genuine_P))
-        return cls(centre, scale, nats_3, *_tail(impostor_Q), len(genuine_P), len(impostor_Q))
+        llr_coefficients = _regression((score_N - centre) / scale, len(genuine_P))
+        score_Q, fmr_Q = _tail(impostor_Q)
+        counts = len(genuine_P), len(impostor_Q)
+        return cls(centre, scale, llr_coefficients, score_Q, fmr_Q, *counts)
 
     def llr(self, score: np.ndarray) -> np.ndarray:
         """Log-likelihood ratios of scores, in nats; non-decreasing in the score."""
         z = (np.asarray(score, float) - self.centre) / self.scale
-        constant, linear, square = self.nats_3
+        constant, linear, square = self.llr_coefficients
         if square:
             # A parabola would fall again beyond its turning point; the ratio stays constant there.
             turn = -linear / (2 * square)
@@ -94,29 +96,42 @@ class Calibration(NamedTuple):
 
     def to_json(self) -> dict[str, Any]:
         """As plain numbers and lists."""
-        return {**self._asdict(), **{name: getattr(self, name).tolist() for name in _ARRAYS}}
+        return {
+            'centre': self.centre,
+            'scale': self.scale,
+            'nats_3': self.llr_coefficients.tolist(),
+            'score_Q': self.score_Q.tolist(),
+            'fmr_Q': self.fmr_Q.tolist(),
+            'genuine': self.genuine,
+            'impostors': self.impostors,
+        }
 
     @classmethod
-    def from_json(cls, made: Mapping[str, Any]) -> Self:
-        """What `to_json` gave.
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """The calibration that `to_json` wrote.
 
         Raises:
-          ValueError, KeyError, TypeError: it is not that.
+          ValueError, KeyError, TypeError: the content is damaged.
         """
-        arrays = {name: np.asarray(made[name], float) for name in _ARRAYS}
-        calibration = cls(**{**made, **arrays})
-        numbers = [calibration.centre, calibration.scale, *map(np.ravel, arrays.values())]
+        calibration = cls(
+            centre=content['centre'],
+            scale=content['scale'],
+            llr_coefficients=np.asarray(content['nats_3'], float),
+            score_Q=np.asarray(content['score_Q'], float),
+            fmr_Q=np.asarray(content['fmr_Q'], float),
+            genuine=content['genuine'],
+            impostors=content['impostors'],
+        )
+        arrays = calibration.llr_coefficients, calibration.score_Q, calibration.fmr_Q
+        numbers = [calibration.centre, calibration.scale, *map(np.ravel, arrays)]
         if not np.isfinite(np.hstack(numbers)).all() or not calibration.scale > 0:
             raise ValueError('its numbers are not finite')
-        shapes = [calibration.nats_3.shape, calibration.fmr_Q.shape]
+        shapes = [calibration.llr_coefficients.shape, calibration.fmr_Q.shape]
         if shapes != [(3,), (calibration.score_Q.size,)] or not calibration.score_Q.size:
             raise ValueError('its lists have other lengths')
         if not (calibration.fmr_Q > 0).all():
             raise ValueError('a false match rate is not above 0')
         return calibration
-
-
-_ARRAYS = ('nats_3', 'score_Q', 'fmr_Q')
 
 
 def prior_probability(gallery: int, enrolled: float) -> float:

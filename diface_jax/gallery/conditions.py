@@ -71,7 +71,7 @@ def conditions_to_json(conditions: Conditions) -> dict[str, str | list[str]]:
     patterns: dict[str, list[str]] = {}
     for name, pattern in conditions:
         patterns.setdefault(name, []).append(pattern)
-    return {name: some[0] if len(some) == 1 else some for name, some in patterns.items()}
+    return {name: values[0] if len(values) == 1 else values for name, values in patterns.items()}
 
 
 def matcher(conditions: Conditions, candidates: Iterable[Values]) -> Callable[[Values], bool]:

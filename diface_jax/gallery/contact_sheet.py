@@ -17,12 +17,12 @@ _MISUSE = 'A description fits many people: a result is a reason to look, never e
 
 
 def write_contact_sheet(
-    answer: SearchResults, picture: Callable[[int], bytes | None], path: pathlib.Path
+    results: SearchResults, picture: Callable[[int], bytes | None], path: pathlib.Path
 ) -> None:
     """Writes the sheet as a PNG.
 
     Args:
-      answer: the results of a search.
+      results: the results of a search.
       picture: returns the JPEG of an entry, by its number, or None.
       path: of the PNG.
 
@@ -30,32 +30,32 @@ def write_contact_sheet(
       OSError: it cannot be written there.
       ValueError: an entry's picture is damaged; says which.
     """
-    head = textwrap.wrap(' / '.join(answer.texts), 105)[:6]
-    searched = answer.gallery['entries_searched']
-    head += [f'{answer.decision} among {searched:,} faces', _MISUSE, '']
-    rows = -(-len(answer.results) // _COLUMNS)
+    head = textwrap.wrap(' / '.join(results.texts), 105)[:6]
+    searched = results.gallery['entries_searched']
+    head += [f'{results.decision} among {searched:,} faces', _MISUSE, '']
+    rows = -(-len(results.results) // _COLUMNS)
     top = _GAP + len(head) * _LINE
     sheet = Image.new('RGB', (_WIDTH, top + rows * (_FACE + 4 * _LINE + _GAP)), _PAPER)
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(13)
     for i, line in enumerate(head):
         pen.text((_GAP, _GAP + i * _LINE), _drawable(line), _INK, font)
-    for i, found in enumerate(answer.results):
+    for i, result in enumerate(results.results):
         x = _GAP + i % _COLUMNS * (_FACE + _GAP)
         y = top + i // _COLUMNS * (_FACE + 4 * _LINE + _GAP)
-        sheet.paste(_face(found.entry.id, picture(found.entry.id)), (x, y))
-        if found.scored.match:
+        sheet.paste(_face(result.entry.id, picture(result.entry.id)), (x, y))
+        if result.scored.match:
             pen.rectangle((x - 3, y - 3, x + _FACE + 2, y + _FACE + 2), outline=_MATCH, width=3)
-        for j, line in enumerate(_caption(found)):
+        for j, line in enumerate(_caption(result)):
             pen.text((x, y + _FACE + 4 + j * _LINE), _drawable(line), _INK, font)
     sheet.save(path, 'PNG')
 
 
-def _caption(found: SearchResult) -> list[str]:
-    scored, entry = found.scored, found.entry
+def _caption(result: SearchResult) -> list[str]:
+    scored, entry = result.scored, result.entry
     name = entry.person or entry.name or pathlib.PurePath(entry.photo or '').name
     passes = 'match, ' if scored.match else ''
     return [
-        f'{found.rank}. {_short(name) or f"entry {entry.id}"}',
+        f'{result.rank}. {_short(name) or f"entry {entry.id}"}',
         f'{passes}{scored.probability:.1%}',
         f'by chance {scored.expected_false_matches:.2g}',
     ]

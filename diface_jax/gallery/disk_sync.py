@@ -90,10 +90,10 @@ class SyncReport:
             'photos that are not enrolled': self.new,
             'files or folders not looked at': len(self.problems),
         }
-        told = [f'{count} {what}' for what, count in counts.items() if count]
+        summary = [f'{count} {what}' for what, count in counts.items() if count]
         return '\n'.join(
             [
-                ', '.join(told) or 'every path is up to date',
+                ', '.join(summary) or 'every path is up to date',
                 *moved_lines(self.moved),
                 *missing_lines(self.missing, deleted=self.removed > 0),
                 *limit_lines([f'  changed: {path}' for path in self.changed]),
@@ -276,9 +276,9 @@ def _new_files(
     """Returns the photos of a folder that are not enrolled."""
     if photos is None:
         return []
-    found, known, files = find_photo_files(photos, exclude, follow_links), store.files(), []
-    report.problems |= found.problems
-    for path in found.paths:
+    listing, known, files = find_photo_files(photos, exclude, follow_links), store.files(), []
+    report.problems |= listing.problems
+    for path in listing.paths:
         if path not in known:
             try:
                 files.append(stat_file(path))

@@ -23,14 +23,28 @@ _MAX_HEADER = 10_000  # characters of an array's header
 
 # What numpy, zip and parquet raise for files that are damaged, encrypted or of another kind.
 _READING_ERRORS = (
-    *(OSError, ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError),
-    *(EOFError, MemoryError, NotImplementedError, RuntimeError, SyntaxError),
-    *(struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error, pyarrow.ArrowException),
+    OSError,
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    OverflowError,
+    EOFError,
+    MemoryError,
+    NotImplementedError,
+    RuntimeError,
+    SyntaxError,
+    struct.error,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+    pyarrow.ArrowException,
 )
 
 
 class ImportedEmbeddings(NamedTuple):
-    """Raw embeddings of E, with an id each, and what is said of them."""
+    """Raw embeddings of E, with the id, person and tags of each."""
 
     names: list[str]
     embedding_NxD: np.ndarray
@@ -43,15 +57,15 @@ def read_embeddings(path: pathlib.Path, ids: pathlib.Path | None, width: int) ->
     Args:
       path: `.npy`: embedding_NxD. `.npz`: arrays `id` and `embedding`, and `person` if known.
         `.parquet`: columns `id` and `embedding`, `person` if known; other columns become tags.
-      ids: for `.npy`, a text file with a line an id.
+      ids: for `.npy`, a text file with one id per line.
       width: D, of this model's embeddings.
 
     Returns:
-      The embeddings, as float32. Whole numbers are taken as they are.
+      The embeddings, as float32; integers are converted.
 
     Raises:
-      FileNotFoundError: a file is not there.
-      ValueError: it is not such a file, or its rows are not what they should be; says which.
+      FileNotFoundError: a file does not exist.
+      ValueError: the file cannot be read, or rows are invalid; says which.
     """
     if path.suffix not in SUFFIXES:
         raise ValueError(f'{path}: embeddings come in {", ".join(SUFFIXES)}')
@@ -101,10 +115,10 @@ def _check(
         bad = np.flatnonzero(~usable_N)[:10].tolist()
         raise ValueError(f'rows {bad} are zero or not finite, or far too large')
     for row, (name, label) in enumerate(zip(names, labels, strict=True)):
-        said = '\n'.join([name, label.person or '', *label.tags, *label.tags.values()])
-        if len(said) > _MOST_TEXT:
-            raise ValueError(f'row {row} has {len(said):,} characters of id, person and tags')
-        if any('\ud800' <= letter <= '\udfff' for letter in said):
+        written = '\n'.join([name, label.person or '', *label.tags, *label.tags.values()])
+        if len(written) > _MOST_TEXT:
+            raise ValueError(f'row {row} has {len(written):,} characters of id, person and tags')
+        if any('\ud800' <= letter <= '\udfff' for letter in written):
             raise ValueError(f'row {row} has an id, a person or a tag that is no text')
 
 
@@ -121,7 +135,7 @@ def _first_bad(names: Sequence[str]) -> str:
 
 def _from_npy(path: pathlib.Path, ids: pathlib.Path | None) -> ImportedEmbeddings:
     if ids is None:
-        raise ValueError('its ids are missing: give --ids=FILE, a line an id')
+        raise ValueError('its ids are missing: give --ids=FILE, with one id per line')
     names = ids.read_text(encoding='utf-8-sig').splitlines()
     with path.open('rb') as file:
         embedding_NxD = _array(file, path.stat().st_size)
@@ -140,11 +154,11 @@ def _from_npz(path: pathlib.Path, _: pathlib.Path | None) -> ImportedEmbeddings:
 
 def _member(archive: zipfile.ZipFile, name: str) -> np.ndarray:
     try:
-        about = archive.getinfo(f'{name}.npy')
+        member = archive.getinfo(f'{name}.npy')
     except KeyError as error:
         raise ValueError(f"it has no array '{name}'") from error
-    with archive.open(about) as file:
-        array = _array(file, about.file_size)
+    with archive.open(member) as file:
+        array = _array(file, member.file_size)
         file.read(1)  # the end of the file is where its checksum is compared
     return array
 
@@ -179,7 +193,10 @@ def _array(file: IO[bytes], size: int) -> np.ndarray:
 def _strings(array_N: np.ndarray, what: str) -> list[str]:
     if array_N.ndim != 1 or array_N.dtype.kind not in 'USiu':
         raise ValueError(f'{what} must be a list of strings or whole numbers, not {array_N.dtype}')
-    return [one.decode('utf-8') if isinstance(one, bytes) else str(one) for one in array_N.tolist()]
+    return [
+        value.decode('utf-8') if isinstance(value, bytes) else str(value)
+        for value in array_N.tolist()
+    ]
 
 
 def _from_parquet(path: pathlib.Path, _: pathlib.Path | None) -> ImportedEmbeddings:
@@ -205,12 +222,10 @@ def _from_parquet(path: pathlib.Path, _: pathlib.Path | None) -> ImportedEmbeddi
 def _rows_of_numbers(column: Any) -> np.ndarray:
     """A matrix from a column of lists; ValueError where they are not numbers, or of one length."""
     kind = column.type
-    is_list = any(
-        check(kind)
-        for check in (
-            *(pyarrow.types.is_list, pyarrow.types.is_large_list),
-            pyarrow.types.is_fixed_size_list,
-        )
+    is_list = (
+        pyarrow.types.is_list(kind)
+        or pyarrow.types.is_large_list(kind)
+        or pyarrow.types.is_fixed_size_list(kind)
     )
     if not is_list or not (
         pyarrow.types.is_floating(kind.value_type) or pyarrow.types.is_integer(kind.value_type)

@@ -32,6 +32,9 @@ from diface_jax.gallery.store import (
 )
 from diface_jax.runtime.terminal import printable
 
+# Raise it when the detector finds faces that it missed before: photos without a face are then
+# searched again, when their folder is enrolled. The crops of faces do not change with it.
+DETECTOR_VERSION = 1
 MAX_BYTES = 200_000_000  # of a file
 _PHOTOS, _BYTES = 32, 300_000_000  # at most, in a batch
 _EMBEDDINGS = 4096  # in a batch
@@ -123,8 +126,8 @@ class EnrollReport:
             'photos missing': len(self.missing),
             'photos labelled with several people': len(self.conflicts),
         }
-        told = [f'{count} {what}' for what, count in counts.items() if count]
-        return [f'{self.faces} faces of {self.photos} new photos', *told]
+        nonzero = [f'{count} {what}' for what, count in counts.items() if count]
+        return [f'{self.faces} faces of {self.photos} new photos', *nonzero]
 
 
 def _conflict_line(people: Mapping[str, str]) -> str:
@@ -174,15 +177,16 @@ def enroll_folder(
     Raises:
       FileNotFoundError: there is no such folder or file.
     """
-    found = find_photo_files(photos, exclude, follow_links)
-    report = _report_of(found)
+    listing = find_photo_files(photos, exclude, follow_links)
+    report = _report_of(listing)
 
     def label(path: bytes) -> PhotoLabel:
         person = path_text(os.path.basename(os.path.dirname(path))) if people else None
         return PhotoLabel(person, tags or {})
 
+    store.use_detector(DETECTOR_VERSION)
     known, photo_before = store.files(), store.file_photos()
-    unchanged, changed = _compare(known, store.problems(), found.paths, report)
+    unchanged, changed = _compare(known, store.problems(), listing.paths, report)
     # First, since the files that replace these photos may be committed before they are seen again.
     replaced = {known[file.path].size for file in changed if file.path in known}
     recognised = disk_sync.recognise_files(store, changed, replaced, may_replace=True)
@@ -196,19 +200,25 @@ def enroll_folder(
     _enroll_files(store, [(file, label(file.path)) for file in recognised.unknown], encoder, report)
     if photos.is_dir():
         _drop_gone_paths(store, os.path.join(os.fsencode(photos.resolve()), b''), report)
-    report.conflicts = _conflicts(store, found.paths)
-    photo_now = store.file_photos()
-    both = [path for path in found.paths if path in photo_before and path in photo_now]
-    report.replaced = [path_text(path) for path in both if photo_before[path] != photo_now[path]]
+    report.conflicts = _conflicts(store, listing.paths)
+    report.replaced = _replaced(listing.paths, photo_before, store.file_photos())
     return report
 
 
-def _report_of(found: PhotoFiles) -> EnrollReport:
+def _replaced(
+    paths: Iterable[bytes], photo_before: Mapping[bytes, int], photo_now: Mapping[bytes, int]
+) -> list[str]:
+    """The paths that hold another photo now than before."""
+    both = [path for path in paths if path in photo_before and path in photo_now]
+    return [path_text(path) for path in both if photo_before[path] != photo_now[path]]
+
+
+def _report_of(listing: PhotoFiles) -> EnrollReport:
     return EnrollReport(
-        ignored=found.ignored,
-        excluded=found.excluded,
-        links=found.links,
-        problems=dict(found.problems),
+        ignored=listing.ignored,
+        excluded=listing.excluded,
+        links=listing.links,
+        problems=dict(listing.problems),
     )
 
 
@@ -272,6 +282,7 @@ def enroll_bytes(
     store: Store, name: str, data: bytes, encoder: PhotoEncoder, label: PhotoLabel
 ) -> EnrollReport:
     """Enrols a photo by its bytes. The gallery keeps its faces, not the photo."""
+    store.use_detector(DETECTOR_VERSION)
     report, key = EnrollReport(), sha256_of_bytes(data)
     # Cameras give many photos the same name; the hash in place of a folder tells them apart.
     path = f'dropped-{key.hex()[:16]}/{name}'.encode('utf-8', 'surrogatepass')

@@ -81,7 +81,7 @@ class ExactIndex:
           ValueError: k is below 1, or a feature is not finite.
         """
         if k < 1:
-            raise ValueError(f'how many to find must be 1 or more, not {k}')
+            raise ValueError(f'k must be 1 or more, not {k}')
         if not np.isfinite(f_PxF).all():
             raise ValueError("a probe's features are not finite numbers")
         if not len(self._f_GxF):
@@ -104,12 +104,12 @@ class ExactIndex:
         nominees = k + _SPARE
         while True:
             row_PxN, last_P = self._nominate(f_PxF, nominees, allowed_G)
-            found = self._judge(f_PxF, row_PxN, k)
-            if nominees >= most or (last_P + error_P < found.score_PxK[:, -1]).all():
-                return found
+            best = self._rescore(f_PxF, row_PxN, k)
+            if nominees >= most or (last_P + error_P < best.score_PxK[:, -1]).all():
+                return best
             nominees *= 4
 
-    def _judge(self, f_PxF: np.ndarray, row_PxN: np.ndarray, k: int) -> TopK:
+    def _rescore(self, f_PxF: np.ndarray, row_PxN: np.ndarray, k: int) -> TopK:
         """The best k of the candidates, scored in float64."""
         row_PxN = np.sort(row_PxN, axis=1)
         score_PxN = np.einsum(

@@ -7,7 +7,7 @@ import functools
 import hashlib
 import pathlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -21,6 +21,7 @@ from diface_jax.models.features import FeatureExtractor, Features
 from diface_jax.runtime import mesh as meshes
 from diface_jax.runtime import run_state
 from diface_jax.training.loaded_model import LoadedModel
+from diface_jax.training.model_selection import ValidationPairs
 
 _KEY = 0  # of the sampler's noise: a sentence always gets the same features
 
@@ -29,37 +30,62 @@ _KEY = 0  # of the sampler's noise: a sentence always gets the same features
 faces_of = align.align_every_face
 
 
+class ValidationScores(NamedTuple):
+    """The validation split under a sampling, to calibrate on.
+
+    Attributes:
+      data: the prepared data set.
+      features: of the validation split.
+      texts: rows of the texts that `features` holds.
+      thresholds: threshold s by condition ('human/cross/random').
+    """
+
+    data: prepared.Prepared
+    features: Features
+    texts: np.ndarray
+    thresholds: dict[str, float]
+
+
 class InferenceModel:
     """A trained model with its frozen encoders, ready for photographs and sentences.
 
     Args:
       trained: the checkpoint.
-      home: folder of the prepared data set it was trained on, which holds the fitted encoders.
+      train_data: folder of the prepared data set it was trained on, which holds the fitted
+        encoders.
+      sampling: how texts become embeddings; None: as in the validation of the checkpoint. Features
+        of photos do not depend on it.
 
     Attributes:
       face_encoder: name, hash and width of each face encoder E.
       model: SHA-256 of the parameters of D and R, and of the mean embedding.
       width: D, the width of an embedding.
+      validated_sampling: the sampling that the checkpoint was validated with.
+      sampling: the sampling in use.
 
     Raises:
-      FileNotFoundError: `home` does not exist, or an encoder is not installed.
+      FileNotFoundError: `train_data` does not exist, or an encoder is not installed.
       SettingsDifferError: the installed encoders are not those it was trained with.
     """
 
     faces_of = staticmethod(faces_of)
 
-    def __init__(self, trained: LoadedModel, home: pathlib.Path) -> None:
-        self._trained, self._home = trained, home
+    def __init__(
+        self, trained: LoadedModel, train_data: pathlib.Path, sampling: Sampling | None = None
+    ) -> None:
+        self._trained, self._train_data = trained, train_data
         self.face_encoder: list[dict[str, Any]] = trained.encoders['face']
         self.width = len(trained.normalise.mean_D)
         self.model = _hash(trained)
-        sampling, mesh = Sampling(**trained.config.sample), meshes.make_mesh()
+        self.validated_sampling = Sampling(**trained.settings['sample'])
+        self.sampling = sampling or self.validated_sampling
+        mesh = meshes.make_mesh()
         # One text a batch: its noise, and so its features, do not depend on its neighbours.
-        self._of_one_text = FeatureExtractor(trained.model, sampling, mesh, batch_size=1)
-        self._of_many = FeatureExtractor(trained.model, sampling, mesh)
+        self._of_one_text = FeatureExtractor(trained.model, self.sampling, mesh, batch_size=1)
+        self._of_many = FeatureExtractor(trained.model, self.sampling, mesh)
         name = trained.encoders['text']['name']
         encoder = bert.load_text_encoder(None if name == bert.MODEL else name)
-        self._encoders = EncoderBundle.load(encoder, home)
+        self._encoders = EncoderBundle.load(encoder, train_data)
         run_state.require_same_settings(
             'The model',
             trained.encoders,
@@ -94,20 +120,24 @@ class InferenceModel:
         of_one = functools.partial(self._of_one_text.of_texts, self._trained.params, key=key)
         return np.concatenate([of_one(c_TxC[i : i + 1]) for i in range(len(c_TxC))])
 
-    def validation(self) -> tuple[prepared.Prepared, Features, np.ndarray]:
-        """The prepared data set, features of its validation split, and the rows of its texts.
+    def validation(self) -> ValidationScores:
+        """Features of the validation split, with the thresholds of the sampling in use.
 
         Raises:
           FileNotFoundError: the workdir no longer has the prepared data set.
         """
-        data = prepared.load_prepared(self._home)
-        split = data.splits['validation']
-        tracks = split.tracks(self._trained.config.captions.coverage)
-        texts = np.sort(np.concatenate(list(tracks.values())))
+        data = prepared.load_prepared(self._train_data)
+        pairs = ValidationPairs(data, self._trained.settings['captions']['coverage'])
         features = self._of_many.features(
-            self._trained.params, split, texts, self._trained.normalise, jax.random.key(_KEY)
+            self._trained.params,
+            data.splits['validation'],
+            pairs.texts,
+            self._trained.normalise,
+            jax.random.key(_KEY),
         )
-        return data, features, texts
+        is_validated = self.sampling == self.validated_sampling
+        thresholds = self._trained.thresholds if is_validated else pairs.judge(features).thresholds
+        return ValidationScores(data, features, pairs.texts, thresholds)
 
 
 def _hash(trained: LoadedModel) -> str:

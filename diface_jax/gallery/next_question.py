@@ -17,7 +17,7 @@ _WORTH = 0.001  # bits; a question that gains less is not asked
 
 
 class PossibleAnswer(NamedTuple):
-    """An answer, a sentence that says it, and the attribute and its value that it stands for."""
+    """An answer, the sentence to add to the description, and the attribute and value it means."""
 
     say: str
     sentence: str
@@ -25,9 +25,9 @@ class PossibleAnswer(NamedTuple):
 
 
 class Question(NamedTuple):
-    """A question, its answers, and words of texts that have answered it already.
+    """A question, its answers, and the words of a text that answers it already.
 
-    A word of more than three letters stands for all words that begin with it.
+    A word of more than three letters also stands for all words that begin with it.
     """
 
     ask: str
@@ -84,21 +84,24 @@ QUESTIONS = (
     ),
     _yes_no(
         'Does the hair fall over the forehead (bangs)?',
-        *('Bangs', 'A person with bangs.', 'A person with the forehead free.', 'bangs fringe bald'),
+        'Bangs',
+        'A person with bangs.',
+        'A person with the forehead free.',
+        'bangs fringe bald',
     ),
     _yes_no(
         'Is the hairline receding, or the head bald?',
-        *('Receding_Hairline', 'A person with a receding hairline.'),
-        *('A person with a full head of hair.', 'reced bald hairline'),
+        'Receding_Hairline',
+        'A person with a receding hairline.',
+        'A person with a full head of hair.',
+        'reced bald hairline',
     ),
     _yes_no(
         'Does the person wear glasses?',
-        *(
-            'Eyeglasses',
-            'A person with glasses.',
-            'A person without glasses.',
-            'glasses spectacles',
-        ),
+        'Eyeglasses',
+        'A person with glasses.',
+        'A person without glasses.',
+        'glasses spectacles',
     ),
     Question(
         'Is there a beard?',
@@ -110,61 +113,93 @@ QUESTIONS = (
     ),
     _yes_no(
         'Is there a mustache?',
-        *('Mustache', 'A person with a mustache.', 'A person without a mustache.'),
+        'Mustache',
+        'A person with a mustache.',
+        'A person without a mustache.',
         'mustache moustache shaven woman lady girl she her',
     ),
     _yes_no(
         'Are the eyebrows bushy?',
-        *('Bushy_Eyebrows', 'A person with bushy eyebrows.', 'A person with thin eyebrows.'),
+        'Bushy_Eyebrows',
+        'A person with bushy eyebrows.',
+        'A person with thin eyebrows.',
         'eyebrow brows',
     ),
     _yes_no(
         'Are the eyebrows arched?',
-        *('Arched_Eyebrows', 'A person with arched eyebrows.', 'A person with flat eyebrows.'),
+        'Arched_Eyebrows',
+        'A person with arched eyebrows.',
+        'A person with flat eyebrows.',
         'eyebrow brows arched',
     ),
     _yes_no(
         'Are there bags under the eyes?',
-        *('Bags_Under_Eyes', 'A person with bags under the eyes.'),
-        *('A person without bags under the eyes.', 'bags'),
+        'Bags_Under_Eyes',
+        'A person with bags under the eyes.',
+        'A person without bags under the eyes.',
+        'bags',
     ),
     _yes_no(
         'Are the eyes narrow?',
-        *('Narrow_Eyes', 'A person with narrow eyes.', 'A person with wide eyes.', 'narrow hooded'),
+        'Narrow_Eyes',
+        'A person with narrow eyes.',
+        'A person with wide eyes.',
+        'narrow hooded',
     ),
     _yes_no(
         'Is the nose big?',
-        *('Big_Nose', 'A person with a big nose.', 'A person with a small nose.', 'nose'),
+        'Big_Nose',
+        'A person with a big nose.',
+        'A person with a small nose.',
+        'nose',
     ),
     _yes_no(
         'Is the nose pointed?',
-        *('Pointy_Nose', 'A person with a pointy nose.', 'A person with a round nose.', 'nose'),
+        'Pointy_Nose',
+        'A person with a pointy nose.',
+        'A person with a round nose.',
+        'nose',
     ),
     _yes_no(
         'Are the lips full?',
-        *('Big_Lips', 'A person with full lips.', 'A person with thin lips.', 'lips'),
+        'Big_Lips',
+        'A person with full lips.',
+        'A person with thin lips.',
+        'lips',
     ),
     _yes_no(
         'Are the cheekbones high?',
-        *('High_Cheekbones', 'A person with high cheekbones.'),
-        *('A person with flat cheekbones.', 'cheekbone'),
+        'High_Cheekbones',
+        'A person with high cheekbones.',
+        'A person with flat cheekbones.',
+        'cheekbone',
     ),
     _yes_no(
         'Is the face oval?',
-        *('Oval_Face', 'A person with an oval face.', 'A person with a square face.'),
+        'Oval_Face',
+        'A person with an oval face.',
+        'A person with a square face.',
         'oval jaw square round',
     ),
     _yes_no(
         'Is the person heavy, with a double chin or full cheeks?',
-        *('Chubby', 'A chubby person.', 'A slim person.', 'chubby chin slim plump heavy thin fat'),
+        'Chubby',
+        'A chubby person.',
+        'A slim person.',
+        'chubby chin slim plump heavy thin fat',
     ),
     _yes_no(
         'Is the skin pale?',
-        *('Pale_Skin', 'A person with pale skin.', 'A person with dark skin.', 'skin pale tan'),
+        'Pale_Skin',
+        'A person with pale skin.',
+        'A person with dark skin.',
+        'skin pale tan',
     ),
     _yes_no(
         'Is there much make-up?',
-        *('Heavy_Makeup', 'A person with heavy makeup.', 'A person without makeup.'),
+        'Heavy_Makeup',
+        'A person with heavy makeup.',
+        'A person without makeup.',
         'make-up makeup lipstick mascara eyeliner',
     ),
 )
@@ -203,11 +238,11 @@ def next_question(
     weight_K, open_questions, start = softmax(llr_K), [], 0
     for question in QUESTIONS:
         columns = slice(start, start := start + len(question.answers))
-        if not _said(texts, question.words):
+        if not _is_answered(texts, question.words):
             log_odds_KxA = answer_llr_KxA[:, columns] + np.log(_shares(question.answers, rates))
             gain = mutual_information(weight_K, softmax(log_odds_KxA, axis=1))
             open_questions.append(NextQuestion(question.ask, question.answers, gain))
-    best = max(open_questions, key=lambda asked: asked.gain_bits, default=None)
+    best = max(open_questions, key=lambda question: question.gain_bits, default=None)
     return best if best and best.gain_bits >= _WORTH else None
 
 
@@ -241,10 +276,10 @@ def _shares(answers: Sequence[PossibleAnswer], rates: Mapping[str, float]) -> np
     return share_A / share_A.sum()
 
 
-def _said(texts: Sequence[str], words: str) -> bool:
-    said = [word.strip('.,;:!?()"\'') for text in texts for word in text.lower().split()]
+def _is_answered(texts: Sequence[str], words: str) -> bool:
+    written = [word.strip('.,;:!?()"\'') for text in texts for word in text.lower().split()]
     return any(
         word == stem or (len(stem) > 3 and word.startswith(stem))
-        for word in said
+        for word in written
         for stem in words.split()
     )

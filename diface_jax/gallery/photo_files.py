@@ -53,7 +53,7 @@ def find_photo_files(
       photos: a folder, however deep, or a file. It is searched whatever its own name is.
       exclude: patterns (`*` and `?`) in addition to EXCLUDED, for names of files and folders; with
         a `/`, for their paths below `photos`. Upper and lower case are the same.
-      follow_links: goes into folders that are linked to, each folder once.
+      follow_links: enters folders that are linked to, each folder once.
 
     Raises:
       FileNotFoundError: there is no such folder or file.

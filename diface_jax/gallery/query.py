@@ -22,7 +22,7 @@ class Query(NamedTuple):
       f_F: the features; of several sentences, their mean, scaled to length 1.
       phrases: the phrases of all sentences.
       without_PxF: the features without each of the phrases.
-      not_understood: words that say nothing to the model.
+      not_understood: words that the model does not understand.
       not_read: words past the text encoder's length.
     """
 
@@ -35,30 +35,30 @@ class Query(NamedTuple):
 
 
 def make_queries(
-    asked: Sequence[Texts],
+    descriptions: Sequence[Texts],
     of_texts: Callable[[Sequence[str]], np.ndarray],
     check: Callable[[str], UnreadWords],
 ) -> list[Query]:
     """Queries of descriptions. Each different text is encoded once, all in one call.
 
     Args:
-      asked: one description for each query.
+      descriptions: one description for each query.
       of_texts: sentences to features.
       check: which words of a sentence the model does not understand.
 
     Raises:
       ValueError: a description is empty, too long, no text, or not understood at all.
     """
-    said = [query_text.check_texts(texts) for texts in asked]
-    unread_of = {text: check(text) for text in dict.fromkeys(itertools.chain(*said))}
-    parted = [[query_text.split_phrases(text) for text in texts] for texts in said]
-    every = dict.fromkeys(itertools.chain(*said))
+    texts_of_each = [query_text.check_texts(texts) for texts in descriptions]
+    unread_of = {text: check(text) for text in dict.fromkeys(itertools.chain(*texts_of_each))}
+    parted = [[query_text.split_phrases(text) for text in texts] for texts in texts_of_each]
+    every = dict.fromkeys(itertools.chain(*texts_of_each))
     for phrases in itertools.chain(*parted):
         every |= dict.fromkeys(query_text.text_without(phrases, i) for i in range(len(phrases)))
     f_of = dict(zip(every, of_texts(list(every)), strict=True))
     return [
         _query(texts, parts, f_of, [unread_of[text] for text in texts])
-        for texts, parts in zip(said, parted, strict=True)
+        for texts, parts in zip(texts_of_each, parted, strict=True)
     ]
 
 
@@ -69,22 +69,22 @@ def _query(
     unread: Sequence[UnreadWords],
 ) -> Query:
     f_SxF = np.stack([f_of[text] for text in texts])
-    said, without = [], []
+    kept_phrases, without = [], []
     for number, phrases in enumerate(parts):
         for left_out, phrase in enumerate(phrases):
             if phrase.words.lower() == query_text.NEUTRAL_SUBJECT:
                 continue  # it says nothing
             rest_SxF = f_SxF.copy()
             rest_SxF[number] = f_of[query_text.text_without(phrases, left_out)]
-            said.append(phrase.words)
+            kept_phrases.append(phrase.words)
             without.append(_fused(rest_SxF))
     return Query(
         texts=tuple(texts),
         f_F=_fused(f_SxF),
-        phrases=tuple(said),
+        phrases=tuple(kept_phrases),
         without_PxF=np.array(without).reshape(-1, f_SxF.shape[1]),
-        not_understood=_together(one.not_understood for one in unread),
-        not_read=_together(one.not_read for one in unread),
+        not_understood=_together(words.not_understood for words in unread),
+        not_read=_together(words.not_read for words in unread),
     )
 
 

@@ -1,4 +1,4 @@
-"""Results of searches and verifications, as Python and as JSON (schema in docs/search.md)."""
+"""Results of searches and verifications, as Python and as JSON (schema in docs/searching.md)."""
 
 import dataclasses
 from typing import Any
@@ -55,16 +55,15 @@ class SearchResults:
     Attributes:
       mode: 'search' (faces), or 'identify' (people, each by their best face).
       texts: the sentences of the description.
-      gallery: its path; numbers of entries and people in all, and of those searched.
-      where: the conditions they were searched under: a pattern by name, or a list of patterns
-        where a name was given several.
+      gallery: its path, and the numbers of entries and people in it and of those searched.
+      where: the conditions of the search: by name, a pattern or a list of patterns.
       prior: prior probability of each person searched that they are the one described; None when
         nobody was searched.
       threshold: s; a match scores at least this.
       false_matches: a match may score as high by chance at most this often.
       results: best first; often none of them is a match.
       next_question: the most informative question to ask the witness, if one is worth asking.
-      not_understood: words of the texts that say nothing to the model.
+      not_understood: words of the texts that the model does not understand.
       not_read: words past the text encoder's length.
     """
 
@@ -83,14 +82,14 @@ class SearchResults:
     @property
     def decision(self) -> str:
         """'match' when a result is a match, else 'no match'."""
-        return MATCH if any(found.scored.match for found in self.results) else NO_MATCH
+        return MATCH if any(result.scored.match for result in self.results) else NO_MATCH
 
     def to_json(self) -> dict[str, Any]:
         """As the documented schema."""
         head = {'schema': SCHEMA, 'mode': self.mode, 'decision': self.decision}
         results = [
-            {'rank': found.rank, **_entry(found.entry), **dataclasses.asdict(found.scored)}
-            for found in self.results
+            {'rank': result.rank, **_entry(result.entry), **dataclasses.asdict(result.scored)}
+            for result in self.results
         ]
         question = self.next_question and self.next_question.to_json()
         return head | dataclasses.asdict(self) | {'results': results, 'next_question': question}

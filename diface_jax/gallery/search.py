@@ -24,12 +24,12 @@ class SearchOptions:
     Attributes:
       k: how many results.
       where: only entries that fit all conditions: patterns (`*` and `?`) by `person`, `photo`,
-        `name`, `entry` or tag, one or several each; or (name, pattern) pairs, as it is kept.
+        `name`, `entry` or tag, one or several each; or (name, pattern) pairs.
       enrolled: prior probability that the person described is in the gallery.
       false_matches: a match may score as high by chance at most this often in a gallery of this
         size.
-      people: results are people, each by their best face; an entry without a person is one of its
-        own.
+      people: results are people, each by their best face; an entry without a person counts as a
+        person of its own.
 
     Raises:
       ValueError: a setting is impossible; says which.
@@ -43,13 +43,11 @@ class SearchOptions:
 
     def __post_init__(self) -> None:
         if isinstance(self.k, bool) or not isinstance(self.k, int | np.integer):
-            raise ValueError(f'how many to find must be a whole number, not {self.k!r}')
+            raise ValueError(f'k must be a whole number, not {self.k!r}')
         if self.k < 1:
-            raise ValueError(f'how many to find must be 1 or more, not {self.k}')
+            raise ValueError(f'k must be 1 or more, not {self.k}')
         if not 0 < self.false_matches < math.inf:
-            raise ValueError(
-                f'the false matches allowed must be a number above 0, not {self.false_matches}'
-            )
+            raise ValueError(f'false_matches must be a number above 0, not {self.false_matches}')
         prior_probability(1, self.enrolled)
         object.__setattr__(self, 'where', conditions_of(self.where))
 
@@ -75,18 +73,18 @@ class LoadedGallery(NamedTuple):
     ) -> list[np.ndarray]:
         """Rows of each query's best, at least `least` where the gallery has as many.
 
-        For people, more faces are asked for until they are of enough different people.
+        For people, more faces are fetched until they show enough different people.
         """
-        wanted = asked = max(1, min(max(search.k, least), len(self.id_G)))
+        wanted = count = max(1, min(max(search.k, least), len(self.id_G)))
         while True:
-            row_QxK = self.index.search(f_QxF, asked, allowed_G).row_PxK
+            row_QxK = self.index.search(f_QxF, count, allowed_G).row_PxK
             rows = [row_K[row_K >= 0] for row_K in row_QxK]
             if search.people:
                 rows = [self._first_of_each(row_K) for row_K in rows]
             enough = all(len(row_K) >= wanted for row_K in rows)
-            if not search.people or enough or asked >= len(self.id_G):
+            if not search.people or enough or count >= len(self.id_G):
                 return [row_K[:wanted] for row_K in rows]
-            asked *= 4
+            count *= 4
 
     def _first_of_each(self, row_K: np.ndarray) -> np.ndarray:
         return row_K[np.sort(np.unique(self.person_G[row_K], return_index=True)[1])]

@@ -33,13 +33,19 @@ _APPLICATION = 0x44694661  # 'DiFa', in SQLite's header
 _VERSION = 2
 _BUSY_SECONDS = 30
 _PASSING = (
-    *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR),
-    *(sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM),
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_NOMEM,
     sqlite3.SQLITE_CONSTRAINT,
 )
 # The second is what SQLite's messages about damaged text raise.
 _READING_ERRORS = (sqlite3.DatabaseError, UnicodeDecodeError)
 _STATE = 'state'
+_DETECTOR = 'detector'
 _OVERWRITE_BYTES = 1 << 20  # at a time
 _FEATURE = 'feature'
 _RESTORE = 'Restore the gallery from a copy, or enrol its photographs in a new one'
@@ -97,8 +103,8 @@ class EnrolledFace(NamedTuple):
     Attributes:
       box: left, top, right, bottom in pixels of its upright photo; None when imported.
       picture: a small JPEG of it, or None.
-      embedding_D: what E makes of it, raw.
-      feature_F: what it is matched by.
+      embedding_D: its raw embedding by E.
+      feature_F: its feature f, which searches compare.
     """
 
     box: tuple[int, int, int, int] | None
@@ -108,7 +114,7 @@ class EnrolledFace(NamedTuple):
 
 
 class PhotoLabel(NamedTuple):
-    """What is said of a photo: who it shows (its largest face), and anything by name."""
+    """Labels of a photo: the person its largest face shows, and tags by name."""
 
     person: str | None = None
     tags: Mapping[str, str] = {}
@@ -119,12 +125,12 @@ class GalleryEntry:
     """A face in the gallery.
 
     Attributes:
-      id: its number, never used again.
-      person: who it is, where that is known.
+      id: its number, which no later entry gets.
+      person: the person's name, if known.
       photo: where its photo is (the first of its copies, by name); None when imported.
       name: the id an imported embedding came with.
       box: left, top, right, bottom in pixels of the upright photo.
-      tags: what was said of it by name.
+      tags: its tags by name.
       other_people: further people that copies of the photo are labelled with.
     """
 
@@ -142,14 +148,14 @@ class Store:
 
     Args:
       folder: of the gallery.
-      create: makes a gallery where there is none.
+      create: creates the gallery if it does not exist.
 
     A gallery that may not be written to (its folder or file, or what they lie on) is opened for
     reading.
 
     Raises:
-      GalleryError: there is none, or what is there is none; says what to do. So do all methods
-        that read, where they meet a damaged row: they name the file and the row.
+      GalleryError: there is no gallery, or the folder holds something else; says what to do. All
+        methods that read raise it for a damaged row, with the file and the row.
     """
 
     def __init__(self, folder: pathlib.Path, create: bool = False) -> None:
@@ -231,7 +237,7 @@ class Store:
 
     @contextlib.contextmanager
     def changing(self) -> Iterator[None]:
-        """A transaction: all that is changed within it, or nothing."""
+        """A transaction: all changes within it are made, or none."""
         with self._transaction():
             before = self._database.total_changes
             yield
@@ -240,7 +246,7 @@ class Store:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
-        """A moment of the gallery: what others change meanwhile is not seen."""
+        """A snapshot of the gallery, without changes that others make meanwhile."""
         with self._transaction('DEFERRED'):
             yield
 
@@ -266,14 +272,16 @@ class Store:
             self._database.execute('ROLLBACK')
 
     def state(self) -> str:
-        """Another one after every change, whoever made it."""
+        """A string that differs after every change, by any program."""
         return str(self._about().get(_STATE, ''))
 
-    # --- what the gallery was made with ---
+    # --- the model of the gallery ---
 
     def made_with(self) -> dict[str, Any]:
-        """What `bind` was told; empty for a new gallery."""
-        return {name: value for name, value in self._about().items() if name != _STATE}
+        """The encoder and the model of the gallery, as given to `bind`; empty for a new gallery."""
+        return {
+            name: value for name, value in self._about().items() if name not in (_STATE, _DETECTOR)
+        }
 
     def _about(self) -> dict[str, Any]:
         try:
@@ -285,13 +293,30 @@ class Store:
             raise GalleryError(f'{self._path} is damaged: {error}') from error
 
     def bind(self, **made_with: Any) -> None:
-        """Writes down what the gallery is made with."""
+        """Stores values by name, such as the encoder and the model of the gallery."""
         self._database.executemany(
             'INSERT OR REPLACE INTO about VALUES (?, ?)',
             [(name, json.dumps(value)) for name, value in made_with.items()],
         )
 
     # --- enrolling ---
+
+    def use_detector(self, version: int) -> None:
+        """Forgets, after a change of the face detector, which files had no usable face.
+
+        So they count as new when they are enrolled next, and are searched for faces again.
+
+        Args:
+          version: of the face detector.
+        """
+        if self._about().get(_DETECTOR) == version:
+            return
+        with self.changing():
+            self._database.execute(
+                'DELETE FROM file WHERE photo IN (SELECT id FROM photo WHERE problem IS NOT NULL)'
+            )
+            self.drop_photos_without_files()
+            self.bind(**{_DETECTOR: version})
 
     def files(self) -> dict[bytes, PhotoFile]:
         """Returns all enrolled files by path, those without a face too.
@@ -390,9 +415,15 @@ class Store:
             'INSERT INTO entry (photo, name, face, box, person, tags, picture, embedding, feature)'
             ' VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
             (
-                *(photo, name, number, json.dumps(face.box) if face.box else None),
-                *(label.person, json.dumps(dict(label.tags), sort_keys=True), face.picture),
-                *(_blob(face.embedding_D), _blob(face.feature_F)),
+                photo,
+                name,
+                number,
+                json.dumps(face.box) if face.box else None,
+                label.person,
+                json.dumps(dict(label.tags), sort_keys=True),
+                face.picture,
+                _blob(face.embedding_D),
+                _blob(face.feature_F),
             ),
         )
 
@@ -486,27 +517,27 @@ class Store:
             )
 
     def replace_features(self, refine: Any, rows: int = 4096) -> Iterator[int]:
-        """Makes all features anew from the embeddings that are kept, within a transaction.
+        """Computes all features again from the stored embeddings, within a transaction.
 
         Args:
           refine: from embedding_NxD to feature_NxF.
-          rows: of a call.
+          rows: how many are computed in one call of `refine`.
 
         Yields:
-          How many are done.
+          The number of rows of each call.
         """
         last, width = -1, None
-        while found := self._rows(
+        while batch := self._rows(
             'SELECT id, embedding FROM entry WHERE id > ? ORDER BY id LIMIT ?', last, rows
         ):
-            width = width or len(self._embedding(*found[0], None))
-            f_NxF = refine(np.stack([self._embedding(*row, width) for row in found]))
+            width = width or len(self._embedding(*batch[0], None))
+            f_NxF = refine(np.stack([self._embedding(*row, width) for row in batch]))
             self._database.executemany(
                 'UPDATE entry SET feature = ? WHERE id = ?',
-                [(_blob(f_F), number) for (number, _), f_F in zip(found, f_NxF, strict=True)],
+                [(_blob(f_F), number) for (number, _), f_F in zip(batch, f_NxF, strict=True)],
             )
-            last = found[-1][0]
-            yield len(found)
+            last = batch[-1][0]
+            yield len(batch)
 
     def _embedding(self, number: int, embedding: Any, width: int | None) -> np.ndarray:
         return self._checked('entry', number, row_checks.check_embedding, embedding, width)
@@ -804,7 +835,7 @@ def remove_entries(folder: pathlib.Path, where: conditions.Where) -> int:
         back when the folder is enrolled again.
 
     Returns:
-      How many are gone.
+      The number of entries removed.
 
     Raises:
       GalleryError: there is no gallery; or another program has it open, which keeps bytes on disk.
@@ -825,7 +856,7 @@ def path_text(path: bytes) -> str:
 
 
 def sha256_of_bytes(data: bytes) -> bytes:
-    """What tells photos apart."""
+    """The hash by which photos are identified."""
     return hashlib.sha256(data).digest()
 
 
@@ -834,9 +865,7 @@ def _make(folder: pathlib.Path, create: bool) -> None:
     if not create:
         raise GalleryError(f'no gallery in {folder}: make one with --mode=enroll --photos=FOLDER')
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise GalleryError(
-            f'{folder} is there already and is not a gallery: give another --gallery'
-        )
+        raise GalleryError(f'{folder} exists already and is not a gallery: give another --gallery')
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)
     os.close(os.open(folder / FILE, os.O_CREAT | os.O_WRONLY, 0o600))

@@ -1,10 +1,10 @@
 """Which words of a description a model can understand.
 
-The text encoder turns anything into a vector: Russian, noise and a shopping list too, and the score
-of such a vector looks like any other. So the words are checked before: a word is understood when
+The text encoder turns any text into a vector, also Russian, noise and a shopping list, and the
+score of such a vector looks like any other. So words are checked first: a word is understood if
 sentences about faces use it (the caption grammar, the free-hand sentences of the package, or the
-model's own validation sentences). In a text of which at least half the words are such, other words
-that the text encoder has whole in its vocabulary are taken as English and understood as well.
+model's own validation sentences). If at least half the words of a text are understood, other words
+that are single tokens of the text encoder count as English and as understood too.
 """
 
 import functools
@@ -24,7 +24,7 @@ _SHOWN = 60  # characters of a text in a message
 
 
 class TextReader(Protocol):
-    """What checking a text needs of an encoding."""
+    """The vocabulary and the length of a text encoder."""
 
     is_token: Callable[[str], bool]
     split: Callable[[str], tuple[str, str]]
@@ -76,23 +76,23 @@ def check_words(text: str, reader: TextReader, taught: Set[str] = frozenset()) -
     Args:
       text: the description.
       reader: knows the text encoder's vocabulary and length.
-      taught: words of the model's own sentences, in any language.
+      taught: words of the model's own validation sentences, in any language.
 
     Raises:
       ValueError: no word of it says anything about a face.
     """
     read, cut = reader.split(text)
     known = face_words() | taught
-    said = {_plain(word): word for word in _written(read)}
-    of_faces = [word for word in said if word in known]
+    written = {_plain(word): word for word in _written(read)}
+    of_faces = [word for word in written if word in known]
     understood = set(of_faces)
-    if len(of_faces) >= _ENGLISH * len(said):
-        understood |= {word for word in said if reader.is_token(word)}
+    if len(of_faces) >= _ENGLISH * len(written):
+        understood |= {word for word in written if reader.is_token(word)}
     if not understood - _FUNCTION_WORDS:
         shown = text if len(text) <= _SHOWN else f'{text[:_SHOWN]}...'
         raise ValueError(
             f'the description "{shown}" is not understood: it is not about a face, or not in '
             'English. Describe the face, such as "a young man with a short beard"'
         )
-    not_understood = tuple(written for word, written in said.items() if word not in understood)
+    not_understood = tuple(as_typed for word, as_typed in written.items() if word not in understood)
     return UnreadWords(not_understood, tuple(cut.split()))

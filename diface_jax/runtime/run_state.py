@@ -21,7 +21,7 @@ _OVERWRITE = 'Use another --workdir or the same settings, or give --overwrite to
 
 
 class SettingsDifferError(ValueError):
-    """An output exists that was made with other settings than those asked for.
+    """An output exists that was made with other settings than those of this run.
 
     Attributes:
       overwrite_helps: whether the same command with --overwrite replaces it.
@@ -33,45 +33,45 @@ class SettingsDifferError(ValueError):
 
 
 def settings_differences(
-    made: Any, asked: Any, path: str = '', ignore: Sequence[str] = ()
+    old: Any, new: Any, path: str = '', ignore: Sequence[str] = ()
 ) -> list[str]:
-    """The differences of two nested settings, as 'name: made -> asked' lines.
+    """The differences of two nested settings, as 'name: old -> new' lines.
 
     Args:
-      made: settings of an output that exists.
-      asked: settings asked for.
+      old: settings of an output that exists.
+      new: settings of the run.
       path: dotted name of both, '' for the whole.
       ignore: dotted names that are not compared.
     """
     if path in ignore:
         return []
-    if isinstance(made, dict) and isinstance(asked, dict):
+    if isinstance(old, dict) and isinstance(new, dict):
         return [
             line
-            for name in sorted(made.keys() | asked.keys())
+            for name in sorted(old.keys() | new.keys())
             for line in settings_differences(
-                made.get(name), asked.get(name), f'{path}.{name}' if path else name, ignore
+                old.get(name), new.get(name), f'{path}.{name}' if path else name, ignore
             )
         ]
-    return [] if made == asked else [f'{path}: {made!r} -> {asked!r}']
+    return [] if old == new else [f'{path}: {old!r} -> {new!r}']
 
 
 def require_same_settings(
-    what: str, made: Any, asked: Any, ignore: Sequence[str] = (), instead: str | None = None
+    what: str, old: Any, new: Any, ignore: Sequence[str] = (), instead: str | None = None
 ) -> None:
-    """Compares the settings of an output with those asked for.
+    """Makes sure that an output was made with the settings of this run.
 
     Args:
       what: the output, for the message.
-      made: its settings.
-      asked: the settings asked for.
+      old: its settings.
+      new: the settings of this run.
       ignore: dotted names that are not compared.
       instead: what to do where --overwrite does not help; None: --overwrite helps.
 
     Raises:
       SettingsDifferError: they differ; lists the differences and says what to do.
     """
-    if lines := settings_differences(made, to_plain_json(asked), ignore=ignore):
+    if lines := settings_differences(old, to_plain_json(new), ignore=ignore):
         raise SettingsDifferError(
             f'{what} was made with other settings (made -> asked for):\n  '
             + '\n  '.join(lines)
@@ -91,16 +91,16 @@ def existing_output(
     """The JSON output of a stage, if it exists with these settings.
 
     Args:
-      path: the file; its `settings` tell how it was made.
-      settings: asked for.
+      path: the file, which has `settings`.
+      settings: of this run.
       ignore: dotted names that are not compared.
-      overwrite: one of other settings is to be replaced.
+      overwrite: replaces an output of other settings.
 
     Returns:
-      The content; None where there is none, or it is to be replaced.
+      The content; None if there is no file, or it will be replaced.
 
     Raises:
-      SettingsDifferError: it is of other settings, and not to be replaced.
+      SettingsDifferError: the file is of other settings, and `overwrite` is False.
     """
     if not path.is_file():
         return None
@@ -123,9 +123,9 @@ def partial_output(
     A file of other settings stays until the new one is complete, which then takes its name
     (`move_into_place`). Arguments and errors are those of `existing_output`.
     """
-    made = existing_output(path, settings, ignore, overwrite)
-    if made is not None or not path.is_file():
-        return path, made or {}
+    content = existing_output(path, settings, ignore, overwrite)
+    if content is not None or not path.is_file():
+        return path, content or {}
     beside = path.with_name(f'{path.stem}.new.json')
     return beside, existing_output(beside, settings, ignore, overwrite=True) or {}
 
@@ -139,7 +139,7 @@ def move_into_place(path: pathlib.Path, to: pathlib.Path) -> None:
 
 
 def _current(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings as this version tells them: earlier ones took the sampling from the training."""
+    """Settings in the form of this version; earlier ones took the sampling from the training."""
     if 'evaluate' not in settings or 'sample' in settings or 'sweep' in settings:
         return settings
     return settings | {'sample': settings['training'].get('sample')}

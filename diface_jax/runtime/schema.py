@@ -94,7 +94,7 @@ def _tuple(kinds: tuple[Any, ...], value: Any, path: str) -> tuple[Any, ...]:
             f'{path} must be {wanted}, not {reprlib.repr(value)}: give all of them at once, as '
             f'--{path}="(A, B, C)"'
         )
-    return tuple(value_of(kind, one, path) for kind, one in zip(kinds, value, strict=True))
+    return tuple(value_of(kind, item, path) for kind, item in zip(kinds, value, strict=True))
 
 
 _KINDS = {
@@ -116,8 +116,8 @@ def _check(rule: Rule, value: Any, path: str) -> None:
         raise ValueError(f'{path} must be {rule.words}, not {reprlib.repr(value)}{why}')
 
 
-# Keys of version 0.1, with their names since.
-_RENAMED = {
+# Keys of version 0.1, with their names now.
+RENAMED_KEYS = {
     'config.also': 'config.second_data',
     'config.captions.whole': 'config.captions.full',
     'config.captions.said': 'config.captions.coverage',
@@ -142,7 +142,7 @@ _RENAMED = {
 
 def unknown_key(path: str, key: str, known: Iterable[str]) -> str:
     """A sentence about a key that a section does not have, with the nearest that it has."""
-    if new := _RENAMED.get(f'{path}.{key}'):
+    if new := RENAMED_KEYS.get(f'{path}.{key}'):
         return f'{path}.{key} is now {new}'
     near = difflib.get_close_matches(key, known, n=1)
     advice = f'did you mean {near[0]}?' if near else f'choose from {", ".join(known)}'

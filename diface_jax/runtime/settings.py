@@ -7,6 +7,7 @@ as the keys of `configs/celeba.py`, which says what each of them does.
 
 import dataclasses
 import inspect
+from collections.abc import Iterator
 from typing import Annotated, Any, Self
 
 import ml_collections
@@ -38,6 +39,25 @@ SamePhotoWeight = Annotated[
 ]
 
 
+class Section:
+    """A section of the settings; like a section of a config, it becomes a dict or arguments.
+
+    `Sampling(**settings.sample)` works with both.
+    """
+
+    def to_dict(self) -> dict[str, Any]:
+        """Values by key; sections in it become dicts too."""
+        return dataclasses.asdict(self)
+
+    def keys(self) -> Iterator[str]:
+        """The keys, for `**section`."""
+        return (field.name for field in dataclasses.fields(self))
+
+    def __getitem__(self, key: str) -> Any:
+        """The value of a key, for `**section`."""
+        return getattr(self, key)
+
+
 def check_shares(shares: tuple[float, float, float]) -> None:
     """Makes sure that shares of train, validation and test are shares.
 
@@ -53,7 +73,7 @@ def check_shares(shares: tuple[float, float, float]) -> None:
 
 
 @dataclasses.dataclass(frozen=True)
-class DataSettings:
+class DataSettings(Section):
     """A data set to read: the first one, the second one (`second_data`), or another to test on."""
 
     root: str
@@ -66,7 +86,7 @@ class DataSettings:
 
 
 @dataclasses.dataclass(frozen=True)
-class SimulatedSettings:
+class SimulatedSettings(Section):
     """People to draw from a population."""
 
     people: Annotated[int, between(1, 10_000_000)]
@@ -75,7 +95,7 @@ class SimulatedSettings:
 
 
 @dataclasses.dataclass(frozen=True)
-class EncodersSettings:
+class EncodersSettings(Section):
     """The frozen encoders."""
 
     text: str
@@ -84,7 +104,7 @@ class EncodersSettings:
 
 
 @dataclasses.dataclass(frozen=True)
-class CaptionsSettings:
+class CaptionsSettings(Section):
     """Sentences a photo."""
 
     seed: Seed
@@ -94,7 +114,7 @@ class CaptionsSettings:
 
 
 @dataclasses.dataclass(frozen=True)
-class ScoreSettings:
+class ScoreSettings(Section):
     """The score network D."""
 
     width: Annotated[Width, _EVEN]
@@ -104,7 +124,7 @@ class ScoreSettings:
 
 
 @dataclasses.dataclass(frozen=True)
-class RefineSettings:
+class RefineSettings(Section):
     """The refinement network R."""
 
     feature_dim: Width
@@ -113,7 +133,7 @@ class RefineSettings:
 
 
 @dataclasses.dataclass(frozen=True)
-class ModelSettings:
+class ModelSettings(Section):
     """D and R."""
 
     score: ScoreSettings
@@ -122,7 +142,7 @@ class ModelSettings:
 
 
 @dataclasses.dataclass(frozen=True)
-class DiffusionSettings:
+class DiffusionSettings(Section):
     """The noise of training."""
 
     schedule: Annotated[str, one_of('cosine', 'linear')]
@@ -136,7 +156,7 @@ class DiffusionSettings:
 
 
 @dataclasses.dataclass(frozen=True)
-class ContrastSettings:
+class ContrastSettings(Section):
     """The refinement loss."""
 
     num_steps: SamplerSteps
@@ -146,7 +166,7 @@ class ContrastSettings:
 
 
 @dataclasses.dataclass(frozen=True)
-class MarginSettings:
+class MarginSettings(Section):
     """The margin head."""
 
     kind: Annotated[str, one_of('none', 'cosface', 'arcface')]
@@ -156,7 +176,7 @@ class MarginSettings:
 
 
 @dataclasses.dataclass(frozen=True)
-class LossWeightSettings:
+class LossWeightSettings(Section):
     """Weights of the two losses."""
 
     denoise: Weight
@@ -168,7 +188,7 @@ class LossWeightSettings:
 
 
 @dataclasses.dataclass(frozen=True)
-class OptimiserSettings:
+class OptimiserSettings(Section):
     """An optimiser of optax by its name, with `options` for its function."""
 
     name: str
@@ -190,7 +210,7 @@ class OptimiserSettings:
 
 
 @dataclasses.dataclass(frozen=True)
-class OptimisersSettings:
+class OptimisersSettings(Section):
     """Of D, and of R."""
 
     score: OptimiserSettings
@@ -198,7 +218,7 @@ class OptimisersSettings:
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainSettings:
+class TrainSettings(Section):
     """The training loop."""
 
     batch_size: Positive
@@ -213,7 +233,7 @@ class TrainSettings:
 
 
 @dataclasses.dataclass(frozen=True)
-class MeshSettings:
+class MeshSettings(Section):
     """How the devices share the work."""
 
     model: Positive
@@ -221,7 +241,7 @@ class MeshSettings:
 
 
 @dataclasses.dataclass(frozen=True)
-class SampleSettings:
+class SampleSettings(Section):
     """How a text becomes an embedding."""
 
     num_steps: SamplerSteps
@@ -231,7 +251,7 @@ class SampleSettings:
 
 
 @dataclasses.dataclass(frozen=True)
-class TwoTowerSettings:
+class TwoTowerSettings(Section):
     """The baseline of two MLP towers."""
 
     width: Width
@@ -254,7 +274,7 @@ class TwoTowerSettings:
 
 
 @dataclasses.dataclass(frozen=True)
-class EvaluateSettings:
+class EvaluateSettings(Section):
     """The evaluation; `data` is another data set to test on."""
 
     data: DataSettings
@@ -271,7 +291,7 @@ class EvaluateSettings:
 
 
 @dataclasses.dataclass(frozen=True)
-class SweepSettings:
+class SweepSettings(Section):
     """The grid of samplings."""
 
     num_texts: Positive
@@ -282,7 +302,7 @@ class SweepSettings:
 
 
 @dataclasses.dataclass(frozen=True)
-class VaeSettings:
+class VaeSettings(Section):
     """The autoencoder of the ablation table."""
 
     latent_dim: Width
@@ -295,7 +315,7 @@ class VaeSettings:
 
 
 @dataclasses.dataclass(frozen=True)
-class AblateSettings:
+class AblateSettings(Section):
     """The ablation table."""
 
     num_steps: Positive
@@ -303,7 +323,7 @@ class AblateSettings:
 
 
 @dataclasses.dataclass(frozen=True)
-class Settings:
+class Settings(Section):
     """All settings of a run."""
 
     seed: Seed

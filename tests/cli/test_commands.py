@@ -8,6 +8,7 @@ import re
 import pytest
 from PIL import Image
 
+from diface_jax import model as models
 from diface_jax.cli import commands
 from diface_jax.gallery import store
 from tests.gallery import world
@@ -131,6 +132,32 @@ def test_contact_sheet(command, gallery, tmp_path):
     ]
     assert sum(near) > 3 * 100 * 100
     assert shares[(0x12, 0x90, 0x6A)] > 3 * 4 * 150  # a frame around each of the matches
+
+
+def test_the_sampling_of_a_command_is_that_of_its_model(command, gallery, monkeypatch):
+    samplings = []
+    model = world.model()
+    monkeypatch.setattr(models, 'load', lambda _, sampling: samplings.append(sampling) or model)
+    command('search', *asked(gallery, 'person 3'))
+    command('search', *asked(gallery, 'person 3', '--sampling=num_steps=10,num_samples=4'))
+    command('identify', *asked(gallery, 'person 3', '--sampling=num_steps=5, guidance=2.5'))
+    assert samplings == [None, models.Sampling(10, 4), models.Sampling(5, 1, 2.5, 0.0)]
+
+
+@pytest.mark.parametrize(
+    ('sampling', 'why'),
+    [
+        ('num_samples=4', 'needs num_steps, such as --sampling=num_steps=10'),
+        ('num_steps=ten', 'num_steps=ten is not a number'),
+        ('num_steps=0', 'sampling.num_steps must be between 1 and'),
+        ('num_steps=1,steps=4', 'sampling.steps is no setting: did you mean num_steps?'),
+        ('10', "'10' is not of the form NAME=VALUE"),
+    ],
+)
+def test_a_sampling_that_cannot_be_used_is_explained(command, gallery, sampling, why):
+    code, said = command('search', *asked(gallery, 'person 3', f'--sampling={sampling}'))
+    assert code == 1
+    assert why in said
 
 
 def test_delete(command, gallery):

@@ -12,7 +12,7 @@ from tests import population, tiny
 @pytest.fixture
 def workdir(tmp_path, monkeypatch):
     """A workdir with a model, and training replaced by writing files."""
-    monkeypatch.setattr(pipeline, '_home', lambda config, workdir: population.prepared())
+    monkeypatch.setattr(pipeline, '_load_train_data', lambda config, workdir: population.prepared())
     monkeypatch.setattr(pipeline, 'train', write_model)
     write_model(tiny.config(), None, tmp_path)
     return tmp_path

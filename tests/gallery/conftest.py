@@ -18,7 +18,7 @@ def model():
 @pytest.fixture
 def command(model, monkeypatch, capsys):
     """Runs a mode; returns the exit code, and what it said: on stdout, and why it stopped."""
-    monkeypatch.setattr(models, 'load', lambda workdir: model)
+    monkeypatch.setattr(models, 'load', lambda workdir, sampling: model)
     monkeypatch.setattr(
         preemption, 'install_handlers', lambda: None
     )  # this process is not only ours

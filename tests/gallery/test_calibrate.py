@@ -6,16 +6,25 @@ import numpy as np
 import pytest
 
 from diface_jax.gallery import calibrate
+from diface_jax.gallery.inference import ValidationScores
 from diface_jax.gallery.vocabulary import words_of
+from diface_jax.models.diface import Sampling
 from diface_jax.models.features import Features
 from tests import population
 
+THRESHOLDS = {'grammar-100/cross/random': 0.2, 'human/cross/random': 0.3, 'human/same/random': 9}
+
 
 class Encoding:
-    """Features that tell of the person, of the population's validation split."""
+    """Features that tell of the person, of the population's validation split.
 
-    def __init__(self, model='first'):
-        self.model, self.asked = model, 0
+    With another sampling, all features are twice as long, and with them scores four times.
+    """
+
+    validated_sampling = Sampling(1, 4)
+
+    def __init__(self, model='first', sampling=validated_sampling):
+        self.model, self.sampling, self.asked = model, sampling, 0
 
     def validation(self):
         self.asked += 1
@@ -25,14 +34,14 @@ class Encoding:
         place = rng.standard_normal((split.identity_N.max() + 1, 16))
         photo_NxF = place[split.identity_N] + rng.standard_normal((len(split.identity_N), 16))
         text_TxF = photo_NxF[split.photo_T] + rng.standard_normal((len(split.photo_T), 16))
-        return data, Features(text_TxF / 16, photo_NxF), np.arange(len(split.photo_T))
-
-
-THRESHOLDS = {'grammar-100/cross/random': 0.2, 'human/cross/random': 0.3, 'human/same/random': 9}
+        scale = 1 if self.sampling == self.validated_sampling else 4
+        features = Features(scale * text_TxF / 16, photo_NxF)
+        thresholds = {name: scale * threshold for name, threshold in THRESHOLDS.items()}
+        return ValidationScores(data, features, np.arange(len(split.photo_T)), thresholds)
 
 
 def test_pairs_are_of_other_photos_and_of_everybody_else():
-    data, features, texts = Encoding().validation()
+    data, features, texts, _ = Encoding().validation()
     genuine, impostor = calibrate.cross_scores(features, data, texts)
     split = data.splits['validation']
     expected = {True: [], False: []}
@@ -48,7 +57,7 @@ def test_pairs_are_of_other_photos_and_of_everybody_else():
 
 
 def test_free_hand_sentences_are_judged_by_where_there_are_enough(monkeypatch):
-    data, _, texts = Encoding().validation()
+    data, _, texts, _ = Encoding().validation()
     human = data.splits['validation'].texts('human')
     monkeypatch.setattr(calibrate, '_ENOUGH', len(human))
     assert calibrate.calibration_texts(data, texts).tolist() == human.tolist()
@@ -58,19 +67,44 @@ def test_free_hand_sentences_are_judged_by_where_there_are_enough(monkeypatch):
 
 def test_made_once_a_model_and_kept(tmp_path):
     first = Encoding()
-    made = calibrate.load_or_calibrate(first, THRESHOLDS, tmp_path)
-    again = calibrate.load_or_calibrate(first, THRESHOLDS, tmp_path)
+    made = calibrate.load_or_calibrate(first, tmp_path)
+    again = calibrate.load_or_calibrate(first, tmp_path)
     assert first.asked == 1
     assert json.dumps(again.calibration.to_json()) == json.dumps(made.calibration.to_json())
     assert made.threshold == 0.3
     other = Encoding('second')
-    calibrate.load_or_calibrate(other, THRESHOLDS, tmp_path)
+    calibrate.load_or_calibrate(other, tmp_path)
     assert other.asked == 1
     assert json.loads((tmp_path / calibrate.FILE).read_text())['model'] == 'second'
 
 
+def test_another_sampling_is_calibrated_anew_and_never_gets_the_old_numbers(tmp_path):
+    first = calibrate.load_or_calibrate(Encoding(), tmp_path)
+    sampled = Encoding(sampling=Sampling(10, 4))
+    other = calibrate.load_or_calibrate(sampled, tmp_path)
+    assert (first.threshold, other.threshold) == (0.3, 1.2)
+    assert other.calibration.scale == pytest.approx(4 * first.calibration.scale)
+    assert calibrate.load_or_calibrate(sampled, tmp_path).threshold == 1.2
+    assert sampled.asked == 1
+    validated = Encoding()
+    again = calibrate.load_or_calibrate(validated, tmp_path)
+    assert again.threshold == 0.3
+    assert validated.asked == 1
+
+
+def test_a_calibration_of_an_earlier_version_is_of_the_validated_sampling(tmp_path):
+    calibrate.load_or_calibrate(Encoding(), tmp_path)
+    file = tmp_path / calibrate.FILE
+    content = json.loads(file.read_text())
+    del content['sampling']
+    file.write_text(json.dumps(content))
+    for encoding, fits in ((Encoding(), 0), (Encoding(sampling=Sampling(2)), 1)):
+        calibrate.load_or_calibrate(encoding, tmp_path)
+        assert encoding.asked == fits
+
+
 def test_rates_are_shares_of_the_labels(tmp_path):
-    rates = calibrate.load_or_calibrate(Encoding(), THRESHOLDS, tmp_path).rates
+    rates = calibrate.load_or_calibrate(Encoding(), tmp_path).rates
     label_NxA = population.prepared().splits['validation'].label_NxA
     assert rates == pytest.approx(dict(zip(population.ATTRIBUTES, label_NxA.mean(0), strict=True)))
 
@@ -80,14 +114,14 @@ def test_threshold_without_free_hand_sentences():
 
 
 def test_a_read_only_model_folder_is_searched_with_a_warning(tmp_path, monkeypatch, caplog):
-    made = calibrate.load_or_calibrate(Encoding(), THRESHOLDS, tmp_path / 'writable')
+    made = calibrate.load_or_calibrate(Encoding(), tmp_path / 'writable')
 
     def refuse(path, content):
         raise PermissionError(13, 'Permission denied', str(path))
 
     monkeypatch.setattr(calibrate.run_state, 'write_json', refuse)
     with caplog.at_level('WARNING', 'absl'):
-        again = calibrate.load_or_calibrate(Encoding(), THRESHOLDS, tmp_path)
+        again = calibrate.load_or_calibrate(Encoding(), tmp_path)
     assert json.dumps(again.calibration.to_json()) == json.dumps(made.calibration.to_json())
     assert 'calibration.json cannot be written (Permission denied)' in caplog.text
 
@@ -95,7 +129,7 @@ def test_a_read_only_model_folder_is_searched_with_a_warning(tmp_path, monkeypat
 @pytest.fixture(scope='module')
 def kept_calibration(tmp_path_factory):
     folder = tmp_path_factory.mktemp('kept')
-    calibrate.load_or_calibrate(Encoding(), THRESHOLDS, folder)
+    calibrate.load_or_calibrate(Encoding(), folder)
     return json.loads((folder / calibrate.FILE).read_text())
 
 
@@ -120,7 +154,7 @@ def test_a_damaged_calibration_is_made_again(tmp_path, kept_calibration, damage,
     fitted = []
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(calibrate, '_fit', lambda *_: fitted.append(1) or kept_calibration)
-        again = calibrate.load_or_calibrate(Encoding(), THRESHOLDS, tmp_path)
+        again = calibrate.load_or_calibrate(Encoding(), tmp_path)
     assert fitted
     assert again.calibration.to_json() == kept_calibration['calibration']
     assert json.loads((tmp_path / calibrate.FILE).read_text()) == kept_calibration
@@ -129,7 +163,7 @@ def test_a_damaged_calibration_is_made_again(tmp_path, kept_calibration, damage,
 
 def test_the_words_of_the_validation_sentences_are_kept(tmp_path):
     sentences = population.prepared().splits['validation'].text_T
-    calibrate.load_or_calibrate(Encoding(), THRESHOLDS, tmp_path)
-    kept = calibrate.load_or_calibrate(Encoding(), THRESHOLDS, tmp_path).words
+    calibrate.load_or_calibrate(Encoding(), tmp_path)
+    kept = calibrate.load_or_calibrate(Encoding(), tmp_path).words
     assert kept == {word for text in sentences for word in words_of(text)}
     assert kept

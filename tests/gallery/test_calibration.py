@@ -40,7 +40,7 @@ def test_a_higher_score_is_never_worth_less(fitted):
     # Genuine scores that spread more than impostors': the parabola opens upwards.
     share = (np.arange(5000) + 0.5) / 5000
     wide = Calibration.fit(*(scipy.stats.norm(m, s).ppf(share) for m, s in ((0.2, 0.2), (0, 0.1))))
-    assert wide.nats_3[2] > 0
+    assert wide.llr_coefficients[2] > 0
     assert (np.diff(wide.llr(np.linspace(-2, 2, 1000))) >= 0).all()
 
 

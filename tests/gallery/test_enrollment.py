@@ -149,6 +149,44 @@ def test_what_cannot_be_read_is_reported_once_and_again(gallery, photos):
     assert set(again.problems) == set(report.problems)
 
 
+class CountingOracle(world.Oracle):
+    """Finds no face, or after an improvement of the detector all of them."""
+
+    def __init__(self, finds_faces):
+        super().__init__()
+        self.finds_faces, self.searched = finds_faces, 0
+
+    def faces_of(self, data):
+        self.searched += 1
+        if not self.finds_faces:
+            raise ValueError('no face found')
+        return world.faces_of(data)
+
+
+def test_a_better_detector_looks_again_where_no_face_was_found(gallery, photos, monkeypatch):
+    (photos / 'small.png').write_bytes(world.photo(1))
+    old, new = CountingOracle(finds_faces=False), CountingOracle(finds_faces=True)
+    data = world.photo(2)
+    for _ in range(2):
+        assert enrollment.enroll_folder(gallery, photos, old).problems
+        assert enrollment.enroll_bytes(gallery, 'a.png', data, old, PhotoLabel()).problems
+    assert old.searched == 2  # of each photo once
+    monkeypatch.setattr(enrollment, 'DETECTOR_VERSION', enrollment.DETECTOR_VERSION + 1)
+    report = enrollment.enroll_folder(gallery, photos, new)
+    assert (report.photos, report.faces, report.problems) == (1, 1, {})
+    assert enrollment.enroll_bytes(gallery, 'a.png', data, new, PhotoLabel()).faces == 1
+    assert enrollment.enroll_folder(gallery, photos, new).unchanged == 1
+    assert new.searched == 2
+
+
+def test_a_gallery_of_before_detectors_had_versions_is_searched_again(gallery, photos):
+    (photos / 'small.png').write_bytes(world.photo(1))
+    enrollment.enroll_folder(gallery, photos, CountingOracle(finds_faces=False))
+    with gallery.changing():
+        gallery._database.execute("DELETE FROM about WHERE name = 'detector'")
+    assert enroll(gallery, photos).faces == 1
+
+
 def test_files_that_are_gone_stay_enrolled_and_are_named(gallery, photos):
     files = world.folder_of(photos, people=1)
     enroll(gallery, photos)

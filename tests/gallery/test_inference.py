@@ -15,13 +15,13 @@ from diface_jax.encoders.face.encoder import FaceEncoder
 from diface_jax.encoders.text import bert
 from diface_jax.encoders.text.condition import ConditionEncoder, Standardisation
 from diface_jax.gallery import inference, store
-from diface_jax.models.diface import build_model
+from diface_jax.models.diface import Sampling, build_model
 from diface_jax.models.normalise import Normalisation
 from diface_jax.runtime import mesh as meshes
 from diface_jax.runtime import run_state
 from diface_jax.training import state as states
 from diface_jax.training.loaded_model import LoadedModel
-from tests import tiny
+from tests import population, tiny
 from tests.gallery import world
 
 pytest.importorskip('dlib', reason="needs pip install 'diface_jax[faces]'")
@@ -98,6 +98,36 @@ def test_faces_become_unit_features(encoded):
     np.testing.assert_allclose(encoded.of_photos(embedding_NxD[1:2]), f_NxF[1:2], atol=1e-5)
 
 
+def test_another_sampling_changes_texts_and_thresholds_but_no_photo(
+    trained, encoded, home, monkeypatch
+):
+    sampling = Sampling(num_steps=2, num_samples=1)
+    sampled = inference.InferenceModel(trained, home, sampling)
+    embedding_NxD = np.random.default_rng(0).standard_normal((2, WIDTH)).astype(np.float32)
+    np.testing.assert_array_equal(
+        sampled.of_photos(embedding_NxD), encoded.of_photos(embedding_NxD)
+    )
+    assert np.abs(sampled.of_texts(TEXTS) - encoded.of_texts(TEXTS)).max() > 1e-3
+    assert (sampled.model, sampled.face_encoder) == (encoded.model, encoded.face_encoder)
+    monkeypatch.setattr(prepared, 'load_prepared', lambda folder: wide_population())
+    assert encoded.validation().thresholds == trained.thresholds
+    scores = sampled.validation()
+    assert 'grammar-100/cross/random' in scores.thresholds
+    assert scores.thresholds != trained.thresholds
+    assert scores.texts.tolist() == encoded.validation().texts.tolist()
+
+
+def wide_population():
+    """A prepared data set with embeddings and conditions as wide as the model's."""
+    data = population.prepared()
+    split = data.splits['validation']
+    rng = np.random.default_rng(0)
+    embedding_NxD = rng.standard_normal((len(split.identity_N), WIDTH)).astype(np.float32)
+    c_TxC = rng.standard_normal((len(split.photo_T), bert.POOLS * 384)).astype(np.float32)
+    wide = dataclasses.replace(split, embedding_NxD=embedding_NxD, c_TxC=c_TxC)
+    return dataclasses.replace(data, splits={**data.splits, 'validation': wide})
+
+
 def test_another_model_has_another_name(trained, encoded, home):
     assert inference.InferenceModel(trained, home).model == encoded.model
     for change in (
@@ -121,7 +151,7 @@ def test_other_encoders_than_it_was_trained_with_are_refused(trained, home):
 def test_real_photographs(shared, encoded, tmp_path):
     """Enrolled, and every one found again by what is said of its own face."""
     photos = sorted((shared / 'data/photos').iterdir())[:3]
-    model, gallery = models.Model(encoded, world.judge), tmp_path / 'gallery'
+    model, gallery = models.Model(encoded, world.decision_rule), tmp_path / 'gallery'
     for folder in photos:
         model.enroll(gallery, next(folder.iterdir()), people=True)
     with store.Store(gallery) as opened:

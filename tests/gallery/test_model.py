@@ -42,7 +42,7 @@ def test_identify_has_everybody_once_by_their_best_face(model, gallery):
 
 
 def test_numbers_are_those_of_the_calibration(model, gallery):
-    calibration, threshold, *_ = world.judge()
+    calibration, threshold, *_ = world.decision_rule()
     answer = model.search(gallery, 'person 3', k=60, enrolled=0.3, false_matches=2.0)
     assert answer.prior == prior_probability(20, 0.3)
     for found in answer.results:
@@ -98,7 +98,7 @@ def test_several_sentences_about_one_person_are_fused(model, gallery, tmp_path):
 def test_a_phrase_is_worth_what_the_score_falls_without_it(model, gallery):
     answer = model.search(gallery, 'somebody like 3 with shades of 4, and a hat', k=1)
     scored = answer.results[0].scored
-    calibration = world.judge().calibration
+    calibration = world.decision_rule().calibration
     told = {one.phrase: one.nats for one in scored.phrases}
     assert list(told) == ['somebody like 3', 'shades of 4', 'a hat']
     assert told['a hat'] == pytest.approx(0.0, abs=1e-9)  # the oracle takes no notice
@@ -191,7 +191,7 @@ def test_verify(model, tmp_path):
     assert [face.box for face in answer.faces] == [(8, 0, 15, 7), (0, 0, 7, 7)]
     assert [face.scored.match for face in answer.faces] == [True, False]
     score = answer.faces[0].scored.score
-    expected = world.judge().calibration.probability(score, 0.2)
+    expected = world.decision_rule().calibration.probability(score, 0.2)
     assert answer.faces[0].scored.probability == expected
     assert model.verify(world.photo(1), 'person 2').decision == 'no match'
     with pytest.raises(ValueError, match='the photo: an empty file'):
@@ -208,6 +208,19 @@ def test_what_cannot_be_asked(model, gallery):
         with pytest.raises(ValueError, match=why):
             model.search(gallery, 'person 3', **asked)
     assert model.search_many(gallery, []) == []
+
+
+@pytest.mark.parametrize(
+    ('sampling', 'why'),
+    [
+        (models.Sampling(0), r'sampling.num_steps must be between 1 and'),
+        (models.Sampling(1, num_samples=2.5), r'sampling.num_samples must be a whole number'),
+        (models.Sampling(1, eta=2.0), r'sampling.eta must be between 0 and 1'),
+    ],
+)
+def test_a_sampling_that_is_impossible_is_refused(sampling, why, tmp_path):
+    with pytest.raises(ValueError, match=why):
+        diface_jax.load(tmp_path, sampling=sampling)
 
 
 def test_an_empty_gallery_finds_nobody(model, tmp_path):
@@ -229,5 +242,6 @@ def test_answers_do_not_depend_on_what_is_asked_beside(model, gallery):
 
 def test_the_package_has_the_verb():
     assert diface_jax.load is models.load
+    assert diface_jax.Sampling(10, num_samples=4) == models.Sampling(10, 4, 1.0, 0.0)
     with pytest.raises(AttributeError, match='lode'):
         diface_jax.lode  # noqa: B018

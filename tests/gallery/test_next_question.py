@@ -75,9 +75,9 @@ def test_what_was_said_is_not_asked(said):
 
 
 def test_short_words_must_be_whole():
-    assert questions._said(['he is old'], 'he')
-    assert not questions._said(['other hats'], 'he hat')
-    assert questions._said(['"Bearded", they said'], 'beard')
+    assert questions._is_answered(['he is old'], 'he')
+    assert not questions._is_answered(['other hats'], 'he hat')
+    assert questions._is_answered(['"Bearded", they said'], 'beard')
 
 
 def test_what_hardly_anybody_has_is_not_worth_asking():

@@ -84,7 +84,7 @@ class Oracle:
 
 
 @functools.cache
-def judge():
+def decision_rule():
     """As if genuine pairs scored about 0.8 and impostors 0."""
     # Imported here: they bring JAX along.
     from diface_jax.gallery.calibrate import DecisionRule
@@ -99,7 +99,7 @@ def model(oracle=None):
     """The user's verbs over an oracle."""
     from diface_jax.model import Model
 
-    return Model(oracle or Oracle(), judge)
+    return Model(oracle or Oracle(), decision_rule)
 
 
 def folder_of(root, people=6, photos=3):

@@ -4,7 +4,7 @@ import pytest
 from absl import flags
 from ml_collections import config_flags
 
-from diface_jax.runtime import config_files
+from diface_jax.runtime import config_files, schema
 
 MINE = """
 from diface_jax.runtime import config_files
@@ -76,6 +76,29 @@ def test_a_setting_that_does_not_exist_is_told_the_nearest(argument, sentence):
     with pytest.raises(ValueError) as error:  # noqa: PT011
         config_files.check_overrides(config_files.load_config('celeba'), ['diface', argument])
     assert sentence in str(error.value)
+
+
+@pytest.mark.parametrize(('old', 'new'), schema.RENAMED_KEYS.items())
+def test_an_old_key_gives_its_new_name(old, new):
+    config = config_files.load_config('celeba')
+    argument = f'--{old}.root=X' if old == 'config.also' else f'--{old}=X'
+    with pytest.raises(ValueError) as error:  # noqa: PT011
+        config_files.check_overrides(config, ['diface', argument])
+    assert str(error.value) == f'{old} is now {new}'
+    *sections, key = new.split()[0].split('.')[1:]
+    for section in sections:
+        config = config[section]
+    assert key in config
+
+
+def test_the_flag_gives_the_new_name_of_an_old_key(monkeypatch):
+    values = flags.FlagValues()
+    argv = ['diface', '--config=celeba', '--config.also.root=X']
+    config_flags.DEFINE_config_file('config', None, '', values, sys_argv=argv)
+    values['config'].parser = config_files.ConfigParser('config')
+    monkeypatch.setattr('sys.argv', argv)
+    with pytest.raises(flags.Error, match=r'config\.also is now config\.second_data'):
+        values(argv)
 
 
 def test_settings_that_exist_can_be_changed():
