@@ -1,4 +1,4 @@
-"""The Sphinx build: pip install '.[docs,faces,web]', then `sphinx-build -W docs docs/_build`."""
+"""The Sphinx build: pip install '.[docs]', then `sphinx-build -W docs docs/_build`."""
 
 import io
 import os
@@ -38,6 +38,8 @@ autodoc_default_options = {'members': True}
 autodoc_member_order = 'bysource'
 autodoc_typehints = 'signature'
 autodoc_preserve_defaults = True
+# Of the extra `web`, so that the extra `docs` is enough.
+autodoc_mock_imports = ['fastapi', 'starlette', 'uvicorn']
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 default_role = 'literal'  # `code`, as in the docstrings

@@ -69,8 +69,9 @@ diface() {
 echo "== prepares, trains, evaluates and reports, into $workdir"
 diface --config=configs/quickstart.py
 echo '== searches: enrolls the photos kept for testing, then looks for somebody'
-diface --mode=enroll --gallery="$workdir/gallery" \
-  --embeddings="$workdir/prepared/simulated_celeba/gallery.parquet"
+# A prepared data set is named after its folder and a hash.
+embeddings=("$workdir"/prepared/simulated_celeba-*/gallery.parquet)
+diface --mode=enroll --gallery="$workdir/gallery" --embeddings="${embeddings[0]}"
 # 2: nobody passes as a match, as is usual for a sentence.
 diface --mode=search --gallery="$workdir/gallery" --k=3 --text="$text" || [ $? -eq 2 ]
 [ -z "$dry_run" ] || exit 0

@@ -3,10 +3,13 @@
 import importlib.util
 import json
 import pathlib
+import re
 import subprocess
 import sys
 
 import pytest
+
+from configs import celeba
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / 'docs' / 'render_tables.py'
@@ -111,3 +114,50 @@ def test_the_readme_is_short():
 
 def test_formulas_need_no_network():
     assert 'mathjax' not in (ROOT / 'docs' / 'conf.py').read_text().lower()
+
+
+PAGES = [ROOT / 'README.md', *sorted(ROOT.glob('docs/*.md')), ROOT / 'launch/colab/README.md']
+
+
+def settings(section, before=''):
+    """The dotted names of all settings and sections."""
+    for name, value in section.items():
+        yield before + name
+        if isinstance(value, dict):
+            yield from settings(value, f'{before}{name}.')
+
+
+def code_words(page):
+    return re.findall(r'`([^`\n]+)`', page.read_text())
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+def test_links_lead_to_pages_and_modules(page):
+    for target in re.findall(r'\]\(([^)#]+)[^)]*\)', page.read_text()):
+        if target.startswith('api/') and target != 'api/modules':
+            path = ROOT / target.removeprefix('api/').replace('.', '/')
+            assert path.with_suffix('.py').is_file() or path.is_dir(), target
+        elif not target.startswith(('http', 'api/')):
+            assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+def test_paths_of_the_code_exist(page):
+    folders = (path.name for path in (ROOT / 'diface_jax').iterdir() if path.is_dir())
+    inside = '|'.join(('diface_jax', 'configs', 'launch', 'tests', 'docs', *folders))
+    for word in code_words(page):
+        if re.fullmatch(rf'({inside})/[\w./]+', word) and word != 'encoders/face/NAME.py':
+            assert (ROOT / word).exists() or (ROOT / 'diface_jax' / word).exists(), word
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
+def test_settings_have_the_names_of_the_config(page):
+    known = set(settings(celeba.get_config().to_dict()))
+    sections = '|'.join(celeba.get_config())
+    for word in re.findall(r'--config\.([a-z_.]+)', page.read_text()):
+        assert word.rstrip('.') in known, word
+    for word in code_words(page):
+        if re.fullmatch(rf'({sections})(\.[a-z_]+)+', word):
+            module = ROOT / 'diface_jax' / f'{word.replace(".", "/")}.py'
+            is_file = word.endswith(('.csv', '.jsonl', '.safetensors'))
+            assert word in known or module.is_file() or is_file, word

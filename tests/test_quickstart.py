@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -154,3 +155,8 @@ def test_the_script_says_what_is_wrong(tmp_path):
     assert 'usage' in done.stderr
     shown = run_script('--help', PATH='/usr/bin:/bin').stdout
     assert 'quickstart.sh [--dry-run] [WORKDIR]' in shown
+
+
+def test_the_script_enrolls_the_embeddings_that_prepare_wrote(workdir):
+    (pattern,) = re.findall(r'/(prepared/\S+/gallery\.parquet)\)', SCRIPT.read_text())
+    assert list(workdir.glob(pattern.replace('simulated_celeba', 'population')))

@@ -1,4 +1,4 @@
-"""Reads CelebA: aligned photos, identities, splits and attribute labels.
+"""Reads CelebA: aligned photos, identities, splits and attribute labels::
 
     img_align_celeba/000001.jpg ...  or img_align_celeba_png/000001.png ...
     identity_CelebA.txt       lines of FILE IDENTITY

@@ -1,4 +1,4 @@
-"""Reads Labeled Faces in the Wild, with the labels of LFWA+.
+"""Reads Labeled Faces in the Wild, with the labels of LFWA+::
 
     lfw-deepfunneled/PERSON/PERSON_0001.jpg ...  or lfw/ or lfw_funneled/
     lfwa_40.csv, lfwa_73.csv   (optional) a header image,ATTRIBUTE,... then PERSON/PERSON_0001.jpg
