@@ -22,7 +22,7 @@ def photo(rng):
     return data.getvalue()
 
 
-def make(root, people=(14, 8, 8), photos=3, seed=0):
+def make(root, people=(14, 8, 8), photos=3, seed=0, attributes=CELEBA_40):
     """Writes images, lists and descriptions below `root`; returns the file names."""
     rng = np.random.default_rng(seed)
     (root / 'img_align_celeba').mkdir(parents=True)
@@ -33,12 +33,12 @@ def make(root, people=(14, 8, 8), photos=3, seed=0):
             who.append(person)
             split.append(int(np.searchsorted(np.cumsum(people), person, 'right')))
             (root / 'img_align_celeba' / files[-1]).write_bytes(photo(rng))
-    labels = rng.choice([-1, 1], (len(files), len(CELEBA_40)))
+    labels = rng.choice([-1, 1], (len(files), len(attributes)))
     lines = [f'{f} ' + ' '.join(map(str, row)) for f, row in zip(files, labels, strict=True)]
     write = {
         'identity_CelebA.txt': [f'{f} {p}' for f, p in zip(files, who, strict=True)],
         'list_eval_partition.txt': [f'{f} {s}' for f, s in zip(files, split, strict=True)],
-        'list_attr_celeba.txt': [str(len(files)), ' '.join(CELEBA_40), *lines],
+        'list_attr_celeba.txt': [str(len(files)), ' '.join(attributes), *lines],
         'descriptions.jsonl': [
             json.dumps({'file': f, 'description': f'Somebody drawn, number {f[:-4]}.'})
             for f in files[::2]

@@ -1,15 +1,48 @@
-"""Fixtures every test may use."""
+"""Fixtures every test may use, and in which order files run."""
 
+import functools
 import os
 import pathlib
+from collections.abc import Iterator
 
 import jax
 import pytest
+
+from diface_jax.encoders.face import dlib_resnet
 
 # Small programs take longer to optimise than to run. Children of the tests inherit it.
 os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} --xla_backend_optimization_level=0'
 
 SHARED = pathlib.Path(__file__).resolve().parents[1] / '../shared'
+
+# Those with the most work first, so that no worker of pytest-xdist ends long after the other.
+LONGEST = (
+    'test_main.py',
+    'data/test_prepare.py',
+    'runtime/test_preemption.py',
+    'training/test_loop.py',
+    'training/test_step.py',
+    'runtime/test_hosts.py',
+    'test_quickstart.py',
+    'encoders/test_dlib_resnet.py',
+    'evaluation/test_ablation.py',
+    'encoders/test_align.py',
+    'gallery/test_killed.py',
+)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """With workers (`-n`), each file runs on one: its fixtures are made once."""
+    if getattr(config.option, 'numprocesses', None) and config.option.dist == 'no':
+        config.option.dist = 'loadfile'
+        config.option.loadscopereorder = False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sorts by LONGEST; the other files follow in their order."""
+    order = {pathlib.Path(__file__).parent / name: at for at, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path, len(order)))
 
 
 @pytest.fixture(scope='session')
@@ -27,3 +60,12 @@ def _compile_once(tmp_path_factory) -> None:
     shared = base.parent if 'PYTEST_XDIST_WORKER' in os.environ else base
     jax.config.update('jax_compilation_cache_dir', str(shared / 'compiled'))
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
+
+
+@pytest.fixture(scope='session', autouse=True)
+def _small_batches_of_photos() -> Iterator[None]:
+    """A batch that is not full costs as much as a full one, and the tests have few photos."""
+    embed = functools.partial(dlib_resnet.embed_with_maps, batch_size=8)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dlib_resnet, 'embed_with_maps', embed)
+        yield

@@ -16,6 +16,7 @@ from sklearn import metrics
 from diface_jax import main
 from diface_jax.cli import pipeline
 from diface_jax.data import prepared
+from diface_jax.data.grammar.captions import CELEBA_40
 from diface_jax.evaluation import evaluate, identification, protocols
 from diface_jax.models.diface import Sampling
 from diface_jax.models.features import FeatureExtractor
@@ -26,13 +27,15 @@ from diface_jax.training.model_selection import ValidationPairs
 from tests import celeba_tree, tiny
 
 HERE = pathlib.Path(__file__).resolve().parents[1]
+# With Male; few, for sentences are encoded with each of them changed.
+ATTRIBUTES = CELEBA_40[8:24]
 
 
 @pytest.fixture(scope='module')
 def config(tmp_path_factory):
     folder = tmp_path_factory.mktemp('data')
-    celeba_tree.make(folder / 'drawn')
-    celeba_tree.make(folder / 'others', people=(6, 4, 12), seed=5)
+    celeba_tree.make(folder / 'drawn', attributes=ATTRIBUTES)
+    celeba_tree.make(folder / 'others', people=(6, 4, 12), seed=5, attributes=ATTRIBUTES)
     config = tiny.config()
     config.data.root, config.second_data.root = str(folder / 'drawn'), str(folder / 'others')
     config.train.update(num_steps=4, eval_every=2)

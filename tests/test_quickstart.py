@@ -30,6 +30,7 @@ def config(tmp_path_factory):
     config.data.root = str(root)
     config.data.shares = (0.4, 0.3, 0.3)
     config.simulated.update(people=60, photos=2)
+    config.train.steps_per_dispatch = 5  # as many as between evaluations: compiles once
     config.captions.update(full=1, partial=0)
     config.evaluate.update(photos_per_attribute=1, galleries=(0,))
     for half in ('score', 'refine'):

@@ -1,11 +1,15 @@
 """What several hosts do together, small: the same call on one host and on two."""
 
+import functools
+
 import jax
 import numpy as np
+import pytest
 
 from diface_jax.data import array_cache, sharded_work
 from diface_jax.data import prepare as preparing
 from diface_jax.diffusion.likelihood import NoiseLevels
+from diface_jax.encoders.face import dlib_resnet
 from diface_jax.evaluation import ranking
 from diface_jax.evaluation.likelihood_ratio import LikelihoodRatioScorer
 from diface_jax.gallery import exact_search
@@ -20,10 +24,14 @@ from tests import population, tiny
 
 def prepare(root, folder):
     """The drawn faces, in many files of the cache; returns the folder of the data set."""
-    array_cache._MAX_ROWS, sharded_work._INPUTS_A_STEP = 5, (5, 16)
     config = tiny.config()
     config.data.root = str(root)
-    return preparing.prepare(config, config.data, folder / 'prepared')
+    embed = functools.partial(dlib_resnet.embed_with_maps, batch_size=5)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(array_cache, '_MAX_ROWS', 5)
+        patch.setattr(sharded_work, '_INPUTS_A_STEP', (5, 16))
+        patch.setattr(dlib_resnet, 'embed_with_maps', embed)
+        return preparing.prepare(config, config.data, folder / 'prepared')
 
 
 def recognised():

@@ -56,8 +56,8 @@ def test_descriptors_are_dlibs_own_on_synthetic_chips(model):
     assert largest_difference(model, smooth_chips(24)) < 1e-5
 
 
-def test_descriptors_are_dlibs_own_on_200_photographs(model, chips):
-    assert largest_difference(model, np.stack(list(chips.values())[:200])) < 1e-5
+def test_descriptors_are_dlibs_own_on_48_photographs(model, chips):
+    assert largest_difference(model, np.stack(list(chips.values())[::4][:48])) < 1e-5
 
 
 def test_pairs_of_lfw_are_told_apart_at_dlibs_published_threshold(chips, pairs):

@@ -39,7 +39,7 @@ def lines(workdir):
 
 def test_it_learns(data, tmp_path):
     config = tiny.config()
-    config.train.update(num_steps=200, eval_every=50)
+    config.train.update(num_steps=200, eval_every=50, steps_per_dispatch=10)
     for name in ('score', 'refine'):
         config.optimiser[name].update(learning_rate=0.01, warmup_steps=10)
     loop.train(config, data, tmp_path)
@@ -140,7 +140,7 @@ def test_latest_and_best_are_kept(data, finished):
 
 def test_stops_when_validation_stops_rising(data, tmp_path):
     config = tiny.config()
-    config.train.update(patience=5, num_steps=1000)
+    config.train.update(patience=5, num_steps=1000, steps_per_dispatch=5)
     config.optimiser.score.learning_rate = config.optimiser.refine.learning_rate = 0.0
     loop.train(config, data, tmp_path)
     assert json.loads((tmp_path / 'training.json').read_text())['steps'] == 10

@@ -84,12 +84,17 @@ assert jax.device_count() == 8
 """
 
 
+@pytest.fixture(scope='module')
+def on_one_device():
+    return twenty_steps(ONE_DEVICE)
+
+
 @pytest.mark.parametrize(('layouts', 'processes'), [(LAYOUTS, 1), (TWO_PROCESSES, 2)])
-def test_any_devices_take_the_same_steps(tmp_path, layouts, processes):
+def test_any_devices_take_the_same_steps(tmp_path, on_one_device, layouts, processes):
     """Twenty joint steps on one device and on eight: loss and parameters, within 1e-5."""
     given = json.dumps(layouts), tmp_path
     subprocesses.run(IN_A_PROCESS, *given, devices=8 // processes, processes=processes)
-    loss, flat = twenty_steps(ONE_DEVICE)
+    loss, flat = on_one_device
     for name in layouts:
         for process in range(processes):
             found = np.load(tmp_path / f'{name} {process}.npz')
@@ -104,9 +109,9 @@ def test_streamed_equals_resident():
     np.testing.assert_array_equal(resident[1], streamed[1])
 
 
-def test_bfloat16_is_close_to_float32():
+def test_bfloat16_is_close_to_float32(on_one_device):
     """The losses of twenty steps agree to its precision; parameters stay float32."""
-    loss, flat = twenty_steps(ONE_DEVICE)
+    loss, flat = on_one_device
     rough, rough_flat = twenty_steps({'train.compute_dtype': 'bfloat16'})
     assert rough != loss
     assert rough == pytest.approx(loss, rel=0.01)
