@@ -8,7 +8,7 @@ _WEB = ['fastapi>=0.115', 'uvicorn>=0.30']
 
 setup(
     name='diface_jax',
-    version='0.1.0',
+    version='0.2.0',
     description='Recognise faces from words: DiFace (arXiv 2312.01367) in JAX',
     long_description=(pathlib.Path(__file__).parent / 'README.md').read_text(encoding='utf-8'),
     long_description_content_type='text/markdown',

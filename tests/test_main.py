@@ -172,7 +172,7 @@ def test_evaluates_on_the_second_data_set_as_it_was_split(config, workdir):
 def test_photos_trained_on_are_not_tested_on_under_another_path(config, workdir):
     model, train_data, others = (
         loaded_model.load_best_checkpoint(workdir),
-        pipeline._home(config, workdir),
+        pipeline._load_train_data(config, workdir),
         _others(config, workdir),
     )
     others.card['settings']['data']['split_seed'] = 1
@@ -194,7 +194,7 @@ def test_photos_trained_on_are_not_tested_on_under_another_path(config, workdir)
 def test_encoders_that_differ_cost_no_results(config, workdir):
     model, train_data, others = (
         loaded_model.load_best_checkpoint(workdir),
-        pipeline._home(config, workdir),
+        pipeline._load_train_data(config, workdir),
         _others(config, workdir),
     )
     others.card['encoders']['text']['sha256'] = 'another'
@@ -236,7 +236,7 @@ def test_sampling_is_a_setting_of_the_evaluation_alone(config, workdir):
     assert evaluation['settings']['sample']['num_steps'] == 2
     # Thresholds are of the same sampling, and not those of the checkpoint.
     model = loaded_model.load_best_checkpoint(workdir)
-    pairs = ValidationPairs(pipeline._home(config, workdir), (1.0,))
+    pairs = ValidationPairs(pipeline._load_train_data(config, workdir), (1.0,))
     extractor = FeatureExtractor(model.model, Sampling(**config.sample), meshes.make_mesh())
     about = pairs.split, pairs.texts, model.normalise, jax.random.key(0)
     found = pairs.judge(extractor.features(model.params, *about)).thresholds

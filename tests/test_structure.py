@@ -116,3 +116,23 @@ def test_a_public_name_stands_for_one_thing():
 
 def test_the_readme_can_be_read_in_one_go():
     assert len((ROOT / 'README.md').read_text().splitlines()) <= 200
+
+
+# Names that say nothing about the value they stand for.
+EMPTY_NAMES = {'found', 'made', 'some', 'about', 'one'}
+
+
+def test_names_say_what_they_stand_for():
+    names = [
+        (name, module_of(path))
+        for path, tree in TREES.items()
+        for node in ast.walk(tree)
+        for name in (
+            getattr(node, 'id', None)
+            if isinstance(getattr(node, 'ctx', None), ast.Store)
+            else None,
+            getattr(node, 'arg', None) if isinstance(node, ast.arg) else None,
+            getattr(node, 'name', None) if isinstance(node, ast.FunctionDef) else None,
+        )
+    ]
+    assert [place for place in names if place[0] in EMPTY_NAMES] == []

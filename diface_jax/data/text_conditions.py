@@ -53,7 +53,7 @@ def fit_condition_encoder(
     """
     if not len(pool_TxP):
         raise ValueError(
-            'no photo has a sentence: add labels or descriptions (see README.md, Data)'
+            'no photo has a sentence: add labels or descriptions (see docs/data.md)'
         )
     train_TxP = pool_TxP[is_train_T] if is_train_T.any() else pool_TxP
     several = text_layers == 'several'

@@ -17,6 +17,6 @@ def require_devices() -> None:
         reason = str(error) or 'no such device, or JAX is installed without support for it'
         raise ValueError(
             f'JAX has no usable device (JAX_PLATFORMS: {asked_for}): {reason}. Check the driver '
-            '(nvidia-smi) and install "diface_jax[cuda]" or "diface_jax[tpu]"; or set '
+            '(nvidia-smi) and install the extra cuda, cuda12 or tpu; or set '
             'JAX_PLATFORMS=cpu to compute on the CPU'
         ) from error

@@ -32,11 +32,12 @@ MAIN = """
 import os, pathlib, runpy, signal
 from diface_jax import main
 from diface_jax.cli import pipeline
+from diface_jax.runtime.settings import Settings
 from diface_jax.training import loop
 from tests import population
 
 config, workdir, signalled, uninterrupted = sys.argv[1:]
-pipeline._home = lambda config, workdir: population.prepared()
+pipeline._load_train_data = lambda config, workdir: population.prepared()
 checked = loop._checked
 
 def with_signal(metrics, steps_before, size):
@@ -54,7 +55,7 @@ try:
 except SystemExit as end:
     if end.code:
         raise
-settings = runpy.run_path(config)['get_config']()
+settings = Settings.from_config(runpy.run_path(config)['get_config']())
 loop.train(settings, population.prepared(), pathlib.Path(uninterrupted))
 """
 

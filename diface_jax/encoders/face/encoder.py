@@ -84,5 +84,5 @@ class SimulatedEncoder:
         """Raises ValueError: simulated people have no photographs."""
         raise ValueError(
             'this model was trained on simulated people and cannot embed photographs: train on '
-            'photographs with configs/celeba.py (README.md, Data)'
+            'photographs with configs/celeba.py (docs/data.md)'
         )
