@@ -52,9 +52,7 @@ def fit_condition_encoder(
       ValueError: there is no sentence.
     """
     if not len(pool_TxP):
-        raise ValueError(
-            'no photo has a sentence: add labels or descriptions (see docs/data.md)'
-        )
+        raise ValueError('no photo has a sentence: add labels or descriptions (see docs/data.md)')
     train_TxP = pool_TxP[is_train_T] if is_train_T.any() else pool_TxP
     several = text_layers == 'several'
     vector_TxC = train_TxP if several else sentence_vectors(train_TxP)
