@@ -80,10 +80,10 @@ def config(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def stopped(config, tmp_path_factory):
-    """The workdir of a run on two hosts of four devices, and what they said."""
+    """The workdir of a run on two hosts of two devices, and what they said."""
     workdir = tmp_path_factory.mktemp('stopped')
     given = (config, workdir, SIGNALLED, '')
-    host = {'devices': 4, 'processes': 2, 'join': False}
+    host = {'devices': 2, 'processes': 2, 'join': False}
     said = subprocesses.run(MAIN, *given, **host, exit_code=preemption.EXIT_CODE)
     return workdir, said
 
@@ -94,7 +94,7 @@ def resumed(config, stopped, tmp_path_factory):
     workdir, uninterrupted = (tmp_path_factory.mktemp(name) for name in ('resumed', 'whole'))
     shutil.copytree(stopped[0], workdir, dirs_exist_ok=True)
     given = (config, workdir, 0, uninterrupted)
-    subprocesses.run(MAIN, *given, devices=4, processes=2, join=False)
+    subprocesses.run(MAIN, *given, devices=2, processes=2, join=False)
     return workdir, uninterrupted
 
 
