@@ -9,6 +9,7 @@ import jax
 import pytest
 
 from diface_jax.encoders.face import dlib_resnet
+from diface_jax.report import figures
 
 # Small programs take longer to optimise than to run. Children of the tests inherit it.
 os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} --xla_backend_optimization_level=0'
@@ -69,3 +70,9 @@ def _small_batches_of_photos() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dlib_resnet, 'embed_with_maps', embed)
         yield
+
+
+@pytest.fixture(scope='session', autouse=True)
+def _small_pictures() -> None:
+    """Figures are drawn often and looked at by nobody."""
+    figures.PNG_DPI = 40

@@ -28,7 +28,7 @@ from tests import celeba_tree, tiny
 
 HERE = pathlib.Path(__file__).resolve().parents[1]
 # With Male; few, for sentences are encoded with each of them changed.
-ATTRIBUTES = CELEBA_40[8:24]
+ATTRIBUTES = CELEBA_40[12:24]
 
 
 @pytest.fixture(scope='module')

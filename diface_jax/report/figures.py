@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from diface_jax.report.content import Row
 
 WIDTH = 4.6  # inches: at 72 units an inch, font sizes on a phone are those given below
+PNG_DPI = 160  # of the files beside the page
 # Text and axes are drawn in this colour, which the SVG replaces by the page's text colour.
 INK = '#010203'
 _STYLE = {
@@ -83,7 +84,7 @@ def render(plot: Plot, folder: pathlib.Path) -> RenderedPlot:
         figure.suptitle(plot.title, x=0.01, ha='left', fontsize=10, fontweight='bold')
         plot.draw(figure.subplots(), plot.rows)
         figure.savefig(
-            folder / f'{plot.name}.png', dpi=160, facecolor='white', metadata={'Software': None}
+            folder / f'{plot.name}.png', dpi=PNG_DPI, facecolor='white', metadata={'Software': None}
         )
         # Keep the layout of the PNG for the SVG.
         figure.set_layout_engine('none')

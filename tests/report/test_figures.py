@@ -53,7 +53,7 @@ def test_png_has_the_size_it_says(drawn):
     (roc, _), folder = drawn
     with Image.open(folder / f'{roc.plot.name}.png') as image:
         assert image.format == 'PNG'
-        assert image.width == pytest.approx(160 * figures.WIDTH, abs=1)
+        assert image.width == pytest.approx(figures.PNG_DPI * figures.WIDTH, abs=1)
         # Opaque: the page does not show through.
         assert image.convert('RGBA').getpixel((0, 0)) == (255, 255, 255, 255)
 
