@@ -20,6 +20,7 @@ from diface_jax.runtime import hosts
 
 # Inputs of a step: a batch of the face encoder, and a second's work of the text encoder.
 _INPUTS_A_STEP = 32, 128
+_MANY = 64  # for this many photos, worker processes are started
 _PHOTOS_AHEAD = 256  # cropped by the workers before the encoder needs them
 _VISIBLE_SECONDS = 30  # until a file of one host is visible to the others
 
@@ -85,7 +86,7 @@ def map_photos(
 
     def work(steps: Sequence[Sequence[str]], bar: tqdm) -> Generator[array_cache.Arrays]:
         files = list(itertools.chain(*steps))
-        with contextlib.closing(_in_workers(crop, files)) as crops:
+        with contextlib.closing(_cropped(crop, files)) as crops:
             for step in steps:
                 crops_of_step = []
                 for _ in step:
@@ -103,10 +104,16 @@ def map_photos(
     return rows.take([keys[file] for file in files])
 
 
+def _cropped(work: Callable[[str], FaceCrops], files: Sequence[str]) -> Generator[FaceCrops]:
+    """The face crops of files, in their order; from worker processes where there are many."""
+    if len(files) >= _MANY:
+        yield from _in_workers(work, files)
+    else:
+        yield from map(work, files)
+
+
 def _in_workers(work: Callable[[str], FaceCrops], files: Sequence[str]) -> Generator[FaceCrops]:
     """The face crops of files, in their order, from worker processes that run ahead."""
-    if not files:
-        return
     # Spawned, since a fork of a process with JAX's threads may hang.
     context = multiprocessing.get_context('spawn')
     # Ctrl-C reaches every process of a terminal: the workers ignore it and this one ends them.

@@ -90,3 +90,9 @@ def test_strings_of_different_lengths_come_back_whole(tmp_path):
         rows.add(['y'], {'note': array_cache.string_array(['a longer note'])})
     taken = array_cache.RowCache(tmp_path).take(['y', 'x', 'y'])
     assert taken['note'].tolist() == ['a longer note', 'ab', 'a longer note']
+
+
+@pytest.mark.parametrize('at_least', [1, 1000])
+def test_crops_come_in_order_from_worker_processes_and_without_them(monkeypatch, at_least):
+    monkeypatch.setattr(sharded_work, '_MANY', at_least)
+    assert list(sharded_work._cropped(len, SENTENCES)) == list(map(len, SENTENCES))
