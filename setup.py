@@ -21,7 +21,7 @@ setup(
     package_dir={'diface_jax.configs': 'configs'},
     package_data={
         'diface_jax.data': [
-            *('free_hand/celeba.jsonl', 'free_hand/DATA_CARD.md'),
+            *('free_hand/*.jsonl', 'free_hand/DATA_CARD.md', 'splits/*.csv'),
             *('simulated_celeba/population.safetensors', 'simulated_celeba/DATA_CARD.md'),
         ],
         'diface_jax.web': ['page.html'],

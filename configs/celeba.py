@@ -19,6 +19,8 @@ def get_config() -> ml_collections.ConfigDict:
     # Shares of identities for train, validation and test, if the data set has no split of its own.
     config.data.shares = (0.8, 0.1, 0.1)
     config.data.split_seed = 0
+    # A list of photos and their splits, instead: a CSV file, or celeba or lfw, the lists that ship.
+    config.data.split_file = ''
 
     # A second data set, of other people, whose training photos are added; empty: none.
     config.second_data = ml_collections.ConfigDict()
@@ -26,6 +28,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.second_data.layout = 'auto'
     config.second_data.shares = (0.7, 0.1, 0.2)
     config.second_data.split_seed = 0
+    config.second_data.split_file = ''
 
     # Layout `simulated`: how many people to draw from the population, and photos of each.
     config.simulated = {'people': 1500, 'photos': 3, 'seed': 0}
@@ -100,6 +103,7 @@ def get_config() -> ml_collections.ConfigDict:
     # people of the first data set. The second data set (`second_data`) keeps its split of training.
     config.evaluate.data.shares = (0.0, 0.0, 1.0)
     config.evaluate.data.split_seed = 0
+    config.evaluate.data.split_file = ''
     config.evaluate.seed = 0
     config.evaluate.draws = 10  # of pairs and galleries
     config.evaluate.resamples = 1000  # of the bootstrap over identities

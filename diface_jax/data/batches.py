@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from diface_jax.data.identity_index import IdentityIndex
-from diface_jax.data.prepared import TRACKS, Split
+from diface_jax.data.prepared import Split
 
 
 class Batch(NamedTuple):
@@ -48,7 +48,7 @@ class Batches:
         self._identities, self._seed = IdentityIndex(split.identity_N), seed
         self._batch_size, self._human_share = batch_size, human_share
         num_photos = len(split.identity_N)
-        self._texts = [split.texts(track) for track in TRACKS]
+        self._texts = [split.texts(track) for track in ('grammar', 'human')]
         owners = [split.photo_T[texts] for texts in self._texts]
         self._first = [np.searchsorted(owner, np.arange(num_photos)) for owner in owners]
         self._count = [np.bincount(owner, minlength=num_photos) for owner in owners]

@@ -14,8 +14,9 @@ class Sentence(NamedTuple):
     """A sentence about a photo.
 
     Attributes:
-      track: 'grammar', or 'human' for a free-hand sentence.
-      coverage: the chance of each label to be mentioned by the grammar; nan for 'human'.
+      track: 'grammar'; 'human' for a free-hand sentence; 'style' for one in a voice that is never
+        trained on.
+      coverage: the chance of each label to be mentioned by the grammar; otherwise nan.
       text: the sentence.
     """
 
@@ -27,12 +28,16 @@ class Sentence(NamedTuple):
 def sentences_of_photo(photo: Photo, settings: CaptionsSettings) -> list[Sentence]:
     """The grammar's sentences about a photo, if it has labels, then the free-hand ones.
 
+    Those in voices that are held out of training are left out for training photos.
+
     Args:
       photo: from a reader.
       settings: how many sentences with which coverage, and the seed. The sentences of a photo
         depend on the seed and the file's name alone, so other photos don't change them.
     """
     free_hand = [Sentence('human', float('nan'), text) for text in photo.descriptions]
+    if photo.split != 'train':
+        free_hand += [Sentence('style', float('nan'), text) for text in photo.held_out_descriptions]
     if not photo.labels:
         return free_hand
     rng = np.random.default_rng((settings.seed, zlib.crc32(photo.file.encode())))

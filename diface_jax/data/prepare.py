@@ -53,7 +53,7 @@ def prepare(
 
     Args:
       config: all settings; read are `captions`, `encoders` and `simulated`.
-      data: `root`, `layout`, `shares` and `split_seed`, as the readers take them.
+      data: `root`, `layout` and the split, as the readers take them.
       store: folder of all prepared data sets, WORKDIR/prepared.
       encoders_from: a prepared data set whose fitted encoders are used; None fits new ones.
       overwrite: replaces a data set that was prepared with other settings, once the new one is
@@ -95,7 +95,7 @@ def find_prepared(
 
     Args:
       config: all settings; read is `simulated`.
-      data: `root`, `layout`, `shares` and `split_seed`, as `prepare` takes them.
+      data: `root`, `layout` and the split, as `prepare` takes them.
       store: folder of all prepared data sets, WORKDIR/prepared.
 
     Raises:
@@ -127,9 +127,11 @@ def _read(
 def _settings(
     config: ml_collections.ConfigDict, data: ml_collections.ConfigDict, builder: '_Builder'
 ) -> dict[str, Any]:
-    """All that a prepared data set depends on; where its photos lie is not part of it."""
+    """All that a prepared data set depends on; where its photos and lists lie is not part of it."""
     source, fitted = builder.source, builder.fitted
-    how_read = {name: value for name, value in data.to_dict().items() if name != 'root'}
+    how_read = {
+        name: value for name, value in data.to_dict().items() if name not in ('root', 'split_file')
+    }
     frozen = {
         'dlib_sha256': dlib_resnet.SHA256,
         'text_sha256': builder.text_encoder.sha256,
@@ -159,7 +161,10 @@ def _hash_of_lists(source: DataSet) -> str:
     """Changes when a photo, an identity, a split, a label, a description or an embedding does."""
     encoders = source.embedded.encoders if source.embedded else ()
     return array_cache.cache_key(
-        *(f'{p.file}|{p.identity}|{p.split}|{p.labels}|{p.descriptions}' for p in source.photos),
+        *(
+            f'{p.file}|{p.identity}|{p.split}|{p.labels}|{p.descriptions}|{p.held_out_descriptions}'
+            for p in source.photos
+        ),
         *(encoder['sha256'] for encoder in encoders),
     )
 

@@ -19,7 +19,7 @@ from diface_jax.data.identity_index import IdentityIndex
 from diface_jax.data.readers.records import SPLITS
 from diface_jax.runtime import run_state
 
-TRACKS = ('grammar', 'human')
+TRACKS = ('grammar', 'human', 'style')
 CARD = 'data_card.json'
 BUILDING = '.new'  # suffix of a folder that is not complete yet
 _ROWS = 'rows'
@@ -49,7 +49,8 @@ class Split:
       embedding_NxD: raw output of the face encoder E, float32.
       label_NxA: attributes: 1, 0, or -1 for unknown.
       photo_T: row of the photo that a text describes.
-      track_T: index into TRACKS: 0 for the grammar's sentences, 1 for free-hand ones.
+      track_T: index into TRACKS: 0 for the grammar's sentences, 1 for free-hand ones, 2 for
+        free-hand ones in voices that are never trained on.
       coverage_T: chance of each label to be mentioned by the grammar; nan for free-hand sentences.
       text_T: the sentences.
       c_TxC: their conditions, from the text encoder, float32.
@@ -84,12 +85,12 @@ class Split:
 
         Returns:
           Rows by name: 'grammar-100' (all attributes may be mentioned), 'grammar-50', ...,
-          'human'. A track without texts is left out.
+          'human', 'style'. A track without texts is left out.
         """
         rows = {
             f'grammar-{100 * coverage:g}': self.texts('grammar', coverage) for coverage in coverages
         }
-        rows['human'] = self.texts('human')
+        rows |= {track: self.texts(track) for track in ('human', 'style')}
         return {track: texts for track, texts in rows.items() if len(texts)}
 
 

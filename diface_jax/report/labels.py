@@ -24,7 +24,7 @@ _METRICS = {
 }
 _CHANGES = {'unsaid': 'left out', 'wrong': 'stated wrongly'}
 _PROTOCOLS = {'cross': 'another photo of the person', 'same': 'the photo described'}
-_TRACKS = {'human': 'free-hand sentences'}
+_TRACKS = {'human': 'free-hand sentences', 'style': 'free-hand sentences, held-out voices'}
 _IMPOSTORS = {'random': 'random impostors', 'same_gender': 'impostors of the same gender'}
 _METRIC_AT = re.compile(r'(\w+)@(?:(\w+)=)?([\d.]+)(?:,rank=(\d+))?')
 

@@ -11,12 +11,14 @@ from diface_jax.report.content import Content, Row
 from diface_jax.report.figures import INK, Plot, with_interval
 from diface_jax.report.style import LineStyle, draw_lines, line_styles, method_styles, percent_tick
 
+_FREE_HAND_TICKS = {'human': 'free-hand', 'style': 'held-out\nvoices'}
+
 
 def coverage_plots(content: Content) -> list[Plot]:
     """Accuracy and AUC by the coverage of the grammar, and on free-hand sentences."""
     tracks = sorted(
         dict.fromkeys(row['track'] for row in content['results']),
-        key=lambda track: (track == 'human', float(track.partition('-')[2] or 0)),
+        key=lambda track: (track in _FREE_HAND_TICKS, float(track.partition('-')[2] or 0)),
     )
     if len(tracks) < 2:
         return []
@@ -64,7 +66,7 @@ def _draw_coverage(
             linestyle='none',
             label=labels.short_method_name(name),
         )
-        grammar = [k for k, row in enumerate(points) if row['track'] != 'human']
+        grammar = [k for k, row in enumerate(points) if row['track'] not in _FREE_HAND_TICKS]
         joined = sorted(grammar, key=x.__getitem__)
         ax.plot(x[joined], value[joined], color=style.colour, linestyle=style.dash, linewidth=1.2)
     ax.set_xticks(range(len(tracks)), [_coverage_tick(track) for track in tracks])
@@ -73,7 +75,7 @@ def _draw_coverage(
 
 
 def _coverage_tick(track: str) -> str:
-    return 'free-hand' if track == 'human' else track.partition('-')[2] + '%'
+    return _FREE_HAND_TICKS.get(track) or track.partition('-')[2] + '%'
 
 
 def trade_off_plots(content: Content) -> list[Plot]:

@@ -80,6 +80,7 @@ class DataSettings(Section):
     layout: Layout
     shares: tuple[Share, Share, Share]
     split_seed: Seed
+    split_file: str
 
     def __post_init__(self) -> None:
         check_shares(self.shares)

@@ -44,6 +44,13 @@ def test_the_share_of_human_sentences(split, human_share, low, high):
     assert low <= share <= high
 
 
+def test_held_out_voices_are_never_trained_on(split):
+    style_T = np.where(split.track_T == 1, 2, split.track_T)
+    batches = Batches(dataclasses.replace(split, track_T=style_T), 64, 0.5, seed=0)
+    drawn = np.concatenate([batches(step).text_B for step in range(50)])
+    assert not np.any(style_T[drawn] == 2)
+
+
 def test_every_text_is_drawn_in_time(split):
     batches = Batches(split, 64, 0.3, seed=0)
     drawn = np.concatenate([batches(step).text_B for step in range(200)])

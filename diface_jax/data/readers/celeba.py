@@ -42,7 +42,9 @@ from diface_jax.data.readers.records import (
 )
 from diface_jax.data.readers.sentences import read_sentences
 
-FREE_HAND = pathlib.Path(__file__).parents[1] / 'free_hand' / 'celeba.jsonl'
+_FREE_HAND = pathlib.Path(__file__).parents[1] / 'free_hand'
+FREE_HAND = _FREE_HAND / 'celeba.jsonl'
+HELD_OUT_VOICES = _FREE_HAND / 'celeba_held_out_voices.jsonl'
 
 # Measured: medians of what dlib's five-point predictor finds in 450 of 460 training photos, drawn
 # at random and enlarged to about 400 pixels in width; half of them lie within 1.5% of these.
@@ -75,6 +77,8 @@ def read_celeba(root: pathlib.Path) -> DataSet:
     labels, wrong_count = _read_attributes(files.attributes, names)
     usable, unusable = _select(folder, on_disk, identities, partition, labels)
     descriptions, bad_descriptions = _read_descriptions(files.descriptions, usable)
+    # As those of FREE_HAND, they are about CelebA, but not about a copy with sentences of its own.
+    held_out, _ = ({}, []) if files.descriptions else read_sentences(HELD_OUT_VOICES)
     photos = tuple(
         Photo(
             f'{folder}/{on_disk[file]}',
@@ -82,6 +86,7 @@ def read_celeba(root: pathlib.Path) -> DataSet:
             partition.values[file],
             labels.values.get(file),
             descriptions.get(file, ()),
+            held_out.get(file, ()),
         )
         for file in usable
     )

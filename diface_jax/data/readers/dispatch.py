@@ -9,6 +9,7 @@ from diface_jax.data.readers.folder import read_folder
 from diface_jax.data.readers.lfw import read_lfw
 from diface_jax.data.readers.records import DataSet
 from diface_jax.data.readers.simulated import read_simulated
+from diface_jax.data.readers.split_file import apply_split_file
 from diface_jax.data.simulation import population
 from diface_jax.runtime.settings import LAYOUTS, DataSettings, SimulatedSettings
 
@@ -17,7 +18,7 @@ def read_section(data: DataSettings, simulated: SimulatedSettings) -> DataSet:
     """Reads the data set that a section of the settings names.
 
     Args:
-      data: root, layout, shares and seed of the split.
+      data: root, layout, and the split: a list, or shares and seed.
       simulated: the people to draw, where `data.root` holds a population.
 
     Raises:
@@ -25,7 +26,8 @@ def read_section(data: DataSettings, simulated: SimulatedSettings) -> DataSet:
       ValueError: no root is given, or the data set contradicts itself.
     """
     require_root(data)
-    return read_data_set(data.root, data.layout, tuple(data.shares), data.split_seed, simulated)
+    source = read_data_set(data.root, data.layout, tuple(data.shares), data.split_seed, simulated)
+    return apply_split_file(source, data.split_file) if data.split_file else source
 
 
 def require_root(data: DataSettings) -> None:

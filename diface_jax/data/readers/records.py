@@ -27,6 +27,8 @@ class Photo:
       split: one of SPLITS.
       labels: attribute to true or false; None where there are none, or they cannot be read.
       descriptions: free-hand sentences, the human track.
+      held_out_descriptions: free-hand sentences in voices that are never trained on, the style
+        track.
     """
 
     file: str
@@ -34,6 +36,7 @@ class Photo:
     split: str
     labels: Mapping[str, bool] | None
     descriptions: tuple[str, ...] = ()
+    held_out_descriptions: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

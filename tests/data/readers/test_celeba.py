@@ -175,12 +175,26 @@ def test_without_descriptions_of_its_own_photos_have_the_shipped_ones(tmp_path, 
     assert problem.reason.startswith('line 3: ')
 
 
-def test_descriptions_of_its_own_are_the_only_ones(tmp_path, tree, shipped, put):
+@pytest.fixture
+def held_out(tmp_path, monkeypatch):
+    path = tmp_path / 'held_out.jsonl'
+    path.write_text('{"file": "000003.jpg", "description": "Hair? None.", "voice": "questions"}')
+    monkeypatch.setattr(celeba, 'HELD_OUT_VOICES', path)
+
+
+def test_sentences_in_held_out_voices_are_kept_apart(tmp_path, tree, shipped, held_out):
+    photo = read_celeba(tmp_path).photos[2]
+
+    assert (photo.descriptions, photo.held_out_descriptions) == ((), ('Hair? None.',))
+
+
+def test_descriptions_of_its_own_are_the_only_ones(tmp_path, tree, shipped, held_out, put):
     put('descriptions.jsonl', '{"file": "000001.jpg", "description": "Its own."}\n')
 
     data_set = read_celeba(tmp_path)
 
     assert [p.descriptions for p in data_set.photos] == [('Its own.',), (), (), (), ()]
+    assert not any(p.held_out_descriptions for p in data_set.photos)
     assert data_set.problems == ()
 
 
