@@ -32,6 +32,7 @@ setup(
         'absl-py>=2.1',
         'array_record>=0.8',
         'flax>=0.12',
+        'huggingface_hub>=1.0',
         'importlib_resources>=6',
         'jax>=0.9',
         'jinja2>=3.1',
@@ -45,8 +46,8 @@ setup(
         'scikit-learn>=1.5',
         'scipy>=1.14',
         'tensorflow-datasets>=4.9.8',
+        'tokenizers>=0.22',
         'tqdm>=4.66',
-        'transformers>=5.0',
     ],
     extras_require={
         'faces': [

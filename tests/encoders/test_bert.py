@@ -4,13 +4,12 @@ import pathlib
 import shutil
 import socket
 
-import huggingface_hub
+import huggingface_hub.constants
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import safetensors.numpy
 import tokenizers
-import transformers
 from flax import nnx
 
 from diface_jax.encoders.text import bert, condition
@@ -19,7 +18,7 @@ from diface_jax.models.features import unit_rows
 GOLDEN = json.loads(pathlib.Path(__file__).with_name('golden_minilm.json').read_text())
 WORDS = ('bald', 'blond', 'beard', 'hat', 'nose', 'pale', 'young', 'smiling')
 MARKS = ('[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]')
-CONFIG = transformers.BertConfig(
+CONFIG = bert.BertSizes(
     vocab_size=len(MARKS + WORDS),
     hidden_size=24,
     num_hidden_layers=2,
@@ -78,7 +77,8 @@ def save_tokenizer(folder):
 
 def save_model(folder, tensors):
     folder.mkdir()
-    CONFIG.save_pretrained(folder)
+    config = CONFIG._asdict() | {'model_type': 'bert', 'hidden_act': 'gelu'}
+    (folder / 'config.json').write_text(json.dumps(config))
     save_tokenizer(folder)
     (folder / 'sentence_bert_config.json').write_text(json.dumps({'max_seq_length': MAX_TOKENS}))
     safetensors.numpy.save_file(tensors, folder / 'model.safetensors')
