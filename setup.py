@@ -24,6 +24,7 @@ setup(
             *('free_hand/*.jsonl', 'free_hand/DATA_CARD.md', 'splits/*.csv'),
             *('simulated_celeba/population.safetensors', 'simulated_celeba/DATA_CARD.md'),
         ],
+        'diface_jax': ['pretrained/all-MiniLM-L6-v2/*'],
         'diface_jax.web': ['page.html'],
         'diface_jax.report': ['page.css', 'page.html.jinja'],
     },
@@ -31,6 +32,7 @@ setup(
         'absl-py>=2.1',
         'array_record>=0.8',
         'flax>=0.12',
+        'huggingface_hub>=1.0',
         'importlib_resources>=6',
         'jax>=0.9',
         'jinja2>=3.1',
@@ -44,8 +46,8 @@ setup(
         'scikit-learn>=1.5',
         'scipy>=1.14',
         'tensorflow-datasets>=4.9.8',
+        'tokenizers>=0.22',
         'tqdm>=4.66',
-        'transformers>=5.0',
     ],
     extras_require={
         'faces': [

@@ -34,7 +34,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.simulated = {'people': 1500, 'photos': 3, 'seed': 0}
 
     config.encoders = ml_collections.ConfigDict()
-    config.encoders.text = ''  # MiniLM's folder or hub name; empty: the installed copy
+    config.encoders.text = ''  # a folder or hub name; empty: MiniLM, which comes along
     # 'several': read the text encoder at three depths, which keeps single words apart; or 'last'.
     config.encoders.text_layers = 'several'
     # Principal components of dlib's inner feature maps, beside its embedding; 0: none.

