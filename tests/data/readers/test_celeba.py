@@ -199,14 +199,31 @@ def test_descriptions_of_its_own_are_the_only_ones(tmp_path, tree, shipped, held
 
 
 def test_what_ships_is_a_sentence_a_photo_and_nothing_else():
-    rows = [json.loads(line) for line in celeba.FREE_HAND.read_text('ascii').splitlines()]
+    free_hand, held_out = (
+        [json.loads(line) for line in path.read_text('ascii').splitlines()]
+        for path in (celeba.FREE_HAND, celeba.HELD_OUT_VOICES)
+    )
 
-    assert {tuple(row) for row in rows} == {('file', 'description')}
+    assert {tuple(row) for row in free_hand} == {('file', 'description', 'split')}
+    assert {tuple(row) for row in held_out} == {('file', 'description', 'split', 'voice')}
+    # Nobody is trained on in a voice that is held out.
+    assert {row['split'] for row in held_out} == {'validation', 'test'}
+    rows = [*free_hand, *held_out]
     assert all(re.fullmatch(r'\d{6}\.jpg', row['file']) for row in rows)
-    assert len({row['file'] for row in rows}) == len(rows) == 3_498
-    assert all(len(row['description'].split()) >= 7 for row in rows)
+    assert len({row['file'] for row in rows}) == len(rows)
+    assert len({row['description'].lower() for row in rows}) == len(rows)
+    assert all(20 <= len(row['description']) <= 260 for row in rows)
     # What the data card says.
-    assert sum(len(row['description'].split()) for row in rows) == 79_494
+    assert (len(free_hand), len(held_out)) == (8_047, 586)
+
+
+def test_shipped_sentences_have_the_split_of_their_photo():
+    lines = (pathlib.Path(celeba.__file__).parents[1] / 'splits/celeba.csv').read_text()
+    split_by_file = dict(line.split(',') for line in lines.split())
+
+    for path in (celeba.FREE_HAND, celeba.HELD_OUT_VOICES):
+        for row in map(json.loads, path.read_text('ascii').splitlines()):
+            assert row['split'] == split_by_file[row['file']]
 
 
 def test_real_photographs(shared):
