@@ -31,6 +31,7 @@ from diface_jax.data.prepared import Prepared
 from diface_jax.data.simulation.population import Population
 from diface_jax.encoders.text import bert
 from diface_jax.evaluation import ablation, evaluate, sweep
+from diface_jax.pretrained.write_pack import write_pack
 from diface_jax.report.page import write_report
 from diface_jax.runtime import hosts, run_state
 from diface_jax.runtime.settings import DataSettings, Settings
@@ -76,6 +77,21 @@ def run_pipeline(
     for name in ORDER if mode == 'all' else (mode,):
         stages[name](settings, workdir, overwrite)
         hosts.barrier(name)
+
+
+def pack_model(workdir: str | None, out: str | None, overwrite: bool) -> int:
+    """Writes the model of a workdir as a pack and prints its size and parity; returns 0.
+
+    Raises:
+      ValueError: a folder is not given, or several hosts would write the pack.
+      OSError: the workdir has no trained model, or something is at `out` already.
+    """
+    if not workdir or not out:
+        raise ValueError('give --workdir, of a training, and --out, the folder of the pack')
+    if hosts.is_multihost():
+        raise ValueError('a pack is written by one host: leave out --distributed')
+    print(write_pack(pathlib.Path(workdir), pathlib.Path(out), overwrite))
+    return 0
 
 
 def _prepare(settings: Settings, workdir: pathlib.Path, overwrite: bool) -> None:
