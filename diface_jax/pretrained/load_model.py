@@ -9,6 +9,7 @@ from diface_jax.gallery.inference import InferenceModel
 from diface_jax.models.diface import Sampling
 from diface_jax.pretrained import pack_files, packed_model
 from diface_jax.pretrained.find_model import find_model
+from diface_jax.pretrained.pack_files import Pack, PackError
 
 
 class UsableModel(NamedTuple):
@@ -40,7 +41,7 @@ def load_model(model: str | pathlib.Path | None, sampling: Sampling | None = Non
 
 def _of_pack(folder: pathlib.Path, sampling: Sampling | None) -> UsableModel:
     pack = pack_files.read_pack(folder)
-    trained, rule = packed_model.trained_model(pack), packed_model.decision_rule(pack, folder)
+    trained, rule = packed_model.trained_model(pack), _decision_rule(pack, folder)
     if sampling not in (None, Sampling(**trained.settings['sample'])):
         raise ValueError(
             f'the pack {folder} has a decision rule for its own sampling alone '
@@ -49,6 +50,14 @@ def _of_pack(folder: pathlib.Path, sampling: Sampling | None) -> UsableModel:
         )
     encoders = packed_model.pack_encoders(pack, packed_model.text_encoder_of(trained.encoders))
     return UsableModel(InferenceModel(trained, encoders), lambda: rule)
+
+
+def _decision_rule(pack: Pack, folder: pathlib.Path) -> DecisionRule:
+    try:
+        return DecisionRule.from_json(pack.description['decision_rule'])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        path = folder / pack_files.DESCRIPTION
+        raise PackError(f'{path} is damaged ({error}): copy the pack again') from error
 
 
 def _of_workdir(workdir: pathlib.Path, sampling: Sampling | None) -> UsableModel:

@@ -1,6 +1,5 @@
-"""From the content of a pack to a model that can be used: networks, encoders, decision rule."""
+"""From the content of a pack to a model that can be used: networks and encoders."""
 
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,11 +10,10 @@ from diface_jax.data.encoder_bundle import EncoderBundle, face_encoder
 from diface_jax.encoders.face.appearance import Appearance
 from diface_jax.encoders.text import bert
 from diface_jax.encoders.text.condition import ConditionEncoder, Standardisation
-from diface_jax.gallery.decision_rule import DecisionRule
 from diface_jax.models.diface import build_model
 from diface_jax.models.normalise import Normalisation
 from diface_jax.pretrained.network_arrays import params_of_arrays
-from diface_jax.pretrained.pack_files import DESCRIPTION, Pack, PackError
+from diface_jax.pretrained.pack_files import Pack, PackError
 from diface_jax.training.loaded_model import LoadedModel
 
 
@@ -58,14 +56,6 @@ def pack_encoders(pack: Pack, text: bert.TextEncoder) -> EncoderBundle:
     appearance = _fitted(pack, 'appearance', Appearance) if pack.group('appearance') else None
     standard = _fitted(pack, 'standardisation', Standardisation)
     return EncoderBundle(face_encoder(face, appearance), ConditionEncoder(text, standard))
-
-
-def decision_rule(pack: Pack, folder: pathlib.Path) -> DecisionRule:
-    """The decision rule of a pack; PackError where its numbers cannot be used."""
-    try:
-        return DecisionRule.from_json(pack.description['decision_rule'])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise PackError(f'{folder / DESCRIPTION} is damaged ({error}): copy it again') from error
 
 
 def text_encoder_of(encoders: Mapping[str, Any]) -> bert.TextEncoder:
