@@ -13,13 +13,19 @@ setup(
     long_description=(pathlib.Path(__file__).parent / 'README.md').read_text(encoding='utf-8'),
     long_description_content_type='text/markdown',
     license='Apache-2.0',
-    license_files=['LICENSE'],
+    license_files=['LICENSE', 'LICENSE-MODELS'],
     python_requires='>=3.11',
     packages=[*find_packages(include=['diface_jax', 'diface_jax.*']), 'diface_jax.configs'],
     # Where an installed package has the configs of the checkout (see
     # diface_jax/runtime/config_files.py).
     package_dir={'diface_jax.configs': 'configs'},
     package_data={
+        'diface_jax.pretrained': [
+            'model_card.md.jinja',
+            '*/model.json',
+            '*/model.safetensors',
+            '*/MODEL_CARD.md',
+        ],
         'diface_jax.data': [
             *('free_hand/*.jsonl', 'free_hand/DATA_CARD.md', 'splits/*.csv'),
             *('simulated_celeba/population.safetensors', 'simulated_celeba/DATA_CARD.md'),
