@@ -20,6 +20,12 @@ setup(
     # diface_jax/runtime/config_files.py).
     package_dir={'diface_jax.configs': 'configs'},
     package_data={
+        'diface_jax.pretrained': [
+            'model_card.md.jinja',
+            '*/model.json',
+            '*/model.safetensors',
+            '*/MODEL_CARD.md',
+        ],
         'diface_jax.data': [
             *('free_hand/celeba.jsonl', 'free_hand/DATA_CARD.md'),
             *('simulated_celeba/population.safetensors', 'simulated_celeba/DATA_CARD.md'),

@@ -77,6 +77,9 @@ def get_config() -> ml_collections.ConfigDict:
     config.train.eval_every = 200
     config.train.patience = 1000  # steps without better validation before training stops
     config.train.ema_decay = 0.995
+    # A model pack whose D, R, normalisation and encoders training starts from, to fine-tune it;
+    # give it to `prepare` too. Empty: start anew.
+    config.train.init_from = ''
     # Of matrix products in training: float32, or bfloat16 where it is faster. Parameters, losses,
     # normalisations, validation and evaluation stay in float32.
     config.train.compute_dtype = 'float32'

@@ -1,16 +1,17 @@
 """DiFace in JAX: recognises faces from sentences (arXiv 2312.01367).
 
 For research on cross-modal recognition, and to find photographs in your own collection by a
-description. Train a model once, on photographs with labels or sentences::
+description, with the model that comes with the package::
+
+  diface --mode=enroll --gallery=GALLERY --photos=PHOTOS
+  diface --mode=search --gallery=GALLERY --text="a man with a short beard"
+  diface --mode=verify --photo=PHOTO --text="a man with a short beard"
+
+Train a model of your own on photographs with labels or sentences, and write it as a pack::
 
   diface --config=celeba --config.data.root=CELEBA --workdir=WORKDIR
-  diface --config=celeba --config.data.root=CELEBA --workdir=WORKDIR --config.train.num_steps=500
-
-Then search galleries::
-
-  diface --mode=enroll --workdir=WORKDIR --gallery=GALLERY --photos=PHOTOS
-  diface --mode=search --workdir=WORKDIR --gallery=GALLERY --text="a man with a short beard"
-  diface --mode=verify --workdir=WORKDIR --photo=PHOTO --text="a man with a short beard"
+  diface --mode=pack --workdir=WORKDIR --out=PACK
+  diface --mode=search --model=PACK --gallery=GALLERY --text="a man with a short beard"
 
 --config takes a file, or the name of a config of the project. After an interruption, give the same
 command again to continue. Exit codes: 0 done, or a match; 2 no match; 1 an error; 75 stopped by
@@ -43,25 +44,29 @@ _CONFIG = config_flags.DEFINE_config_file(
     '--config.section.name=value.',
 )
 flags.FLAGS['config'].parser = config_files.ConfigParser('config')
-_WORKDIR = flags.DEFINE_string('workdir', None, 'Folder of all outputs of a run.')
+_WORKDIR = flags.DEFINE_string(
+    'workdir', None, 'Folder of all outputs of a training and its evaluation.'
+)
 _MODE = flags.DEFINE_enum(
     'mode',
     'all',
-    (*pipeline.MODES, 'check', *commands.MODES),
+    (*pipeline.MODES, 'check', 'pack', *commands.MODES),
     'What to do: check (whether a data set can be trained on, in seconds and without --workdir: '
     'photos, people, labels, sentences, splits and problems; exit code 1 if not), '
     'prepare (photos and labels to embeddings and sentences), train, evaluate, report '
     '(a page of the results), or all four in order; sweep (what T~, K, guidance and eta cost and '
     'bring, on validation); ablate (what each part of DiFace brings: trains a model a row); '
     'fit_population (averages of a prepared data set, to draw simulated people from). What '
-    'is there already is not done again; what was interrupted goes on. With a trained model, and '
-    'no --config: enroll (photographs into a gallery, or a gallery to a new model), search (faces '
+    'is there already is not done again; what was interrupted goes on. Without --config: pack (the '
+    'model of a workdir as a small folder to search with, --out), and with a model (--model): '
+    'enroll (photographs into a gallery, or a gallery to a new model), search (faces '
     'by a description), identify (people), verify (one photograph), delete, sync (brings the paths '
     'of a gallery up to date with the disk), serve (a page in the browser).',
 )
 _OVERWRITE = flags.DEFINE_bool(
     'overwrite', False, 'Replace what was made with other settings, instead of stopping.'
 )
+_OUT = flags.DEFINE_string('out', None, 'pack: the folder to write the model pack to.')
 _RESUME_FROM = flags.DEFINE_integer(
     'resume_from',
     None,
@@ -146,7 +151,11 @@ def _run() -> int:
     if _MODE.value not in _WITHOUT_DEVICES:
         devices.require_devices()
     if _MODE.value in commands.MODES:
-        return commands.run_gallery_command(_MODE.value, _WORKDIR.value)
+        if _WORKDIR.value:
+            raise ValueError('leave out --workdir: a model is given as --model=PACK_OR_WORKDIR')
+        return commands.run_gallery_command(_MODE.value)
+    if _MODE.value == 'pack':
+        return pipeline.pack_model(_WORKDIR.value, _OUT.value, _OVERWRITE.value)
     if not _CONFIG.value or not _WORKDIR.value:
         raise ValueError('give --config and --workdir (or another --mode; see --help)')
     workdir = pathlib.Path(_WORKDIR.value)

@@ -1,11 +1,12 @@
 """The Python API: a trained model that enrols photographs and searches them by descriptions.
 
-`model = diface_jax.load('WORKDIR')`, then `model.enroll('GALLERY', 'PHOTOS')`, then
+`model = diface_jax.load()`, then `model.enroll('GALLERY', 'PHOTOS')`, then
 `model.search('GALLERY', 'a young woman with wavy blond hair').results`.
 """
 
 import dataclasses
 import functools
+import logging
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -13,11 +14,10 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from diface_jax.data import prepared_folders
 from diface_jax.gallery import conditions, embedding_files, enrollment, next_question, vocabulary
-from diface_jax.gallery.calibrate import DecisionRule, load_or_calibrate
 from diface_jax.gallery.calibration import prior_probability
 from diface_jax.gallery.conditions import Where
+from diface_jax.gallery.decision_rule import DecisionRule
 from diface_jax.gallery.inference import InferenceModel
 from diface_jax.gallery.query import Query, Texts, make_queries
 from diface_jax.gallery.results import (
@@ -37,12 +37,13 @@ from diface_jax.gallery.search import (
 )
 from diface_jax.gallery.store import GalleryEntry, GalleryError, PhotoLabel, Store
 from diface_jax.models.diface import Sampling
+from diface_jax.pretrained.load_model import load_model
 from diface_jax.runtime import mesh as meshes
 from diface_jax.runtime import schema
 from diface_jax.runtime.settings import SampleSettings
-from diface_jax.training import loaded_model
 
 Path = str | pathlib.Path
+_log = logging.getLogger('absl')
 
 
 class Model:
@@ -50,11 +51,11 @@ class Model:
 
     Args:
       inference: computes features of photographs and sentences.
-      calibrate: returns the decision rule; called once, at the first search or verification.
+      make_rule: returns the decision rule; called once, at the first search or verification.
     """
 
-    def __init__(self, inference: InferenceModel, calibrate: Callable[[], DecisionRule]) -> None:
-        self._inference, self._calibrate = inference, calibrate
+    def __init__(self, inference: InferenceModel, make_rule: Callable[[], DecisionRule]) -> None:
+        self._inference, self._make_rule = inference, make_rule
         self._mesh = meshes.make_mesh()
         self._galleries: dict[pathlib.Path, LoadedGallery] = {}
 
@@ -340,7 +341,7 @@ class Model:
 
     @functools.cached_property
     def _decision_rule(self) -> DecisionRule:
-        return self._calibrate()
+        return self._make_rule()
 
     @functools.cached_property
     def _answers_AxF(self) -> np.ndarray:
@@ -361,16 +362,21 @@ class Model:
                 with store.changing():
                     self._bind(store)
             self._check_face_encoder(store)
-            if store.made_with().get('model') != self._inference.model:
-                raise GalleryError(
-                    f'{gallery} was made with another model. Its embeddings are kept, so it can be '
-                    'brought to this one without its photographs: --mode=enroll --workdir=WORKDIR '
-                    f'--gallery={gallery}, with no --photos'
-                )
+            self._check_model(store)
         except BaseException:
             store.close()
             raise
         return store
+
+    def _check_model(self, store: Store) -> None:
+        made_with = store.made_with()
+        if made_with.get('model') != self._inference.model:
+            raise GalleryError(
+                f'{store.folder} was made with another model '
+                f'({made_with.get("model_name", "unnamed")}, not {self._inference.name}). Its '
+                'embeddings are kept, so it can be brought to this one without its photographs: '
+                f'--mode=enroll --gallery={store.folder}, with the same --model and no --photos'
+            )
 
     def _check_face_encoder(self, store: Store) -> None:
         made_with = store.made_with().get('face_encoder')
@@ -384,32 +390,37 @@ class Model:
             )
 
     def _bind(self, store: Store) -> None:
-        store.bind(face_encoder=self._inference.face_encoder, model=self._inference.model)
+        """Stores what the gallery is made with; says the terms of a model that are new to it."""
+        terms = self._inference.terms
+        if terms and store.made_with().get('terms') != terms:
+            _log.warning('The model %s is %s.', self._inference.name, terms)
+        store.bind(
+            face_encoder=self._inference.face_encoder,
+            model=self._inference.model,
+            model_name=self._inference.name,
+            terms=terms,
+        )
 
 
-def load(workdir: Path, sampling: Sampling | None = None) -> Model:
-    """The best checkpoint of a workdir, with its encoders, ready for inference.
+def load(model: Path | None = None, sampling: Sampling | None = None) -> Model:
+    """A trained model with its encoders, ready for photographs and descriptions.
 
     Args:
-      workdir: of the training.
+      model: folder of a model pack, name of a pack that comes with the package, or workdir of a
+        training; None: the default pack.
       sampling: how descriptions become features: T~, K, guidance and eta. None: as in the
-        validation of the checkpoint. With another sampling, the first search calibrates scores
-        and the threshold s anew, on validation. Galleries do not depend on it.
+        validation of the model. Another sampling needs a workdir; its first search calibrates
+        scores and the threshold s anew, on validation. Galleries do not depend on it.
 
     Raises:
-      FileNotFoundError: the workdir has no trained model, or an encoder is not installed.
+      FileNotFoundError: there is no such model, or an encoder is not installed.
+      PackError: the pack is damaged, of another application or of a newer version.
       ValueError: the installed encoders are not those the model was trained with, or the sampling
         cannot be used.
     """
-    workdir = pathlib.Path(workdir)
     if sampling is not None:
         schema.build_section(SampleSettings, dataclasses.asdict(sampling), 'sampling')
-    checkpoint = loaded_model.load_best_checkpoint(workdir)
-    train_data = prepared_folders.folder_of_model(
-        workdir / 'prepared', checkpoint.settings['data'], checkpoint.encoders
-    )
-    inference = InferenceModel(checkpoint, train_data, sampling)
-    return Model(inference, lambda: load_or_calibrate(inference, workdir))
+    return Model(*load_model(model, sampling))
 
 
 def _check_width(gallery: pathlib.Path, f_GxF: np.ndarray, width: int) -> None:

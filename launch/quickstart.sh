@@ -61,17 +61,17 @@ run .venv/bin/pip install --quiet -e . ||
   stop 'pip could not install (see above): is there a network, and room on the disk? Then again'
 
 diface() {
-  run .venv/bin/python -m diface_jax.main --workdir="$workdir" "$@"
+  run .venv/bin/python -m diface_jax.main "$@"
 }
 
 echo "== prepares, trains, evaluates and reports, into $workdir"
-diface --config=configs/quickstart.py
+diface --config=configs/quickstart.py --workdir="$workdir"
 echo '== searches: enrolls the photos kept for testing, then looks for somebody'
 # A prepared data set is named after its folder and a hash.
 embeddings=("$workdir"/prepared/simulated_celeba-*/gallery.parquet)
-diface --mode=enroll --gallery="$workdir/gallery" --embeddings="${embeddings[0]}"
+diface --mode=enroll --model="$workdir" --gallery="$workdir/gallery" --embeddings="${embeddings[0]}"
 # 2: nobody passes as a match, as is usual for a sentence.
-diface --mode=search --gallery="$workdir/gallery" --k=3 --text="$text" || [ $? -eq 2 ]
+diface --mode=search --model="$workdir" --gallery="$workdir/gallery" --k=3 --text="$text" || [ $? -eq 2 ]
 [ -z "$dry_run" ] || exit 0
 
 echo
@@ -84,7 +84,7 @@ The report: $workdir/report.html
 Next:
   . .venv/bin/activate
   # search for somebody else
-  python -m diface_jax.main --mode=search --workdir="$workdir" --gallery="$workdir/gallery" \\
+  python -m diface_jax.main --mode=search --model="$workdir" --gallery="$workdir/gallery" \\
     --text="a bald man with a beard"
   # the same on photographs: CelebA, in a folder CELEBA
   pip install -e '.[faces]'

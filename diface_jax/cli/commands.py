@@ -15,6 +15,7 @@ from diface_jax.gallery import conditions, disk_sync, query_text, search, store
 from diface_jax.gallery.photo_files import EXCLUDED
 from diface_jax.gallery.results import MATCH, FaceScore, SearchResults, VerifyResults
 from diface_jax.gallery.results import NO_MATCH as NO_MATCH_DECISION
+from diface_jax.pretrained.find_model import DEFAULT
 from diface_jax.runtime import hosts, schema
 from diface_jax.runtime.settings import SampleSettings
 from diface_jax.runtime.terminal import printable, printable_lines
@@ -27,6 +28,13 @@ MODES = ('enroll', 'search', 'identify', 'verify', 'delete', 'sync', 'serve')
 DONE, NO_MATCH = 0, 2  # exit codes; 1 is an error
 _LISTED = 20  # entries that are shown before they are deleted
 
+_MODEL = flags.DEFINE_string(
+    'model',
+    None,
+    'enroll, search, identify, verify, serve: the model. A folder that --mode=pack has written, '
+    'the name of a pack that comes with the package, or the workdir of a training. Default: the '
+    f'pack {DEFAULT}.',
+)
 _GALLERY = flags.DEFINE_string('gallery', None, 'Folder of the gallery; enroll creates it.')
 _PHOTOS = flags.DEFINE_string(
     'photos',
@@ -98,8 +106,9 @@ _SAMPLING = flags.DEFINE_string(
     'sampling',
     None,
     'search, identify, verify, serve: how descriptions become features, such as '
-    'num_steps=10,num_samples=4. Left out: num_samples=1,guidance=1,eta=0. The first command with '
-    'another sampling calibrates scores anew. Default: as in the validation of the model.',
+    'num_steps=10,num_samples=4. Left out: num_samples=1,guidance=1,eta=0. Another sampling needs '
+    'a workdir as --model, and its first command calibrates scores anew. Default: as in the '
+    'validation of the model.',
 )
 _JSON = flags.DEFINE_bool('json', False, 'Prints results as JSON (schema in docs/searching.md).')
 _SHEET = flags.DEFINE_string(
@@ -117,12 +126,11 @@ _YES = flags.DEFINE_bool('yes', False, 'delete: does not ask before it deletes.'
 _PORT = flags.DEFINE_integer('port', 8080, 'serve: the port, on this machine alone.', 1, 65535)
 
 
-def run_gallery_command(mode: str, workdir: str | None) -> int:
+def run_gallery_command(mode: str) -> int:
     """Runs a command with the flags of this module.
 
     Args:
       mode: one of MODES.
-      workdir: of the trained model; delete and sync need none.
 
     Returns:
       The exit code: DONE, or NO_MATCH where no result is a match.
@@ -145,14 +153,13 @@ def run_gallery_command(mode: str, workdir: str | None) -> int:
             return _delete()
         if mode == 'sync':
             return _sync()
-        _need('workdir', workdir)
         _check(mode)
         sampling = _parse_sampling(_SAMPLING.value) if _SAMPLING.value else {}
         # Imported late: it imports JAX, which a missing flag need not wait for.
         from diface_jax import model
 
         chosen = model.Sampling(**sampling) if sampling else None
-        return commands[mode](mode, model.load(workdir, chosen))
+        return commands[mode](mode, model.load(_MODEL.value, chosen))
     except sqlite3.Error as error:  # such as a full disk; what was committed is whole
         raise ValueError(f'{_GALLERY.value}: {error}') from error
 

@@ -31,10 +31,12 @@ from diface_jax.data.prepared import Prepared
 from diface_jax.data.simulation.population import Population
 from diface_jax.encoders.text import bert
 from diface_jax.evaluation import ablation, evaluate, sweep
+from diface_jax.pretrained import packed_model
+from diface_jax.pretrained.write_pack import write_pack
 from diface_jax.report.page import write_report
 from diface_jax.runtime import hosts, run_state
 from diface_jax.runtime.settings import DataSettings, Settings
-from diface_jax.training import loaded_model
+from diface_jax.training import init_from, loaded_model
 from diface_jax.training.loop import train
 
 ORDER = ('prepare', 'train', 'evaluate', 'report')
@@ -78,12 +80,28 @@ def run_pipeline(
         hosts.barrier(name)
 
 
+def pack_model(workdir: str | None, out: str | None, overwrite: bool) -> int:
+    """Writes the model of a workdir as a pack and prints its size and parity; returns 0.
+
+    Raises:
+      ValueError: a folder is not given, or several hosts would write the pack.
+      OSError: the workdir has no trained model, or something is at `out` already.
+    """
+    if not workdir or not out:
+        raise ValueError('give --workdir, of a training, and --out, the folder of the pack')
+    if hosts.is_multihost():
+        raise ValueError('a pack is written by one host: leave out --distributed')
+    print(write_pack(pathlib.Path(workdir), pathlib.Path(out), overwrite))
+    return 0
+
+
 def _prepare(settings: Settings, workdir: pathlib.Path, overwrite: bool) -> None:
     if settings.second_data.root and _same_place(settings.second_data.root, settings.data.root):
         raise ValueError('second_data.root is the data set itself: give another one, or none')
     check.require_trainable(settings)
     store = _store(workdir)
-    train_data = prepare(settings, settings.data, store, overwrite=overwrite)
+    encoders = _encoders_to_start_from(settings)
+    train_data = prepare(settings, settings.data, store, overwrite=overwrite, encoders=encoders)
     if settings.second_data.root:
         second = prepare(
             settings,
@@ -92,12 +110,22 @@ def _prepare(settings: Settings, workdir: pathlib.Path, overwrite: bool) -> None
             train_data,
             overwrite=overwrite,
             protected=[train_data],
+            encoders=encoders,
         )
         if second == train_data:
             raise ValueError(
                 f'second_data.root={settings.second_data.root} holds the same photos as '
                 f'data.root={settings.data.root}: give another data set, or none'
             )
+
+
+def _encoders_to_start_from(settings: Settings) -> EncoderBundle | None:
+    """The encoders of the pack that training starts from; None where it starts anew."""
+    if not settings.train.init_from:
+        return None
+    pack = init_from.read_start(settings.train.init_from)
+    text_encoder = bert.load_text_encoder(settings.encoders.text or None)
+    return packed_model.pack_encoders(pack, text_encoder)
 
 
 def _train(
@@ -165,7 +193,15 @@ def _prepare_test_data(
     protected = [train_data]
     if settings.second_data.root:
         protected.append(find_prepared(settings, settings.second_data, store))
-    return prepare(settings, test_data, store, train_data, overwrite=overwrite, protected=protected)
+    return prepare(
+        settings,
+        test_data,
+        store,
+        train_data,
+        overwrite=overwrite,
+        protected=protected,
+        encoders=_encoders_to_start_from(settings),
+    )
 
 
 def _report(settings: Settings, workdir: pathlib.Path, overwrite: bool) -> None:

@@ -40,14 +40,21 @@ class EncoderBundle(NamedTuple):
         """
         description = prepared.read_card(folder)['encoders']['face']
         standard = arrays.load_arrays(Standardisation, folder / _STANDARDISATION)
-        return cls(_face_encoder(description, folder), ConditionEncoder(text, standard))
+        appearance = None
+        if len(description) > 1 and not description[0].get('simulated'):
+            appearance = arrays.load_arrays(Appearance, folder / _APPEARANCE)
+        return cls(face_encoder(description, appearance), ConditionEncoder(text, standard))
 
 
-def _face_encoder(
-    description: list[dict[str, Any]], folder: pathlib.Path
+def face_encoder(
+    description: list[dict[str, Any]], appearance: Appearance | None
 ) -> FaceEncoder | SimulatedEncoder:
+    """E of this description; what takes its place where the people are simulated.
+
+    Args:
+      description: name, hash and width of each of its parts.
+      appearance: its second part; None where it has one part alone.
+    """
     if description[0].get('simulated'):
         return SimulatedEncoder(description)
-    if len(description) == 1:
-        return FaceEncoder(None)
-    return FaceEncoder(arrays.load_arrays(Appearance, folder / _APPEARANCE))
+    return FaceEncoder(appearance)

@@ -18,6 +18,7 @@ from diface_jax.encoders.face.encoder import FaceEncoder, SimulatedEncoder
 from diface_jax.runtime import hosts
 
 # Cached arrays depend on the weights of dlib's network and on how faces are cropped.
+_MAPS = 'maps'  # name of the cache of feature maps
 _VERSIONS = (dlib_resnet.SHA256, str(align.VERSION))
 
 
@@ -82,7 +83,7 @@ class PhotoEmbedder:
         rows = self._training_rows(width)
         blocks = dlib_resnet.block_widths(dlib_resnet.load_dlib_resnet(), len(align.PADDINGS))
         maps_of = functools.partial(_maps_of_crops, FaceEncoder(None), sum(blocks))
-        columns = self._map(rows, ('maps', *_VERSIONS), maps_of)
+        columns = self._map(rows, (_MAPS, *_VERSIONS), maps_of)
         hashes = [self._hashes[row] for row in rows]
         landmarks = str(self._source.landmarks_5x2)
         name = array_cache.cache_key('appearance', str(width), landmarks, *_VERSIONS, *hashes)
@@ -113,6 +114,29 @@ class PhotoEmbedder:
         return sharded_work.map_photos(
             self._source, files, hashes, self._cache, depends_on, compute
         )
+
+
+def cached_maps(
+    cache: pathlib.Path, hashes: Sequence[str], count: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Feature maps of photos that the fit of the appearance encoder has left in the cache.
+
+    Args:
+      cache: folder of the cache.
+      hashes: of the photos' content.
+      count: of photos, at most.
+
+    Returns:
+      Rows of `hashes`, and the maps of these photos, float16; none and None where none is cached.
+    """
+    for folder in sorted(cache.glob(f'{_MAPS}-*')):
+        rows = array_cache.RowCache(folder)
+        missing = set(rows.missing(hashes))
+        kept = [row for row, sha256 in enumerate(hashes) if sha256 not in missing][:count]
+        if kept:
+            columns = rows.take([hashes[row] for row in kept])
+            return np.array(kept)[columns['found']], columns['maps'][columns['found']]
+    return np.array([], int), None
 
 
 # The names of these arrays stand in the cache of existing working directories.

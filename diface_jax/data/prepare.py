@@ -48,6 +48,7 @@ def prepare(
     *,
     overwrite: bool = False,
     protected: Sequence[pathlib.Path] = (),
+    encoders: EncoderBundle | None = None,
 ) -> pathlib.Path:
     """Prepares the data set of a root, unless it is prepared already.
 
@@ -55,10 +56,12 @@ def prepare(
       config: all settings; read are `captions`, `encoders` and `simulated`.
       data: `root`, `layout`, `shares` and `split_seed`, as the readers take them.
       store: folder of all prepared data sets, WORKDIR/prepared.
-      encoders_from: a prepared data set whose fitted encoders are used; None fits new ones.
+      encoders_from: a prepared data set whose fitted encoders are used; None: this one has
+        encoders of its own.
       overwrite: replaces a data set that was prepared with other settings, once the new one is
         complete.
       protected: prepared data sets that a model was trained on: they are never replaced.
+      encoders: those of a model pack, for a data set with encoders of its own; None fits new ones.
 
     Returns:
       The folder of the prepared data set.
@@ -72,13 +75,15 @@ def prepare(
     source, hashes = _read(data, config.simulated, store)
     _check_usable(source, data.root)
     root = pathlib.Path(data.root).resolve()
-    text_encoder = bert.load_text_encoder(config.encoders.text or None)
+    if encoders:
+        text_encoder = encoders.text.encoder
+    else:
+        text_encoder = bert.load_text_encoder(config.encoders.text or None)
     existing = _existing_folder(store, root, _identity(source, hashes))
-    fitted = None
-    if encoders_from and encoders_from != existing:
-        fitted = EncoderBundle.load(text_encoder, encoders_from)
+    has_own = not encoders_from or encoders_from == existing
+    fitted = encoders if has_own else EncoderBundle.load(text_encoder, encoders_from)
     builder = _Builder(
-        config.captions, config.encoders, source, hashes, text_encoder, fitted, store
+        config.captions, config.encoders, source, hashes, text_encoder, fitted, has_own, store
     )
     settings = _settings(config, data, builder)
     if existing and _is_up_to_date(existing, settings, root, overwrite, existing in protected):
@@ -139,9 +144,11 @@ def _settings(
         'data': how_read,
         'captions': config.captions.to_dict(),
         'encoders': config.encoders.to_dict() | frozen,
-        'fitted': fitted.description if fitted else None,
+        'fitted': None if builder.has_own else fitted.description,
         **_identity(source, builder.hashes),
     }
+    if fitted and builder.has_own:
+        settings['encoders of the pack'] = fitted.description
     if source.embedded:
         settings['simulated'] = config.simulated.to_dict()
     return run_state.to_plain_json(settings)
@@ -268,6 +275,7 @@ class _Builder:
       hashes: of its photos' content.
       text_encoder: the frozen text encoder.
       fitted: the encoders to use; None fits new ones on the training photos.
+      has_own: whether the encoders are stored with this data set, and not with another one.
       store: folder of all prepared data sets.
     """
 
@@ -277,6 +285,7 @@ class _Builder:
     hashes: Sequence[str]
     text_encoder: bert.TextEncoder
     fitted: EncoderBundle | None
+    has_own: bool
     store: pathlib.Path
 
     def build(self, folder: pathlib.Path) -> dict[str, Any]:
@@ -294,7 +303,7 @@ class _Builder:
             rows = prepared_rows(photos, pool_TxP, bundle.text, attributes)
             splits = sorted({described.photo.split for described in photos})
             prepared.write_prepared(folder, rows, splits)
-            if not self.fitted:
+            if self.has_own:
                 bundle.save(folder)
             if self.source.embedded:
                 simulated.write_gallery(self.source, folder)

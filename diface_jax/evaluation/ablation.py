@@ -131,6 +131,8 @@ def ablate(
       ValueError: `train_data` is of simulated people, or of two data sets.
     """
     _check_photographs(train_data.card['settings'])
+    if config.train.init_from:
+        raise ValueError('the ablation table trains every row anew: leave out train.init_from')
     settings = _settings(config, train_data)
     ignore = ('evaluate.data.root', 'training.sample')
     progress, table_so_far = run_state.partial_output(out, settings, ignore, overwrite)

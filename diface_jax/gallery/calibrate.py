@@ -1,44 +1,98 @@
-"""Calibration of a model's scores on its validation split; fitted once, kept in the workdir."""
+"""Fits the decision rule of a model on its validation split.
+
+A pack brings its rule along. That of a workdir is fitted at the first search and kept there.
+"""
 
 import dataclasses
 import json
 import logging
-import math
 import pathlib
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+import jax
 import numpy as np
 
+from diface_jax.data import prepared
 from diface_jax.data.prepared import Prepared
 from diface_jax.gallery.calibration import Calibration
-from diface_jax.gallery.inference import InferenceModel
+from diface_jax.gallery.decision_rule import DecisionRule
 from diface_jax.gallery.vocabulary import words_of
-from diface_jax.models.features import Features
+from diface_jax.models.diface import Sampling
+from diface_jax.models.features import FeatureExtractor, Features
+from diface_jax.runtime import mesh as meshes
 from diface_jax.runtime import run_state
+from diface_jax.training.loaded_model import LoadedModel
+from diface_jax.training.model_selection import ValidationPairs
 
 FILE = 'calibration.json'
 _log = logging.getLogger('absl')
+_KEY = 0  # of the sampler's noise
 _ENOUGH = 100  # free-hand sentences to calibrate on
 
 
-class DecisionRule(NamedTuple):
-    """How scores become decisions and probabilities.
+class ValidationScores(NamedTuple):
+    """The validation split under a sampling, to calibrate on.
 
     Attributes:
-      calibration: from scores to log-likelihood ratios and false match rates.
-      threshold: s, chosen on validation.
-      rates: the share of validation photos that show each attribute.
-      words: the words of the validation sentences.
+      data: the prepared data set.
+      features: of the validation split.
+      texts: rows of the texts that `features` holds.
+      thresholds: threshold s by condition ('human/cross/random').
     """
 
-    calibration: Calibration
-    threshold: float
-    rates: Mapping[str, float]
-    words: frozenset[str] = frozenset()
+    data: Prepared
+    features: Features
+    texts: np.ndarray
+    thresholds: dict[str, float]
 
 
-def load_or_calibrate(model: InferenceModel, workdir: pathlib.Path) -> DecisionRule:
+@dataclasses.dataclass(frozen=True)
+class ValidationModel:
+    """A trained model and the data set that it was validated on.
+
+    Attributes:
+      trained: the model.
+      sampling: how texts become embeddings.
+      train_data: folder of the prepared data set that it was trained on.
+    """
+
+    trained: LoadedModel
+    sampling: Sampling
+    train_data: pathlib.Path
+
+    @property
+    def model(self) -> str:
+        """The hash of the model."""
+        return self.trained.sha256
+
+    @property
+    def validated_sampling(self) -> Sampling:
+        """The sampling that the checkpoint was validated with."""
+        return Sampling(**self.trained.settings['sample'])
+
+    def validation(self) -> ValidationScores:
+        """Features of the validation split, with the thresholds of the sampling in use.
+
+        Raises:
+          FileNotFoundError: the workdir no longer has the prepared data set.
+        """
+        data = prepared.load_prepared(self.train_data)
+        pairs = ValidationPairs(data, self.trained.settings['captions']['coverage'])
+        extractor = FeatureExtractor(self.trained.model, self.sampling, meshes.make_mesh())
+        features = extractor.features(
+            self.trained.params,
+            data.splits['validation'],
+            pairs.texts,
+            self.trained.normalise,
+            jax.random.key(_KEY),
+        )
+        is_validated = self.sampling == self.validated_sampling
+        thresholds = self.trained.thresholds if is_validated else pairs.judge(features).thresholds
+        return ValidationScores(data, features, pairs.texts, thresholds)
+
+
+def load_or_calibrate(model: ValidationModel, workdir: pathlib.Path) -> DecisionRule:
     """The calibration of a model: from WORKDIR/calibration.json, or fitted now and written there.
 
     A file that is damaged, of another model or of another sampling is replaced. Where the file
@@ -57,9 +111,10 @@ def load_or_calibrate(model: InferenceModel, workdir: pathlib.Path) -> DecisionR
     if kept is not None:
         return kept
     _log.info('calibrates scores on the validation split, once; writes %s', path)
-    content = _fit(model)
+    rule = fit_decision_rule(model.validation())
+    made_for = {'model': model.model, 'sampling': dataclasses.asdict(model.sampling)}
     try:
-        run_state.write_json(path, content)
+        run_state.write_json(path, made_for | rule.to_json())
     except OSError as error:  # such as a model folder that is read-only
         _log.warning(
             '%s cannot be written (%s): this calibration is not kept, and the next command '
@@ -67,26 +122,23 @@ def load_or_calibrate(model: InferenceModel, workdir: pathlib.Path) -> DecisionR
             path,
             error.strerror or error,
         )
-    return _from_json(content)
+    return rule
 
 
-def _fit(model: InferenceModel) -> dict[str, Any]:
-    """Calibrates; returns the content of the file."""
-    data, features, texts, thresholds = model.validation()
+def fit_decision_rule(scores: ValidationScores) -> DecisionRule:
+    """Calibrates the scores of a model, with its threshold, on the validation split."""
+    data, features, texts, thresholds = scores
     chosen = calibration_texts(data, texts)
-    return {
-        'model': model.model,
-        'sampling': dataclasses.asdict(model.sampling),
-        'calibration': Calibration.fit(*cross_scores(features, data, chosen)).to_json(),
-        'threshold': cross_threshold(thresholds),
-        'rates': _rates(data),
-        'words': sorted(
-            {word for text in data.splits['validation'].text_T for word in words_of(text)}
-        ),
-    }
+    sentences = data.splits['validation'].text_T
+    return DecisionRule(
+        calibration=Calibration.fit(*cross_scores(features, data, chosen)),
+        threshold=cross_threshold(thresholds),
+        rates=_rates(data),
+        words=frozenset(word for text in sentences for word in words_of(text)),
+    )
 
 
-def _read(path: pathlib.Path, model: InferenceModel) -> DecisionRule | None:
+def _read(path: pathlib.Path, model: ValidationModel) -> DecisionRule | None:
     """The calibration in the file; None if there is none of this model and sampling."""
     if not path.is_file():
         return None
@@ -95,23 +147,11 @@ def _read(path: pathlib.Path, model: InferenceModel) -> DecisionRule | None:
         # Files of earlier versions are of the sampling that the checkpoint was validated with.
         sampling = content.get('sampling', dataclasses.asdict(model.validated_sampling))
         is_current = sampling == dataclasses.asdict(model.sampling)
-        return _from_json(content) if is_current and content.get('model') == model.model else None
+        is_current &= content.get('model') == model.model
+        return DecisionRule.from_json(content) if is_current else None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         _log.warning('%s is damaged (%s): calibrates again', path, error)
         return None
-
-
-def _from_json(content: Mapping[str, Any]) -> DecisionRule:
-    """The content of the file; ValueError, KeyError or TypeError where it is damaged."""
-    rates = {str(name): float(rate) for name, rate in content['rates'].items()}
-    if not all(0 <= rate <= 1 for rate in rates.values()):
-        raise ValueError('a rate is not between 0 and 1')
-    threshold = float(content['threshold'])
-    if not math.isfinite(threshold):
-        raise ValueError('the threshold is not finite')
-    calibration = Calibration.from_json(content['calibration'])
-    # Files of earlier versions have no words.
-    return DecisionRule(calibration, threshold, rates, frozenset(content.get('words', ())))
 
 
 def calibration_texts(data: Prepared, texts: np.ndarray) -> np.ndarray:

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 from scipy.special import expit, logit
-from sklearn.linear_model import LogisticRegression
 
 _POINTS = 400  # at which the false match rate is kept; dense where it is low
 _MOST = 100_000  # impostor scores in the regression, evenly by rank; more change nothing
@@ -160,6 +159,8 @@ def cllr(llr_genuine_P: np.ndarray, llr_impostor_Q: np.ndarray) -> float:
 
 def _regression(z_N: np.ndarray, genuine: int) -> np.ndarray:
     """Terms in 1, z and z^2 of the log-likelihood ratio; the first `genuine` of z are genuine."""
+    from sklearn.linear_model import LogisticRegression  # slow to import, and searching needs none
+
     impostors = len(z_N) - genuine
     is_genuine_N = np.arange(len(z_N)) < genuine
     weight_N = np.where(is_genuine_N, _GENUINE / genuine, (1 - _GENUINE) / impostors) * len(z_N)

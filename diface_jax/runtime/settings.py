@@ -227,6 +227,7 @@ class TrainSettings(Section):
     eval_every: Positive
     patience: Positive
     ema_decay: BelowOne
+    init_from: str
     compute_dtype: Annotated[str, one_of('float32', 'bfloat16')]
     data_on_device: bool
     human_share: Share

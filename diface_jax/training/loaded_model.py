@@ -1,18 +1,17 @@
-"""The best checkpoint, loaded for inference."""
+"""A trained model for inference, and how it is read from the best checkpoint."""
 
 import dataclasses
+import hashlib
 import pathlib
 from typing import Any
 
+import jax
 import ml_collections
 import numpy as np
 
 from diface_jax.models.diface import DiFace, Params, build_model
 from diface_jax.models.normalise import Normalisation
 from diface_jax.runtime import mesh as meshes
-from diface_jax.runtime.settings import Settings
-from diface_jax.training.checkpoint import Checkpoints
-from diface_jax.training.state import ModelSizes, abstract_state
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,6 +19,8 @@ class LoadedModel:
     """A trained model.
 
     Attributes:
+      name: galleries remember it.
+      sha256: hash of all that features depend on; galleries remember it too.
       step: training step of the checkpoint.
       model: D and R.
       params: their averaged parameters.
@@ -27,8 +28,11 @@ class LoadedModel:
       thresholds: threshold s by condition ('grammar/cross/random'), from validation.
       encoders: name, SHA-256 and width of the frozen encoders.
       settings: everything that the training depended on.
+      terms: what the model may be used for; '' where nothing is said.
     """
 
+    name: str
+    sha256: str
     step: int
     model: DiFace
     params: Params
@@ -36,6 +40,7 @@ class LoadedModel:
     thresholds: dict[str, float]
     encoders: dict[str, Any]
     settings: dict[str, Any]
+    terms: str = ''
 
     @property
     def config(self) -> ml_collections.ConfigDict:
@@ -51,6 +56,10 @@ def load_best_checkpoint(workdir: pathlib.Path) -> LoadedModel:
       DamagedCheckpointError: the checkpoint cannot be read; says what to do.
       ValueError: the model was trained by version 0.1.
     """
+    # Imported here: they bring orbax and optax along, and a pack needs neither.
+    from diface_jax.training.checkpoint import Checkpoints
+    from diface_jax.training.state import ModelSizes, abstract_state
+
     folder = workdir / 'checkpoints'
     if not folder.is_dir():
         raise FileNotFoundError(f'no trained model in {workdir}: run --mode=train first')
@@ -63,21 +72,33 @@ def load_best_checkpoint(workdir: pathlib.Path) -> LoadedModel:
         config, sizes = ml_collections.ConfigDict(note['settings']), ModelSizes(*note['sizes'])
         state = checkpoints.restore(step, abstract_state(config, sizes, meshes.make_mesh()))
     mean, widths = note['normalisation']['mean'], note['normalisation']['widths']
+    normalise = Normalisation(np.array(mean, np.float32), tuple(widths))
     return LoadedModel(
+        name=workdir.resolve().name,
+        sha256=_sha256(state.average, normalise),
         step=step,
         model=build_model(
             config.model, config.diffusion.schedule, sizes.embedding_dim, sizes.condition_dim
         ),
         params=state.average,
-        normalise=Normalisation(np.array(mean, np.float32), tuple(widths)),
+        normalise=normalise,
         thresholds=note['thresholds'],
         encoders=note['encoders'],
         settings=note['settings'],
     )
 
 
+def _sha256(params: Params, normalise: Normalisation) -> str:
+    digest = hashlib.sha256(normalise.mean_D.tobytes())
+    for leaf in jax.tree.leaves(params):
+        digest.update(np.asarray(leaf).tobytes())
+    return digest.hexdigest()
+
+
 def _require_current_names(settings: dict[str, Any], workdir: pathlib.Path) -> None:
     """ValueError if settings of a checkpoint have keys of version 0.1."""
+    from diface_jax.runtime.settings import Settings  # it brings optax along
+
     for section in dataclasses.fields(Settings):
         # `data` holds the settings of the prepared data set, which has checks of its own.
         if section.name == 'data' or not dataclasses.is_dataclass(section.type):

@@ -22,6 +22,7 @@ from diface_jax.runtime import mesh as meshes
 from diface_jax.training import state as states
 from diface_jax.training.checkpoint import METRIC, Checkpoints
 from diface_jax.training.compiled_step import CompiledStep
+from diface_jax.training.init_from import describe_start, load_start, with_networks
 from diface_jax.training.input_pipeline import InputPipeline, TrainingTable
 from diface_jax.training.model_selection import ValidationPairs
 from diface_jax.training.state import ModelSizes
@@ -58,6 +59,10 @@ def training_settings(config: ml_collections.ConfigDict, data: Prepared) -> dict
     del sections['train']['data_on_device']  # does not change the result
     if sections['train']['compute_dtype'] == 'float32':
         del sections['train']['compute_dtype']  # as in runs from before it was a setting
+    if sections['train']['init_from']:
+        sections['train']['init_from'] = describe_start(sections['train']['init_from'])
+    else:
+        del sections['train']['init_from']  # as in runs from before it was a setting
     return run_state.to_plain_json(sections | {'data': data.card['settings']})
 
 
@@ -188,7 +193,12 @@ class _Run:
         meshes.check_batch(config.train.batch_size, mesh)
         split = data.splits['train']
         _check_same_photo_weight(config.contrast.same_photo_weight, split)
-        self._normalise = Normalisation.fit(split.embedding_NxD, data.widths)
+        self._start_model = load_start(config, data)
+        self._normalise = (
+            self._start_model.normalise
+            if self._start_model
+            else Normalisation.fit(split.embedding_NxD, data.widths)
+        )
         table, batches = training_table(split, self._normalise), training_batches(split, config)
         self._feed = InputPipeline(table, batches, mesh, config.train.data_on_device)
         self._pairs = ValidationPairs(data, config.captions.coverage)
@@ -221,6 +231,9 @@ class _Run:
             logging.info('train: continues from step %d', step)
         else:
             self.state = states.init_sharded(self._config, self._sizes, mesh, fsdp)
+            if self._start_model:
+                self.state = with_networks(self.state, self._start_model.params)
+                logging.info('train: starts from the pack %s', self._start_model.name)
         self._checkpoints.delete_after(step)
         self._log.keep_until(step)
 

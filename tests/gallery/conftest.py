@@ -18,7 +18,7 @@ def model():
 @pytest.fixture
 def command(model, monkeypatch, capsys):
     """Runs a mode; returns the exit code, and what it said: on stdout, and why it stopped."""
-    monkeypatch.setattr(models, 'load', lambda workdir, sampling: model)
+    monkeypatch.setattr(models, 'load', lambda name, sampling: model)
     monkeypatch.setattr(
         preemption, 'install_handlers', lambda: None
     )  # this process is not only ours
@@ -26,7 +26,7 @@ def command(model, monkeypatch, capsys):
 
     def run(mode, *arguments):
         with flagsaver.flagsaver():
-            flags.FLAGS(['diface', f'--mode={mode}', '--workdir=any', *arguments])
+            flags.FLAGS(['diface', f'--mode={mode}', *arguments])
             with pytest.raises(SystemExit) as stopped:
                 main.main(['diface'])
         said = capsys.readouterr().out

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from diface_jax.gallery import calibrate
-from diface_jax.gallery.inference import ValidationScores
+from diface_jax.gallery.decision_rule import DecisionRule
 from diface_jax.gallery.vocabulary import words_of
 from diface_jax.models.diface import Sampling
 from diface_jax.models.features import Features
@@ -37,7 +37,7 @@ class Encoding:
         scale = 1 if self.sampling == self.validated_sampling else 4
         features = Features(scale * text_TxF / 16, photo_NxF)
         thresholds = {name: scale * threshold for name, threshold in THRESHOLDS.items()}
-        return ValidationScores(data, features, np.arange(len(split.photo_T)), thresholds)
+        return calibrate.ValidationScores(data, features, np.arange(len(split.photo_T)), thresholds)
 
 
 def test_pairs_are_of_other_photos_and_of_everybody_else():
@@ -153,7 +153,8 @@ def test_a_damaged_calibration_is_made_again(tmp_path, kept_calibration, damage,
     (tmp_path / calibrate.FILE).write_text(damage(kept_calibration))
     fitted = []
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(calibrate, '_fit', lambda *_: fitted.append(1) or kept_calibration)
+        rule = DecisionRule.from_json(kept_calibration)
+        patched.setattr(calibrate, 'fit_decision_rule', lambda _: fitted.append(1) or rule)
         again = calibrate.load_or_calibrate(Encoding(), tmp_path)
     assert fitted
     assert again.calibration.to_json() == kept_calibration['calibration']

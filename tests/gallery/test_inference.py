@@ -1,8 +1,8 @@
 """Where a gallery meets the encoders and the model: the real encoders, an untrained model."""
 
 import dataclasses
+import pathlib
 
-import jax
 import numpy as np
 import pytest
 
@@ -14,7 +14,7 @@ from diface_jax.encoders.face.appearance import Appearance
 from diface_jax.encoders.face.encoder import FaceEncoder
 from diface_jax.encoders.text import bert
 from diface_jax.encoders.text.condition import ConditionEncoder, Standardisation
-from diface_jax.gallery import inference, store
+from diface_jax.gallery import calibrate, inference, store
 from diface_jax.models.diface import Sampling, build_model
 from diface_jax.models.normalise import Normalisation
 from diface_jax.runtime import mesh as meshes
@@ -31,25 +31,22 @@ TEXTS = ['a man with a beard', 'a young woman', 'a person']
 
 
 @pytest.fixture(scope='module')
-def home(tmp_path_factory):
-    """Of a data set whose encoders were fitted to noise."""
-    rng, folder = np.random.default_rng(0), tmp_path_factory.mktemp('home')
+def encoders():
+    """Encoders that were fitted to noise."""
+    rng = np.random.default_rng(0)
     maps = sum(dlib_resnet.block_widths(dlib_resnet.load_dlib_resnet(), 2))
     looks = Appearance(np.zeros(maps, np.float32), rng.standard_normal((maps, 4), np.float32))
     standard = Standardisation.fit(rng.standard_normal((20, bert.POOLS * 384)), bert.POOLS)
-    encoders = EncoderBundle(
-        FaceEncoder(looks), ConditionEncoder(bert.load_text_encoder(), standard)
-    )
-    encoders.save(folder)
-    run_state.write_json(folder / prepared.CARD, {'encoders': encoders.description})
-    return folder
+    return EncoderBundle(FaceEncoder(looks), ConditionEncoder(bert.load_text_encoder(), standard))
 
 
 @pytest.fixture(scope='module')
-def trained(home):
+def trained(encoders):
     config = tiny.config()
     sizes = states.ModelSizes(WIDTH, bert.POOLS * 384, 4)
     return LoadedModel(
+        name='untrained',
+        sha256='00',
         step=1,
         model=build_model(
             config.model, config.diffusion.schedule, sizes.embedding_dim, sizes.condition_dim
@@ -57,14 +54,14 @@ def trained(home):
         params=states.init_sharded(config, sizes, meshes.make_mesh()).average,
         normalise=Normalisation(np.full(WIDTH, 0.01, np.float32), (dlib_resnet.WIDTH, 4)),
         thresholds={'human/cross/random': 0.3},
-        encoders=prepared.read_card(home)['encoders'],
+        encoders=encoders.description,
         settings=run_state.to_plain_json(config.to_dict()),
     )
 
 
 @pytest.fixture(scope='module')
-def encoded(trained, home):
-    return inference.InferenceModel(trained, home)
+def encoded(trained, encoders):
+    return inference.InferenceModel(trained, encoders)
 
 
 def test_a_text_is_the_same_whatever_stands_beside_it(encoded):
@@ -99,10 +96,10 @@ def test_faces_become_unit_features(encoded):
 
 
 def test_another_sampling_changes_texts_and_thresholds_but_no_photo(
-    trained, encoded, home, monkeypatch
+    trained, encoded, encoders, monkeypatch
 ):
     sampling = Sampling(num_steps=2, num_samples=1)
-    sampled = inference.InferenceModel(trained, home, sampling)
+    sampled = inference.InferenceModel(trained, encoders, sampling)
     embedding_NxD = np.random.default_rng(0).standard_normal((2, WIDTH)).astype(np.float32)
     np.testing.assert_array_equal(
         sampled.of_photos(embedding_NxD), encoded.of_photos(embedding_NxD)
@@ -110,11 +107,14 @@ def test_another_sampling_changes_texts_and_thresholds_but_no_photo(
     assert np.abs(sampled.of_texts(TEXTS) - encoded.of_texts(TEXTS)).max() > 1e-3
     assert (sampled.model, sampled.face_encoder) == (encoded.model, encoded.face_encoder)
     monkeypatch.setattr(prepared, 'load_prepared', lambda folder: wide_population())
-    assert encoded.validation().thresholds == trained.thresholds
-    scores = sampled.validation()
-    assert 'grammar-100/cross/random' in scores.thresholds
-    assert scores.thresholds != trained.thresholds
-    assert scores.texts.tolist() == encoded.validation().texts.tolist()
+    validated, resampled = (
+        calibrate.ValidationModel(trained, model.sampling, pathlib.Path('prepared')).validation()
+        for model in (encoded, sampled)
+    )
+    assert validated.thresholds == trained.thresholds
+    assert 'grammar-100/cross/random' in resampled.thresholds
+    assert resampled.thresholds != trained.thresholds
+    assert resampled.texts.tolist() == validated.texts.tolist()
 
 
 def wide_population():
@@ -128,24 +128,14 @@ def wide_population():
     return dataclasses.replace(data, splits={**data.splits, 'validation': wide})
 
 
-def test_another_model_has_another_name(trained, encoded, home):
-    assert inference.InferenceModel(trained, home).model == encoded.model
-    for change in (
-        {'params': jax.tree.map(lambda leaf: leaf * 1.001, trained.params)},
-        {'normalise': trained.normalise._replace(mean_D=trained.normalise.mean_D + 1e-4)},
-    ):
-        other = inference.InferenceModel(dataclasses.replace(trained, **change), home)
-        assert other.model != encoded.model
-
-
-def test_other_encoders_than_it_was_trained_with_are_refused(trained, home):
+def test_other_encoders_than_it_was_trained_with_are_refused(trained, encoders):
     face, text = trained.encoders['face'], trained.encoders['text']
     for made_with in (
         {'face': [{**face[0], 'sha256': '00'}, face[1]], 'text': text},
         {'face': face, 'text': {**text, 'sha256': '00'}},
     ):
         with pytest.raises(run_state.SettingsDifferError, match='sha256'):
-            inference.InferenceModel(dataclasses.replace(trained, encoders=made_with), home)
+            inference.InferenceModel(dataclasses.replace(trained, encoders=made_with), encoders)
 
 
 def test_real_photographs(shared, encoded, tmp_path):

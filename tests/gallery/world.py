@@ -52,6 +52,7 @@ class Oracle:
     is_token = staticmethod(str.isascii)
     face_encoder = {'name': 'oracle', 'sha256': '00', 'width': WIDTH}  # noqa: RUF012
     width = WIDTH
+    name, terms = 'oracle', ''
 
     def __init__(self, model='first', sign=1.0):
         self.model, self._sign = model, np.float32(sign)
@@ -87,8 +88,8 @@ class Oracle:
 def decision_rule():
     """As if genuine pairs scored about 0.8 and impostors 0."""
     # Imported here: they bring JAX along.
-    from diface_jax.gallery.calibrate import DecisionRule
     from diface_jax.gallery.calibration import Calibration
+    from diface_jax.gallery.decision_rule import DecisionRule
 
     share = (np.arange(2000) + 0.5) / 2000
     genuine = 0.8 + 0.25 * (2 * share[::10] - 1)

@@ -10,7 +10,6 @@ No label or sentence is used.
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.decomposition import PCA
 
 NAME = 'principal components of the maps of dlib_face_recognition_resnet_model_v1'
 
@@ -47,6 +46,8 @@ def fit_appearance(maps_NxP: np.ndarray, blocks: tuple[int, ...], width: int) ->
     Raises:
       ValueError: there are fewer photos than components.
     """
+    from sklearn.decomposition import PCA  # slow to import, and only `prepare` needs it
+
     if len(maps_NxP) < width:
         raise ValueError(
             f'encoders.appearance_dim={width} needs at least {width} training photos with a face, '

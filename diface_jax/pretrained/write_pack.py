@@ -1,0 +1,184 @@
+"""Writes the model of a workdir as a pack."""
+
+import hashlib
+import json
+import pathlib
+import shutil
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import safetensors.numpy
+
+from diface_jax.data import prepared, prepared_folders
+from diface_jax.data.encoder_bundle import EncoderBundle
+from diface_jax.encoders.face.appearance import Appearance
+from diface_jax.encoders.face.encoder import FaceEncoder
+from diface_jax.gallery import calibrate
+from diface_jax.models.diface import Sampling
+from diface_jax.pretrained import model_card, pack_files, packed_model
+from diface_jax.pretrained.network_arrays import named_arrays
+from diface_jax.pretrained.parity_probes import probes_of
+from diface_jax.pretrained.rounding import Parity, round_tensors
+from diface_jax.pretrained.terms import terms_of
+from diface_jax.runtime import versions
+from diface_jax.training.loaded_model import LoadedModel, load_best_checkpoint
+
+Arrays = dict[str, np.ndarray]
+
+
+class PackReport(NamedTuple):
+    """What was written.
+
+    Attributes:
+      folder: of the pack.
+      size: of its numbers, in bytes.
+      size_float32: what they would take in float32.
+      in_float32: names of the matrices that are not rounded.
+      parity: how scores compare with those of the checkpoint.
+    """
+
+    folder: pathlib.Path
+    size: int
+    size_float32: int
+    in_float32: tuple[str, ...]
+    parity: Parity
+
+    def __str__(self) -> str:
+        lines = [
+            f'{self.folder}: {self.size / 1e6:.1f} MB of numbers '
+            f'({self.size_float32 / 1e6:.1f} MB in float32)'
+        ]
+        if self.in_float32:
+            lines.append(f'not rounded to float16: {", ".join(self.in_float32)}')
+        return '\n'.join([*lines, f'against the checkpoint, {self.parity}'])
+
+
+def write_pack(workdir: pathlib.Path, out: pathlib.Path, overwrite: bool = False) -> PackReport:
+    """Writes the best checkpoint of a workdir as a pack; it gets its name once it is complete.
+
+    Args:
+      workdir: of the training, with its prepared data set.
+      out: folder of the pack.
+      overwrite: replaces a pack that is there.
+
+    Raises:
+      FileExistsError: a pack is there and `overwrite` is False, or something else is there.
+      FileNotFoundError: the workdir has no trained model, or no prepared data.
+    """
+    _check_free(out, overwrite)
+    trained, store = load_best_checkpoint(workdir), workdir / 'prepared'
+    folder = prepared_folders.folder_of_model(store, trained.settings['data'], trained.encoders)
+    encoders = EncoderBundle.load(packed_model.text_encoder_of(trained.encoders), folder)
+    sampling = Sampling(**trained.settings['sample'])
+    scores = calibrate.ValidationModel(trained, sampling, folder).validation()
+    probes = probes_of(trained, scores.data, scores.texts, store / prepared_folders.CACHE)
+    exact = _exact_arrays(trained, encoders)
+    keep = () if probes.have_maps else ('appearance/components_PxK',)
+    stored, parity = round_tensors(exact, probes.scores, keep)
+    weights = safetensors.numpy.save(stored)
+    description = {
+        'format': pack_files.FORMAT,
+        'version': pack_files.VERSION,
+        'written_by': versions.version_summary(),
+        'name': out.resolve().name,
+        'weights_sha256': hashlib.sha256(weights).hexdigest(),
+        'tensors': {name: list(array.shape) for name, array in sorted(stored.items())},
+        'parity': str(parity),
+        **_description_of_model(trained, stored),
+        'decision_rule': calibrate.fit_decision_rule(scores).to_json(),
+        **_description_of_data(trained, store, folder),
+    }
+    description['sha256'] = pack_files.description_sha256(description)
+    evaluations = model_card.read_evaluations(workdir, trained.settings, trained.step)
+    card = model_card.render_card(description, len(weights), evaluations)
+    _write(out, weights, description, card)
+    return _report(out, exact, stored, len(weights), parity)
+
+
+def _check_free(out: pathlib.Path, overwrite: bool) -> None:
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    if not pack_files.is_pack(out):
+        raise FileExistsError(f'{out} is there and is not a model pack: give another --out')
+    if not overwrite:
+        raise FileExistsError(f'{out} is a pack already: give another --out, or --overwrite')
+
+
+def _exact_arrays(trained: LoadedModel, encoders: EncoderBundle) -> Arrays:
+    """All arrays of a pack by name, float32."""
+    groups = {
+        'normalisation': {'mean_D': trained.normalise.mean_D},
+        'standardisation': encoders.text.standard._asdict(),
+    }
+    if encoders.face.appearance:
+        groups['appearance'] = encoders.face.appearance._asdict()
+    fitted = {
+        f'{group}/{name}': np.ascontiguousarray(array, np.float32)
+        for group, arrays in groups.items()
+        for name, array in arrays.items()
+    }
+    return named_arrays(trained.params) | fitted
+
+
+def _description_of_model(trained: LoadedModel, stored: Arrays) -> dict[str, Any]:
+    encoders = {**trained.encoders, 'face': list(trained.encoders['face'])}
+    if 'appearance/mean_P' in stored:
+        appearance = Appearance(
+            *(stored[f'appearance/{field}'].astype(np.float32) for field in Appearance._fields)
+        )
+        # The rounded components are an encoder of their own, with a hash of its own.
+        encoders['face'] = FaceEncoder(appearance).description
+    return {
+        'settings': trained.settings,
+        'step': trained.step,
+        'sizes': [len(trained.normalise.mean_D), trained.encoders['text']['width']],
+        'normalisation_widths': list(trained.normalise.widths),
+        'encoders': encoders,
+        'thresholds': trained.thresholds,
+    }
+
+
+def _description_of_data(
+    trained: LoadedModel, store: pathlib.Path, folder: pathlib.Path
+) -> dict[str, Any]:
+    """Counts of the data sets that a model was trained on, and its terms."""
+    first = prepared.read_card(folder)
+    trained_on = [{'name': first['name'], 'splits': first['splits']}]
+    if settings := trained.settings['data'].get('second_data'):
+        second = prepared.read_card(prepared_folders.folder_with_content(store, settings))
+        trained_on.append({'name': second['name'], 'splits': {'train': second['splits']['train']}})
+    started_from = trained.settings['train'].get('init_from') or {}
+    names = [data['name'] for data in trained_on]
+    return {
+        'trained_on': trained_on,
+        'terms': terms_of(names, started_from.get('terms', '')),
+    }
+
+
+def _write(out: pathlib.Path, weights: bytes, description: Mapping[str, Any], card: str) -> None:
+    """Writes a pack beside its place, reads it once, and moves it there."""
+    building = out.with_name(f'{out.name}.new')
+    shutil.rmtree(building, ignore_errors=True)
+    building.mkdir(parents=True)
+    (building / pack_files.WEIGHTS).write_bytes(weights)
+    text = json.dumps(description, indent=1, ensure_ascii=False)
+    (building / pack_files.DESCRIPTION).write_text(text + '\n', encoding='utf-8')
+    (building / pack_files.CARD).write_text(card, encoding='utf-8')
+    packed_model.trained_model(pack_files.read_pack(building))
+    old = out.with_name(f'{out.name}.old')
+    shutil.rmtree(old, ignore_errors=True)
+    if out.exists():
+        out.rename(old)
+    building.rename(out)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _report(
+    out: pathlib.Path, exact: Arrays, stored: Arrays, size: int, parity: Parity
+) -> PackReport:
+    unrounded = [
+        name for name, array in stored.items() if array.ndim > 1 and array.dtype == np.float32
+    ]
+    size_float32 = sum(array.nbytes for array in exact.values())
+    return PackReport(out, size, size_float32, tuple(unrounded), parity)
