@@ -28,11 +28,11 @@ from diface_jax.gallery.results import (
     VerifiedFace,
     VerifyResults,
 )
-from diface_jax.gallery.search import (
+from diface_jax.gallery.search import LoadedGallery
+from diface_jax.gallery.search_options import (
     DEFAULT_ENROLLED,
     DEFAULT_FALSE_MATCHES,
     DEFAULT_K,
-    LoadedGallery,
     SearchOptions,
 )
 from diface_jax.gallery.store import GalleryEntry, GalleryError, PhotoLabel, Store
@@ -150,7 +150,7 @@ class Model:
           texts: a sentence, or several about one person.
           k: how many results.
           where: only entries that fit all conditions, such as {'person': 'An*'}; see
-            `gallery.search.SearchOptions`.
+            `gallery.search_options.SearchOptions`.
           enrolled: prior probability that the person described is in the gallery.
           false_matches: a match may score as high by chance at most this often in a gallery of
             this size.

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from absl import logging
 
 from diface_jax.gallery import enrollment, store
-from diface_jax.gallery.search import DEFAULT_K
+from diface_jax.gallery.search_options import DEFAULT_K
 from diface_jax.model import Model
 
 try:
