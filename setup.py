@@ -13,7 +13,7 @@ setup(
     long_description=(pathlib.Path(__file__).parent / 'README.md').read_text(encoding='utf-8'),
     long_description_content_type='text/markdown',
     license='Apache-2.0',
-    license_files=['LICENSE'],
+    license_files=['LICENSE', 'LICENSE-MODELS'],
     python_requires='>=3.11',
     packages=[*find_packages(include=['diface_jax', 'diface_jax.*']), 'diface_jax.configs'],
     # Where an installed package has the configs of the checkout (see

@@ -393,7 +393,7 @@ class Model:
         """Stores what the gallery is made with; says the terms of a model that are new to it."""
         terms = self._inference.terms
         if terms and store.made_with().get('terms') != terms:
-            _log.warning('The model %s is %s.', self._inference.name, terms)
+            _log.warning('The model %s may be used %s.', self._inference.name, terms)
         store.bind(
             face_encoder=self._inference.face_encoder,
             model=self._inference.model,

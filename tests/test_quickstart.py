@@ -16,7 +16,11 @@ import diface_jax
 from diface_jax.cli import pipeline
 from diface_jax.data import prepared
 from diface_jax.data.readers import simulated
+from diface_jax.gallery.store import GalleryError
+from diface_jax.pretrained import pack_files, packed_model
 from diface_jax.runtime import run_state
+from diface_jax.runtime.settings import Settings
+from diface_jax.training import init_from, loaded_model
 from tests import moments, tiny
 
 SCRIPT = pathlib.Path(__file__).resolve().parents[1] / 'launch' / 'quickstart.sh'
@@ -98,6 +102,106 @@ def test_people_are_enrolled_and_found(model, folder, tmp_path):
         holds = set(np.array(data.attributes)[test.label_NxA[row] == 1])
         assert set(filter(None, one.entry.tags['labels'].split(', '))) == holds
         assert one.entry.name.startswith(one.entry.person)
+
+
+@pytest.fixture(scope='module')
+def pack(workdir, tmp_path_factory):
+    """The model as a pack, in a folder that may not be written to."""
+    folder = tmp_path_factory.mktemp('packs') / 'tiny'
+    assert pipeline.pack_model(str(workdir), str(folder), overwrite=False) == 0
+    folder.chmod(0o555)
+    return folder
+
+
+def test_a_pack_scores_as_the_workdir_that_it_was_made_from(
+    workdir, model, pack, folder, tmp_path, caplog
+):
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in pack.iterdir()}
+    assert {path.name for path in before} == {'model.safetensors', 'model.json', 'MODEL_CARD.md'}
+    packed, gallery = diface_jax.load(pack), tmp_path / 'gallery'
+    packed_faces = packed.enroll_embeddings(gallery, folder / simulated.GALLERY).faces
+    results = [packed.search(gallery, 'a smiling young woman', k=40)]
+    assert caplog.text.count('The model tiny may be used for non-commercial research only') == 1
+    with pytest.raises(GalleryError, match=r'another model \(tiny, not'):
+        model.search(gallery, 'a smiling young woman')
+    assert model.refresh(gallery) == packed_faces
+    results.append(model.search(gallery, 'a smiling young woman', k=40))
+    by_pack, by_workdir = (
+        {one.entry.name: one.scored for one in found.results} for found in results
+    )
+    assert by_pack.keys() == by_workdir.keys()
+    for name, scored in by_pack.items():
+        assert scored.score == pytest.approx(by_workdir[name].score, abs=1e-3)
+        assert scored.probability == pytest.approx(by_workdir[name].probability, abs=0.01)
+    assert results[0].threshold == results[1].threshold
+    after = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in pack.iterdir()}
+    assert after == before
+
+
+def test_the_card_of_a_pack_has_the_results(workdir, pack):
+    card = (pack / 'MODEL_CARD.md').read_text()
+    made = json.loads((workdir / 'evaluation.json').read_text())
+    (accuracy,) = (
+        row['value']
+        for row in made['results']
+        if (row['method'], row['protocol'], row['metric'], row['impostors'])
+        == ('diface', 'cross', 'accuracy', 'random')
+    )
+    assert f'| grammar, 100% coverage | cross | {100 * accuracy:.1f} (' in card
+    assert 'tiny may be used for non-commercial research only' in card
+    assert 'Do not use it for law enforcement' in card
+
+
+def test_a_pack_takes_nobodys_place(workdir, pack, tmp_path):
+    with pytest.raises(FileExistsError, match=r'is a pack already.*--overwrite'):
+        pipeline.pack_model(str(workdir), str(pack), overwrite=False)
+    (tmp_path / 'thesis').write_text('years of work')
+    with pytest.raises(FileExistsError, match='is not a model pack: give another --out'):
+        pipeline.pack_model(str(workdir), str(tmp_path), overwrite=True)
+    with pytest.raises(ValueError, match='give --workdir, of a training, and --out'):
+        pipeline.pack_model(str(workdir), None, overwrite=False)
+
+
+def test_a_pack_has_one_sampling(pack):
+    with pytest.raises(ValueError, match='its own sampling alone'):
+        diface_jax.load(pack, sampling=diface_jax.Sampling(7))
+
+
+def test_training_goes_on_from_a_pack(config, pack, tmp_path):
+    config = config.copy_and_resolve_references()
+    config.train.update(init_from=str(pack), num_steps=5)
+    config.simulated.seed = 1
+    for mode in ('prepare', 'train'):
+        pipeline.run_pipeline(mode, config, tmp_path, overwrite=False)
+    tuned = loaded_model.load_best_checkpoint(tmp_path)
+    start = packed_model.trained_model(pack_files.read_pack(pack))
+    np.testing.assert_array_equal(tuned.normalise.mean_D, start.normalise.mean_D)
+    assert tuned.encoders == start.encoders
+    assert tuned.settings['train']['init_from']['sha256'] == start.sha256
+    packed = tmp_path / 'packed'
+    pipeline.pack_model(str(tmp_path), str(packed), overwrite=False)
+    assert pack_files.read_description(packed)['terms'] == start.terms
+    config.train.init_from = ''
+    with pytest.raises(run_state.SettingsDifferError, match=r'train\.init_from'):
+        pipeline.run_pipeline('train', config, tmp_path, overwrite=False)
+
+
+def test_a_pack_of_other_encoders_or_sizes_is_not_trained_on(config, workdir, pack, tmp_path):
+    config = config.copy_and_resolve_references()
+    config.train.init_from = str(pack)
+    data = pipeline._load_train_data(Settings.from_config(config), workdir)
+    with pytest.raises(run_state.SettingsDifferError, match='encoders of the pack'):
+        init_from.load_start(config, data)
+    data = dataclasses.replace(
+        data, card={**data.card, 'encoders': pack_files.read_description(pack)['encoders']}
+    )
+    assert init_from.load_start(config, data).name == 'tiny'
+    config.model.score.width = 32
+    with pytest.raises(run_state.SettingsDifferError, match=r'score\.width: 16 -> 32'):
+        init_from.load_start(config, data)
+    config.train.init_from = str(workdir)
+    with pytest.raises(ValueError, match='is not a model pack'):
+        init_from.load_start(config, data)
 
 
 def test_a_photograph_is_refused(model):

@@ -13,7 +13,7 @@ _NON_COMMERCIAL = {
 
 
 def terms_of(data_sets: Sequence[str], before: str = '') -> str:
-    """The terms in a few words.
+    """What a model may be used for: the end of a sentence that starts 'It may be used'.
 
     Args:
       data_sets: names of the data sets that the model was trained on.
@@ -23,7 +23,7 @@ def terms_of(data_sets: Sequence[str], before: str = '') -> str:
     parts = [before] if before else []
     if known:
         names = ' and '.join(known)
-        parts.append(f'for non-commercial research only, as the photographs of {names} are')
+        parts.append(f'for non-commercial research only, like the photographs of {names}')
     if any(name not in _NON_COMMERCIAL for name in data_sets):
         parts.append('as the terms of its own training photographs allow')
     return '; '.join(dict.fromkeys(parts))

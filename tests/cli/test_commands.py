@@ -134,6 +134,15 @@ def test_contact_sheet(command, gallery, tmp_path):
     assert shares[(0x12, 0x90, 0x6A)] > 3 * 4 * 150  # a frame around each of the matches
 
 
+def test_the_model_of_a_command_is_given_by_folder_or_name(command, gallery, monkeypatch):
+    names = []
+    model = world.model()
+    monkeypatch.setattr(models, 'load', lambda name, _: names.append(name) or model)
+    command('search', *asked(gallery, 'person 3'))
+    command('search', *asked(gallery, 'person 3', '--model=celeba_lfw'))
+    assert names == [None, 'celeba_lfw']
+
+
 def test_the_sampling_of_a_command_is_that_of_its_model(command, gallery, monkeypatch):
     samplings = []
     model = world.model()
@@ -343,6 +352,9 @@ def test_a_text_of_which_nothing_is_understood_gets_no_probability(command, gall
     ('mode', 'arguments', 'why'),
     [
         ('search', ('--text=a man',), '--gallery is missing'),
+        ('search', ('--workdir=w', '--gallery=g', '--text=a man'), 'leave out --workdir'),
+        ('pack', ('--workdir=w',), 'give --workdir, of a training, and --out'),
+        ('pack', ('--workdir=w', '--out=p'), 'no trained model in w'),
         ('enroll', ('--gallery=none',), 'no gallery in none: make one with --mode=enroll'),
         ('enroll', (), '--gallery is missing'),
         ('enroll', ('--gallery=g', '--photos=a', '--embeddings=b'), '--photos or --embeddings'),

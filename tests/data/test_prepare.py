@@ -8,9 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from diface_jax.data import prepare, prepared, prepared_folders
+from diface_jax.data import photo_embeddings, prepare, prepared, prepared_folders
+from diface_jax.data.encoder_bundle import EncoderBundle
+from diface_jax.encoders import arrays
 from diface_jax.encoders.face import dlib_resnet
+from diface_jax.encoders.face.appearance import Appearance
 from diface_jax.encoders.text import bert
+from diface_jax.encoders.text.condition import ConditionEncoder
 from diface_jax.runtime import run_state
 from tests import celeba_tree, tiny
 
@@ -91,6 +95,34 @@ def test_other_settings_are_named(root, folder):
     config.captions.seed = 7
     with pytest.raises(run_state.SettingsDifferError, match=r'captions\.seed: 0 -> 7'):
         prepare.prepare(config, config.data, folder.parent)
+
+
+def test_the_maps_of_training_photos_stay_in_the_cache(folder):
+    train = prepared.load_prepared(folder).splits['train']
+    appearance = arrays.load_arrays(Appearance, folder / 'appearance.safetensors')
+    hashes = [*train.sha256_N[::-1], 'of no photo']
+    rows, maps_NxP = photo_embeddings.cached_maps(folder.parent / 'cache', hashes, 5)
+    assert rows.tolist() == list(range(5))
+    expected = train.embedding_NxD[::-1][:5, 128:]
+    np.testing.assert_allclose(appearance(maps_NxP), expected, rtol=0.02, atol=0.02)
+    rows, maps_NxP = photo_embeddings.cached_maps(folder.parent / 'nowhere', hashes, 5)
+    assert (len(rows), maps_NxP) == (0, None)
+
+
+def test_the_encoders_of_a_pack_are_used_and_kept(root, folder, tmp_path):
+    shutil.copytree(folder.parent / 'cache', tmp_path / 'cache')
+    bundle = EncoderBundle.load(bert.load_text_encoder(), folder)
+    standard = bundle.text.standard._replace(mean_C=bundle.text.standard.mean_C + 1)
+    bundle = bundle._replace(text=ConditionEncoder(bundle.text.encoder, standard))
+    config = settings(root)
+    again = prepare.prepare(config, config.data, tmp_path, encoders=bundle)
+    card = prepared.read_card(again)
+    assert card['encoders'] == bundle.description
+    assert card['settings']['encoders of the pack'] == bundle.description
+    kept = EncoderBundle.load(bundle.text.encoder, again)
+    assert kept.description == bundle.description
+    with pytest.raises(run_state.SettingsDifferError, match='encoders of the pack'):
+        prepare.prepare(config, config.data, tmp_path)
 
 
 class Killed(Exception):

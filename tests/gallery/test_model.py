@@ -145,7 +145,7 @@ def test_another_model_is_refused_and_told_what_to_do(model, gallery):
         lambda: other.search(gallery, 'person 3'),
         lambda: other.enroll_bytes(gallery, 'x.png', world.photo(3)),
     ):
-        with pytest.raises(GalleryError, match=r'another model.*no --photos'):
+        with pytest.raises(GalleryError, match=r'model \(oracle, not oracle\).*no --photos'):
             use()
     with Store(gallery) as opened:
         assert world.contents(opened) == before
@@ -170,6 +170,24 @@ def test_a_refresh_that_fails_leaves_the_gallery_to_the_old_model(model, gallery
     with pytest.raises(KeyboardInterrupt):
         world.model(Failing('second')).refresh(gallery)
     assert model.search(gallery, 'person 3') == expected
+
+
+def test_terms_are_said_once_a_gallery(model, tmp_path, caplog):
+    class Bound(world.Oracle):
+        name, terms = 'bound', 'for research only'
+
+    bound, said = world.model(Bound('second')), 'The model bound may be used for research only.'
+    for _ in range(2):
+        bound.enroll_bytes(tmp_path / 'new', 'x.png', world.photo(3))
+        bound.search(tmp_path / 'new', 'person 3')
+        assert caplog.text.count(said) == 1
+    model.enroll_bytes(tmp_path / 'old', 'x.png', world.photo(3))
+    bound.refresh(tmp_path / 'old')
+    bound.search(tmp_path / 'old', 'person 3')
+    assert caplog.text.count(said) == 2
+    with Store(tmp_path / 'old') as opened:
+        made_with = opened.made_with()
+    assert (made_with['model'], made_with['model_name']) == ('second', 'bound')
 
 
 def test_another_face_encoder_is_refused_for_good(model, gallery):
