@@ -31,7 +31,14 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from diface_jax.cli import commands, modes
-from diface_jax.runtime import config_files, devices, hosts, preemption, versions
+from diface_jax.runtime import (
+    compilation_cache,
+    config_files,
+    devices,
+    hosts,
+    preemption,
+    versions,
+)
 from diface_jax.runtime.terminal import printable_lines
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -156,6 +163,7 @@ def _run() -> int:
         return check.run_check(Settings.from_config(_CONFIG.value))
     if _MODE.value not in _WITHOUT_DEVICES:
         devices.require_devices()
+        compilation_cache.keep_compiled_programs()
     if _MODE.value in modes.GALLERY:
         if _WORKDIR.value:
             raise ValueError('leave out --workdir: a model is given as --model=PACK_OR_WORKDIR')

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from diface_jax.gallery import conditions, embedding_files, enrollment, next_question, vocabulary
+from diface_jax.gallery import conditions, enrollment, next_question, vocabulary
 from diface_jax.gallery.calibration import prior_probability
 from diface_jax.gallery.conditions import Where
 from diface_jax.gallery.decision_rule import DecisionRule
@@ -109,6 +109,8 @@ class Model:
         self, gallery: Path, path: Path, ids: Path | None = None
     ) -> enrollment.EnrollReport:
         """Enrols raw embeddings of the same face encoder; see `embedding_files.read_embeddings`."""
+        from diface_jax.gallery import embedding_files  # it imports pyarrow
+
         ids = None if ids is None else pathlib.Path(ids)
         rows = embedding_files.read_embeddings(pathlib.Path(path), ids, self._inference.width)
         with self._open(gallery, create=True) as store:
