@@ -123,6 +123,9 @@ _EVERYTHING = flags.DEFINE_bool(
 )
 _YES = flags.DEFINE_bool('yes', False, 'delete: does not ask before it deletes.')
 _PORT = flags.DEFINE_integer('port', 8080, 'serve: the port, on this machine alone.', 1, 65535)
+_OPEN = flags.DEFINE_bool(
+    'open', False, 'serve: opens the page in the browser, where there is a screen.'
+)
 
 
 def run_gallery_command(mode: str) -> int:
@@ -354,7 +357,7 @@ def _confirm(what: str) -> None:
 def _serve(_: str, model: 'Model') -> int:
     from diface_jax.web import server
 
-    server.serve(model, pathlib.Path(_GALLERY.value), _PORT.value)
+    server.serve(model, pathlib.Path(_GALLERY.value), _PORT.value, _OPEN.value)
     return DONE
 
 
