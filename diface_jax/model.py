@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from diface_jax.gallery import conditions, enrollment, next_question, vocabulary
 from diface_jax.gallery.calibration import prior_probability
@@ -40,6 +39,7 @@ from diface_jax.models.diface import Sampling
 from diface_jax.pretrained.load_model import load_model
 from diface_jax.runtime import mesh as meshes
 from diface_jax.runtime import schema
+from diface_jax.runtime.progress_bar import ProgressBar
 from diface_jax.runtime.settings import SampleSettings
 
 Path = str | pathlib.Path
@@ -128,7 +128,7 @@ class Model:
         with Store(pathlib.Path(gallery)) as store:
             self._check_face_encoder(store)
             entries = store.count()['entries']
-            with store.changing(), tqdm(total=entries, desc='refine', unit='face') as bar:
+            with store.changing(), ProgressBar(total=entries, desc='refine', unit='face') as bar:
                 for done in store.replace_features(self._inference.of_photos):
                     bar.update(done)
                 self._bind(store)

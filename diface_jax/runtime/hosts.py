@@ -16,9 +16,9 @@ from typing import NoReturn, TypeVar
 
 import numpy as np
 from absl import logging
-from tqdm import tqdm
 
 from diface_jax.runtime import devices
+from diface_jax.runtime.progress_bar import ProgressBar
 
 T = TypeVar('T')
 
@@ -142,9 +142,14 @@ def first_then_others(name: str, work: Callable[[], T]) -> T:
     return result
 
 
-def progress(*args: object, **settings: object) -> tqdm:
+def progress(*args: object, **settings: object) -> ProgressBar:
     """A progress bar, shown by the first host only."""
-    return tqdm(*args, disable=not is_first(), **settings)
+    return ProgressBar(*args, disable=not is_first(), **settings)
+
+
+def working(what: str) -> ProgressBar:
+    """A context for work of unknown length: a line with the time that it has taken so far."""
+    return progress(desc=what, bar_format='{desc}: {elapsed}', leave=False, delay=1)
 
 
 def check_shared(folder: pathlib.Path) -> None:
