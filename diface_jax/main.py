@@ -27,14 +27,18 @@ import logging as std_logging
 import pathlib
 import sys
 
-import jax
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from diface_jax.cli import commands, pipeline
-from diface_jax.data import check
-from diface_jax.runtime import config_files, devices, hosts, preemption, versions
-from diface_jax.runtime.settings import Settings
+from diface_jax.cli import commands, modes
+from diface_jax.runtime import (
+    compilation_cache,
+    config_files,
+    devices,
+    hosts,
+    preemption,
+    versions,
+)
 from diface_jax.runtime.terminal import printable_lines
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -50,7 +54,7 @@ _WORKDIR = flags.DEFINE_string(
 _MODE = flags.DEFINE_enum(
     'mode',
     'all',
-    (*pipeline.MODES, 'check', 'pack', *commands.MODES),
+    modes.ALL,
     'What to do: check (whether a data set can be trained on, in seconds and without --workdir: '
     'photos, people, labels, sentences, splits and problems; exit code 1 if not), '
     'prepare (photos and labels to embeddings and sentences), train, evaluate, report '
@@ -121,14 +125,8 @@ def main(argv: list[str]) -> None:
         hosts.exit_program(f'{_MODE.value}: {printable_lines(str(error))}')
     except MemoryError as error:
         hosts.exit_program(f'{_MODE.value}: out of memory: {printable_lines(str(error))}')
-    except jax.errors.JaxRuntimeError as error:
-        if 'RESOURCE_EXHAUSTED' in str(error):
-            hosts.exit_program(
-                f'{_MODE.value}: {_OUT_OF_DEVICE_MEMORY} ({str(error).splitlines()[0]})'
-            )
-        if not hosts.is_multihost():
-            raise
-        hosts.exit_program(f'{_MODE.value}: {error}\n{_HOST_LOST}')
+    except RuntimeError as error:
+        hosts.exit_program(f'{_MODE.value}: {_device_error(error)}')
     except preemption.Preempted as stop:
         print(stop, file=sys.stderr)
         leave = sys.exit if stop.everywhere else hosts.exit_program
@@ -137,8 +135,20 @@ def main(argv: list[str]) -> None:
         hosts.exit_program(preemption.interrupt_message(_MODE.value))
 
 
+def _device_error(error: RuntimeError) -> str:
+    """What to say of an error of JAX's devices; raises any other error."""
+    import jax
+
+    is_of_device = isinstance(error, jax.errors.JaxRuntimeError)
+    if is_of_device and 'RESOURCE_EXHAUSTED' in str(error):
+        return f'{_OUT_OF_DEVICE_MEMORY} ({str(error).splitlines()[0]})'
+    if not is_of_device or not hosts.is_multihost():
+        raise error
+    return f'{error}\n{_HOST_LOST}'
+
+
 def _run() -> int:
-    """Joins the hosts and runs the mode; returns the exit code."""
+    """Joins the hosts and runs the mode, whose modules are imported only now; the exit code."""
     hosts.join_hosts(
         _DISTRIBUTED.value, _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value
     )
@@ -147,13 +157,19 @@ def _run() -> int:
     if _MODE.value == 'check':
         if not _CONFIG.value:
             raise ValueError('give --config, such as --config=celeba')
+        from diface_jax.data import check
+        from diface_jax.runtime.settings import Settings
+
         return check.run_check(Settings.from_config(_CONFIG.value))
     if _MODE.value not in _WITHOUT_DEVICES:
         devices.require_devices()
-    if _MODE.value in commands.MODES:
+        compilation_cache.keep_compiled_programs()
+    if _MODE.value in modes.GALLERY:
         if _WORKDIR.value:
             raise ValueError('leave out --workdir: a model is given as --model=PACK_OR_WORKDIR')
         return commands.run_gallery_command(_MODE.value)
+    from diface_jax.cli import pipeline
+
     if _MODE.value == 'pack':
         return pipeline.pack_model(_WORKDIR.value, _OUT.value, _OVERWRITE.value)
     if not _CONFIG.value or not _WORKDIR.value:
@@ -186,6 +202,8 @@ def _parse(argv: list[str]) -> list[str]:
         positional = flags.FLAGS(argv)
     except flags.Error as error:
         sys.exit(f'{error}\nSee --help for the flags, and configs/celeba.py for the settings.')
+    except SystemExit:
+        sys.exit(0)  # after --help, where absl exits with 1
     if _VERSION.value:
         print(versions.version_summary())
         sys.exit()
@@ -197,9 +215,8 @@ def _unexpected(argument: str) -> str:
 
 
 def _nearest_mode(word: str, prefix: str = '') -> str:
-    modes = flags.FLAGS['mode'].parser.enum_values
-    near = difflib.get_close_matches(word, modes, n=1)
-    return f'did you mean {prefix}{near[0]}?' if near else f'the modes are {", ".join(modes)}'
+    near = difflib.get_close_matches(word, modes.ALL, n=1)
+    return f'did you mean {prefix}{near[0]}?' if near else f'the modes are {", ".join(modes.ALL)}'
 
 
 if __name__ == '__main__':

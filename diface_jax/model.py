@@ -12,9 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
-from diface_jax.gallery import conditions, embedding_files, enrollment, next_question, vocabulary
+from diface_jax.gallery import conditions, enrollment, next_question, vocabulary
 from diface_jax.gallery.calibration import prior_probability
 from diface_jax.gallery.conditions import Where
 from diface_jax.gallery.decision_rule import DecisionRule
@@ -28,11 +27,11 @@ from diface_jax.gallery.results import (
     VerifiedFace,
     VerifyResults,
 )
-from diface_jax.gallery.search import (
+from diface_jax.gallery.search import LoadedGallery
+from diface_jax.gallery.search_options import (
     DEFAULT_ENROLLED,
     DEFAULT_FALSE_MATCHES,
     DEFAULT_K,
-    LoadedGallery,
     SearchOptions,
 )
 from diface_jax.gallery.store import GalleryEntry, GalleryError, PhotoLabel, Store
@@ -40,6 +39,7 @@ from diface_jax.models.diface import Sampling
 from diface_jax.pretrained.load_model import load_model
 from diface_jax.runtime import mesh as meshes
 from diface_jax.runtime import schema
+from diface_jax.runtime.progress_bar import ProgressBar
 from diface_jax.runtime.settings import SampleSettings
 
 Path = str | pathlib.Path
@@ -109,6 +109,8 @@ class Model:
         self, gallery: Path, path: Path, ids: Path | None = None
     ) -> enrollment.EnrollReport:
         """Enrols raw embeddings of the same face encoder; see `embedding_files.read_embeddings`."""
+        from diface_jax.gallery import embedding_files  # it imports pyarrow
+
         ids = None if ids is None else pathlib.Path(ids)
         rows = embedding_files.read_embeddings(pathlib.Path(path), ids, self._inference.width)
         with self._open(gallery, create=True) as store:
@@ -126,7 +128,7 @@ class Model:
         with Store(pathlib.Path(gallery)) as store:
             self._check_face_encoder(store)
             entries = store.count()['entries']
-            with store.changing(), tqdm(total=entries, desc='refine', unit='face') as bar:
+            with store.changing(), ProgressBar(total=entries, desc='refine', unit='face') as bar:
                 for done in store.replace_features(self._inference.of_photos):
                     bar.update(done)
                 self._bind(store)
@@ -150,7 +152,7 @@ class Model:
           texts: a sentence, or several about one person.
           k: how many results.
           where: only entries that fit all conditions, such as {'person': 'An*'}; see
-            `gallery.search.SearchOptions`.
+            `gallery.search_options.SearchOptions`.
           enrolled: prior probability that the person described is in the gallery.
           false_matches: a match may score as high by chance at most this often in a gallery of
             this size.

@@ -9,17 +9,15 @@
 # PYTHON=/path/to/python3.11 names the Python to use.
 set -euo pipefail
 
-stop() {
-  printf 'quickstart: %s\n' "$*" >&2
-  exit 1
-}
+dry_run='' workdir=''
+# shellcheck source=SCRIPTDIR/environment.sh
+source "$(dirname "$0")/environment.sh"
 
 usage='usage: bash launch/quickstart.sh [--dry-run] [WORKDIR]'
-dry_run='' workdir=''
 for argument in "$@"; do
   case $argument in
     -h | --help)
-      sed -n '2,/^set/s/^# \{0,1\}//p' "$0"
+      explain
       exit
       ;;
     --dry-run) dry_run=yes ;;
@@ -31,34 +29,13 @@ for argument in "$@"; do
   esac
 done
 
-# run COMMAND...: runs it, or in a dry run prints it.
-run() {
-  if [ "$dry_run" ]; then
-    printf '%q ' "$@"
-    echo
-  else
-    "$@"
-  fi
-}
-
 workdir=${workdir:-$(dirname "$0")/../quickstart}
 run mkdir -p "$workdir"
 [ "$dry_run" ] || workdir=$(cd "$workdir" && pwd)
 cd "$(dirname "$0")/.."
-python=${PYTHON:-python3}
 text='a smiling young woman with wavy blond hair and heavy makeup'
 
-command -v "$python" > /dev/null || stop "no $python: install Python 3.11 or newer, or set PYTHON"
-"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
-  stop "$("$python" --version) is too old: set PYTHON to Python 3.11 or newer"
-
-echo '== installs, into .venv'
-if [ ! -x .venv/bin/pip ]; then
-  run "$python" -m venv .venv ||
-    stop 'no environment could be made; on Debian and Ubuntu: apt install python3-venv'
-fi
-run .venv/bin/pip install --quiet -e . ||
-  stop 'pip could not install (see above): is there a network, and room on the disk? Then again'
+install .
 
 diface() {
   run .venv/bin/python -m diface_jax.main "$@"

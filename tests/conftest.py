@@ -61,6 +61,7 @@ def _compile_once(tmp_path_factory) -> None:
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if 'PYTEST_XDIST_WORKER' in os.environ else base
     jax.config.update('jax_compilation_cache_dir', str(shared / 'compiled'))
+    os.environ['JAX_COMPILATION_CACHE_DIR'] = str(shared / 'compiled')  # of children
     jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.1)
 
 

@@ -1,8 +1,9 @@
 """Runs the notebooks from top to bottom: `python -m tests.notebooks [NAME ...]`.
 
 Each in a process and a folder of its own, made small by DIFACE_SMALL. They train on a few people of
-the CelebA in ../shared/data, where that is, and otherwise on drawn faces; drawn faces have no looks
-to search by, so `search` is left out then. It is no part of the plain tests.
+the CelebA in ../shared/data, where that is, and otherwise on drawn faces. `search` uses the model
+of the package and photographs of ../shared/data; it is left out without them. It is no part of the
+plain tests.
 """
 
 import itertools
@@ -20,7 +21,7 @@ from tests import celeba_tree
 from tests.conftest import SHARED
 
 FOLDER = pathlib.Path(__file__).resolve().parents[1] / 'launch/colab'
-NAMES = ('theory', 'quickstart', 'train', 'search')  # search uses what train has made
+NAMES = ('theory', 'quickstart', 'train', 'search')
 PEOPLE, PHOTOS = (60, 25, 25), 4
 LISTS = ('identity_CelebA.txt', 'list_eval_partition.txt')
 
@@ -34,7 +35,7 @@ def main(names):
                 print(f'{name}: skipped, it needs the real photographs in ../shared/data')
                 continue
             start = time.monotonic()
-            run(name, settings | {'DIFACE_WORKDIR': str(workdir(pathlib.Path(folder), name))})
+            run(name, settings | {'DIFACE_WORKDIR': str(pathlib.Path(folder) / name)})
             print(f'{name}: {time.monotonic() - start:.0f} s', flush=True)
 
 
@@ -52,10 +53,6 @@ def environment(folder, celeba):
         return settings
     some_of(celeba, folder / 'celeba')
     return settings | {'DIFACE_PHOTOS': str(min((SHARED / 'data/photos').resolve().iterdir()))}
-
-
-def workdir(folder, name):
-    return folder / {'search': 'train'}.get(name, name)
 
 
 def run(name, settings):

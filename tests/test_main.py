@@ -31,6 +31,29 @@ HERE = pathlib.Path(__file__).resolve().parents[1]
 ATTRIBUTES = CELEBA_40[12:24]
 
 
+# They take seconds to import, and a command imports those that it needs.
+SLOW = {'jax', 'flax', 'optax', 'orbax', 'scipy', 'sklearn', 'matplotlib', 'pyarrow', 'PIL', 'dlib'}
+
+
+def run_python(*arguments):
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=HERE, capture_output=True, text=True, check=False
+    )
+
+
+def test_the_program_starts_without_the_slow_libraries():
+    imported = run_python('-c', 'import sys, diface_jax.main; print(*sys.modules)')
+    assert imported.returncode == 0, imported.stderr
+    assert not SLOW & set(imported.stdout.split())
+
+
+@pytest.mark.parametrize('flag', ['--help', '--helpfull'])
+def test_help_is_no_error(flag):
+    helped = run_python('-m', 'diface_jax.main', flag)
+    assert helped.returncode == 0, helped.stderr
+    assert '--mode' in helped.stdout
+
+
 @pytest.fixture(scope='module')
 def config(tmp_path_factory):
     folder = tmp_path_factory.mktemp('data')

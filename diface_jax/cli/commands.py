@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import numpy as np
 from absl import flags
 
-from diface_jax.gallery import conditions, disk_sync, query_text, search, store
+from diface_jax.gallery import conditions, disk_sync, query_text, search_options, store
 from diface_jax.gallery.photo_files import EXCLUDED
 from diface_jax.gallery.results import MATCH, FaceScore, SearchResults, VerifyResults
 from diface_jax.gallery.results import NO_MATCH as NO_MATCH_DECISION
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from diface_jax.model import Model
 
 _CHANGING = ('enroll', 'delete', 'sync', 'serve')
-MODES = ('enroll', 'search', 'identify', 'verify', 'delete', 'sync', 'serve')
 DONE, NO_MATCH = 0, 2  # exit codes; 1 is an error
 _LISTED = 20  # entries that are shown before they are deleted
 
@@ -79,7 +78,7 @@ _QUERIES = flags.DEFINE_string(
     'queries', None, 'search: a text file with one description per line, each of another person.'
 )
 _PHOTO = flags.DEFINE_string('photo', None, 'verify: the photograph.')
-_K = flags.DEFINE_integer('k', search.DEFAULT_K, 'search, identify: how many results.')
+_K = flags.DEFINE_integer('k', search_options.DEFAULT_K, 'search, identify: how many results.')
 _WHERE = flags.DEFINE_multi_string(
     'where',
     [],
@@ -90,12 +89,12 @@ _WHERE = flags.DEFINE_multi_string(
 )
 _ENROLLED = flags.DEFINE_float(
     'enrolled',
-    search.DEFAULT_ENROLLED,
+    search_options.DEFAULT_ENROLLED,
     'search, identify: prior probability that the person described is in the gallery.',
 )
 _FALSE_MATCHES = flags.DEFINE_float(
     'false_matches',
-    search.DEFAULT_FALSE_MATCHES,
+    search_options.DEFAULT_FALSE_MATCHES,
     'search, identify: a match may score as high by chance at most this often in a gallery of this '
     'size.',
 )
@@ -124,13 +123,16 @@ _EVERYTHING = flags.DEFINE_bool(
 )
 _YES = flags.DEFINE_bool('yes', False, 'delete: does not ask before it deletes.')
 _PORT = flags.DEFINE_integer('port', 8080, 'serve: the port, on this machine alone.', 1, 65535)
+_OPEN = flags.DEFINE_bool(
+    'open', False, 'serve: opens the page in the browser, where there is a screen.'
+)
 
 
 def run_gallery_command(mode: str) -> int:
     """Runs a command with the flags of this module.
 
     Args:
-      mode: one of MODES.
+      mode: one of `modes.GALLERY`.
 
     Returns:
       The exit code: DONE, or NO_MATCH where no result is a match.
@@ -355,7 +357,7 @@ def _confirm(what: str) -> None:
 def _serve(_: str, model: 'Model') -> int:
     from diface_jax.web import server
 
-    server.serve(model, pathlib.Path(_GALLERY.value), _PORT.value)
+    server.serve(model, pathlib.Path(_GALLERY.value), _PORT.value, _OPEN.value)
     return DONE
 
 

@@ -24,6 +24,7 @@ from collections.abc import Sequence
 import ml_collections
 from absl import logging
 
+from diface_jax.cli.modes import ORDER
 from diface_jax.data import check, prepared
 from diface_jax.data.encoder_bundle import EncoderBundle
 from diface_jax.data.prepare import find_prepared, prepare
@@ -39,8 +40,6 @@ from diface_jax.runtime.settings import DataSettings, Settings
 from diface_jax.training import init_from, loaded_model
 from diface_jax.training.loop import train
 
-ORDER = ('prepare', 'train', 'evaluate', 'report')
-MODES = ('all', *ORDER, 'sweep', 'ablate', 'fit_population')
 # What training writes to a workdir.
 _TRAINING = ('checkpoints', 'metrics.jsonl', 'training.json')
 
@@ -55,7 +54,7 @@ def run_pipeline(
     """Runs one stage, or with mode 'all' those of ORDER, on all hosts.
 
     Args:
-      mode: one of MODES.
+      mode: one of `modes.PIPELINE`.
       config: all settings; checked here, once.
       workdir: where outputs go.
       overwrite: replaces an output of other settings, once the new one is complete.

@@ -90,7 +90,8 @@ class PhotoEmbedder:
 
         def fit() -> array_cache.Arrays:
             maps_NxP = columns['maps'][columns['found']]
-            return appearance.fit_appearance(maps_NxP, blocks, width)._asdict()
+            with hosts.working('fits the appearance encoder'):
+                return appearance.fit_appearance(maps_NxP, blocks, width)._asdict()
 
         cached = functools.partial(array_cache.cached_arrays, self._cache, name, fit)
         return Appearance(**hosts.first_then_others('appearance', cached))

@@ -301,13 +301,15 @@ class _Builder:
         embeddings = embedder.embed(face)
         photos = self._describe(embeddings)
         pool_TxP = self._pooled_vectors(photos, cache)
-        bundle = EncoderBundle(face, self._text_conditions(photos, pool_TxP))
+        with hosts.working('fits the text conditions'):
+            bundle = EncoderBundle(face, self._text_conditions(photos, pool_TxP))
         attributes = sorted({name for described in photos for name in described.photo.labels or ()})
         if hosts.is_first():
             shutil.rmtree(folder, ignore_errors=True)
-            rows = prepared_rows(photos, pool_TxP, bundle.text, attributes)
             splits = sorted({described.photo.split for described in photos})
-            prepared.write_prepared(folder, rows, splits)
+            with hosts.working('writes the rows'):
+                rows = prepared_rows(photos, pool_TxP, bundle.text, attributes)
+                prepared.write_prepared(folder, rows, splits)
             if self.has_own:
                 bundle.save(folder)
             if self.source.embedded:

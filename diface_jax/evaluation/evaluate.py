@@ -199,7 +199,10 @@ def _measure(
     thresholds = _thresholds(methods, threshold_data, ValidationPairs(threshold_data, coverage))
     if threshold_data is train_data and config.sample.to_dict() == trained.settings.get('sample'):
         thresholds['diface'] = trained.thresholds  # as stored in the checkpoint
-    features = {name: method(data, 'test') for name, method in methods.items()}
+    features = {
+        name: method(data, 'test')
+        for name, method in hosts.progress(methods.items(), 'features', unit='method')
+    }
     texts = data.splits['test'].tracks(coverage)
     effort = protocols.Repetitions(settings.draws, settings.resamples, settings.seed)
     draws = _draw_pairs(data, texts, set(thresholds['diface']), effort)
@@ -218,12 +221,14 @@ def _measure(
         draws,
         effort,
     )
+    with hosts.working('error analysis'):
+        explained = explanation.sections()
     return {
         'thresholds': {'from': threshold_data.card['name'], **thresholds},
         'results': [estimate.row for estimate in estimates],
         'differences': list(paired_differences(estimates)),
         'curves': curves,
-        **explanation.sections(),
+        **explained,
     }
 
 
@@ -254,10 +259,11 @@ def _compare(
     repetitions: protocols.Repetitions,
 ) -> tuple[list[protocols.Estimate], list[protocols.ResultRow]]:
     """Estimates and curves of all methods, in verification and identification."""
-    estimates = list(
-        protocols.verification_estimates(features, thresholds, split, draws, repetitions)
-    )
-    curves = list(protocols.roc_curves(features, split, draws, repetitions))
+    with hosts.working('verification'):
+        estimates = list(
+            protocols.verification_estimates(features, thresholds, split, draws, repetitions)
+        )
+        curves = list(protocols.roc_curves(features, split, draws, repetitions))
     for track, text_rows in texts.items():
         identified = identification.identification_results(
             features, split, track, text_rows, galleries, repetitions, meshes.make_mesh()
@@ -272,7 +278,8 @@ def _thresholds(
 ) -> dict[str, dict[str, float]]:
     """Threshold s of each method by condition, on the validation split of a data set."""
     return {
-        name: pairs.judge(method(data, 'validation')).thresholds for name, method in methods.items()
+        name: pairs.judge(method(data, 'validation')).thresholds
+        for name, method in hosts.progress(methods.items(), 'thresholds', unit='method')
     }
 
 

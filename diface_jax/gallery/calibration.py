@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
 
 import numpy as np
-from scipy.special import expit, logit
 
 _POINTS = 400  # at which the false match rate is kept; dense where it is low
 _MOST = 100_000  # impostor scores in the regression, evenly by rank; more change nothing
@@ -80,7 +79,8 @@ class Calibration(NamedTuple):
         """Posterior probability that a photo shows the person described."""
         if not 0 < prior < 1:
             raise ValueError(f'a prior is a probability between 0 and 1, not {prior}')
-        return expit(self.llr(score) + logit(prior))
+        log_odds = self.llr(score) + np.log(prior) - np.log1p(-prior)
+        return np.exp(-np.logaddexp(0, -log_odds))
 
     def false_match_rate(self, score: np.ndarray) -> np.ndarray:
         """The share of impostors that score as high or higher.
@@ -167,7 +167,7 @@ def _regression(z_N: np.ndarray, genuine: int) -> np.ndarray:
     fitted = LogisticRegression(C=np.inf, tol=1e-8, max_iter=1000).fit(
         np.stack([z_N, z_N**2], axis=1), is_genuine_N, weight_N
     )
-    return np.append(fitted.intercept_ - logit(_GENUINE), fitted.coef_)
+    return np.append(fitted.intercept_ - np.log(_GENUINE / (1 - _GENUINE)), fitted.coef_)
 
 
 def _tail(impostor_Q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -13,11 +13,10 @@ import pathlib
 from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import NamedTuple
 
-from tqdm import tqdm
-
 from diface_jax.gallery.photo_files import error_reason, find_photo_files, stat_file
 from diface_jax.gallery.row_checks import GalleryError
 from diface_jax.gallery.store import PhotoFile, Store, path_text
+from diface_jax.runtime.progress_bar import ProgressBar
 from diface_jax.runtime.terminal import printable
 
 MAX_LISTED = 20  # lines of a kind in a report
@@ -340,4 +339,4 @@ def _sha256(file: PhotoFile) -> bytes | None:
 
 def _with_progress(files: Iterable[PhotoFile]) -> Iterable[PhotoFile]:
     """Files behind a progress bar, where it takes long."""
-    return tqdm(list(files), desc='look for files', unit='file', delay=_BAR_DELAY)
+    return ProgressBar(list(files), desc='look for files', unit='file', delay=_BAR_DELAY)

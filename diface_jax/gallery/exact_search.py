@@ -5,7 +5,8 @@ memory stay there, the others are sent for every search. Devices score in float3
 depends on the blocks. So they only nominate candidates, which are scored again in float64. There
 are enough candidates when the worst of them is below the k-th best by more than the rounding error
 of float32. The result equals a float64 product with the whole gallery and a stable sort, on any
-number of devices.
+number of devices. A gallery of a single block stays with numpy, which has nothing to compile or to
+send.
 """
 
 import functools
@@ -66,8 +67,10 @@ class ExactIndex:
         # A small gallery is one small block; powers of two keep the compilations few.
         share = max(1, -(-len(f_GxF) // mesh.size))
         self._rows = min(block, 1 << (share - 1).bit_length()) * mesh.size
+        self._is_small = len(f_GxF) <= block
         fits = device_bytes // max(1, self._rows // mesh.size * f_GxF.shape[1] * 4)
-        self._resident = [self._put(self._block(start)) for start in list(self._starts())[:fits]]
+        resident = [] if self._is_small else list(self._starts())[:fits]
+        self._resident = [self._put(self._block(start)) for start in resident]
 
     def search(self, f_PxF: np.ndarray, k: int, allowed_G: np.ndarray | None = None) -> TopK:
         """The k best entries of each probe.
@@ -103,7 +106,8 @@ class ExactIndex:
         error_P = 2 * (width + 1) * np.finfo(np.float32).eps * longest
         nominees = k + _SPARE
         while True:
-            row_PxN, last_P = self._nominate(f_PxF, nominees, allowed_G)
+            nominate = self._nominate_by_numpy if self._is_small else self._nominate
+            row_PxN, last_P = nominate(f_PxF, nominees, allowed_G)
             best = self._rescore(f_PxF, row_PxN, k)
             if nominees >= most or (last_P + error_P < best.score_PxK[:, -1]).all():
                 return best
@@ -144,6 +148,17 @@ class ExactIndex:
             best = _better(*best, f_PxF_there, f_BxF, allowed_B, start, mesh=self._mesh)
         score_PxN, row_PxN = (part[: len(f_PxF)] for part in meshes.fetch_from_mesh(best))
         return np.where(np.isneginf(score_PxN), -1, row_PxN), score_PxN[:, -1]
+
+    def _nominate_by_numpy(
+        self, f_PxF: np.ndarray, count: int, allowed_G: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """`_nominate`, without the devices."""
+        score_PxG = f_PxF @ self._f_GxF.T
+        score_PxG[:, ~allowed_G] = -np.inf
+        count = min(count, len(allowed_G))
+        row_PxN = np.argpartition(score_PxG, -count, axis=1)[:, -count:]
+        score_PxN = np.take_along_axis(score_PxG, row_PxN, 1)
+        return np.where(np.isneginf(score_PxN), -1, row_PxN), score_PxN.min(axis=1)
 
     def _starts(self) -> range:
         return range(0, max(1, len(self._f_GxF)), self._rows)

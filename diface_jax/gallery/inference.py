@@ -3,8 +3,7 @@
 The gallery uses the frozen encoders and the trained model only through this module.
 """
 
-import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -12,13 +11,14 @@ import numpy as np
 
 from diface_jax.data.encoder_bundle import EncoderBundle
 from diface_jax.encoders.face import align
-from diface_jax.models.diface import Sampling
+from diface_jax.models.diface import DiFace, Params, Sampling
 from diface_jax.models.features import FeatureExtractor
 from diface_jax.runtime import mesh as meshes
 from diface_jax.runtime import run_state
 from diface_jax.training.loaded_model import LoadedModel
 
 _KEY = 0  # of the sampler's noise: a sentence always gets the same features
+_TEXTS = 16  # computed at a time; always as many, so that one program serves all searches
 
 # From a photo's bytes to the boxes and crops of its faces, the largest first; raises ValueError
 # where it shows none. Worker processes import its module, which imports little.
@@ -56,10 +56,8 @@ class InferenceModel:
         self.width = len(trained.normalise.mean_D)
         self.model, self.name, self.terms = trained.sha256, trained.name, trained.terms
         self.sampling = sampling or Sampling(**trained.settings['sample'])
-        mesh = meshes.make_mesh()
-        # One text a batch: its noise, and so its features, do not depend on its neighbours.
-        self._of_one_text = FeatureExtractor(trained.model, self.sampling, mesh, batch_size=1)
-        self._of_many = FeatureExtractor(trained.model, self.sampling, mesh)
+        self._of_many = FeatureExtractor(trained.model, self.sampling, meshes.make_mesh())
+        self._of_texts = _text_features(trained.model, self.sampling)
         run_state.require_same_settings(
             'The model',
             trained.encoders,
@@ -87,9 +85,23 @@ class InferenceModel:
         return self._of_many.of_photos(self._trained.params, x0_NxD)
 
     def of_texts(self, sentences: Sequence[str]) -> np.ndarray:
-        """Features of sentences; f_TxF, float32, of length 1. Each is computed on its own."""
+        """Features of sentences; f_TxF, float32, of length 1. None depends on the others."""
         # Cut here, since the encoder would warn of each of a description's variants.
         c_TxC = self._encoders.text.encode([self.split(sentence)[0] for sentence in sentences])
-        key = jax.random.key(_KEY)
-        of_one = functools.partial(self._of_one_text.of_texts, self._trained.params, key=key)
-        return np.concatenate([of_one(c_TxC[i : i + 1]) for i in range(len(c_TxC))])
+        missing = -len(c_TxC) % _TEXTS
+        batches = np.pad(c_TxC, ((0, missing), (0, 0))).reshape(-1, _TEXTS, c_TxC.shape[1])
+        f_NxBxF = [np.asarray(self._of_texts(self._trained.params, c_BxC)) for c_BxC in batches]
+        return np.concatenate(f_NxBxF)[: len(c_TxC)]
+
+
+def _text_features(model: DiFace, sampling: Sampling) -> Callable[[Params, np.ndarray], jax.Array]:
+    """A function from parameters and conditions of _TEXTS texts to their features; [_TEXTS, F].
+
+    Each text gets the same noise, so its features do not depend on its neighbours.
+    """
+
+    def of_one(params: Params, c_C: jax.Array) -> jax.Array:
+        x0_1xD = model.recover(params, c_C[None], jax.random.key(_KEY), sampling)
+        return model.refine(params, x0_1xD)[0]
+
+    return jax.jit(jax.vmap(of_one, in_axes=(None, 0)))

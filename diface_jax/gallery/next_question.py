@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import softmax, xlogy
 
 CANDIDATES = 50
 _WORTH = 0.001  # bits; a question that gains less is not asked
@@ -235,6 +234,8 @@ def next_question(
     Returns:
       The question, or None where no question gains enough.
     """
+    from scipy.special import softmax  # slow to import, as all of scipy
+
     weight_K, open_questions, start = softmax(llr_K), [], 0
     for question in QUESTIONS:
         columns = slice(start, start := start + len(question.answers))
@@ -263,6 +264,8 @@ def mutual_information(weight_K: np.ndarray, answer_KxA: np.ndarray) -> float:
 
 
 def _entropy(share_xA: np.ndarray) -> np.ndarray:
+    from scipy.special import xlogy
+
     return -xlogy(share_xA, share_xA).sum(axis=-1) / np.log(2)
 
 

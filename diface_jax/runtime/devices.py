@@ -1,7 +1,5 @@
 """Whether JAX can use the devices that were asked for."""
 
-import jax
-
 
 def require_devices() -> None:
     """Starts JAX's devices, after the hosts have joined.
@@ -10,6 +8,8 @@ def require_devices() -> None:
       ValueError: the platform asked for by JAX_PLATFORMS, or by an installed plugin, has no usable
         device; says how to go on.
     """
+    import jax  # slow to import
+
     try:
         jax.devices()
     except (AssertionError, RuntimeError) as error:

@@ -2,7 +2,8 @@
 
 Every host runs the same program with the same settings (on GPUs there may be a process for each
 device). Each computes its share, and the first one writes, to storage that all of them share. With
-one host every function here is trivial.
+one host every function here is trivial. JAX is imported by the functions that need it, since many
+commands end before they do.
 """
 
 import os
@@ -13,13 +14,11 @@ import time
 from collections.abc import Callable
 from typing import NoReturn, TypeVar
 
-import jax
 import numpy as np
 from absl import logging
-from jax.experimental import multihost_utils
-from tqdm import tqdm
 
 from diface_jax.runtime import devices
+from diface_jax.runtime.progress_bar import ProgressBar
 
 T = TypeVar('T')
 
@@ -55,6 +54,8 @@ def join_hosts(
         )
     if not missing:
         _check(coordinator, num_processes, process_id)
+    import jax
+
     jax.config.update('jax_cpu_collectives_implementation', 'gloo')
     # JAX's own service would take SIGTERM over; runtime/preemption.py handles it in every mode.
     jax.config.update('jax_enable_preemption_service', False)
@@ -85,22 +86,40 @@ def _check(coordinator: str, num_processes: int, process_id: int) -> None:
 
 def is_multihost() -> bool:
     """Whether there are several hosts; does not initialise the devices if there is only one."""
+    if 'jax' not in sys.modules:
+        return False
+    import jax
+
     return jax.distributed.is_initialized() and jax.process_count() > 1
 
 
 def is_first() -> bool:
     """Whether this host writes files and shows progress."""
-    return not is_multihost() or jax.process_index() == 0
+    return _index() == 0
 
 
 def is_mine(number: int) -> bool:
     """Whether this host does the piece of work of this number."""
-    return not is_multihost() or number % jax.process_count() == jax.process_index()
+    if not is_multihost():
+        return True
+    import jax
+
+    return number % jax.process_count() == jax.process_index()
+
+
+def _index() -> int:
+    if not is_multihost():
+        return 0
+    import jax
+
+    return jax.process_index()
 
 
 def barrier(name: str) -> None:
     """Waits until all hosts have reached this point."""
     if is_multihost():
+        from jax.experimental import multihost_utils
+
         multihost_utils.sync_global_devices(name)
 
 
@@ -108,6 +127,8 @@ def any_host(condition: bool) -> bool:
     """Whether a condition holds on any host; all hosts must call it at the same point."""
     if not is_multihost():
         return condition
+    from jax.experimental import multihost_utils
+
     return bool(multihost_utils.process_allgather(np.array(condition)).any())
 
 
@@ -121,9 +142,14 @@ def first_then_others(name: str, work: Callable[[], T]) -> T:
     return result
 
 
-def progress(*args: object, **settings: object) -> tqdm:
+def progress(*args: object, **settings: object) -> ProgressBar:
     """A progress bar, shown by the first host only."""
-    return tqdm(*args, disable=not is_first(), **settings)
+    return ProgressBar(*args, disable=not is_first(), **settings)
+
+
+def working(what: str) -> ProgressBar:
+    """A context for work of unknown length: a line with the time that it has taken so far."""
+    return progress(desc=what, bar_format='{desc}: {elapsed}', leave=False, delay=1)
 
 
 def check_shared(folder: pathlib.Path) -> None:
@@ -135,6 +161,8 @@ def check_shared(folder: pathlib.Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if not is_multihost():
         return
+    from jax.experimental import multihost_utils
+
     token = str(multihost_utils.broadcast_one_to_all(np.uint32(secrets.randbits(32))))
     path = folder / f'.shared-{token}'
     if is_first():
@@ -166,7 +194,7 @@ def exit_program(status: int | str) -> NoReturn:
     if not is_multihost():
         sys.exit(status)
     if isinstance(status, str):
-        print(f'host {jax.process_index()}: {status}', file=sys.stderr)
+        print(f'host {_index()}: {status}', file=sys.stderr)
         status = 1
     sys.stdout.flush()
     sys.stderr.flush()

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Self
 
 import ml_collections
-import optax
 
 from diface_jax.runtime import schema
 from diface_jax.runtime.schema import Rule, at_least, between, one_of
@@ -199,6 +198,8 @@ class OptimiserSettings(Section):
     options: dict[str, Any]
 
     def __post_init__(self) -> None:
+        import optax  # slow to import, and most modes build no optimiser
+
         make = getattr(optax, self.name, None)
         known = dict(inspect.signature(make).parameters) if inspect.isfunction(make) else {}
         if next(iter(known), None) != 'learning_rate':

@@ -15,8 +15,9 @@ from typing import Annotated, Any
 from absl import logging
 
 from diface_jax.gallery import enrollment, store
-from diface_jax.gallery.search import DEFAULT_K
+from diface_jax.gallery.search_options import DEFAULT_K
 from diface_jax.model import Model
+from diface_jax.web.browser import open_in_browser
 
 try:
     import uvicorn
@@ -42,8 +43,14 @@ _HEADERS = {
 }
 
 
-def serve(model: Model, gallery: pathlib.Path, port: int) -> None:
+def serve(model: Model, gallery: pathlib.Path, port: int, open_page: bool = False) -> None:
     """Serves the page until it is interrupted.
+
+    Args:
+      model: a trained model.
+      gallery: its folder; created when it does not exist.
+      port: on this machine alone.
+      open_page: opens the page in the user's browser.
 
     Raises:
       ValueError: the port is taken.
@@ -53,7 +60,10 @@ def serve(model: Model, gallery: pathlib.Path, port: int) -> None:
         listening = socket.create_server((HOST, port))
     except OSError as error:
         raise ValueError(f'port {port}: {error.strerror}; give another --port') from error
-    logging.info('the page is at http://%s:%d (stop it with Ctrl-C)', HOST, port)
+    address = f'http://{HOST}:{port}'
+    is_opened = open_page and open_in_browser(address)
+    todo = 'opened in your browser' if is_opened else 'open it in a browser'
+    logging.info('the page is at %s: %s (stop it with Ctrl-C)', address, todo)
     server = uvicorn.Server(uvicorn.Config(application(model, gallery), log_level='warning'))
     server.run(sockets=[listening])
 

@@ -47,7 +47,7 @@ def test_hadolint_finds_nothing():
 
 def test_every_launcher_is_tested():
     programs = {path.name for path in SCRIPTS if os.access(path, os.X_OK)}
-    assert programs - {'restart.sh', 'quickstart.sh'} == set(SETTINGS)
+    assert programs - {'restart.sh', 'quickstart.sh', 'search.sh'} == set(SETTINGS)
 
 
 @pytest.mark.parametrize('name', SETTINGS)
@@ -155,8 +155,66 @@ def test_quickstart_dry_run_prints_its_commands_and_makes_nothing(launch, tmp_pa
     ran = launch('quickstart.sh', '--dry-run', tmp_path / 'a run')
     assert ran.returncode == 0, ran.stderr
     commands = [line for line in ran.stdout.splitlines() if 'diface_jax.main' in line]
-    modes = [word for line in commands for word in shlex.split(line) if word.startswith('--mode')]
+    modes = [word for line in commands for word in shlex.split(line) if word.startswith('--mode=')]
     assert modes == ['--mode=enroll', '--mode=search']
-    assert all(f'--workdir={tmp_path}/a run' in shlex.split(line) for line in commands)
+    workdir = f'{tmp_path}/a run'
+    assert all(
+        {f'--workdir={workdir}', f'--model={workdir}'} & set(shlex.split(line)) for line in commands
+    )
     assert not (tmp_path / 'a run').exists()
     assert set(LAUNCH.parent.iterdir()) == before
+
+
+def commands_of(ran, cwd):
+    """The program's arguments in a dry run, a list for each time that it is run."""
+    assert ran.returncode == 0, ran.stderr
+    assert not (cwd / 'gallery').exists()
+    lines = [line for line in ran.stdout.splitlines() if 'diface_jax.main' in line]
+    return [shlex.split(line)[3:] for line in lines]
+
+
+def test_search_enrols_and_opens_the_page(launch, tmp_path):
+    (tmp_path / 'my photos').mkdir()
+    ran = launch('search.sh', '--dry-run', 'my photos')
+    gallery = f'--gallery={LAUNCH.parent}/gallery'
+    assert commands_of(ran, tmp_path) == [
+        [gallery, '--mode=enroll', f'--photos={tmp_path}/my photos'],
+        [gallery, '--mode=serve', '--port=8080', '--open'],
+    ]
+    assert '.[faces,web]' in shlex.split(ran.stdout)
+
+
+def test_search_in_the_terminal_with_a_model_and_gallery_of_ones_own(launch, tmp_path):
+    for name in ('photos', 'pack'):
+        (tmp_path / name).mkdir()
+    options = ('--gallery=a gallery', '--text=a bald man', '--model=pack')
+    ran = launch('search.sh', *options, 'photos', '--dry-run')
+    both = [f'--gallery={tmp_path}/a gallery', f'--model={tmp_path}/pack']
+    assert commands_of(ran, tmp_path) == [
+        [*both, '--mode=enroll', f'--photos={tmp_path}/photos'],
+        [*both, '--mode=search', '--text=a bald man'],
+    ]
+
+
+def test_search_keeps_the_name_of_a_pack(launch, tmp_path):
+    enrol, serve = commands_of(
+        launch('search.sh', '--model=celeba_lfw', '--port=9000', '--dry-run', tmp_path), tmp_path
+    )
+    assert '--model=celeba_lfw' in enrol
+    assert {'--model=celeba_lfw', '--port=9000'} <= set(serve)
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'says'),
+    [
+        ((), 'usage'),
+        (('there-is-no-such',), 'there is no folder there-is-no-such'),
+        (('.', '.'), 'usage'),
+        (('--workdir=here', '.'), 'usage'),
+    ],
+)
+def test_search_says_what_is_wrong(launch, arguments, says):
+    ran = launch('search.sh', *arguments)
+    assert ran.returncode == 1
+    assert says in ran.stderr
+    assert 'launch/search.sh [OPTION...] PHOTOS' in launch('search.sh', '--help').stdout

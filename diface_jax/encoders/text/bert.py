@@ -39,6 +39,10 @@ _WHAT_TO_GIVE = (
 )
 # Lengths are padded to multiples of this: 10% of padding at 40 tokens, and few compilations.
 _BUCKET = 8
+# The few sentences of a search are padded further, to shapes of this many tokens in all: of another
+# length, or number, they need no other program.
+_FEW, _FEW_TOKENS = 64, 512
+_FEW_LENGTHS = (32, 64, 128, 256, 512)
 
 # The name table: our modules to tensors of the file. Several tensors are concatenated into one.
 _EMBEDDINGS = {
@@ -161,7 +165,7 @@ def load_bert(folder: pathlib.Path | str) -> Bert:
             f'{folder / _WEIGHTS} has {len(unused)} tensors that Bert does not use, such as '
             f'{min(unused)}'
         )
-    return nnx.merge(graphdef, state)
+    return nnx.merge(graphdef, jax.device_put(state))
 
 
 def _read_sizes(folder: pathlib.Path) -> BertSizes:
@@ -176,13 +180,13 @@ def _read_sizes(folder: pathlib.Path) -> BertSizes:
 
 def _take(
     tensors: dict[str, np.ndarray], path: tuple[str, ...], shape: tuple[int, ...]
-) -> jax.Array:
+) -> np.ndarray:
     """Removes the tensors of a parameter from the dictionary and stacks those of all layers."""
     *_, module, leaf = path
     if path[0] != 'layers':
-        return jnp.asarray(_join(tensors, _EMBEDDINGS[module], leaf, shape))
+        return _join(tensors, _EMBEDDINGS[module], leaf, shape)
     names_by_layer = [[name.format(layer) for name in _LAYER[module]] for layer in range(shape[0])]
-    return jnp.stack([_join(tensors, names, leaf, shape[1:]) for names in names_by_layer])
+    return np.stack([_join(tensors, names, leaf, shape[1:]) for names in names_by_layer])
 
 
 def _join(
@@ -266,7 +270,8 @@ class TextEncoder:
         """The `pooled_states` of N sentences, in order; [N, POOLS * width], float32.
 
         Sentences of similar length share batches of static shapes: the length is a multiple of 8,
-        the number of rows a power of two or the maximum that `batch_tokens` allows.
+        the number of rows a power of two or the maximum that `batch_tokens` allows. Up to 64
+        sentences are padded to one of five shapes.
 
         Args:
             sentences: in English. Those over `max_tokens` are truncated, with a warning.
@@ -325,11 +330,18 @@ class TextEncoder:
         self, lengths_N: Sequence[int], batch_tokens: int
     ) -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
         """The rows of each batch and its static shape (B, L); the longest sentences come first."""
-        padded_N = -(-np.asarray(lengths_N, int) // _BUCKET) * _BUCKET
+        is_few = len(lengths_N) <= _FEW
+        if is_few:
+            padded_N = np.asarray(_FEW_LENGTHS)[np.searchsorted(_FEW_LENGTHS, lengths_N)]
+        else:
+            padded_N = -(-np.asarray(lengths_N, int) // _BUCKET) * _BUCKET
         padded_N = np.minimum(padded_N, self.max_tokens)
         for length in np.unique(padded_N)[::-1].tolist():
             rows = np.flatnonzero(padded_N == length)
-            size = min(max(1, batch_tokens // length), 1 << (len(rows) - 1).bit_length())
+            if is_few:
+                size = max(1, _FEW_TOKENS // length)
+            else:
+                size = min(max(1, batch_tokens // length), 1 << (len(rows) - 1).bit_length())
             for start in range(0, len(rows), size):
                 yield rows[start : start + size], (size, length)
 
