@@ -9,7 +9,6 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import functools
-import io
 import multiprocessing
 import os
 import pathlib
@@ -20,9 +19,11 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from tqdm import tqdm
 
-from diface_jax.gallery import disk_sync, heif
+from diface_jax.encoders.face.photo import DecodedPhoto, read_photo_content
+from diface_jax.gallery import disk_sync, face_pictures, heif
 from diface_jax.gallery.photo_files import PhotoFiles, error_reason, find_photo_files, stat_file
 from diface_jax.gallery.store import (
+    Box,
     EnrolledFace,
     PhotoFile,
     PhotoLabel,
@@ -39,15 +40,15 @@ MAX_BYTES = 200_000_000  # of a file
 _PHOTOS, _BYTES = 32, 300_000_000  # at most, in a batch
 _EMBEDDINGS = 4096  # in a batch
 _MANY = 64  # for this many photos, worker processes are started
+_BAR_DELAY = 2  # seconds before a progress bar of short work appears
 
-Box = tuple[int, int, int, int]
 DetectedFaces = list[tuple[Box, np.ndarray]]
 
 
 class PhotoEncoder(Protocol):
     """Finds faces and embeds them."""
 
-    faces_of: Callable[[bytes], DetectedFaces]
+    faces_of: Callable[[np.ndarray], DetectedFaces]
 
     def embed(self, chips: Sequence[np.ndarray]) -> np.ndarray:
         """Returns the raw embeddings of face crops; embedding_NxD."""
@@ -147,11 +148,16 @@ class _Read(NamedTuple):
 
 
 class _Inspected(NamedTuple):
-    """The faces of a photo, or why there is none; a lasting problem is the photo's own."""
+    """The faces of a photo, or why there is none; a lasting problem is the photo's own.
+
+    `pictures` holds a chip and a wide picture of each face, as JPEG.
+    """
 
     faces: DetectedFaces
     problem: str | None = None
     lasting: bool = True
+    pictures: Sequence[tuple[bytes, bytes]] = ()
+    taken: str | None = None
 
 
 def enroll_folder(
@@ -197,6 +203,7 @@ def enroll_folder(
         report.labelled = sum(store.label(path, label(path)) for path in unchanged)
         for file in recognised.known:
             store.label(file.path, label(file.path))
+    _add_missing_pictures(store, unchanged)
     _enroll_files(store, [(file, label(file.path)) for file in recognised.unknown], encoder, report)
     if photos.is_dir():
         _drop_gone_paths(store, os.path.join(os.fsencode(photos.resolve()), b''), report)
@@ -259,6 +266,22 @@ def _enroll_files(
             photos = [photo for file in batch if (photo := _read(*file, report)) is not None]
             _commit(store, photos, encoder, run, report)
             bar.update(len(batch))
+
+
+def _add_missing_pictures(store: Store, paths: Iterable[bytes]) -> None:
+    """Cuts the wide pictures of faces that an older version enrolled from their photos."""
+    boxes, photos = store.faces_without_wide_picture(), store.file_photos()
+    waiting = {photos[path]: path for path in paths if photos[path] in boxes}
+    for photo, path in tqdm(waiting.items(), desc='wide pictures', unit='photo', delay=_BAR_DELAY):
+        # A photo that cannot be read now keeps its chips, and is tried again with the next call.
+        with contextlib.suppress(OSError, ValueError, ImportError, MemoryError):
+            image_HxWx3, taken = _decode(read_photo(path))
+            pictures = {
+                entry: face_pictures.wide_picture(image_HxWx3, box)
+                for entry, box in boxes[photo].items()
+            }
+            with store.changing():
+                store.add_wide_pictures(photo, pictures, taken)
 
 
 def _drop_gone_paths(store: Store, root: bytes, report: EnrollReport) -> None:
@@ -382,13 +405,14 @@ def _enroll(
     if photo is None and read.sha256 not in inspected:
         return False
     if photo is None:
-        faces, (_, problem, lasting) = inspected[read.sha256]
+        faces, seen = inspected[read.sha256]
     else:
-        faces, problem, lasting = [], store.problem(photo), True
-    if problem and not _keep_problem(store, read.file.path, problem, lasting, report):
+        faces, seen = [], _Inspected([], store.problem(photo))
+    problem = seen.problem
+    if problem and not _keep_problem(store, read.file.path, problem, seen.lasting, report):
         return True
     if photo is None:
-        photo = store.add_photo(read.sha256, faces, read.label, problem)
+        photo = store.add_photo(read.sha256, faces, read.label, problem, seen.taken)
         report.photos += not problem
         report.faces += len(faces)
         store.place(read.file, photo)
@@ -420,43 +444,44 @@ def _faces(
     chips = [chip for photo in inspected.values() for _, chip in photo.faces]
     embedding_NxD = encoder.embed(chips)
     f_NxF = encoder.of_photos(embedding_NxD) if chips else embedding_NxD
-    rows = iter(zip(map(_picture, chips), embedding_NxD, f_NxF, strict=True))
+    rows = iter(zip(embedding_NxD, f_NxF, strict=True))
     return {
-        key: ([EnrolledFace(box, *next(rows)) for box, _ in photo.faces], photo)
+        key: (
+            [
+                EnrolledFace(box, chip, *next(rows), wide)
+                for (box, _), (chip, wide) in zip(photo.faces, photo.pictures, strict=True)
+            ],
+            photo,
+        )
         for key, photo in inspected.items()
     }
 
 
 def detect_or_explain(
-    faces_of: Callable[[bytes], DetectedFaces], data: bytes
+    faces_of: Callable[[np.ndarray], DetectedFaces], data: bytes
 ) -> tuple[DetectedFaces, str | None]:
     """Returns the faces of a photo (boxes and crops, the largest first), or why there is none."""
-    faces, problem, _ = _inspect(faces_of, data)
-    return faces, problem
+    inspected = _inspect(faces_of, data)
+    return inspected.faces, inspected.problem
 
 
-def _inspect(faces_of: Callable[[bytes], DetectedFaces], data: bytes) -> _Inspected:
+def _inspect(faces_of: Callable[[np.ndarray], DetectedFaces], data: bytes) -> _Inspected:
     try:
-        decodable = heif.as_png(data) if heif.is_heif(data) else data
+        image_HxWx3, taken = _decode(data)
+        faces = faces_of(image_HxWx3)
     except (ImportError, MemoryError) as error:  # of this machine, not of the photo
-        return _Inspected([], error_reason(error), lasting=False)
-    except ValueError as error:
-        return _Inspected([], error_reason(error))
-    try:
-        return _Inspected(faces_of(decodable))
-    except MemoryError as error:
         return _Inspected([], error_reason(error), lasting=False)
     except (OSError, ValueError, RuntimeError) as error:
         return _Inspected([], error_reason(error))
+    pictures = [
+        (face_pictures.chip_picture(chips[0]), face_pictures.wide_picture(image_HxWx3, box))
+        for box, chips in faces
+    ]
+    return _Inspected(faces, pictures=pictures, taken=taken)
 
 
-def _picture(chips_SxHxWx3: np.ndarray) -> bytes:
-    # Imported here: searching and enrolling embeddings work without Pillow.
-    from PIL import Image
-
-    data = io.BytesIO()
-    Image.fromarray(chips_SxHxWx3[0]).save(data, 'JPEG', quality=85)
-    return data.getvalue()
+def _decode(data: bytes) -> DecodedPhoto:
+    return heif.decode_heif(data) if heif.is_heif(data) else read_photo_content(data)
 
 
 @contextlib.contextmanager

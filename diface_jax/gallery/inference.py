@@ -25,7 +25,7 @@ from diface_jax.training.model_selection import ValidationPairs
 
 _KEY = 0  # of the sampler's noise: a sentence always gets the same features
 
-# From a photo's bytes to the boxes and crops of its faces, the largest first; raises ValueError
+# From a photo's pixels to the boxes and crops of its faces, the largest first; raises ValueError
 # where it shows none. Worker processes import its module, which imports little.
 faces_of = align.align_every_face
 

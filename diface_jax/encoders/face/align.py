@@ -5,16 +5,14 @@ chips. dlib holds the interpreter's lock while it detects, so use processes for 
 """
 
 import functools
-import importlib
-import io
 import itertools
 import math
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from diface_jax.encoders import weights
+from diface_jax.encoders.face.photo import decode, optional_module
 
 # Raise it when chips change, so that results from older chips are not reused.
 VERSION = 2
@@ -23,21 +21,6 @@ CHIP_SIZE = 150
 # Margins around the mean face, as shares of its side: the one E was trained with, and a wide one
 # that shows hair, hats, ears and neck.
 PADDINGS = (0.25, 0.75)
-MAX_PIXELS = 80_000_000
-_FORMATS = ('JPEG', 'PNG', 'WEBP', 'AVIF', 'TIFF', 'BMP', 'GIF')
-_ORIENTATION = 0x0112  # tag of EXIF
-# The transposition that undoes each value of the tag.
-_UPRIGHT = {
-    2: 'FLIP_LEFT_RIGHT',
-    3: 'ROTATE_180',
-    4: 'FLIP_TOP_BOTTOM',
-    5: 'TRANSPOSE',
-    6: 'ROTATE_270',
-    7: 'TRANSVERSE',
-    8: 'ROTATE_90',
-}
-# The errors that Pillow raised on 600,000 files with corrupted bytes.
-_UNDECODABLE = (OSError, SyntaxError, ValueError, RuntimeError)
 
 # The detector finds faces of at least 80 pixels, and a face fills about half of a portrait. Of 500
 # CelebA photos of 89x109 pixels it finds 4% at their own size, 97% with the shorter side at 160.
@@ -124,13 +107,14 @@ def align_photo(data: bytes, canonical_5x2: np.ndarray | None = None) -> Aligned
     return Aligned(face_chips(image_HxWx3, landmarks_5x2), note)
 
 
-def align_every_face(data: bytes) -> list[tuple[tuple[int, int, int, int], np.ndarray]]:
+def align_every_face(
+    image_HxWx3: np.ndarray,
+) -> list[tuple[tuple[int, int, int, int], np.ndarray]]:
     """The box (see `DetectedFace`) and chips_2x150x150x3 of each face of a photo, largest first.
 
     Raises:
-      ValueError: the photo cannot be decoded, or has no face of at least `smallest_face` pixels.
+      ValueError: the photo has no face of at least `smallest_face` pixels.
     """
-    image_HxWx3 = decode(data)
     faces = _require_faces(detect_every_scale(image_HxWx3))
     return [(face.box, face_chips(image_HxWx3, face.landmarks_5x2)) for face in faces]
 
@@ -164,47 +148,6 @@ def _landmarks_in_place(
         note = f'{len(faces)} faces: took the one in its place' if len(faces) > 1 else ''
         return nearest.landmarks_5x2, note
     return canonical_5x2, 'no face in its place: canonical landmarks'
-
-
-def decode(data: bytes) -> np.ndarray:
-    """Decodes a photo, rotated upright by its EXIF tag, to image_HxWx3: uint8 RGB.
-
-    Grey, CMYK and palette images are converted, transparent ones are put on white, and an animation
-    gives its first frame.
-
-    Raises:
-      ValueError: the photo is empty, truncated, not an image, or above `MAX_PIXELS`.
-    """
-    if not data:
-        raise ValueError('an empty file')
-    image_module = _extra('PIL.Image')
-    try:
-        with image_module.open(io.BytesIO(data), formats=_FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise image_module.DecompressionBombError(f'{image.width}x{image.height} pixels')
-            return np.asarray(_to_rgb(_upright(image)))
-    except image_module.DecompressionBombError as error:
-        raise ValueError(f'too large: {error}') from error
-    except image_module.UnidentifiedImageError as error:
-        raise ValueError(f'not an image of {", ".join(_FORMATS)}') from error
-    except _UNDECODABLE as error:
-        raise ValueError(f'cannot be decoded: {error}') from error
-
-
-def _upright(image: Any) -> Any:
-    # `ImageOps.exif_transpose` rewrites the other EXIF tags, and fails where they are damaged.
-    transposition = _UPRIGHT.get(image.getexif().get(_ORIENTATION))
-    return image.transpose(_extra('PIL.Image').Transpose[transposition]) if transposition else image
-
-
-def _to_rgb(image: Any) -> Any:
-    image_module = _extra('PIL.Image')
-    if image.has_transparency_data:
-        white = image_module.new('RGBA', image.size, 'white')
-        image = image_module.alpha_composite(white, image.convert('RGBA'))
-    elif image.mode.startswith('I'):  # 16 bits per pixel, which Pillow would clip at 255
-        image = image_module.fromarray((np.asarray(image) // 256).clip(0, 255).astype(np.uint8))
-    return image.convert('RGB')
 
 
 def detect(image_HxWx3: np.ndarray, threshold: float = 0.0) -> list[DetectedFace]:
@@ -316,7 +259,7 @@ def _scored(
     # dlib only reads contiguous arrays.
     scaled = np.ascontiguousarray(image_HxWx3)
     if size != (width, height):
-        image_module = _extra('PIL.Image')
+        image_module = optional_module('PIL.Image')
         bilinear = image_module.Resampling.BILINEAR
         scaled = np.asarray(image_module.fromarray(scaled).resize(size, bilinear))
     ratio = np.array(size) / (width, height)
@@ -358,7 +301,7 @@ def face_chips(image_HxWx3: np.ndarray, landmarks_5x2: np.ndarray) -> np.ndarray
 
 
 def _chip(image_HxWx3: np.ndarray, landmarks_5x2: np.ndarray, padding: float) -> np.ndarray:
-    dlib = _extra('dlib')
+    dlib = optional_module('dlib')
     target_5x2 = (padding + _MEAN_FACE_5x2) / (2 * padding + 1) * CHIP_SIZE
     source, target = (
         dlib.dpoints([dlib.dpoint(x, y) for x, y in points_5x2])
@@ -370,7 +313,7 @@ def _chip(image_HxWx3: np.ndarray, landmarks_5x2: np.ndarray, padding: float) ->
 
 @functools.cache
 def _detector() -> Any:
-    return _extra('dlib').get_frontal_face_detector()
+    return optional_module('dlib').get_frontal_face_detector()
 
 
 @functools.cache
@@ -379,12 +322,4 @@ def _predictor() -> Any:
         'face_recognition_models', 'models/shape_predictor_5_face_landmarks.dat'
     )
     weights.check_sha256(path, _PREDICTOR_SHA256)
-    return _extra('dlib').shape_predictor(str(path))
-
-
-def _extra(name: str) -> ModuleType:
-    """Imports a module of the extra [faces], which is optional."""
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise ImportError(f"photographs need {name}: pip install 'diface_jax[faces]'") from error
+    return optional_module('dlib').shape_predictor(str(path))
