@@ -14,7 +14,16 @@ import numpy as np
 from tqdm import tqdm
 
 from diface_jax.data import prepared_folders
-from diface_jax.gallery import conditions, embedding_files, enrollment, next_question, vocabulary
+from diface_jax.gallery import (
+    conditions,
+    embedding_files,
+    enrollment,
+    filter_choices,
+    next_question,
+    photo_view,
+    simulated_model,
+    vocabulary,
+)
 from diface_jax.gallery.calibrate import DecisionRule, load_or_calibrate
 from diface_jax.gallery.calibration import prior_probability
 from diface_jax.gallery.conditions import Where
@@ -87,6 +96,7 @@ class Model:
           FileNotFoundError: the photos do not exist.
           GalleryError: the gallery is of another model, or is not a gallery; says what to do.
         """
+        self._require_photographs()
         photos = pathlib.Path(photos)
         if not photos.exists():  # before a gallery is created
             raise FileNotFoundError(f'no folder or file of photographs: {photos}')
@@ -99,6 +109,7 @@ class Model:
         self, gallery: Path, name: str, data: bytes, label: PhotoLabel | None = None
     ) -> enrollment.EnrollReport:
         """Enrols a photo given as bytes. Only small crops of its faces are kept."""
+        self._require_photographs()
         with self._open(gallery, create=True) as store:
             return enrollment.enroll_bytes(
                 store, name, data, self._inference, label or PhotoLabel()
@@ -155,8 +166,8 @@ class Model:
             this size.
 
         Returns:
-          The results, best first, each with its probability, whether it is a match, and what each
-          phrase of the description contributes.
+          The results, best first, each with its probability, whether it is a match, and how well
+          it fits each phrase of the description.
 
         Raises:
           GalleryError: the gallery is of another model, or is not a gallery; says what to do.
@@ -206,6 +217,7 @@ class Model:
           OSError: the file cannot be read.
           ValueError: the file shows no face or is not a photo, or no word of a text is understood.
         """
+        self._require_photographs()
         query = self._queries([texts])[0]
         name = '' if isinstance(photo, bytes) else str(photo)
         faces = self._faces_of(photo, name or 'the photo')
@@ -219,9 +231,17 @@ class Model:
             prior=prior,
             threshold=self._decision_rule.threshold,
             faces=tuple(verified),
-            not_understood=query.not_understood,
-            not_read=query.not_read,
+            unread=query.unread,
         )
+
+    @property
+    def takes_photographs(self) -> bool:
+        """Whether photographs can be enrolled and verified; False of simulated people."""
+        return not simulated_model.is_simulated(self._inference.face_encoder)
+
+    def _require_photographs(self) -> None:
+        if not self.takes_photographs:
+            raise ValueError(simulated_model.REFUSAL)
 
     def _faces_of(self, photo: Path | bytes, name: str) -> enrollment.DetectedFaces:
         try:
@@ -245,6 +265,21 @@ class Model:
         """
         with Store(pathlib.Path(gallery)) as store:
             return store.wide_picture(entry)
+
+    def photo(self, gallery: Path, entry: int) -> photo_view.PhotoView:
+        """The photograph that an entry's face was found in, to be shown.
+
+        Raises:
+          OSError: the file cannot be read.
+          ValueError: there is no such entry or photo, or its files hold another photo now.
+        """
+        with Store(pathlib.Path(gallery)) as store:
+            return photo_view.view_photo(*store.photo_of(entry))
+
+    def choices(self, gallery: Path) -> dict[str, Any]:
+        """What the faces of a gallery can be filtered by; see `filter_choices`."""
+        with self._open(gallery) as store:
+            return filter_choices.filter_choices(values for _, values in store.described())
 
     def count(self, gallery: Path) -> dict[str, int]:
         """Numbers of entries, people, photos and files; creates a gallery that does not exist."""
@@ -299,8 +334,8 @@ class Model:
             false_matches=options.false_matches,
             results=tuple(SearchResult(rank, entry, score) for rank, (entry, score) in ranked),
             next_question=self._next_question(query, f_KxF[: next_question.CANDIDATES]),
-            not_understood=query.not_understood,
-            not_read=query.not_read,
+            enrolled=options.enrolled,
+            unread=query.unread,
         )
 
     def _queries(self, descriptions: Sequence[Texts]) -> list[Query]:
@@ -324,14 +359,14 @@ class Model:
         score_K = _dot(f_KxF, query.f_F)
         chance_K = calibration.false_matches(score_K, searched)
         llr_K = calibration.llr(score_K)
-        fall_KxP = llr_K[:, None] - calibration.llr(_dot(f_KxF, query.without_PxF.T))
+        phrase_llr_KxP = calibration.llr(_dot(f_KxF, query.phrase_PxF.T))
         columns = (
             score_K.tolist(),
             llr_K.tolist(),
             calibration.probability(score_K, prior).tolist(),
             chance_K.tolist(),
             ((score_K >= threshold) & (chance_K <= false_matches)).tolist(),
-            [tuple(map(PhraseEffect, query.phrases, fall_P)) for fall_P in fall_KxP.tolist()],
+            [tuple(map(PhraseEffect, query.phrases, llr_P)) for llr_P in phrase_llr_KxP.tolist()],
         )
         return [FaceScore(*row) for row in zip(*columns, strict=True)]
 

@@ -31,8 +31,7 @@ def write_contact_sheet(
       ValueError: an entry's picture is damaged; says which.
     """
     head = textwrap.wrap(' / '.join(results.texts), 105)[:6]
-    searched = results.gallery['entries_searched']
-    head += [f'{results.decision} among {searched:,} faces', _MISUSE, '']
+    head += [results.summary, _MISUSE, '']
     rows = -(-len(results.results) // _COLUMNS)
     top = _GAP + len(head) * _LINE
     sheet = Image.new('RGB', (_WIDTH, top + rows * (_FACE + 4 * _LINE + _GAP)), _PAPER)
@@ -53,11 +52,10 @@ def write_contact_sheet(
 def _caption(result: SearchResult) -> list[str]:
     scored, entry = result.scored, result.entry
     name = entry.person or entry.name or pathlib.PurePath(entry.photo or '').name
-    passes = 'match, ' if scored.match else ''
     return [
         f'{result.rank}. {_short(name) or f"entry {entry.id}"}',
-        f'{passes}{scored.probability:.1%}',
-        f'by chance {scored.expected_false_matches:.2g}',
+        scored.likelihood,
+        'match' if scored.match else 'lead',
     ]
 
 
