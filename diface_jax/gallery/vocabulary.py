@@ -76,7 +76,7 @@ _FURTHER_WORDS = frozenset(
         'toddler toothless ugly unibrow uncle undercut walrus wart wife daughter'
     )
 )
-_ENDINGS = ('s', 'es', 'd', 'ed', 'ing', 'er', 'est', 'ish', 'ly', 'y')
+_ENDINGS = ('s', 'es', 'd', 'ed', 'ing', 'ish')
 
 
 @functools.cache

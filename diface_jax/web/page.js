@@ -50,17 +50,13 @@ async function request(path, options) {
 
 async function ask(path, options) { return (await request(path, options)).json(); }
 
-async function copy(text, what) {
-  try { await navigator.clipboard.writeText(text); say(`${what} copied`); return true; }
-  catch { prompt(`Copy the ${what.toLowerCase()}:`, text); return false; }
-}
-
-function copyButton(text, what, label) {
-  const element = button(label, async () => {
-    if (!await copy(text, what)) return;
-    element.textContent = 'Copied';
+function copyButton(element, text, what) {
+  const label = element.textContent;
+  element.onclick = async () => {
+    try { await navigator.clipboard.writeText(text()); element.textContent = 'Copied'; say(`${what} copied`); }
+    catch { element.textContent = 'Not allowed'; say(`The browser does not allow copying. ${what}: ${text()}`); }
     setTimeout(() => { element.textContent = label; }, 1500);
-  }, 'small');
+  };
   return element;
 }
 
@@ -372,7 +368,7 @@ function facts(face) {
   const list = make('dl');
   for (const [name, value] of told) list.append(make('dt', plain(name)), make('dd', plain(value)));
   const acts = make('div', undefined, 'row');
-  if (face.photo) acts.append(copyButton(face.photo, 'Path', 'Copy path'));
+  if (face.photo) acts.append(copyButton(button('Copy path', null, 'small'), () => face.photo, 'Path'));
   const remove = button('Remove this face', () => confirmRemoval(face), 'small');
   remove.setAttribute('aria-label', `Remove ${labelOf(face)}`);
   acts.append(remove);
@@ -429,7 +425,7 @@ $('clear').onclick = () => {
   $('filters').onchange();
 };
 $('more').onclick = () => { wanted = Math.min(MOST, wanted + PAGE); history.replaceState(null, '', link()); search('new'); };
-$('copy-link').onclick = () => copy(location.href, 'Link');
+copyButton($('copy-link'), () => location.href, 'Link');
 $('close').onclick = () => $('viewer').close();
 $('previous').onclick = () => step(-1);
 $('next').onclick = () => step(1);
