@@ -274,7 +274,8 @@ class Model:
           ValueError: there is no such entry or photo, or its files hold another photo now.
         """
         with Store(pathlib.Path(gallery)) as store:
-            return photo_view.view_photo(*store.photo_of(entry))
+            sha256, paths = store.photo_of(entry)
+        return photo_view.view_photo(sha256, paths)
 
     def choices(self, gallery: Path) -> dict[str, Any]:
         """What the faces of a gallery can be filtered by; see `filter_choices`."""

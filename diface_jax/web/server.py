@@ -69,6 +69,14 @@ def application(model: Model, gallery: pathlib.Path) -> FastAPI:
     def page() -> Response:
         return HTMLResponse(web_page.text, headers={'Content-Security-Policy': web_page.policy})
 
+    _add_gallery_routes(app, model, gallery, turn)
+    _add_entry_routes(app, model, gallery, turn)
+    return app
+
+
+def _add_gallery_routes(
+    app: FastAPI, model: Model, gallery: pathlib.Path, turn: threading.Lock
+) -> None:
     @app.get('/api/gallery')
     def gallery_info() -> dict[str, Any]:
         with turn:
@@ -100,6 +108,10 @@ def application(model: Model, gallery: pathlib.Path) -> FastAPI:
             results = (model.identify if people else model.search)(gallery, texts, k, where)
         return results.to_json() | {'meaning': results.meaning}
 
+
+def _add_entry_routes(
+    app: FastAPI, model: Model, gallery: pathlib.Path, turn: threading.Lock
+) -> None:
     @app.get('/api/faces/{entry}')
     def face(entry: int) -> Response:
         with turn:
@@ -116,8 +128,6 @@ def application(model: Model, gallery: pathlib.Path) -> FastAPI:
     def remove(entry: int) -> dict[str, int]:
         with turn:
             return {'removed': store.remove_entries(gallery, {'entry': str(entry)})}
-
-    return app
 
 
 async def _guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
