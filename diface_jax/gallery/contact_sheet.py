@@ -5,7 +5,7 @@ import pathlib
 import textwrap
 from collections.abc import Callable
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from diface_jax.gallery.results import SearchResult, SearchResults
 
@@ -70,7 +70,7 @@ def _face(entry: int, data: bytes | None) -> Image.Image:
         with Image.open(io.BytesIO(data), formats=['JPEG']) as image:
             if max(image.size) > _LARGEST:
                 raise ValueError(f'{image.size[0]} by {image.size[1]} pixels')
-            return image.convert('RGB').resize((_FACE, _FACE))
+            return ImageOps.fit(image.convert('RGB'), (_FACE, _FACE))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f'the picture of entry {entry} is damaged: {error}') from error
 
