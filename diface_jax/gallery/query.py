@@ -2,15 +2,13 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import numpy as np
 
 from diface_jax.gallery import query_text
-from diface_jax.gallery.vocabulary import UnreadWords
+from diface_jax.gallery.vocabulary import UnreadWords, leave_out, says_nothing
 from diface_jax.models.features import unit_rows
-
-_SAYING_NOTHING = ('a person', 'person', 'he', 'she', 'they')
 
 # A sentence, or several about one person.
 Texts = str | Sequence[str]
@@ -49,39 +47,37 @@ def make_queries(
     Raises:
       ValueError: a description is empty, too long, no text, or not about a face.
     """
-    texts_of_each = [query_text.check_texts(texts) for texts in descriptions]
-    unread_of = {text: check(text) for text in dict.fromkeys(itertools.chain(*texts_of_each))}
-    phrases_of_each = [_phrases(texts) for texts in texts_of_each]
-    every = list(dict.fromkeys(itertools.chain(*texts_of_each, *phrases_of_each)))
+    described = [_Described.read(query_text.check_texts(texts), check) for texts in descriptions]
+    every = list(dict.fromkeys(itertools.chain(*(each.encoded() for each in described))))
     f_of = dict(zip(every, of_texts(every), strict=True))
-    return [
-        _query(texts, phrases, f_of, [unread_of[text] for text in texts])
-        for texts, phrases in zip(texts_of_each, phrases_of_each, strict=True)
-    ]
+    return [each.query(f_of) for each in described]
 
 
-def _phrases(texts: Sequence[str]) -> list[str]:
-    """The phrases of all texts, each once, without those that say nothing."""
-    phrases = itertools.chain.from_iterable(map(query_text.split_phrases, texts))
-    return [text for text in dict.fromkeys(phrases) if text.lower() not in _SAYING_NOTHING]
+class _Described(NamedTuple):
+    """A description, its phrases, and its words that do not help."""
+
+    texts: tuple[str, ...]
+    phrases: tuple[str, ...]
+    unread: UnreadWords
+
+    @classmethod
+    def read(cls, texts: Sequence[str], check: Callable[[str], UnreadWords]) -> Self:
+        unread = UnreadWords(*map(_together, zip(*map(check, texts), strict=True)))
+        phrases = _together(map(query_text.split_phrases, texts))
+        telling = [text for text in phrases if not says_nothing(leave_out(text, unread))]
+        return cls(tuple(texts), tuple(telling), unread)
+
+    def encoded(self) -> list[str]:
+        """What is encoded: the texts, then the phrases, without the words that do not help."""
+        return [leave_out(text, self.unread) for text in (*self.texts, *self.phrases)]
+
+    def query(self, f_of: Mapping[str, np.ndarray]) -> Query:
+        f_NxF = np.stack([f_of[text] for text in self.encoded()])
+        f_SxF, phrase_PxF = np.split(f_NxF, [len(self.texts)])
+        f_F = f_SxF[0] if len(f_SxF) == 1 else unit_rows(f_SxF.mean(axis=0, keepdims=True))[0]
+        return Query(self.texts, f_F, self.phrases, phrase_PxF, self.unread)
 
 
-def _query(
-    texts: Sequence[str],
-    phrases: Sequence[str],
-    f_of: Mapping[str, np.ndarray],
-    unread: Sequence[UnreadWords],
-) -> Query:
-    f_SxF = np.stack([f_of[text] for text in texts])
-    return Query(
-        texts=tuple(texts),
-        f_F=f_SxF[0] if len(f_SxF) == 1 else unit_rows(f_SxF.mean(axis=0, keepdims=True))[0],
-        phrases=tuple(phrases),
-        phrase_PxF=np.array([f_of[text] for text in phrases]).reshape(-1, f_SxF.shape[1]),
-        unread=UnreadWords(*map(_together, zip(*unread, strict=True))),
-    )
-
-
-def _together(lists: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+def _together(lists: Iterable[Sequence[str]]) -> tuple[str, ...]:
     """The words of all lists, each once, in order."""
     return tuple(dict.fromkeys(itertools.chain.from_iterable(lists)))

@@ -4,7 +4,9 @@ The text encoder turns any text into a vector, also Russian, noise and a shoppin
 score of such a vector looks like any other. So words are checked first: a word is about a face if
 sentences about faces use it (the caption grammar, the free-hand sentences of the package, or the
 model's own validation sentences). Where fewer than half of the words are, the text is refused.
-Other words that are single tokens of the text encoder are English, but not about a face.
+Other words that are single tokens of the text encoder are English, but not about a face. Words of
+neither kind are left out of what is encoded, since they move its features: by 0.03 to 0.15 in the
+cosine for five sentences about people on a beach, in a car and so on, and by 0.01 to 0.02 without.
 """
 
 import functools
@@ -67,6 +69,7 @@ _FUNCTION_WORDS = frozenset(
         'you'
     )
 )
+_SUBJECTS = frozenset(words_of('he people person she somebody someone'))
 # Words about faces that are in none of the sentences.
 _FURTHER_WORDS = frozenset(
     words_of(
@@ -112,6 +115,20 @@ def check_words(text: str, reader: TextReader, taught: Set[str] = frozenset()) -
         not_understood=tuple(written[word] for word in others if not reader.is_token(word)),
         not_read=tuple(cut.split()),
     )
+
+
+def leave_out(text: str, unread: UnreadWords) -> str:
+    """A text, or a part of it, without the words that are not about a face or not understood."""
+    words = {*unread.not_about_a_face, *unread.not_understood}
+    if not words:
+        return text
+    either = '|'.join(map(re.escape, sorted(words, key=len, reverse=True)))
+    return ' '.join(re.sub(rf'(?<!\w)(?:{either})(?!\w)', '', text).split())
+
+
+def says_nothing(text: str) -> bool:
+    """Whether a phrase is of words that say nothing about a face, such as 'a person'."""
+    return set(re.findall(r'\w+', text.lower())) <= _FUNCTION_WORDS | _SUBJECTS
 
 
 def _is_known(word: str, known: Set[str]) -> bool:

@@ -307,10 +307,10 @@ function card(face) {
   const open = button(undefined, () => view(face), 'face');
   open.setAttribute('aria-label', `Open the photo of ${labelOf(face)}, ${face.likelihood}`);
   open.append(faceImage(face, 'no picture'), make('span', face.rank, 'rank'));
-  const about = make('div', undefined, 'about'), likely = make('div'), name = make('div', nameOf(face), 'name');
-  likely.append(make('span', face.likelihood, 'likelihood'), make('span', ` · ${kindOf(face)}`, 'kind'));
-  name.title = plain(face.photo || '');
-  about.append(likely, name, phraseList(face));
+  const about = make('div', undefined, 'about'), from = make('div', undefined, 'from');
+  from.append(make('span', kindOf(face), 'kind'), ' · ', make('span', nameOf(face), 'name'));
+  from.title = plain(face.photo || '');
+  about.append(make('div', face.likelihood, 'likelihood'), from, phraseList(face));
   item.append(open, about);
   return item;
 }
@@ -334,21 +334,23 @@ async function view(face) {
   } catch (error) { if (viewed === face) showSmall(face, sentence(error.message)); }
 }
 
-function setImage(source, kind) {
+function setImage(source) {
   if ($('photo-image').src.startsWith('blob:')) URL.revokeObjectURL($('photo-image').src);
   $('photo-image').src = source;
-  $('photo-image').className = kind;
 }
 
 function showSmall(face, note) {
-  setImage(`/api/faces/${face.entry}`, 'small');
+  setImage(`/api/faces/${face.entry}`);
   $('photo-image').alt = sentence(labelOf(face));
+  $('photo').style.width = 'min(100%, 20rem)';
   $('frame').hidden = true;
   $('photo-note').textContent = note;
 }
 
 function showPhoto(face, blob, width, height) {
-  setImage(URL.createObjectURL(blob), '');
+  setImage(URL.createObjectURL(blob));
+  // As large as there is room, but a small photograph not as a large blur.
+  $('photo').style.width = `min(100%, ${65 * width / height}dvh, ${Math.max(width, 480)}px)`;
   $('photo-image').alt = `Photograph with ${labelOf(face)}`;
   const [left, top, right, bottom] = face.box, style = $('frame').style;
   style.left = `${100 * left / width}%`;
@@ -382,7 +384,7 @@ function step(by) {
 }
 
 function closed() {
-  setImage('data:,', '');
+  setImage('data:,');
   const at = shown.indexOf(viewed);
   viewed = null;
   // The result that was looked at last may not be the one whose button opened the viewer.

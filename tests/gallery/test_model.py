@@ -104,6 +104,18 @@ def test_a_phrase_is_worth_its_own_likelihood_ratio(model, gallery):
     assert nats['somebody like 3'] == pytest.approx(scored.log_likelihood_ratio, abs=1e-6)
 
 
+def test_what_is_not_about_a_face_does_not_change_the_answer(model, gallery):
+    class Distracted(world.Oracle):
+        def of_texts(self, sentences):
+            return super().of_texts([text.replace('car', '5') for text in sentences])
+
+    plain = model.search(gallery, 'person 3 in a').results
+    answer = world.model(Distracted()).search(gallery, 'person 3 in a car')
+    assert answer.unread.not_about_a_face == ('car',)
+    assert [r.scored.score for r in answer.results] == [r.scored.score for r in plain]
+    assert [effect.phrase for effect in answer.results[0].scored.phrases] == ['person 3 in a car']
+
+
 def test_what_says_nothing_is_no_phrase(model, gallery):
     scored = model.search(gallery, 'a person, 3, A person', k=1).results[0].scored
     assert [told.phrase for told in scored.phrases] == ['3']

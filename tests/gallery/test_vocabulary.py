@@ -78,3 +78,18 @@ def test_one_word_without_end_is_cut_within(reader):
 def test_a_long_text_is_not_warned_of_for_each_of_its_variants(reader, caplog):
     reader.encode([reader.split('a man with a beard, ' * 60)[0]])
     assert not caplog.records
+
+
+def test_words_that_do_not_help_are_left_out():
+    unread = vocabulary.UnreadWords(('car', 'beach'), ('борода',))
+    assert vocabulary.leave_out('a man, in a car on the beach', unread) == 'a man, in a on the'
+    assert vocabulary.leave_out('a scarf, a борода', unread) == 'a scarf, a'
+    assert vocabulary.leave_out('a  man', vocabulary.UnreadWords()) == 'a  man'
+
+
+@pytest.mark.parametrize(
+    ('text', 'expected'),
+    [('a person', True), ('He', True), ('in a', True), ('', True), ('3', False), ('a man', False)],
+)
+def test_what_says_nothing(text, expected):
+    assert vocabulary.says_nothing(text) == expected
