@@ -5,7 +5,8 @@ from typing import Any
 
 from diface_jax.gallery.conditions import RESERVED, Values
 
-_MOST = 500  # people, and values of a tag
+_MOST_PEOPLE = 500
+_MOST_VALUES = 50  # of a tag; one with more describes each photo, and is nothing to choose from
 
 
 def filter_choices(described: Iterable[Values]) -> dict[str, Any]:
@@ -15,8 +16,8 @@ def filter_choices(described: Iterable[Values]) -> dict[str, Any]:
       described: what conditions are about, of each face (see `Store.described`).
 
     Returns:
-      `people` (names), `tags` (values by name; both at most 500, in order), and `first_taken` and
-      `last_taken`, dates or None.
+      `people` (names, at most 500), `tags` (values by name, of tags with few values), both in
+      order, and `first_taken` and `last_taken`, dates or None.
     """
     people, tags, dates = set(), {}, set()
     for values in described:
@@ -27,8 +28,12 @@ def filter_choices(described: Iterable[Values]) -> dict[str, Any]:
                 tags.setdefault(name, set()).add(value)
     taken = sorted(date[:10] for date in dates - {None})
     return {
-        'people': sorted(people - {None})[:_MOST],
-        'tags': {name: sorted(values)[:_MOST] for name, values in sorted(tags.items())},
+        'people': sorted(people - {None})[:_MOST_PEOPLE],
+        'tags': {
+            name: sorted(values)
+            for name, values in sorted(tags.items())
+            if len(values) <= _MOST_VALUES
+        },
         'first_taken': taken[0] if taken else None,
         'last_taken': taken[-1] if taken else None,
     }
