@@ -70,6 +70,7 @@ async function refresh() {
       : 'No faces yet';
     $('add').hidden = !has.takes_photographs;
     $('no-photographs').hidden = has.takes_photographs;
+    if (!has.takes_photographs) document.title = $('title').textContent = 'Search simulated people';
     if (!has.entries) $('add').open = true;
     offer(has.choices);
   } catch (error) { $('count').replaceChildren(make('span', error.message, 'error')); }
@@ -273,14 +274,16 @@ function nameOf(face) {
 
 function labelOf(face) { return `face ${face.rank}: ${nameOf(face)}`; }
 
-function faceImage(face, missing) {
+function faceImage(face) {
   const image = make('img');
   image.src = `/api/faces/${face.entry}`;
   image.alt = sentence(labelOf(face));
   image.loading = 'lazy';
-  image.onerror = () => image.replaceWith(make('span', missing, 'no-face'));
   return image;
 }
+
+// Imported embeddings have none.
+function hasPicture(face) { return Boolean(face.box); }
 
 function kindOf(face) { return face.match ? 'match' : 'lead'; }
 
@@ -304,9 +307,9 @@ function phraseList(face, numbers) {
 
 function card(face) {
   const item = make('li', undefined, `card ${kindOf(face)}`);
-  const open = button(undefined, () => view(face), 'face');
-  open.setAttribute('aria-label', `Open the photo of ${labelOf(face)}, ${face.likelihood}`);
-  open.append(faceImage(face, 'no picture'), make('span', face.rank, 'rank'));
+  const open = button(undefined, () => view(face), hasPicture(face) ? 'face' : 'face bare');
+  open.setAttribute('aria-label', `Open ${face.photo ? 'the photo of ' : ''}${labelOf(face)}, ${face.likelihood}`);
+  open.append(hasPicture(face) ? faceImage(face) : 'no picture', make('span', face.rank, 'rank'));
   const about = make('div', undefined, 'about'), from = make('div', undefined, 'from');
   from.append(make('span', kindOf(face), 'kind'), ' · ', make('span', nameOf(face), 'name'));
   from.title = plain(face.photo || '');
@@ -340,7 +343,8 @@ function setImage(source) {
 }
 
 function showSmall(face, note) {
-  setImage(`/api/faces/${face.entry}`);
+  setImage(hasPicture(face) ? `/api/faces/${face.entry}` : 'data:,');
+  $('photo').hidden = !hasPicture(face);
   $('photo-image').alt = sentence(labelOf(face));
   $('photo').style.width = 'min(100%, 20rem)';
   $('frame').hidden = true;
@@ -394,7 +398,8 @@ function closed() {
 // --- removing ---
 
 function confirmRemoval(face) {
-  $('confirm-image').src = `/api/faces/${face.entry}`;
+  $('confirm-image').hidden = !hasPicture(face);
+  $('confirm-image').src = hasPicture(face) ? `/api/faces/${face.entry}` : 'data:,';
   $('confirm-image').alt = sentence(labelOf(face));
   $('confirm-text').textContent = [sentence(labelOf(face)), plain(face.photo || ''), `entry ${face.entry}`].filter(Boolean).join('\n');
   $('remove').onclick = () => remove(face);
