@@ -66,6 +66,8 @@ class Model:
         self._inference, self._calibrate = inference, calibrate
         self._mesh = meshes.make_mesh()
         self._galleries: dict[pathlib.Path, LoadedGallery] = {}
+        # With the state of the gallery that they are of.
+        self._choices: dict[pathlib.Path, tuple[str, dict[str, Any]]] = {}
 
     # --- enrolling ---
 
@@ -280,7 +282,11 @@ class Model:
     def choices(self, gallery: Path) -> dict[str, Any]:
         """What the faces of a gallery can be filtered by; see `filter_choices`."""
         with self._open(gallery) as store:
-            return filter_choices.filter_choices(values for _, values in store.described())
+            folder, state = store.folder, store.state()
+            if self._choices.get(folder, (None,))[0] != state:
+                described = (values for _, values in store.described())
+                self._choices[folder] = state, filter_choices.filter_choices(described)
+        return self._choices[folder][1]
 
     def count(self, gallery: Path) -> dict[str, int]:
         """Numbers of entries, people, photos and files; creates a gallery that does not exist."""

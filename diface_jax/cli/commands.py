@@ -240,7 +240,9 @@ def _search(mode: str, model: 'Model') -> int:
     else:
         all_results = [model.search(_GALLERY.value, _TEXT.value, *options)]
     for number, results in enumerate(all_results, 1):
-        _print(results.to_json(), _search_lines(results))
+        is_last = number == len(all_results)
+        explanations = _explanations(results) if is_last else []
+        _print(results.to_json(), '\n'.join([*_search_lines(results), *explanations]))
         if _SHEET.value and hosts.is_first():
             path = pathlib.Path(_SHEET.value)
             path = path.with_stem(f'{path.stem}-{number}') if len(all_results) > 1 else path
@@ -373,8 +375,8 @@ def _exit_code(all_results: Sequence[SearchResults | VerifyResults]) -> int:
     return DONE if any(results.decision == MATCH for results in all_results) else NO_MATCH
 
 
-def _search_lines(results: SearchResults) -> str:
-    """The results of a search as text, in the order and the words of the page."""
+def _search_lines(results: SearchResults) -> list[str]:
+    """The results of a search, in the order and the words of the page."""
     lines = [f'{results.summary}: {" / ".join(results.texts)}', *unread_notes(results.unread)]
     for result in results.results:
         kind = 'match' if result.scored.match else 'lead'
@@ -387,7 +389,7 @@ def _search_lines(results: SearchResults) -> str:
     if question := results.next_question:
         choices = ', '.join(option.say for option in question.answers)
         lines.append(f'ask next: {question.ask} ({choices})')
-    return '\n'.join([*lines, *_explanations(results)])
+    return lines
 
 
 def _explanations(results: SearchResults) -> list[str]:

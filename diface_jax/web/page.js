@@ -99,7 +99,7 @@ function chooseTag(value) {
 // --- adding photographs ---
 
 async function add(files) {
-  const photos = files.filter(({ file, path }) => IMAGES.test(path) || file.type.startsWith('image/'));
+  const photos = files.filter(({ file, path }) => IMAGES.test(path) || file?.type.startsWith('image/'));
   const others = files.length - photos.length;
   if (!files.length) return;
   const bar = make('progress'), line = make('p'), problems = make('ul');
@@ -113,6 +113,7 @@ async function add(files) {
     if (stopped) break;
     line.textContent = `${number + 1} of ${photos.length}: ${plain(path)}`;
     try {
+      if (!file) throw new Error('the browser cannot read it');
       const report = await send(file, path);
       faces += report.faces;
       known += report.copies;
@@ -146,11 +147,11 @@ async function dropped(transfer) {
 
 async function filesIn(entry) {
   const path = entry.fullPath.replace(/^\//, '');
-  if (entry.isFile) return [{ file: await new Promise((done, failed) => entry.file(done, failed)), path }];
+  if (entry.isFile) return [{ file: await new Promise((done) => entry.file(done, () => done(null))), path }];
   if (entry.name.startsWith('.')) return [];
   const reader = entry.createReader(), inside = [];
   // A reader gives up to 100 entries at a time.
-  for (let batch; (batch = await new Promise((done, failed) => reader.readEntries(done, failed))).length;) inside.push(...batch);
+  for (let batch; (batch = await new Promise((done) => reader.readEntries(done, () => done([])))).length;) inside.push(...batch);
   return (await Promise.all(inside.map(filesIn))).flat();
 }
 

@@ -112,6 +112,9 @@ def test_a_batch_of_queries(command, gallery, tmp_path):
     assert decisions == ['match', 'no match']
     assert (tmp_path / 'sheet-1.png').exists()
     assert (tmp_path / 'sheet-2.png').exists()
+    _, said = command('search', *run[:-1])
+    assert said.count('most likely first: ') == 2
+    assert said.count('how to read this:') == 1
 
 
 @pytest.mark.parametrize(
