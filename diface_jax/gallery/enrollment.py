@@ -5,16 +5,15 @@ and modification time have not changed are skipped, and a photo whose content is
 not embedded again.
 """
 
+import collections
 import concurrent.futures
 import contextlib
 import dataclasses
-import functools
-import multiprocessing
+import itertools
 import os
 import pathlib
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from tqdm import tqdm
@@ -39,7 +38,6 @@ DETECTOR_VERSION = 1
 MAX_BYTES = 200_000_000  # of a file
 _PHOTOS, _BYTES = 32, 300_000_000  # at most, in a batch
 _EMBEDDINGS = 4096  # in a batch
-_MANY = 64  # for this many photos, worker processes are started
 _BAR_DELAY = 2  # seconds before a progress bar of short work appears
 
 DetectedFaces = list[tuple[Box, np.ndarray]]
@@ -160,6 +158,10 @@ class _Inspected(NamedTuple):
     taken: str | None = None
 
 
+# Photos that threads are looking at, by hash.
+_Inspections = Mapping[bytes, concurrent.futures.Future[_Inspected]]
+
+
 def enroll_folder(
     store: Store,
     photos: pathlib.Path,
@@ -258,14 +260,37 @@ def _enroll_files(
     encoder: PhotoEncoder,
     report: EnrollReport,
 ) -> None:
-    with (
-        _mapping(len(waiting)) as run,
-        tqdm(total=len(waiting), desc='enroll', unit='photo') as bar,
-    ):
-        for batch in _batches(waiting):
-            photos = [photo for file in batch if (photo := _read(*file, report)) is not None]
-            _commit(store, photos, encoder, run, report)
-            bar.update(len(batch))
+    # Decoding, resizing and detecting hold no lock of the interpreter, so threads use every core.
+    pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
+    bar = tqdm(total=len(waiting), desc='enroll', unit='photo')
+
+    def start(batch: Sequence[tuple[PhotoFile, PhotoLabel]]) -> tuple[list[_Read], _Inspections]:
+        photos = [photo for file in batch if (photo := _read(*file, report)) is not None]
+        unknown = {photo.sha256: photo for photo in photos if store.photo(photo.sha256) is None}
+        inspections = {
+            key: pool.submit(_inspect, encoder.faces_of, photo.data)
+            for key, photo in unknown.items()
+        }
+        bar.update(len(batch) - len(inspections))
+        for inspection in inspections.values():
+            inspection.add_done_callback(lambda _: bar.update())
+        return photos, inspections
+
+    with bar, contextlib.closing(_one_ahead(start, _batches(waiting))) as started:
+        try:
+            for photos, inspections in started:
+                _commit(store, photos, encoder, inspections, report)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _one_ahead(start: Callable[[Any], Any], batches: Iterable[Any]) -> Generator[Any]:
+    """What each batch starts; the next one is started before."""
+    batches = iter(batches)
+    waiting = collections.deque(map(start, itertools.islice(batches, 1)))
+    while waiting:
+        waiting.extend(map(start, itertools.islice(batches, 1)))
+        yield waiting.popleft()
 
 
 def _add_missing_pictures(store: Store, paths: Iterable[bytes]) -> None:
@@ -309,7 +334,7 @@ def enroll_bytes(
     report, key = EnrollReport(), sha256_of_bytes(data)
     # Cameras give many photos the same name; the hash in place of a folder tells them apart.
     path = f'dropped-{key.hex()[:16]}/{name}'.encode('utf-8', 'surrogatepass')
-    _commit(store, [_Read(PhotoFile(path, len(data), 0), label, data, key)], encoder, map, report)
+    _commit(store, [_Read(PhotoFile(path, len(data), 0), label, data, key)], encoder, {}, report)
     report.conflicts = _conflicts(store, [path])
     return report
 
@@ -376,14 +401,14 @@ def _commit(
     store: Store,
     photos: Sequence[_Read],
     encoder: PhotoEncoder,
-    run: Callable,
+    inspections: _Inspections,
     report: EnrollReport,
 ) -> None:
     """Enrols photos in one transaction."""
     inspected = {}
     while photos:
         unseen = [photo for photo in photos if photo.sha256 not in inspected]
-        inspected |= _faces(store, unseen, encoder, run)
+        inspected |= _faces(store, unseen, encoder, inspections)
         with store.changing():
             # Photos that were known until another program deleted them come again, to be embedded.
             photos = [photo for photo in photos if not _enroll(store, photo, inspected, report)]
@@ -435,12 +460,16 @@ def _keep_problem(
 
 
 def _faces(
-    store: Store, photos: Sequence[_Read], encoder: PhotoEncoder, run: Callable
+    store: Store, photos: Sequence[_Read], encoder: PhotoEncoder, inspections: _Inspections
 ) -> dict[bytes, tuple[list[EnrolledFace], _Inspected]]:
     """Finds and embeds the faces of the photos that are new; returned by the photo's hash."""
-    unknown = {photo.sha256: photo.data for photo in photos if store.photo(photo.sha256) is None}
-    results = run(functools.partial(_inspect, encoder.faces_of), unknown.values())
-    inspected = dict(zip(unknown, results, strict=True))
+    inspected = {
+        photo.sha256: inspections[photo.sha256].result()
+        if photo.sha256 in inspections
+        else _inspect(encoder.faces_of, photo.data)
+        for photo in photos
+        if store.photo(photo.sha256) is None
+    }
     chips = [chip for photo in inspected.values() for _, chip in photo.faces]
     embedding_NxD = encoder.embed(chips)
     f_NxF = encoder.of_photos(embedding_NxD) if chips else embedding_NxD
@@ -483,35 +512,6 @@ def _inspect(faces_of: Callable[[np.ndarray], DetectedFaces], data: bytes) -> _I
 def decode_photo(data: bytes) -> DecodedPhoto:
     """Decodes a photo of any kind; raises as `read_photo_content` and `heif.decode_heif` do."""
     return heif.decode_heif(data) if heif.is_heif(data) else read_photo_content(data)
-
-
-@contextlib.contextmanager
-def _mapping(count: int) -> Iterator[Callable]:
-    """Provides `map`; for many photos one that runs in worker processes."""
-    if count < _MANY:
-        yield map
-        return
-    # Spawned, since a fork of a process with JAX's threads may hang.
-    context = multiprocessing.get_context('spawn')
-    workers = concurrent.futures.ProcessPoolExecutor(None, context, _end_with_parent)
-    try:
-        with workers as pool:
-            yield pool.map
-    except concurrent.futures.process.BrokenProcessPool as error:
-        raise OSError(
-            'a worker process died, maybe because memory ran out. What was enrolled stays; the '
-            'same command continues from there'
-        ) from error
-
-
-def _end_with_parent() -> None:
-    """Ends this worker when its parent is killed; it would wait for work for ever."""
-
-    def watch() -> None:
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _batches(

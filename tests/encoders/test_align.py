@@ -1,6 +1,5 @@
 import importlib
 import io
-import itertools
 
 import numpy as np
 import pytest
@@ -28,7 +27,7 @@ def scene(*faces, size=(400, 800)):
     return image
 
 
-@pytest.mark.parametrize('side', [60, 150, 400, 3000])
+@pytest.mark.parametrize('side', [60, 150, 400, 2000])
 def test_face_is_found_at_any_size_in_the_photos_own_pixels(side):
     (face,) = align.detect(drawn_face.draw(side))
     np.testing.assert_allclose(face.landmarks_5x2 / side, drawn_face.LANDMARKS_5x2, atol=0.02)
@@ -50,22 +49,6 @@ def test_odd_sizes_without_a_face_find_nothing(size):
     assert align.detect(np.full((*size, 3), 128, np.uint8)) == []
 
 
-def test_detector_never_sees_more_than_a_bounded_image(monkeypatch):
-    shapes = []
-
-    class Spy:
-        def run(self, image, upsampling, threshold):
-            shapes.append(image.shape)
-            return [], [], []
-
-    monkeypatch.setattr(align, '_detector', Spy)
-    for size in ((3000, 9000), (1500, 1500), (89, 109), (20, 4000)):
-        align.detect(np.zeros((*size, 3), np.uint8))
-    assert max(max(shape) for shape in shapes) == 2000
-    assert (160, 196, 3) in shapes
-
-
-# Drawings of 110 pixels have faces of about 60; `detect` shrinks these photos below what it finds.
 @pytest.mark.parametrize(
     ('size', 'places'),
     [
@@ -75,47 +58,55 @@ def test_detector_never_sees_more_than_a_bounded_image(monkeypatch):
 )
 def test_every_face_of_a_large_group_and_of_a_panorama_is_found(size, places):
     photo = scene(*((110, left, top) for left, top in places), size=size)
-    assert not align.detect(photo)
-    faces, smallest = align.detect_every_scale(photo)
-    assert smallest == 40
     middle_2 = drawn_face.LANDMARKS_5x2.mean(axis=0) * 110
-    corners_Nx2 = np.array([face.landmarks_5x2.mean(axis=0) - middle_2 for face in faces])
+    corners_Nx2 = np.array(
+        [face.landmarks_5x2.mean(axis=0) - middle_2 for face in align.detect(photo)]
+    )
     for place in places:
         assert np.min(np.abs(corners_Nx2 - place).max(axis=1)) < 6
-    assert len(faces) == len(places)
+    assert len(corners_Nx2) == len(places)
 
 
-def test_faces_found_before_keep_their_landmarks_beside_small_ones():
-    photo = scene((300, 20, 50), (90, 600, 100))
-    (large,) = align.detect(photo)
-    faces, _ = align.detect_every_scale(photo)
-    assert len(faces) == 2
-    assert faces[0].box == large.box
-    np.testing.assert_array_equal(faces[0].landmarks_5x2, large.landmarks_5x2)
+@pytest.mark.parametrize('degrees', [-45, -30, 30, 45])
+def test_chips_of_turned_faces_are_upright(degrees):
+    upright = drawn_face.draw(200)
+    photo = Image.fromarray(upright).rotate(degrees, Image.Resampling.BICUBIC, fillcolor='grey')
+    (face,) = align.detect(np.asarray(photo))
+    radians = np.deg2rad(degrees)
+    turn_2x2 = np.array([(np.cos(radians), np.sin(radians)), (-np.sin(radians), np.cos(radians))])
+    expected = (drawn_face.LANDMARKS_5x2 - 0.5) @ turn_2x2.T * 200 + 100
+    np.testing.assert_allclose(face.landmarks_5x2, expected, atol=8)
+    # A mistake of a few pixels in the landmarks moves edges, not areas.
+    chip, other = (
+        align.face_chips(image, landmarks)[0].astype(float)[::10, ::10]
+        for image, landmarks in (
+            (np.asarray(photo), face.landmarks_5x2),
+            (upright, align.detect(upright)[0].landmarks_5x2),
+        )
+    )
+    assert np.abs(chip - other).mean() < 12
+
+
+def test_a_dark_photo_has_its_faces_found():
+    photo = scene((150, 20, 100), (300, 180, 50))
+    dark = (photo // 12).astype(np.uint8)
+    for face, other in zip(align.detect(dark), align.detect(photo), strict=True):
+        np.testing.assert_allclose(face.box, other.box, atol=12)
+
+
+def test_faces_and_crops_come_in_one_order():
+    photo = scene((90, 600, 100), (300, 20, 50))
+    faces = align.detect(photo)
     boxes = [box for box, _ in align.align_every_face(photo)]
     assert boxes == [face.box for face in faces]
+    assert boxes[0][0] < 300 < 600 < boxes[1][0]
 
 
 @pytest.mark.parametrize(
-    ('size', 'smallest'),
-    [((80, 60), 40), ((4000, 3000), 40), ((8000, 6000), 80), ((40_000, 2000), 104)],
+    ('size', 'smallest'), [((80, 60), 20), ((240, 800), 30), ((4000, 3000), 40)]
 )
-def test_smallest_face_grows_with_very_large_photos(size, smallest):
+def test_smaller_faces_are_searched_for_in_small_photos(size, smallest):
     assert align.smallest_face(*size) == smallest
-
-
-def test_no_face_in_a_very_large_photo_says_what_was_searched_for(monkeypatch):
-    monkeypatch.setattr(align, '_MAX_SEARCHED_PIXELS', 80_000)
-    with pytest.raises(ValueError, match=r'no face of 160 pixels or more \(the photo is too large'):
-        align.align_every_face(scene())
-
-
-@pytest.mark.parametrize('length', [1, 2999, 3000, 3001, 5600, 5601, 20_000])
-def test_tiles_cover_the_photo_and_overlap(length):
-    spans = align._spans(length, 3000, 400)
-    assert (spans[0][0], spans[-1][1]) == (0, length)
-    assert all(end - start <= 3000 for start, end in spans)
-    assert all(end - start == 400 for (_, end), (start, _) in itertools.pairwise(spans))
 
 
 def test_half_size_photos_have_their_faces_found(shared):
@@ -193,11 +184,9 @@ def test_canonical_landmarks_serve_where_no_face_is_in_its_place(faces):
     np.testing.assert_array_equal(aligned.chips, expected)
 
 
-def test_faint_face_serves_only_in_its_place():
-    faint = (drawn_face.draw(300) // 24 + 120).astype(np.uint8)
-    photo = scene()
-    photo[50:350, 20:320] = faint
-    assert align.detect(photo) == []
+def test_faint_face_serves_only_in_its_place(monkeypatch):
+    photo = scene((300, 20, 50))
+    monkeypatch.setattr(align, '_LIKELY', 0.999)
     assert align.align_photo(encode(photo), in_place(300, 20, 50)).note.startswith('a faint face')
     elsewhere = align.align_photo(encode(photo), in_place(300, 450, 50))
     assert elsewhere.note == 'no face in its place: canonical landmarks'

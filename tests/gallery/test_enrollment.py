@@ -335,9 +335,8 @@ def test_one_file_and_no_folder(gallery, photos):
         enroll(gallery, photos / 'nowhere')
 
 
-def test_many_photos_are_looked_at_in_worker_processes(gallery, photos, monkeypatch):
+def test_photos_are_enrolled_in_order_while_threads_look_at_the_next(gallery, photos, monkeypatch):
     world.folder_of(photos, people=4, photos=3)
-    monkeypatch.setattr(enrollment, '_MANY', 5)
     monkeypatch.setattr(enrollment, '_PHOTOS', 5)
     assert enroll(gallery, photos).faces == 12
     expected = [world.embedding(who, noise) for who in range(4) for noise in range(3)]
@@ -449,18 +448,26 @@ def test_a_file_that_became_unreadable_loses_nothing(gallery, photos):
     assert (report.problems, report.faces) == ({}, 0)
 
 
-def die(image):
-    os._exit(1)
+def test_the_bar_moves_with_each_photo_and_reaches_the_end(gallery, photos, monkeypatch):
+    world.folder_of(photos, people=2, photos=3)
+    (photos / 'copy.png').write_bytes(world.photo(0))
+    (photos / 'broken.png').write_bytes(b'no photo')
+    bars = []
 
+    class Bar(enrollment.tqdm):
+        def __init__(self, *items, **settings):
+            super().__init__(*items, **settings)
+            self.moves = []
+            bars.append(self)
 
-def test_a_worker_that_dies_is_a_clear_error(gallery, photos, monkeypatch):
-    world.folder_of(photos)
-    monkeypatch.setattr(enrollment, '_MANY', 5)
-    oracle = world.Oracle()
-    oracle.faces_of = die
-    with pytest.raises(OSError, match='a worker process died'):
-        enrollment.enroll_folder(gallery, photos, oracle)
-    assert enroll(gallery, photos).faces == 18
+        def update(self, n=1):
+            self.moves.append(n)
+
+    monkeypatch.setattr(enrollment, 'tqdm', Bar)
+    assert enroll(gallery, photos).faces == 6
+    (bar,) = [bar for bar in bars if bar.desc == 'enroll']
+    assert sum(bar.moves) == bar.total == 8
+    assert len(bar.moves) >= 6
 
 
 def test_large_photos_are_committed_fewer_at_a_time(gallery, photos, monkeypatch):
