@@ -29,6 +29,7 @@ from diface_jax.gallery.calibration import prior_probability
 from diface_jax.gallery.conditions import Where
 from diface_jax.gallery.inference import InferenceModel
 from diface_jax.gallery.query import Query, Texts, make_queries
+from diface_jax.gallery.query_text import UnreadWords
 from diface_jax.gallery.results import (
     FaceScore,
     PhraseEffect,
@@ -348,7 +349,7 @@ class Model:
     def _queries(self, descriptions: Sequence[Texts]) -> list[Query]:
         taught = self._decision_rule.words if descriptions else frozenset()
 
-        def check(text: str) -> vocabulary.UnreadWords:
+        def check(text: str) -> UnreadWords:
             return vocabulary.check_words(text, self._inference, taught)
 
         return make_queries(descriptions, self._inference.of_texts, check)

@@ -7,7 +7,8 @@ from typing import NamedTuple, Self
 import numpy as np
 
 from diface_jax.gallery import query_text
-from diface_jax.gallery.vocabulary import UnreadWords, leave_out, says_nothing
+from diface_jax.gallery.query_text import UnreadWords
+from diface_jax.gallery.vocabulary import leave_out, says_nothing
 from diface_jax.models.features import unit_rows
 
 # A sentence, or several about one person.

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 MAX_CHARACTERS = 2000  # the text encoder reads about 1,000; answers name the words it cuts
 
@@ -11,6 +12,20 @@ _BETWEEN = re.compile(
     r'|\s+(?:and|with|who|whose|but|plus|also|wearing|having|has|had)\s+',
     re.IGNORECASE,
 )
+
+
+class UnreadWords(NamedTuple):
+    """Words of a text that do not help a search.
+
+    Attributes:
+      not_about_a_face: English words that sentences about faces do not use.
+      not_understood: words that the model does not know.
+      not_read: words past the text encoder's length.
+    """
+
+    not_about_a_face: tuple[str, ...] = ()
+    not_understood: tuple[str, ...] = ()
+    not_read: tuple[str, ...] = ()
 
 
 def check_texts(texts: str | Sequence[str]) -> list[str]:

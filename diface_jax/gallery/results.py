@@ -6,8 +6,8 @@ from typing import Any
 
 from diface_jax.gallery.likelihood_words import likelihood_in_words
 from diface_jax.gallery.next_question import NextQuestion
+from diface_jax.gallery.query_text import UnreadWords
 from diface_jax.gallery.store import GalleryEntry
-from diface_jax.gallery.vocabulary import UnreadWords
 
 SCHEMA = 1
 MATCH, NO_MATCH = 'match', 'no match'

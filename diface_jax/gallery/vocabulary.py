@@ -15,11 +15,12 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable, Set
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from diface_jax.data.grammar import captions
 from diface_jax.data.readers import celeba
 from diface_jax.gallery import next_question
+from diface_jax.gallery.query_text import UnreadWords
 
 _ENOUGH = 0.5  # share of the words that sentences about faces use, from which a text is accepted
 _SHOWN = 60  # characters of a text in a message
@@ -30,20 +31,6 @@ class TextReader(Protocol):
 
     is_token: Callable[[str], bool]
     split: Callable[[str], tuple[str, str]]
-
-
-class UnreadWords(NamedTuple):
-    """Words of a text that do not help a search.
-
-    Attributes:
-      not_about_a_face: English words that sentences about faces do not use.
-      not_understood: words that the model does not know.
-      not_read: words past the text encoder's length.
-    """
-
-    not_about_a_face: tuple[str, ...] = ()
-    not_understood: tuple[str, ...] = ()
-    not_read: tuple[str, ...] = ()
 
 
 def words_of(text: str) -> list[str]:
@@ -88,8 +75,9 @@ def face_words() -> frozenset[str]:
     lines = celeba.FREE_HAND.read_text(encoding='utf-8').splitlines()
     free_hand = (json.loads(line)['description'] for line in lines)
     texts = itertools.chain(captions.vocabulary(), free_hand, next_question.answer_sentences())
-    words = itertools.chain.from_iterable(map(words_of, texts))
-    return frozenset(words) | _FUNCTION_WORDS | _FURTHER_WORDS
+    # Each word once: there are twenty times as many.
+    written = set(itertools.chain.from_iterable(map(_written, texts)))
+    return frozenset(map(_plain, written)) | _FUNCTION_WORDS | _FURTHER_WORDS
 
 
 def check_words(text: str, reader: TextReader, taught: Set[str] = frozenset()) -> UnreadWords:

@@ -3,7 +3,7 @@
 import pytest
 
 from diface_jax.encoders.text import bert
-from diface_jax.gallery import vocabulary
+from diface_jax.gallery import query_text, vocabulary
 
 
 @pytest.fixture(scope='module')
@@ -81,10 +81,10 @@ def test_a_long_text_is_not_warned_of_for_each_of_its_variants(reader, caplog):
 
 
 def test_words_that_do_not_help_are_left_out():
-    unread = vocabulary.UnreadWords(('car', 'beach'), ('борода',))
+    unread = query_text.UnreadWords(('car', 'beach'), ('борода',))
     assert vocabulary.leave_out('a man, in a car on the beach', unread) == 'a man, in a on the'
     assert vocabulary.leave_out('a scarf, a борода', unread) == 'a scarf, a'
-    assert vocabulary.leave_out('a  man', vocabulary.UnreadWords()) == 'a  man'
+    assert vocabulary.leave_out('a  man', query_text.UnreadWords()) == 'a  man'
 
 
 @pytest.mark.parametrize(
