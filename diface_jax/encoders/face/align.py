@@ -16,7 +16,7 @@ from diface_jax.encoders.face.photo import decode, optional_module
 # Raise it when chips change, so that results from older chips are not reused. It stayed when MTCNN
 # took the place of dlib's HOG detector: embeddings moved by 0.04 in the median, as much as when a
 # photo is shifted by 5 pixels (docs/detection.md).
-VERSION = 2
+VERSION = 3
 
 CHIP_SIZE = 150
 # Margins around the mean face, as shares of its side: the one E was trained with, and a wide one
