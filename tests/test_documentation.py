@@ -159,5 +159,5 @@ def test_settings_have_the_names_of_the_config(page):
     for word in code_words(page):
         if re.fullmatch(rf'({sections})(\.[a-z_]+)+', word):
             module = ROOT / 'diface_jax' / f'{word.replace(".", "/")}.py'
-            is_file = word.endswith(('.csv', '.jsonl', '.safetensors'))
+            is_file = word.endswith(('.csv', '.json', '.jsonl', '.safetensors'))
             assert word in known or module.is_file() or is_file, word

@@ -30,6 +30,7 @@ def render_card(description: Mapping[str, Any], size: int, evaluations: Sequence
     return environment.from_string(_TEMPLATE.read_text(encoding='utf-8')).render(
         name=description['name'],
         step=f'{description["step"]:,}',
+        started_from=(description['settings']['train'].get('init_from') or {}).get('name'),
         data=list(_data_rows(description['trained_on'])),
         tests=[_test(content) for content in evaluations],
         terms=description['terms'],

@@ -22,6 +22,12 @@ import safetensors.numpy
 
 FORMAT, VERSION = 'diface_jax model pack', 1
 WEIGHTS, DESCRIPTION, CARD = 'model.safetensors', 'model.json', 'MODEL_CARD.md'
+_KEYS = frozenset(
+    (
+        *('name', 'weights_sha256', 'tensors', 'settings', 'step', 'sizes', 'encoders'),
+        *('normalisation_widths', 'thresholds', 'decision_rule', 'trained_on', 'terms', 'parity'),
+    )
+)
 _SHIPPED = pathlib.Path(__file__).parent
 _SCALE = 'standardisation/scale_C'
 _DTYPES = (np.float16, np.float32)
@@ -109,6 +115,8 @@ def read_description(folder: pathlib.Path) -> dict[str, Any]:
             f'{path} is of pack version {content.get("version")}, and this program reads version '
             f'{VERSION}: update diface_jax'
         )
+    if missing := sorted(_KEYS - content.keys()):
+        raise PackError(f'{path} is damaged: it has no {missing[0]!r}; copy the pack again')
     if content.get('sha256') != description_sha256(content):
         raise PackError(f'{path} is damaged: it is not what was written; copy the pack again')
     return content

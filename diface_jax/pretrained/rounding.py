@@ -70,14 +70,18 @@ def round_tensors(
     Args:
       exact: float32 arrays by name.
       scores: the scores of the probes, from arrays in float32.
-      keep: names of arrays that are not rounded.
+      keep: names of arrays that are not rounded, unless float16 holds them as they are.
 
     Returns:
       The arrays, in float16 or float32, and how their scores compare with the exact ones.
     """
     exact_TxN = scores(exact)
-    matrices = [name for name in exact if exact[name].ndim > 1 and name not in keep]
-    matrices = sorted(matrices, key=lambda name: exact[name].size)
+    matrices = [
+        name
+        for name, array in exact.items()
+        if array.ndim > 1 and (name not in keep or np.array_equal(array, array.astype(np.float16)))
+    ]
+    matrices.sort(key=lambda name: exact[name].size)
     while True:
         stored = {
             name: array.astype(np.float16) if name in matrices else array

@@ -75,7 +75,7 @@ def load_best_checkpoint(workdir: pathlib.Path) -> LoadedModel:
     normalise = Normalisation(np.array(mean, np.float32), tuple(widths))
     return LoadedModel(
         name=workdir.resolve().name,
-        sha256=_sha256(state.average, normalise),
+        sha256=sha256_of_model(state.average, normalise),
         step=step,
         model=build_model(
             config.model, config.diffusion.schedule, sizes.embedding_dim, sizes.condition_dim
@@ -88,7 +88,8 @@ def load_best_checkpoint(workdir: pathlib.Path) -> LoadedModel:
     )
 
 
-def _sha256(params: Params, normalise: Normalisation) -> str:
+def sha256_of_model(params: Params, normalise: Normalisation) -> str:
+    """The hash of all that the features of a model depend on."""
     digest = hashlib.sha256(normalise.mean_D.tobytes())
     for leaf in jax.tree.leaves(params):
         digest.update(np.asarray(leaf).tobytes())

@@ -93,11 +93,15 @@ def test_narrowed_data_has_other_settings(data):
     assert ablation.with_sentence_vectors(narrow) is narrow
 
 
-def test_two_data_sets_are_refused_before_anything_is_trained(data, tmp_path):
+def test_two_data_sets_and_a_pack_are_refused_before_anything_is_trained(data, tmp_path):
     card = data.card | {'settings': data.card['settings'] | {'second_data': {}}}
     both = dataclasses.replace(data, card=card)
     with pytest.raises(ValueError, match=r'leave config\.second_data out'):
         ablation.ablate(tiny.config(), both, tmp_path / 'runs', tmp_path / 'ablation.json')
+    config = tiny.config()
+    config.train.init_from = 'pack'
+    with pytest.raises(ValueError, match=r'leave out train\.init_from'):
+        ablation.ablate(config, data, tmp_path / 'runs', tmp_path / 'ablation.json')
     assert not list(tmp_path.iterdir())
 
 

@@ -20,6 +20,7 @@ def write(folder, tensors=TENSORS, **changed):
     folder.mkdir(exist_ok=True)
     weights = safetensors.numpy.save(tensors)
     description = {
+        **dict.fromkeys(pack_files._KEYS),
         'format': pack_files.FORMAT,
         'version': pack_files.VERSION,
         'name': 'by hand',

@@ -10,6 +10,7 @@ from diface_jax.runtime import run_state
 DESCRIPTION = {
     'name': 'own people',
     'step': 1200,
+    'settings': {'train': {'init_from': {'name': 'celeba_lfw'}}},
     'trained_on': [
         {
             'name': 'celeba',
@@ -71,6 +72,7 @@ def test_it_has_data_results_groups_and_terms():
     card = model_card.render_card(DESCRIPTION, 14_200_000, [evaluation(), evaluation('celeba')])
     assert '| celeba | train | 11,414 | 4,402 | 57,070 | 2,927 |' in card
     assert '| celeba | test |' not in card
+    assert 'Training started from the pack celeba_lfw' in card
     assert '### Test people of lfw' in card
     assert '### Test people of celeba' in card
     assert 'R@1 of 520 | R@10 of 520' in card

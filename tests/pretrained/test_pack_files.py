@@ -64,6 +64,12 @@ def test_it_reads_what_was_written_and_writes_nothing(pack):
             'model.json is damaged',
         ),
         (lambda pack: change_description(pack, name='other'), 'not what was written'),
+        (
+            lambda pack: change_bytes(
+                pack / pack_files.DESCRIPTION, lambda data: data.replace(b'"terms"', b'"term"')
+            ),
+            "has no 'terms'",
+        ),
         (lambda pack: change_description(pack, format='bert'), 'another application'),
         (lambda pack: (pack / pack_files.DESCRIPTION).write_text('[]'), 'another application'),
         (lambda pack: change_description(pack, version=2), 'version 2.*update diface_jax'),

@@ -13,19 +13,21 @@ def test_a_matrix_that_scores_need_stays_whole():
         'touchy': np.float32(0.1) * np.ones((2, 2), np.float32),
         'bias': np.float32(0.1) * np.ones(8, np.float32),
         'unused': np.float32(0.1) * np.ones((3, 3), np.float32),
+        'unused too': np.float32(0.5) * np.ones((3, 3), np.float32),
     }
 
     def scores(arrays):
         assert all(array.dtype == np.float32 for array in arrays.values())
         return arrays['large'] @ arrays['bias'][:, None] + 1000 * arrays['touchy'].sum()
 
-    stored, parity = rounding.round_tensors(exact, scores, keep=('unused',))
+    stored, parity = rounding.round_tensors(exact, scores, keep=('unused', 'unused too'))
     types = {name: array.dtype for name, array in stored.items()}
     assert types == {
         'large': np.float16,
         'touchy': np.float32,
         'bias': np.float32,
         'unused': np.float32,
+        'unused too': np.float16,
     }
     assert 0 < parity.largest <= rounding.TOLERANCE
 

@@ -61,5 +61,6 @@ def fit_appearance(maps_NxP: np.ndarray, blocks: tuple[int, ...], width: int) ->
     maps_NxP -= mean_P
     maps_NxP /= scale_P
     pca = PCA(width, svd_solver='randomized', random_state=0).fit(maps_NxP)
-    components_PxK = pca.components_.T / scale_P[:, None]
+    # Numbers that float16 holds, so that a model pack, which stores them so, has the same encoder.
+    components_PxK = (pca.components_.T / scale_P[:, None]).astype(np.float16)
     return Appearance(mean_P, np.ascontiguousarray(components_PxK, np.float32))
