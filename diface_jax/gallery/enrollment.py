@@ -5,24 +5,24 @@ and modification time have not changed are skipped, and a photo whose content is
 not embedded again.
 """
 
+import collections
 import concurrent.futures
 import contextlib
 import dataclasses
-import functools
-import io
-import multiprocessing
+import itertools
 import os
 import pathlib
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from tqdm import tqdm
 
-from diface_jax.gallery import disk_sync, heif
+from diface_jax.encoders.face.photo import DecodedPhoto, read_photo_content
+from diface_jax.gallery import disk_sync, face_pictures, heif
 from diface_jax.gallery.photo_files import PhotoFiles, error_reason, find_photo_files, stat_file
 from diface_jax.gallery.store import (
+    Box,
     EnrolledFace,
     PhotoFile,
     PhotoLabel,
@@ -38,16 +38,15 @@ DETECTOR_VERSION = 1
 MAX_BYTES = 200_000_000  # of a file
 _PHOTOS, _BYTES = 32, 300_000_000  # at most, in a batch
 _EMBEDDINGS = 4096  # in a batch
-_MANY = 64  # for this many photos, worker processes are started
+_BAR_DELAY = 2  # seconds before a progress bar of short work appears
 
-Box = tuple[int, int, int, int]
 DetectedFaces = list[tuple[Box, np.ndarray]]
 
 
 class PhotoEncoder(Protocol):
     """Finds faces and embeds them."""
 
-    faces_of: Callable[[bytes], DetectedFaces]
+    faces_of: Callable[[np.ndarray], DetectedFaces]
 
     def embed(self, chips: Sequence[np.ndarray]) -> np.ndarray:
         """Returns the raw embeddings of face crops; embedding_NxD."""
@@ -147,11 +146,20 @@ class _Read(NamedTuple):
 
 
 class _Inspected(NamedTuple):
-    """The faces of a photo, or why there is none; a lasting problem is the photo's own."""
+    """The faces of a photo, or why there is none; a lasting problem is the photo's own.
+
+    `pictures` holds a chip and a wide picture of each face, as JPEG.
+    """
 
     faces: DetectedFaces
     problem: str | None = None
     lasting: bool = True
+    pictures: Sequence[tuple[bytes, bytes]] = ()
+    taken: str | None = None
+
+
+# Photos that threads are looking at, by hash.
+_Inspections = Mapping[bytes, concurrent.futures.Future[_Inspected]]
 
 
 def enroll_folder(
@@ -197,6 +205,7 @@ def enroll_folder(
         report.labelled = sum(store.label(path, label(path)) for path in unchanged)
         for file in recognised.known:
             store.label(file.path, label(file.path))
+    _add_missing_pictures(store, unchanged)
     _enroll_files(store, [(file, label(file.path)) for file in recognised.unknown], encoder, report)
     if photos.is_dir():
         _drop_gone_paths(store, os.path.join(os.fsencode(photos.resolve()), b''), report)
@@ -251,14 +260,53 @@ def _enroll_files(
     encoder: PhotoEncoder,
     report: EnrollReport,
 ) -> None:
-    with (
-        _mapping(len(waiting)) as run,
-        tqdm(total=len(waiting), desc='enroll', unit='photo') as bar,
-    ):
-        for batch in _batches(waiting):
-            photos = [photo for file in batch if (photo := _read(*file, report)) is not None]
-            _commit(store, photos, encoder, run, report)
-            bar.update(len(batch))
+    # Decoding, resizing and detecting hold no lock of the interpreter, so threads use every core.
+    pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
+    bar = tqdm(total=len(waiting), desc='enroll', unit='photo')
+
+    def start(batch: Sequence[tuple[PhotoFile, PhotoLabel]]) -> tuple[list[_Read], _Inspections]:
+        photos = [photo for file in batch if (photo := _read(*file, report)) is not None]
+        unknown = {photo.sha256: photo for photo in photos if store.photo(photo.sha256) is None}
+        inspections = {
+            key: pool.submit(_inspect, encoder.faces_of, photo.data)
+            for key, photo in unknown.items()
+        }
+        bar.update(len(batch) - len(inspections))
+        for inspection in inspections.values():
+            inspection.add_done_callback(lambda _: bar.update())
+        return photos, inspections
+
+    with bar, contextlib.closing(_one_ahead(start, _batches(waiting))) as started:
+        try:
+            for photos, inspections in started:
+                _commit(store, photos, encoder, inspections, report)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _one_ahead(start: Callable[[Any], Any], batches: Iterable[Any]) -> Generator[Any]:
+    """What each batch starts; the next one is started before."""
+    batches = iter(batches)
+    waiting = collections.deque(map(start, itertools.islice(batches, 1)))
+    while waiting:
+        waiting.extend(map(start, itertools.islice(batches, 1)))
+        yield waiting.popleft()
+
+
+def _add_missing_pictures(store: Store, paths: Iterable[bytes]) -> None:
+    """Cuts the wide pictures of faces that an older version enrolled from their photos."""
+    boxes, photos = store.faces_without_wide_picture(), store.file_photos()
+    waiting = {photos[path]: path for path in paths if photos[path] in boxes}
+    for photo, path in tqdm(waiting.items(), desc='wide pictures', unit='photo', delay=_BAR_DELAY):
+        # A photo that cannot be read now keeps its chips, and is tried again with the next call.
+        with contextlib.suppress(OSError, ValueError, ImportError, MemoryError):
+            image_HxWx3, taken = _decode(read_photo(path))
+            pictures = {
+                entry: face_pictures.wide_picture(image_HxWx3, box)
+                for entry, box in boxes[photo].items()
+            }
+            with store.changing():
+                store.add_wide_pictures(photo, pictures, taken)
 
 
 def _drop_gone_paths(store: Store, root: bytes, report: EnrollReport) -> None:
@@ -286,7 +334,7 @@ def enroll_bytes(
     report, key = EnrollReport(), sha256_of_bytes(data)
     # Cameras give many photos the same name; the hash in place of a folder tells them apart.
     path = f'dropped-{key.hex()[:16]}/{name}'.encode('utf-8', 'surrogatepass')
-    _commit(store, [_Read(PhotoFile(path, len(data), 0), label, data, key)], encoder, map, report)
+    _commit(store, [_Read(PhotoFile(path, len(data), 0), label, data, key)], encoder, {}, report)
     report.conflicts = _conflicts(store, [path])
     return report
 
@@ -353,14 +401,14 @@ def _commit(
     store: Store,
     photos: Sequence[_Read],
     encoder: PhotoEncoder,
-    run: Callable,
+    inspections: _Inspections,
     report: EnrollReport,
 ) -> None:
     """Enrols photos in one transaction."""
     inspected = {}
     while photos:
         unseen = [photo for photo in photos if photo.sha256 not in inspected]
-        inspected |= _faces(store, unseen, encoder, run)
+        inspected |= _faces(store, unseen, encoder, inspections)
         with store.changing():
             # Photos that were known until another program deleted them come again, to be embedded.
             photos = [photo for photo in photos if not _enroll(store, photo, inspected, report)]
@@ -382,13 +430,14 @@ def _enroll(
     if photo is None and read.sha256 not in inspected:
         return False
     if photo is None:
-        faces, (_, problem, lasting) = inspected[read.sha256]
+        faces, seen = inspected[read.sha256]
     else:
-        faces, problem, lasting = [], store.problem(photo), True
-    if problem and not _keep_problem(store, read.file.path, problem, lasting, report):
+        faces, seen = [], _Inspected([], store.problem(photo))
+    problem = seen.problem
+    if problem and not _keep_problem(store, read.file.path, problem, seen.lasting, report):
         return True
     if photo is None:
-        photo = store.add_photo(read.sha256, faces, read.label, problem)
+        photo = store.add_photo(read.sha256, faces, read.label, problem, seen.taken)
         report.photos += not problem
         report.faces += len(faces)
         store.place(read.file, photo)
@@ -411,81 +460,57 @@ def _keep_problem(
 
 
 def _faces(
-    store: Store, photos: Sequence[_Read], encoder: PhotoEncoder, run: Callable
+    store: Store, photos: Sequence[_Read], encoder: PhotoEncoder, inspections: _Inspections
 ) -> dict[bytes, tuple[list[EnrolledFace], _Inspected]]:
     """Finds and embeds the faces of the photos that are new; returned by the photo's hash."""
-    unknown = {photo.sha256: photo.data for photo in photos if store.photo(photo.sha256) is None}
-    results = run(functools.partial(_inspect, encoder.faces_of), unknown.values())
-    inspected = dict(zip(unknown, results, strict=True))
+    inspected = {
+        photo.sha256: inspections[photo.sha256].result()
+        if photo.sha256 in inspections
+        else _inspect(encoder.faces_of, photo.data)
+        for photo in photos
+        if store.photo(photo.sha256) is None
+    }
     chips = [chip for photo in inspected.values() for _, chip in photo.faces]
     embedding_NxD = encoder.embed(chips)
     f_NxF = encoder.of_photos(embedding_NxD) if chips else embedding_NxD
-    rows = iter(zip(map(_picture, chips), embedding_NxD, f_NxF, strict=True))
+    rows = iter(zip(embedding_NxD, f_NxF, strict=True))
     return {
-        key: ([EnrolledFace(box, *next(rows)) for box, _ in photo.faces], photo)
+        key: (
+            [
+                EnrolledFace(box, chip, *next(rows), wide)
+                for (box, _), (chip, wide) in zip(photo.faces, photo.pictures, strict=True)
+            ],
+            photo,
+        )
         for key, photo in inspected.items()
     }
 
 
 def detect_or_explain(
-    faces_of: Callable[[bytes], DetectedFaces], data: bytes
+    faces_of: Callable[[np.ndarray], DetectedFaces], data: bytes
 ) -> tuple[DetectedFaces, str | None]:
     """Returns the faces of a photo (boxes and crops, the largest first), or why there is none."""
-    faces, problem, _ = _inspect(faces_of, data)
-    return faces, problem
+    inspected = _inspect(faces_of, data)
+    return inspected.faces, inspected.problem
 
 
-def _inspect(faces_of: Callable[[bytes], DetectedFaces], data: bytes) -> _Inspected:
+def _inspect(faces_of: Callable[[np.ndarray], DetectedFaces], data: bytes) -> _Inspected:
     try:
-        decodable = heif.as_png(data) if heif.is_heif(data) else data
+        image_HxWx3, taken = _decode(data)
+        faces = faces_of(image_HxWx3)
     except (ImportError, MemoryError) as error:  # of this machine, not of the photo
-        return _Inspected([], error_reason(error), lasting=False)
-    except ValueError as error:
-        return _Inspected([], error_reason(error))
-    try:
-        return _Inspected(faces_of(decodable))
-    except MemoryError as error:
         return _Inspected([], error_reason(error), lasting=False)
     except (OSError, ValueError, RuntimeError) as error:
         return _Inspected([], error_reason(error))
+    pictures = [
+        (face_pictures.chip_picture(chips[0]), face_pictures.wide_picture(image_HxWx3, box))
+        for box, chips in faces
+    ]
+    return _Inspected(faces, pictures=pictures, taken=taken)
 
 
-def _picture(chips_SxHxWx3: np.ndarray) -> bytes:
-    # Imported here: searching and enrolling embeddings work without Pillow.
-    from PIL import Image
-
-    data = io.BytesIO()
-    Image.fromarray(chips_SxHxWx3[0]).save(data, 'JPEG', quality=85)
-    return data.getvalue()
-
-
-@contextlib.contextmanager
-def _mapping(count: int) -> Iterator[Callable]:
-    """Provides `map`; for many photos one that runs in worker processes."""
-    if count < _MANY:
-        yield map
-        return
-    # Spawned, since a fork of a process with JAX's threads may hang.
-    context = multiprocessing.get_context('spawn')
-    workers = concurrent.futures.ProcessPoolExecutor(None, context, _end_with_parent)
-    try:
-        with workers as pool:
-            yield pool.map
-    except concurrent.futures.process.BrokenProcessPool as error:
-        raise OSError(
-            'a worker process died, maybe because memory ran out. What was enrolled stays; the '
-            'same command continues from there'
-        ) from error
-
-
-def _end_with_parent() -> None:
-    """Ends this worker when its parent is killed; it would wait for work for ever."""
-
-    def watch() -> None:
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+def _decode(data: bytes) -> DecodedPhoto:
+    return heif.decode_heif(data) if heif.is_heif(data) else read_photo_content(data)
 
 
 def _batches(

@@ -1,8 +1,8 @@
-"""Converts HEIC and HEIF photographs, as phones take them, to PNG."""
+"""Decodes HEIC and HEIF photographs, as phones take them."""
 
-import io
+import numpy as np
 
-from diface_jax.encoders.face import align
+from diface_jax.encoders.face.photo import MAX_PIXELS, DecodedPhoto, date_taken
 
 _BRANDS = (b'heic', b'heix', b'heim', b'heis', b'hevc', b'mif1', b'msf1')
 
@@ -12,8 +12,8 @@ def is_heif(data: bytes) -> bool:
     return data[4:8] == b'ftyp' and data[8:12] in _BRANDS and b'avif' not in data[8:40]
 
 
-def as_png(data: bytes) -> bytes:
-    """Converts a HEIF photo to an upright PNG, without loss.
+def decode_heif(data: bytes) -> DecodedPhoto:
+    """Decodes a HEIF photo.
 
     Raises:
       ImportError: pillow-heif is not installed.
@@ -24,14 +24,12 @@ def as_png(data: bytes) -> bytes:
     except ImportError as error:
         raise ImportError('HEIC photos need pillow-heif: pip install pillow-heif') from error
     try:
-        photo = pillow_heif.open_heif(data)
-        width, height = photo.size
-        if width * height > align.MAX_PIXELS:
+        heif = pillow_heif.open_heif(data)
+        width, height = heif.size
+        if width * height > MAX_PIXELS:
             raise ValueError(f'too large: {width}x{height} pixels')
-        image = photo.to_pillow()
+        # libheif has turned it upright already. Its EXIF would have it turned once more.
+        image = heif.to_pillow()
+        return DecodedPhoto(np.asarray(image.convert('RGB')), date_taken(image))
     except (OSError, RuntimeError, EOFError, SyntaxError) as error:
         raise ValueError(f'cannot be decoded: {error}') from error
-    upright = io.BytesIO()
-    # libheif has turned it upright already. Its EXIF would have it turned once more.
-    image.convert('RGB').save(upright, 'PNG', compress_level=1)
-    return upright.getvalue()

@@ -20,7 +20,7 @@ from diface_jax.training.loaded_model import LoadedModel
 _KEY = 0  # of the sampler's noise: a sentence always gets the same features
 _TEXTS = 16  # computed at a time; always as many, so that one program serves all searches
 
-# From a photo's bytes to the boxes and crops of its faces, the largest first; raises ValueError
+# From a photo's pixels to the boxes and crops of its faces, the largest first; raises ValueError
 # where it shows none. Worker processes import its module, which imports little.
 faces_of = align.align_every_face
 

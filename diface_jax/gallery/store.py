@@ -30,7 +30,7 @@ from diface_jax.gallery.row_checks import GalleryError
 
 FILE = 'gallery.sqlite3'
 _APPLICATION = 0x44694661  # 'DiFa', in SQLite's header
-_VERSION = 2
+_VERSION = 3
 _BUSY_SECONDS = 30
 _PASSING = (
     sqlite3.SQLITE_BUSY,
@@ -56,7 +56,12 @@ _SCHEMA = f"""
 PRAGMA application_id = {_APPLICATION};
 PRAGMA user_version = {_VERSION};
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE photo (id INTEGER PRIMARY KEY, sha256 BLOB NOT NULL UNIQUE, problem TEXT);
+CREATE TABLE photo (
+  id INTEGER PRIMARY KEY,
+  sha256 BLOB NOT NULL UNIQUE,
+  problem TEXT,
+  taken TEXT
+);
 CREATE TABLE file (
   path BLOB PRIMARY KEY,
   photo INTEGER NOT NULL REFERENCES photo (id),
@@ -75,18 +80,30 @@ CREATE TABLE entry (
   tags TEXT NOT NULL,
   picture BLOB,
   embedding BLOB NOT NULL,
-  feature BLOB NOT NULL
+  feature BLOB NOT NULL,
+  wide_picture BLOB
 );
 CREATE INDEX entry_of_photo ON entry (photo);
 CREATE INDEX entry_of_person ON entry (person);
 """
-# Version 1 kept one person for all copies of a photo.
-_FROM_VERSION_1 = (
-    'ALTER TABLE file ADD COLUMN person_label TEXT',
-    'UPDATE file SET person_label ='
-    ' (SELECT person FROM entry WHERE entry.photo = file.photo AND face = 0)',
-    f'PRAGMA user_version = {_VERSION}',
-)
+# What brings a gallery of each older version to the next one.
+_MIGRATIONS = {
+    # Version 1 kept one person for all copies of a photo.
+    1: (
+        'ALTER TABLE file ADD COLUMN person_label TEXT',
+        'UPDATE file SET person_label ='
+        ' (SELECT person FROM entry WHERE entry.photo = file.photo AND face = 0)',
+    ),
+    # Version 2 kept neither wide pictures nor dates. Enrolling the folder again adds them.
+    2: (
+        'ALTER TABLE photo ADD COLUMN taken TEXT',
+        'ALTER TABLE entry ADD COLUMN wide_picture BLOB',
+    ),
+}
+
+
+# Left, top, right, bottom in pixels of the upright photo.
+Box = tuple[int, int, int, int]
 
 
 class PhotoFile(NamedTuple):
@@ -102,15 +119,17 @@ class EnrolledFace(NamedTuple):
 
     Attributes:
       box: left, top, right, bottom in pixels of its upright photo; None when imported.
-      picture: a small JPEG of it, or None.
+      picture: a small JPEG of its upright chip, or None.
       embedding_D: its raw embedding by E.
       feature_F: its feature f, which searches compare.
+      wide_picture: a JPEG of the face with its surroundings, as they are in the photo; or None.
     """
 
-    box: tuple[int, int, int, int] | None
+    box: Box | None
     picture: bytes | None
     embedding_D: np.ndarray
     feature_F: np.ndarray
+    wide_picture: bytes | None = None
 
 
 class PhotoLabel(NamedTuple):
@@ -132,15 +151,18 @@ class GalleryEntry:
       box: left, top, right, bottom in pixels of the upright photo.
       tags: its tags by name.
       other_people: further people that copies of the photo are labelled with.
+      taken: local time of the camera when it took the photo, such as '2019-07-14T12:30:05'; None
+          where the photo does not say.
     """
 
     id: int
     person: str | None
     photo: str | None
     name: str | None
-    box: tuple[int, int, int, int] | None
+    box: Box | None
     tags: dict[str, str]
     other_people: tuple[str, ...] = ()
+    taken: str | None = None
 
 
 class Store:
@@ -193,7 +215,8 @@ class Store:
                 if self._is_empty():  # still: another program may have been quicker
                     for statement in _SCHEMA.strip().split(';')[:-1]:
                         run(statement)
-        if self._kind() == (_APPLICATION, 1):
+        application, version = self._kind()
+        if application == _APPLICATION and version in _MIGRATIONS:
             self._migrate()
         kind = self._kind()
         if kind != (_APPLICATION, _VERSION):
@@ -210,12 +233,14 @@ class Store:
         return self._number('PRAGMA application_id'), self._number('PRAGMA user_version')
 
     def _migrate(self) -> None:
-        """Brings a gallery of version 1 to this version, in place."""
+        """Brings a gallery of an older version to this version, in place."""
         try:
             with self._transaction():
-                if self._kind()[1] == 1:  # still: another program may have been quicker
-                    for statement in _FROM_VERSION_1:
+                # Read again: another program may have been quicker.
+                for version in range(self._kind()[1], _VERSION):
+                    for statement in _MIGRATIONS[version]:
                         self._database.execute(statement)
+                self._database.execute(f'PRAGMA user_version = {_VERSION}')
         except (sqlite3.OperationalError, GalleryError) as error:
             raise GalleryError(
                 f'{self.folder} was made by an older version and cannot be updated ({error}): open '
@@ -383,15 +408,27 @@ class Store:
         return self._rows('SELECT problem FROM photo WHERE id = ?', photo)[0][0]
 
     def add_photo(
-        self, sha256: bytes, faces: Sequence[EnrolledFace], label: PhotoLabel, problem: str | None
+        self,
+        sha256: bytes,
+        faces: Sequence[EnrolledFace],
+        label: PhotoLabel,
+        problem: str | None,
+        taken: str | None = None,
     ) -> int:
         """Adds a photo with its faces, the largest first, or with the reason why it has none.
+
+        Args:
+          sha256: of its bytes.
+          faces: its faces.
+          label: its person and tags.
+          problem: why it has no faces; None where it has.
+          taken: when it was taken, as in `GalleryEntry`.
 
         Returns:
           The photo's number.
         """
         photo = self._database.execute(
-            'INSERT INTO photo (sha256, problem) VALUES (?, ?)', (sha256, problem)
+            'INSERT INTO photo (sha256, problem, taken) VALUES (?, ?, ?)', (sha256, problem, taken)
         ).lastrowid
         for number, face in enumerate(faces):
             person = label.person if number == 0 else None
@@ -412,8 +449,8 @@ class Store:
         label: PhotoLabel,
     ) -> None:
         self._database.execute(
-            'INSERT INTO entry (photo, name, face, box, person, tags, picture, embedding, feature)'
-            ' VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)',
+            'INSERT INTO entry (photo, name, face, box, person, tags, picture, embedding, feature,'
+            ' wide_picture) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
             (
                 photo,
                 name,
@@ -424,6 +461,7 @@ class Store:
                 face.picture,
                 _blob(face.embedding_D),
                 _blob(face.feature_F),
+                face.wide_picture,
             ),
         )
 
@@ -516,6 +554,27 @@ class Store:
                 'UPDATE entry SET person = ? WHERE photo = ? AND face = 0', (people[0], photo)
             )
 
+    def faces_without_wide_picture(self) -> dict[int, dict[int, Box]]:
+        """Boxes by entry, by photo, of faces that an older version enrolled."""
+        boxes: dict[int, dict[int, Box]] = {}
+        for entry, photo, box in self._each(
+            'SELECT id, photo, box FROM entry WHERE wide_picture IS NULL'
+            ' AND box IS NOT NULL AND photo IS NOT NULL'
+        ):
+            box = self._checked('entry', entry, row_checks.check_box, box)
+            boxes.setdefault(photo, {})[entry] = box
+        return boxes
+
+    def add_wide_pictures(
+        self, photo: int, pictures: Mapping[int, bytes], taken: str | None
+    ) -> None:
+        """Stores JPEGs by entry, and when their photo was taken, within a transaction."""
+        self._database.execute('UPDATE photo SET taken = ? WHERE id = ?', (taken, photo))
+        self._database.executemany(
+            'UPDATE entry SET wide_picture = ? WHERE id = ?',
+            [(picture, entry) for entry, picture in pictures.items()],
+        )
+
     def replace_features(self, refine: Any, rows: int = 4096) -> Iterator[int]:
         """Computes all features again from the stored embeddings, within a transaction.
 
@@ -607,7 +666,7 @@ class Store:
     def _entry(self, number: int) -> GalleryEntry:
         row = self._by_number(
             'SELECT person, (SELECT min(path) FROM file WHERE file.photo = entry.photo), name, box,'
-            ' tags FROM entry WHERE id = ?',
+            ' tags, (SELECT taken FROM photo WHERE photo.id = entry.photo) FROM entry WHERE id = ?',
             number,
         )
         if row is None:
@@ -615,8 +674,15 @@ class Store:
         return self._checked('entry', number, _entry_of, number, *row)
 
     def picture(self, number: int) -> bytes | None:
-        """The small JPEG of an entry's face; None where there is none."""
-        row = self._by_number('SELECT picture FROM entry WHERE id = ?', number)
+        """The small JPEG of an entry's upright chip; None where there is none."""
+        return self._jpeg('picture', number)
+
+    def wide_picture(self, number: int) -> bytes | None:
+        """The JPEG of an entry's face with its hair, or else of its chip; or None."""
+        return self._jpeg('coalesce(wide_picture, picture)', number)
+
+    def _jpeg(self, column: str, number: int) -> bytes | None:
+        row = self._by_number(f'SELECT {column} FROM entry WHERE id = ?', number)
         return (
             None
             if row is None
@@ -633,8 +699,9 @@ class Store:
         """Numbers of the entries that fit all conditions, in order; [M].
 
         Args:
-          chosen: conditions by `entry` (a number), `person`, `photo` (a path), `name` or a tag: a
-            pattern with `*` and `?`, or an exact value; case counts.
+          chosen: conditions by `entry` (a number), `person`, `photo` (a path), `taken` (as in
+            `GalleryEntry`), `name` or a tag: a pattern with `*` and `?`, or an exact value; case
+            counts.
         """
         return self._chosen(chosen)[0]
 
@@ -658,8 +725,9 @@ class Store:
         """What conditions are about, of each entry and each copy of its photo."""
         rows = self._each(
             'SELECT entry.id, CASE face WHEN 0 THEN coalesce(person_label, person) ELSE person END,'
-            ' name, tags, path FROM entry'
-            ' LEFT JOIN file ON file.photo = entry.photo ORDER BY entry.id'
+            ' name, tags, path, taken FROM entry'
+            ' LEFT JOIN file ON file.photo = entry.photo'
+            ' LEFT JOIN photo ON photo.id = entry.photo ORDER BY entry.id'
         )
         for number, *columns in rows:
             yield number, self._checked('entry', number, _values, number, *columns)
@@ -875,7 +943,9 @@ def _blob(values_W: np.ndarray) -> bytes:
     return np.ascontiguousarray(values_W, np.float32).tobytes()
 
 
-def _entry_of(number: int, person: Any, path: Any, name: Any, box: Any, tags: Any) -> GalleryEntry:
+def _entry_of(
+    number: int, person: Any, path: Any, name: Any, box: Any, tags: Any, taken: Any
+) -> GalleryEntry:
     """An entry from a row of the table; ValueError where a value cannot be one of an entry."""
     path = row_checks.check_path(path)
     return GalleryEntry(
@@ -885,10 +955,13 @@ def _entry_of(number: int, person: Any, path: Any, name: Any, box: Any, tags: An
         name=row_checks.check_text(name, 'name'),
         box=row_checks.check_box(box),
         tags=row_checks.check_tags(tags),
+        taken=row_checks.check_text(taken, 'date'),
     )
 
 
-def _values(number: int, person: Any, name: Any, tags: Any, path: Any) -> conditions.Values:
+def _values(
+    number: int, person: Any, name: Any, tags: Any, path: Any, taken: Any
+) -> conditions.Values:
     """What conditions are about, from a row of the tables; ValueError where it cannot be that."""
     path = row_checks.check_path(path)
     return {
@@ -897,6 +970,7 @@ def _values(number: int, person: Any, name: Any, tags: Any, path: Any) -> condit
         'name': row_checks.check_text(name, 'name'),
         'entry': str(number),
         'photo': None if path is None else path_text(path),
+        'taken': row_checks.check_text(taken, 'date'),
     }
 
 

@@ -92,7 +92,7 @@ def test_strings_of_different_lengths_come_back_whole(tmp_path):
     assert taken['note'].tolist() == ['a longer note', 'ab', 'a longer note']
 
 
-@pytest.mark.parametrize('at_least', [1, 1000])
-def test_crops_come_in_order_from_worker_processes_and_without_them(monkeypatch, at_least):
-    monkeypatch.setattr(sharded_work, '_MANY', at_least)
+@pytest.mark.parametrize('ahead', [0, 3, 1000])
+def test_crops_come_in_order_from_threads(monkeypatch, ahead):
+    monkeypatch.setattr(sharded_work, '_PHOTOS_AHEAD', ahead)
     assert list(sharded_work._cropped(len, SENTENCES)) == list(map(len, SENTENCES))

@@ -1,6 +1,5 @@
+import importlib
 import io
-import itertools
-import random
 
 import numpy as np
 import pytest
@@ -20,12 +19,6 @@ def encode(image, format='PNG', **options):
     return data.getvalue()
 
 
-def quadrants():
-    image = np.zeros((40, 60, 3), np.uint8)
-    image[:20, :30], image[:20, 30:], image[20:, :30] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
-    return image
-
-
 def scene(*faces, size=(400, 800)):
     """A grey photo with drawn faces of these (side, left, top)."""
     image = np.full((*size, 3), 120, np.uint8)
@@ -34,108 +27,7 @@ def scene(*faces, size=(400, 800)):
     return image
 
 
-# How a camera stores an upright image under each orientation: EXIF 2.32, table 6.
-@pytest.mark.parametrize(
-    ('orientation', 'stored'),
-    [
-        (1, lambda x: x),
-        (2, lambda x: x[:, ::-1]),
-        (3, lambda x: x[::-1, ::-1]),
-        (4, lambda x: x[::-1]),
-        (5, lambda x: x.swapaxes(0, 1)),
-        (6, lambda x: np.rot90(x, 1)),
-        (7, lambda x: x[::-1, ::-1].swapaxes(0, 1)),
-        (8, lambda x: np.rot90(x, -1)),
-    ],
-)
-def test_exif_orientation_is_undone(orientation, stored):
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    data = encode(np.ascontiguousarray(stored(quadrants())), exif=exif)
-    np.testing.assert_array_equal(align.decode(data), quadrants())
-
-
-def test_damaged_exif_does_not_lose_the_photo():
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    exif[0x011A] = 72.5  # a resolution, stored as a fraction
-    data = encode(quadrants(), 'JPEG', exif=exif, quality=100, subsampling=0)
-    as_text = data.replace(b'\x01\x1a\x00\x05\x00\x00\x00\x01', b'\x01\x1a\x00\x02\x00\x00\x00\x04')
-    assert as_text != data
-    assert align.decode(as_text).shape == (60, 40, 3)
-
-
-@pytest.mark.parametrize(
-    ('mode', 'format'),
-    [('L', 'PNG'), ('1', 'PNG'), ('P', 'GIF'), ('CMYK', 'JPEG'), ('LA', 'PNG'), ('RGBA', 'WEBP')],
-)
-def test_every_mode_becomes_rgb(mode, format):
-    grey = Image.fromarray(np.repeat(np.uint8([[0, 255]]), 8, axis=1).repeat(16, axis=0))
-    image = align.decode(encode(grey.convert(mode), format))
-    assert image.dtype == np.uint8
-    assert image.shape == (16, 16, 3)
-    assert image[:, :6].max() < 12
-    assert image[:, 10:].min() > 243
-
-
-def test_transparency_is_laid_on_white():
-    image = np.zeros((4, 4, 4), np.uint8)
-    image[:2] = (10, 20, 30, 255)
-    decoded = align.decode(encode(image))
-    assert (decoded[:2] == (10, 20, 30)).all()
-    assert (decoded[2:] == 255).all()
-
-
-def test_16_bits_of_grey_are_scaled_not_clipped():
-    ramp = np.linspace(0, 65535, 256).astype(np.uint16)[None].repeat(4, axis=0)
-    decoded = align.decode(encode(ramp))
-    np.testing.assert_array_equal(decoded[0, :, 1], np.arange(256))
-
-
-@pytest.mark.parametrize(
-    ('data', 'why'),
-    [
-        (b'', 'an empty file'),
-        (b'no image at all', 'not an image of JPEG'),
-        (encode(quadrants(), 'JPEG')[:400], 'cannot be decoded'),
-        (encode(quadrants())[:60], 'cannot be decoded'),
-        (encode(quadrants())[:20], 'cannot be decoded'),
-        (b'P6 2 2 255 ' + bytes(12), 'not an image of JPEG'),
-    ],
-)
-def test_what_cannot_be_decoded_says_why(data, why):
-    with pytest.raises(ValueError, match=why):
-        align.decode(data)
-
-
-@pytest.mark.parametrize('side', [9_000, 30_000])
-@pytest.mark.filterwarnings('ignore::PIL.Image.DecompressionBombWarning')
-def test_too_large_an_image_is_refused_before_its_pixels_are_read(side):
-    header = bytearray(encode(Image.new('1', (8, 8)), 'BMP'))
-    header[18:26] = side.to_bytes(4, 'little') * 2
-    with pytest.raises(ValueError, match='too large'):
-        align.decode(bytes(header))
-
-
-@pytest.mark.filterwarnings('ignore:.*EXIF.*:UserWarning', 'ignore:Tag data:UserWarning')
-def test_wrong_bytes_raise_nothing_but_value_error():
-    rng = random.Random(0)
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    files = [encode(quadrants(), format, exif=exif) for format in ('JPEG', 'PNG', 'WEBP')]
-    refused = 0
-    for _ in range(400):
-        data = bytearray(rng.choice(files))
-        for _ in range(rng.choice((1, 5, 20))):
-            data[rng.randrange(len(data))] = rng.randrange(256)
-        try:
-            assert align.decode(bytes(data)).shape[2] == 3
-        except ValueError:
-            refused += 1
-    assert 50 < refused < 400
-
-
-@pytest.mark.parametrize('side', [60, 150, 400, 3000])
+@pytest.mark.parametrize('side', [60, 150, 400, 2000])
 def test_face_is_found_at_any_size_in_the_photos_own_pixels(side):
     (face,) = align.detect(drawn_face.draw(side))
     np.testing.assert_allclose(face.landmarks_5x2 / side, drawn_face.LANDMARKS_5x2, atol=0.02)
@@ -157,22 +49,6 @@ def test_odd_sizes_without_a_face_find_nothing(size):
     assert align.detect(np.full((*size, 3), 128, np.uint8)) == []
 
 
-def test_detector_never_sees_more_than_a_bounded_image(monkeypatch):
-    shapes = []
-
-    class Spy:
-        def run(self, image, upsampling, threshold):
-            shapes.append(image.shape)
-            return [], [], []
-
-    monkeypatch.setattr(align, '_detector', Spy)
-    for size in ((3000, 9000), (1500, 1500), (89, 109), (20, 4000)):
-        align.detect(np.zeros((*size, 3), np.uint8))
-    assert max(max(shape) for shape in shapes) == 2000
-    assert (160, 196, 3) in shapes
-
-
-# Drawings of 110 pixels have faces of about 60; `detect` shrinks these photos below what it finds.
 @pytest.mark.parametrize(
     ('size', 'places'),
     [
@@ -182,47 +58,55 @@ def test_detector_never_sees_more_than_a_bounded_image(monkeypatch):
 )
 def test_every_face_of_a_large_group_and_of_a_panorama_is_found(size, places):
     photo = scene(*((110, left, top) for left, top in places), size=size)
-    assert not align.detect(photo)
-    faces, smallest = align.detect_every_scale(photo)
-    assert smallest == 40
     middle_2 = drawn_face.LANDMARKS_5x2.mean(axis=0) * 110
-    corners_Nx2 = np.array([face.landmarks_5x2.mean(axis=0) - middle_2 for face in faces])
+    corners_Nx2 = np.array(
+        [face.landmarks_5x2.mean(axis=0) - middle_2 for face in align.detect(photo)]
+    )
     for place in places:
         assert np.min(np.abs(corners_Nx2 - place).max(axis=1)) < 6
-    assert len(faces) == len(places)
+    assert len(corners_Nx2) == len(places)
 
 
-def test_faces_found_before_keep_their_landmarks_beside_small_ones():
-    photo = scene((300, 20, 50), (90, 600, 100))
-    (large,) = align.detect(photo)
-    faces, _ = align.detect_every_scale(photo)
-    assert len(faces) == 2
-    assert faces[0].box == large.box
-    np.testing.assert_array_equal(faces[0].landmarks_5x2, large.landmarks_5x2)
-    boxes = [box for box, _ in align.align_every_face(encode(photo))]
+@pytest.mark.parametrize('degrees', [-45, -30, 30, 45])
+def test_chips_of_turned_faces_are_upright(degrees):
+    upright = drawn_face.draw(200)
+    photo = Image.fromarray(upright).rotate(degrees, Image.Resampling.BICUBIC, fillcolor='grey')
+    (face,) = align.detect(np.asarray(photo))
+    radians = np.deg2rad(degrees)
+    turn_2x2 = np.array([(np.cos(radians), np.sin(radians)), (-np.sin(radians), np.cos(radians))])
+    expected = (drawn_face.LANDMARKS_5x2 - 0.5) @ turn_2x2.T * 200 + 100
+    np.testing.assert_allclose(face.landmarks_5x2, expected, atol=8)
+    # A mistake of a few pixels in the landmarks moves edges, not areas.
+    chip, other = (
+        align.face_chips(image, landmarks)[0].astype(float)[::10, ::10]
+        for image, landmarks in (
+            (np.asarray(photo), face.landmarks_5x2),
+            (upright, align.detect(upright)[0].landmarks_5x2),
+        )
+    )
+    assert np.abs(chip - other).mean() < 12
+
+
+def test_a_dark_photo_has_its_faces_found():
+    photo = scene((150, 20, 100), (300, 180, 50))
+    dark = (photo // 12).astype(np.uint8)
+    for face, other in zip(align.detect(dark), align.detect(photo), strict=True):
+        np.testing.assert_allclose(face.box, other.box, atol=12)
+
+
+def test_faces_and_crops_come_in_one_order():
+    photo = scene((90, 600, 100), (300, 20, 50))
+    faces = align.detect(photo)
+    boxes = [box for box, _ in align.align_every_face(photo)]
     assert boxes == [face.box for face in faces]
+    assert boxes[0][0] < 300 < 600 < boxes[1][0]
 
 
 @pytest.mark.parametrize(
-    ('size', 'smallest'),
-    [((80, 60), 40), ((4000, 3000), 40), ((8000, 6000), 80), ((40_000, 2000), 104)],
+    ('size', 'smallest'), [((80, 60), 20), ((240, 800), 30), ((4000, 3000), 40)]
 )
-def test_smallest_face_grows_with_very_large_photos(size, smallest):
+def test_smaller_faces_are_searched_for_in_small_photos(size, smallest):
     assert align.smallest_face(*size) == smallest
-
-
-def test_no_face_in_a_very_large_photo_says_what_was_searched_for(monkeypatch):
-    monkeypatch.setattr(align, '_MAX_SEARCHED_PIXELS', 80_000)
-    with pytest.raises(ValueError, match=r'no face of 160 pixels or more \(the photo is too large'):
-        align.align_every_face(encode(scene()))
-
-
-@pytest.mark.parametrize('length', [1, 2999, 3000, 3001, 5600, 5601, 20_000])
-def test_tiles_cover_the_photo_and_overlap(length):
-    spans = align._spans(length, 3000, 400)
-    assert (spans[0][0], spans[-1][1]) == (0, length)
-    assert all(end - start <= 3000 for start, end in spans)
-    assert all(end - start == 400 for (_, end), (start, _) in itertools.pairwise(spans))
 
 
 def test_half_size_photos_have_their_faces_found(shared):
@@ -300,11 +184,9 @@ def test_canonical_landmarks_serve_where_no_face_is_in_its_place(faces):
     np.testing.assert_array_equal(aligned.chips, expected)
 
 
-def test_faint_face_serves_only_in_its_place():
-    faint = (drawn_face.draw(300) // 24 + 120).astype(np.uint8)
-    photo = scene()
-    photo[50:350, 20:320] = faint
-    assert align.detect(photo) == []
+def test_faint_face_serves_only_in_its_place(monkeypatch):
+    photo = scene((300, 20, 50))
+    monkeypatch.setattr(align, '_LIKELY', 0.999)
     assert align.align_photo(encode(photo), in_place(300, 20, 50)).note.startswith('a faint face')
     elsewhere = align.align_photo(encode(photo), in_place(300, 450, 50))
     assert elsewhere.note == 'no face in its place: canonical landmarks'
@@ -314,6 +196,6 @@ def test_without_dlib_the_error_names_the_install(monkeypatch):
     def refuse(name):
         raise ImportError(name)
 
-    monkeypatch.setattr(align.importlib, 'import_module', refuse)
+    monkeypatch.setattr(importlib, 'import_module', refuse)
     with pytest.raises(ImportError, match=r"pip install 'diface_jax\[faces\]'"):
         align.face_chips(drawn_face.draw(150), drawn_face.LANDMARKS_5x2 * 150)

