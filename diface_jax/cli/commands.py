@@ -11,11 +11,23 @@ from typing import TYPE_CHECKING, Any, TextIO
 import numpy as np
 from absl import flags
 
-from diface_jax.gallery import conditions, disk_sync, query_text, search_options, store
+from diface_jax.gallery import (
+    conditions,
+    disk_sync,
+    query_text,
+    search_options,
+    simulated_model,
+    store,
+)
 from diface_jax.gallery.photo_files import EXCLUDED
-from diface_jax.gallery.results import MATCH, FaceScore, SearchResults, VerifyResults
-from diface_jax.gallery.results import NO_MATCH as NO_MATCH_DECISION
-from diface_jax.pretrained.find_model import DEFAULT
+from diface_jax.gallery.results import (
+    MATCH,
+    FaceScore,
+    SearchResults,
+    VerifyResults,
+    unread_notes,
+)
+from diface_jax.pretrained.find_model import DEFAULT, find_model
 from diface_jax.runtime import hosts, schema
 from diface_jax.runtime.settings import SampleSettings
 from diface_jax.runtime.terminal import printable, printable_lines
@@ -82,10 +94,11 @@ _K = flags.DEFINE_integer('k', search_options.DEFAULT_K, 'search, identify: how 
 _WHERE = flags.DEFINE_multi_string(
     'where',
     [],
-    'search, identify, delete: NAME=PATTERN, only entries whose person, photo (path), name, entry '
-    '(number) or tag fits. In a pattern * stands for any characters and ? for one; a value that is '
-    'in the gallery exactly as written means only itself. Given several times, also with the same '
-    'NAME, all must fit.',
+    'search, identify, delete: NAME=PATTERN, only entries whose person, photo (path), taken (when '
+    'the photo was taken, such as 2019-07*), name, entry (number) or tag fits; since=2019-07 and '
+    'until=2019-08 bound the date. In a pattern * stands for any characters and ? for one; a value '
+    'that is in the gallery exactly as written means only itself. Given several times, also with '
+    'the same NAME, all must fit.',
 )
 _ENROLLED = flags.DEFINE_float(
     'enrolled',
@@ -156,6 +169,8 @@ def run_gallery_command(mode: str) -> int:
         if mode == 'sync':
             return _sync()
         _check(mode)
+        if mode == 'verify' or (mode == 'enroll' and _PHOTOS.value):
+            simulated_model.refuse_simulated_model(find_model(_MODEL.value))
         sampling = _parse_sampling(_SAMPLING.value) if _SAMPLING.value else {}
         # Imported late: it imports JAX, which a missing flag need not wait for.
         from diface_jax import model
@@ -234,7 +249,9 @@ def _search(mode: str, model: 'Model') -> int:
     else:
         all_results = [model.search(_GALLERY.value, _TEXT.value, *options)]
     for number, results in enumerate(all_results, 1):
-        _print(results.to_json(), _search_lines(results))
+        is_last = number == len(all_results)
+        explanations = _explanations(results) if is_last else []
+        _print(results.to_json(), '\n'.join([*_search_lines(results), *explanations]))
         if _SHEET.value and hosts.is_first():
             path = pathlib.Path(_SHEET.value)
             path = path.with_stem(f'{path.stem}-{number}') if len(all_results) > 1 else path
@@ -259,15 +276,17 @@ def _write_sheet(results: SearchResults, model: 'Model', path: pathlib.Path) -> 
     from diface_jax.gallery import contact_sheet
 
     contact_sheet.write_contact_sheet(
-        results, lambda entry: model.picture(_GALLERY.value, entry), path
+        results, lambda entry: model.wide_picture(_GALLERY.value, entry), path
     )
 
 
 def _verify(_: str, model: 'Model') -> int:
     results = model.verify(_PHOTO.value, _TEXT.value, _PRIOR.value)
-    lines = [f'{results.decision}: {printable(results.photo)}', *_unread(results)]
+    lines = [f'{results.decision}: {printable(results.photo)}', *unread_notes(results.unread)]
     for face in results.faces:
-        lines += [f'  face at {face.box}: {_numbers(face.scored)}', *_phrases(face.scored)]
+        scored = face.scored
+        lines.append(f'  face at {face.box}: {scored.likelihood}, score {scored.score:.3f}')
+        lines += _phrases(scored)
     _print(results.to_json(), '\n'.join(lines))
     return _exit_code([results])
 
@@ -365,18 +384,12 @@ def _exit_code(all_results: Sequence[SearchResults | VerifyResults]) -> int:
     return DONE if any(results.decision == MATCH for results in all_results) else NO_MATCH
 
 
-def _search_lines(results: SearchResults) -> str:
-    """The results of a search as text."""
-    searched = results.gallery['entries_searched']
-    lines = [f'{results.decision} among {searched} faces: {" / ".join(results.texts)}']
-    lines += _unread(results)
-    if not searched:
-        lines.append('the gallery is empty, or nothing in it fits --where')
-    if results.decision == NO_MATCH_DECISION and results.results:
-        lines.append('no face is a match; these are the nearest, as leads only:')
+def _search_lines(results: SearchResults) -> list[str]:
+    """The results of a search, in the order and the words of the page."""
+    lines = [f'{results.summary}: {" / ".join(results.texts)}', *unread_notes(results.unread)]
     for result in results.results:
         kind = 'match' if result.scored.match else 'lead'
-        lines.append(f'{result.rank:3} {kind} {_line(result.entry)}')
+        lines.append(f'{result.rank:3} {result.scored.likelihood}, a {kind}: {_line(result.entry)}')
         lines += [
             f'      {printable(name)}: {printable(value)}'
             for name, value in result.entry.tags.items()
@@ -384,18 +397,23 @@ def _search_lines(results: SearchResults) -> str:
         lines += [f'      {_numbers(result.scored)}', *_phrases(result.scored)]
     if question := results.next_question:
         choices = ', '.join(option.say for option in question.answers)
-        lines.append(f'ask next: {question.ask} ({choices}; {question.gain_bits:.2f} bits)')
-    return '\n'.join(lines)
-
-
-def _unread(results: SearchResults | VerifyResults) -> list[str]:
-    """Words of a description that the numbers do not reflect."""
-    lines = []
-    if results.not_understood:
-        lines.append(f'not understood: {", ".join(results.not_understood)}')
-    if results.not_read:
-        lines.append(f'too long, the end is not read: {" ".join(results.not_read)}')
+        lines.append(f'ask next: {question.ask} ({choices})')
     return lines
+
+
+def _explanations(results: SearchResults) -> list[str]:
+    """What the numbers mean, and when a result is a match."""
+    if not results.results:
+        return []
+    meaning = results.meaning
+    return [
+        'how to read this:',
+        f'  about 1 in N  {meaning["likelihood"]}',
+        f'  by chance     {meaning["expected_false_matches"]}',
+        f'  score         {meaning["score"]}',
+        f'  phrases       {meaning["phrases"]}',
+        f'  {results.match_rule}',
+    ]
 
 
 def _line(entry: store.GalleryEntry) -> str:
@@ -405,11 +423,7 @@ def _line(entry: store.GalleryEntry) -> str:
 
 
 def _numbers(scored: FaceScore) -> str:
-    return (
-        f'probability {scored.probability:.1%}, score {scored.score:.3f}, log-likelihood ratio '
-        f'{scored.log_likelihood_ratio:+.2f}, '
-        f'{scored.expected_false_matches:.2g} expected by chance'
-    )
+    return f'by chance {scored.expected_false_matches:.2g}, score {scored.score:.3f}'
 
 
 def _phrases(scored: FaceScore) -> list[str]:

@@ -12,7 +12,10 @@ Where = Mapping[str, str | Sequence[str]] | Iterable[tuple[str, str]]
 # What conditions are about: an entry's person, photo, date ('taken'), name, number ('entry'), tags.
 Values = Mapping[str, str | None]
 
-_RESERVED = ('person', 'photo', 'name', 'entry', 'taken')
+# Conditions that bound the date instead of fitting a pattern, by a date or a part of one.
+_SINCE, _UNTIL = 'since', 'until'
+RESERVED = ('person', 'photo', 'name', 'entry', 'taken', _SINCE, _UNTIL)
+_DATE = re.compile(r'\d{4}(-\d\d(-\d\d(T\d\d(:\d\d(:\d\d)?)?)?)?)?')
 
 
 def parse_conditions(arguments: Iterable[str]) -> Conditions:
@@ -39,7 +42,7 @@ def parse_tags(arguments: Iterable[str]) -> dict[str, str]:
     for name, value in parse_conditions(arguments):
         if name in tags:
             raise ValueError(f'the tag {name!r} is given twice: give it once')
-        if name in _RESERVED:
+        if name in RESERVED:
             raise ValueError(
                 f'a tag cannot be called {name!r}: --where={name}= means another thing'
             )
@@ -51,7 +54,7 @@ def conditions_of(where: Where) -> Conditions:
     """Conditions as pairs, however they were written.
 
     Raises:
-      ValueError: a name or a pattern is not a string.
+      ValueError: a name or a pattern is not a string, or a bound is not a date.
     """
     if isinstance(where, Mapping):
         where = [
@@ -63,6 +66,8 @@ def conditions_of(where: Where) -> Conditions:
     for pair in pairs:
         if not isinstance(pair, tuple) or [type(part) for part in pair] != [str, str]:
             raise ValueError(f'a condition is a name and a pattern, both strings, not {pair!r}')
+        if pair[0] in (_SINCE, _UNTIL) and not _DATE.fullmatch(pair[1]):
+            raise ValueError(f'{pair[0]}={pair[1]} is no date such as 2019-07-14')
     return pairs
 
 
@@ -78,6 +83,7 @@ def matcher(conditions: Conditions, candidates: Iterable[Values]) -> Callable[[V
     """Tells which candidates fit all conditions.
 
     `*` stands for any characters and `?` for one; everything else, brackets too, stands for itself.
+    `since` and `until` bound `taken`; a candidate without a date does not fit them.
     A pattern that is a candidate's value, as it is or as it is printed, fits only that value: the
     path that a search printed never means another photo.
     """
@@ -88,10 +94,29 @@ def matcher(conditions: Conditions, candidates: Iterable[Values]) -> Callable[[V
         if pattern in _spellings(values.get(name))
     }
     tests = [
-        (name, _equals(pattern) if (name, pattern) in exact else _fits(pattern))
+        _bounds(name, pattern)
+        if name in (_SINCE, _UNTIL)
+        else _fits_value(name, _equals(pattern) if (name, pattern) in exact else _fits(pattern))
         for name, pattern in conditions
     ]
-    return lambda values: all(test(_spellings(values.get(name))) for name, test in tests)
+    return lambda values: all(test(values) for test in tests)
+
+
+def _bounds(name: str, date: str) -> Callable[[Values], bool]:
+    """Whether a photo was taken at a date, a part of one, or on the right side of it."""
+
+    def fits(values: Values) -> bool:
+        taken = values.get('taken')
+        if taken is None:
+            return False
+        # Dates sort as texts, and July's begin with '2019-07'.
+        return taken >= date if name == _SINCE else taken[: len(date)] <= date
+
+    return fits
+
+
+def _fits_value(name: str, test: Callable[[tuple[str, ...]], bool]) -> Callable[[Values], bool]:
+    return lambda values: test(_spellings(values.get(name)))
 
 
 def _spellings(value: str | None) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ import pathlib
 import textwrap
 from collections.abc import Callable
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from diface_jax.gallery.results import SearchResult, SearchResults
 
@@ -31,8 +31,7 @@ def write_contact_sheet(
       ValueError: an entry's picture is damaged; says which.
     """
     head = textwrap.wrap(' / '.join(results.texts), 105)[:6]
-    searched = results.gallery['entries_searched']
-    head += [f'{results.decision} among {searched:,} faces', _MISUSE, '']
+    head += [results.summary, _MISUSE, '']
     rows = -(-len(results.results) // _COLUMNS)
     top = _GAP + len(head) * _LINE
     sheet = Image.new('RGB', (_WIDTH, top + rows * (_FACE + 4 * _LINE + _GAP)), _PAPER)
@@ -53,11 +52,10 @@ def write_contact_sheet(
 def _caption(result: SearchResult) -> list[str]:
     scored, entry = result.scored, result.entry
     name = entry.person or entry.name or pathlib.PurePath(entry.photo or '').name
-    passes = 'match, ' if scored.match else ''
     return [
         f'{result.rank}. {_short(name) or f"entry {entry.id}"}',
-        f'{passes}{scored.probability:.1%}',
-        f'by chance {scored.expected_false_matches:.2g}',
+        scored.likelihood,
+        'match' if scored.match else 'lead',
     ]
 
 
@@ -72,7 +70,7 @@ def _face(entry: int, data: bytes | None) -> Image.Image:
         with Image.open(io.BytesIO(data), formats=['JPEG']) as image:
             if max(image.size) > _LARGEST:
                 raise ValueError(f'{image.size[0]} by {image.size[1]} pixels')
-            return image.convert('RGB').resize((_FACE, _FACE))
+            return ImageOps.fit(image.convert('RGB'), (_FACE, _FACE))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f'the picture of entry {entry} is damaged: {error}') from error
 

@@ -300,7 +300,7 @@ def _add_missing_pictures(store: Store, paths: Iterable[bytes]) -> None:
     for photo, path in tqdm(waiting.items(), desc='wide pictures', unit='photo', delay=_BAR_DELAY):
         # A photo that cannot be read now keeps its chips, and is tried again with the next call.
         with contextlib.suppress(OSError, ValueError, ImportError, MemoryError):
-            image_HxWx3, taken = _decode(read_photo(path))
+            image_HxWx3, taken = decode_photo(read_photo(path))
             pictures = {
                 entry: face_pictures.wide_picture(image_HxWx3, box)
                 for entry, box in boxes[photo].items()
@@ -496,7 +496,7 @@ def detect_or_explain(
 
 def _inspect(faces_of: Callable[[np.ndarray], DetectedFaces], data: bytes) -> _Inspected:
     try:
-        image_HxWx3, taken = _decode(data)
+        image_HxWx3, taken = decode_photo(data)
         faces = faces_of(image_HxWx3)
     except (ImportError, MemoryError) as error:  # of this machine, not of the photo
         return _Inspected([], error_reason(error), lasting=False)
@@ -509,7 +509,8 @@ def _inspect(faces_of: Callable[[np.ndarray], DetectedFaces], data: bytes) -> _I
     return _Inspected(faces, pictures=pictures, taken=taken)
 
 
-def _decode(data: bytes) -> DecodedPhoto:
+def decode_photo(data: bytes) -> DecodedPhoto:
+    """Decodes a photo of any kind; raises as `read_photo_content` and `heif.decode_heif` do."""
     return heif.decode_heif(data) if heif.is_heif(data) else read_photo_content(data)
 
 

@@ -6,6 +6,7 @@ likelihood ratio of a sentence that says so. The gain of a question is the mutua
 answer and candidate, in bits.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -13,6 +14,8 @@ import numpy as np
 
 CANDIDATES = 50
 _WORTH = 0.001  # bits; a question that gains less is not asked
+_RED_HAIR = 'Red_Hair'  # CelebA has no such label
+_UNLABELLED_RATES = {_RED_HAIR: 0.06}  # share of the package's free-hand sentences that name it
 
 
 class PossibleAnswer(NamedTuple):
@@ -27,11 +30,18 @@ class Question(NamedTuple):
     """A question, its answers, and the words of a text that answers it already.
 
     A word of more than three letters also stands for all words that begin with it.
+
+    Attributes:
+      ask: the question.
+      answers: its answers.
+      words: any of them answers it.
+      hair_words: any of them does so in a sentence about hair.
     """
 
     ask: str
     answers: tuple[PossibleAnswer, ...]
     words: str
+    hair_words: str = ''
 
 
 def _yes_no(ask: str, attribute: str, yes: str, no: str, words: str) -> Question:
@@ -46,6 +56,19 @@ def _hair(colour: str, label: str) -> PossibleAnswer:
     return PossibleAnswer(colour, f'A person with {colour} hair.', (label, True))
 
 
+_WOMAN = (
+    'woman women female lady ladies girl she her hers herself mother grandmother grandma granny '
+    'aunt sister daughter wife actress queen'
+)
+_MAN = (
+    'man men male boy guy gentleman gentlemen he him his himself father grandfather grandpa uncle '
+    'brother son husband actor king'
+)
+_BEARD = 'beard shaven stubble goatee whisker mustache moustache sideburn'
+_BALD = 'bald shaved hairless'
+_COLOURED_HAIR = 'blond brunette redhead ginger auburn silver platinum grizzled highlights'
+_CURLS = 'wavy wave curl afro kink coil frizz dreadlock dreads braid cornrow perm'
+
 QUESTIONS = (
     Question(
         'Is it a man or a woman?',
@@ -53,7 +76,7 @@ QUESTIONS = (
             PossibleAnswer('a man', 'A man.', ('Male', True)),
             PossibleAnswer('a woman', 'A woman.', ('Male', False)),
         ),
-        'man woman men women male female boy girl guy lady gentleman he she his her',
+        f'{_MAN} {_WOMAN} {_BEARD}',
     ),
     Question(
         'Is the person young or older?',
@@ -61,7 +84,9 @@ QUESTIONS = (
             PossibleAnswer('young', 'A young person.', ('Young', True)),
             PossibleAnswer('older', 'An older person.', ('Young', False)),
         ),
-        'young old elder aged teen twent thirt fort fift sixt sevent middle-aged',
+        'young old older elder aged ageing teen twent thirt fort fift sixt sevent eight ninet '
+        'girl boy child kid baby toddler senior grandmother grandfather grandma grandpa granny '
+        '20s 30s 40s 50s 60s 70s 80s',
     ),
     Question(
         'What colour is the hair?',
@@ -69,9 +94,12 @@ QUESTIONS = (
             _hair('black', 'Black_Hair'),
             _hair('brown', 'Brown_Hair'),
             _hair('blond', 'Blond_Hair'),
+            _hair('red', _RED_HAIR),
             _hair('gray', 'Gray_Hair'),
         ),
-        'black brown blond gray grey brunette dark ginger red auburn bald silver',
+        f'{_COLOURED_HAIR} {_BALD}',
+        'black brown dark fair light red copper orange gray grey white golden sandy chestnut salt '
+        'pink blue green purple dyed bleached',
     ),
     Question(
         'Is the hair wavy or straight?',
@@ -79,28 +107,28 @@ QUESTIONS = (
             PossibleAnswer('wavy', 'A person with wavy hair.', ('Wavy_Hair', True)),
             PossibleAnswer('straight', 'A person with straight hair.', ('Straight_Hair', True)),
         ),
-        'wav curl straight bald',
+        f'{_CURLS} straight spiky {_BALD}',
     ),
     _yes_no(
         'Does the hair fall over the forehead (bangs)?',
         'Bangs',
         'A person with bangs.',
         'A person with the forehead free.',
-        'bangs fringe bald',
+        f'bang bangs fringe forehead quiff reced {_BALD}',
     ),
     _yes_no(
         'Is the hairline receding, or the head bald?',
         'Receding_Hairline',
         'A person with a receding hairline.',
-        'A person with a full head of hair.',
-        'reced bald hairline',
+        'A person with thick hair.',
+        f'reced hairline thinning thick {_BALD} {_CURLS} {_WOMAN} bang bangs fringe ponytail bun',
     ),
     _yes_no(
         'Does the person wear glasses?',
         'Eyeglasses',
         'A person with glasses.',
         'A person without glasses.',
-        'glasses spectacles',
+        'glasses eyeglasses sunglasses spectacle bespectacled goggles shades monocle',
     ),
     Question(
         'Is there a beard?',
@@ -108,42 +136,42 @@ QUESTIONS = (
             PossibleAnswer('yes', 'A person with a beard.', ('No_Beard', False)),
             PossibleAnswer('no', 'A person without a beard.', ('No_Beard', True)),
         ),
-        'beard shaven stubble goatee whisker woman lady girl she her',
+        f'beard shaven stubble goatee whisker {_WOMAN}',
     ),
     _yes_no(
         'Is there a mustache?',
         'Mustache',
         'A person with a mustache.',
         'A person without a mustache.',
-        'mustache moustache shaven woman lady girl she her',
+        f'mustache moustache shaven {_WOMAN}',
     ),
     _yes_no(
         'Are the eyebrows bushy?',
         'Bushy_Eyebrows',
         'A person with bushy eyebrows.',
         'A person with thin eyebrows.',
-        'eyebrow brows',
+        'eyebrow brow brows unibrow monobrow',
     ),
     _yes_no(
         'Are the eyebrows arched?',
         'Arched_Eyebrows',
         'A person with arched eyebrows.',
         'A person with flat eyebrows.',
-        'eyebrow brows arched',
+        'eyebrow brow brows arched',
     ),
     _yes_no(
         'Are there bags under the eyes?',
         'Bags_Under_Eyes',
         'A person with bags under the eyes.',
         'A person without bags under the eyes.',
-        'bags',
+        'bags baggy',
     ),
     _yes_no(
         'Are the eyes narrow?',
         'Narrow_Eyes',
         'A person with narrow eyes.',
         'A person with wide eyes.',
-        'narrow hooded',
+        'narrow hooded wide-eyed wide squint',
     ),
     _yes_no(
         'Is the nose big?',
@@ -164,7 +192,7 @@ QUESTIONS = (
         'Big_Lips',
         'A person with full lips.',
         'A person with thin lips.',
-        'lips',
+        'lips lipped',
     ),
     _yes_no(
         'Are the cheekbones high?',
@@ -185,21 +213,21 @@ QUESTIONS = (
         'Chubby',
         'A chubby person.',
         'A slim person.',
-        'chubby chin slim plump heavy thin fat',
+        'chubby chin slim plump heavy thin fat skinny overweight jowl',
     ),
     _yes_no(
         'Is the skin pale?',
         'Pale_Skin',
         'A person with pale skin.',
         'A person with dark skin.',
-        'skin pale tan',
+        'skin skinned pale tan tanned complexion olive asian african indian latino caucasian',
     ),
     _yes_no(
         'Is there much make-up?',
         'Heavy_Makeup',
         'A person with heavy makeup.',
         'A person without makeup.',
-        'make-up makeup lipstick mascara eyeliner',
+        f'make-up makeup made-up lipstick mascara eyeliner eyeshadow {_BEARD}',
     ),
 )
 
@@ -239,7 +267,7 @@ def next_question(
     weight_K, open_questions, start = softmax(llr_K), [], 0
     for question in QUESTIONS:
         columns = slice(start, start := start + len(question.answers))
-        if not _is_answered(texts, question.words):
+        if not _is_answered(texts, question):
             log_odds_KxA = answer_llr_KxA[:, columns] + np.log(_shares(question.answers, rates))
             gain = mutual_information(weight_K, softmax(log_odds_KxA, axis=1))
             open_questions.append(NextQuestion(question.ask, question.answers, gain))
@@ -271,6 +299,7 @@ def _entropy(share_xA: np.ndarray) -> np.ndarray:
 
 def _shares(answers: Sequence[PossibleAnswer], rates: Mapping[str, float]) -> np.ndarray:
     """The share of people of whom each answer is true; equal shares where it is not known."""
+    rates = _UNLABELLED_RATES | dict(rates)
     labels = [answer.label for answer in answers]
     if any(name not in rates for name, _ in labels):
         return np.full(len(answers), 1.0 / len(answers))
@@ -279,8 +308,18 @@ def _shares(answers: Sequence[PossibleAnswer], rates: Mapping[str, float]) -> np
     return share_A / share_A.sum()
 
 
-def _is_answered(texts: Sequence[str], words: str) -> bool:
-    written = [word.strip('.,;:!?()"\'') for text in texts for word in text.lower().split()]
+def _is_answered(texts: Sequence[str], question: Question) -> bool:
+    sentences = [part for text in texts for part in re.split(r'[.;!?]', text.lower())]
+    about_hair = [sentence for sentence in sentences if _says(sentence, 'hair haired')]
+    return any(_says(sentence, question.words) for sentence in sentences) or any(
+        _says(sentence, question.hair_words) for sentence in about_hair
+    )
+
+
+def _says(sentence: str, words: str) -> bool:
+    """Whether a sentence has one of the words: as a word, or as a part of one with hyphens."""
+    compounds = re.findall(r'[^\W_]+(?:-[^\W_]+)*', sentence)
+    written = [*compounds, *(part for word in compounds for part in word.split('-'))]
     return any(
         word == stem or (len(stem) > 3 and word.startswith(stem))
         for word in written

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 MAX_CHARACTERS = 2000  # the text encoder reads about 1,000; answers name the words it cuts
-NEUTRAL_SUBJECT = 'a person'  # stands for the subject that is taken out of a description
 
 # Phrases begin after punctuation, and after words that join one thing to another.
 _BETWEEN = re.compile(
@@ -15,11 +14,18 @@ _BETWEEN = re.compile(
 )
 
 
-class TextPhrase(NamedTuple):
-    """A part of a text, and the words before it that join it to the part before."""
+class UnreadWords(NamedTuple):
+    """Words of a text that do not help a search.
 
-    joint: str
-    words: str
+    Attributes:
+      not_about_a_face: English words that sentences about faces do not use.
+      not_understood: words that the model does not know.
+      not_read: words past the text encoder's length.
+    """
+
+    not_about_a_face: tuple[str, ...] = ()
+    not_understood: tuple[str, ...] = ()
+    not_read: tuple[str, ...] = ()
 
 
 def check_texts(texts: str | Sequence[str]) -> list[str]:
@@ -45,27 +51,6 @@ def check_texts(texts: str | Sequence[str]) -> list[str]:
     return [' '.join(text.split()) for text in texts]
 
 
-def split_phrases(text: str) -> list[TextPhrase]:
+def split_phrases(text: str) -> list[str]:
     """The phrases of a text, in order: 'a man', 'a beard' of 'a man with a beard'."""
-    parts, joint, start = [], '', 0
-    for between in [*_BETWEEN.finditer(text), None]:
-        end = between.start() if between else len(text)
-        words = text[start:end].strip()
-        if words:
-            parts.append(TextPhrase(joint, words))
-            joint = ''
-        if between:
-            joint += between.group()
-            start = between.end()
-    return parts
-
-
-def text_without(parts: Sequence[TextPhrase], left_out: int) -> str:
-    """The text without one of its phrases."""
-    kept = list(parts)
-    gone = kept.pop(left_out)
-    if left_out == 0:
-        kept.insert(0, TextPhrase('', NEUTRAL_SUBJECT))
-    elif left_out < len(kept):  # 'a man with a beard and a hat' becomes 'a man with a hat'
-        kept[left_out] = kept[left_out]._replace(joint=gone.joint)
-    return ''.join(part.joint + part.words for part in kept)
+    return [phrase.strip() for phrase in _BETWEEN.split(text) if phrase.strip()]

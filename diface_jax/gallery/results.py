@@ -1,18 +1,41 @@
 """Results of searches and verifications, as Python and as JSON (schema in docs/searching.md)."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
+from diface_jax.gallery.likelihood_words import likelihood_in_words
 from diface_jax.gallery.next_question import NextQuestion
+from diface_jax.gallery.query_text import UnreadWords
 from diface_jax.gallery.store import GalleryEntry
 
 SCHEMA = 1
 MATCH, NO_MATCH = 'match', 'no match'
+_SEARCHED = {'search': ('face', 'faces'), 'identify': ('person', 'people')}
+# What the three numbers of a result and those of its phrases mean, by their names in `FaceScore`.
+MEANING = {
+    'likelihood': (
+        'how likely this face is the person described, if the chance that this person is in the '
+        'gallery at all is {enrolled:.0%}.'
+    ),
+    'expected_false_matches': (
+        'how many of the {searched:,} faces searched would score as high although they show '
+        'somebody else.'
+    ),
+    'score': (
+        'how well face and words agree: 1 at best, around 0 for a face that has nothing to do '
+        'with them.'
+    ),
+    'phrases': (
+        'how much each phrase on its own speaks for this face (above 0) or against it (below 0), '
+        'as a log-likelihood ratio.'
+    ),
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class PhraseEffect:
-    """What a phrase contributes: how far the log-likelihood ratio falls without it, in nats."""
+    """How well a face fits a phrase: the log-likelihood ratio of the phrase alone, in nats."""
 
     phrase: str
     nats: float
@@ -28,7 +51,7 @@ class FaceScore:
       probability: posterior probability that this is the person described.
       expected_false_matches: how many of the faces searched would score as high by chance.
       match: whether it is a match.
-      phrases: the contribution of each phrase of the description.
+      phrases: how well the face fits each phrase of the description.
     """
 
     score: float
@@ -37,6 +60,15 @@ class FaceScore:
     expected_false_matches: float
     match: bool
     phrases: tuple[PhraseEffect, ...]
+
+    @property
+    def likelihood(self) -> str:
+        """The probability in words: 'about 1 in 30'."""
+        return likelihood_in_words(self.probability)
+
+    def to_json(self) -> dict[str, Any]:
+        """As the documented schema."""
+        return dataclasses.asdict(self) | {'likelihood': self.likelihood}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,8 +95,8 @@ class SearchResults:
       false_matches: a match may score as high by chance at most this often.
       results: best first; often none of them is a match.
       next_question: the most informative question to ask the witness, if one is worth asking.
-      not_understood: words of the texts that the model does not understand.
-      not_read: words past the text encoder's length.
+      enrolled: prior probability that the person described is in the gallery.
+      unread: words of the texts that do not help the search.
     """
 
     mode: str
@@ -76,23 +108,62 @@ class SearchResults:
     false_matches: float
     results: tuple[SearchResult, ...]
     next_question: NextQuestion | None
-    not_understood: tuple[str, ...] = ()
-    not_read: tuple[str, ...] = ()
+    enrolled: float
+    unread: UnreadWords
 
     @property
     def decision(self) -> str:
         """'match' when a result is a match, else 'no match'."""
         return MATCH if any(result.scored.match for result in self.results) else NO_MATCH
 
+    @property
+    def summary(self) -> str:
+        """What was found, in a sentence: '10 leads among 186 faces, most likely first'."""
+        searched = self._searched
+        if not searched:
+            return 'the gallery is empty, or no face in it fits the conditions'
+        matches = sum(result.scored.match for result in self.results)
+        counts = [(matches, 'match', 'matches'), (len(self.results) - matches, 'lead', 'leads')]
+        parts = [f'{count} {_form(count, *forms)}' for count, *forms in counts if count]
+        what = _form(searched, *_SEARCHED[self.mode])
+        return f'{" and ".join(parts)} among {searched:,} {what}, most likely first'
+
+    @property
+    def match_rule(self) -> str:
+        """When a result is called a match, in two sentences."""
+        return (
+            f'A match scores at least {self.threshold:.3f}, which was chosen on people the model '
+            f'was not trained on, and no more than {self.false_matches:g} of the '
+            f'{self.gallery["entries_searched"]:,} faces searched would be expected to score as '
+            'high by chance. Every other result is a lead: a reason to look, and no more.'
+        )
+
+    @property
+    def meaning(self) -> dict[str, str]:
+        """What the numbers of a result mean, in a sentence each, by name."""
+        values = {'searched': self.gallery['entries_searched'], 'enrolled': self.enrolled}
+        return {name: sentence.format(**values) for name, sentence in MEANING.items()}
+
+    @property
+    def _searched(self) -> int:
+        return self.gallery['people_searched' if self.mode == 'identify' else 'entries_searched']
+
     def to_json(self) -> dict[str, Any]:
         """As the documented schema."""
-        head = {'schema': SCHEMA, 'mode': self.mode, 'decision': self.decision}
+        head = {
+            'schema': SCHEMA,
+            'mode': self.mode,
+            'decision': self.decision,
+            'summary': self.summary,
+            'match_rule': self.match_rule,
+            'notes': unread_notes(self.unread),
+        }
         results = [
-            {'rank': result.rank, **_entry(result.entry), **dataclasses.asdict(result.scored)}
+            {'rank': result.rank, **_entry(result.entry), **result.scored.to_json()}
             for result in self.results
         ]
         question = self.next_question and self.next_question.to_json()
-        return head | dataclasses.asdict(self) | {'results': results, 'next_question': question}
+        return head | _fields(self) | {'results': results, 'next_question': question}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +178,7 @@ class VerifiedFace:
 class VerifyResults:
     """Whether a photo shows the person described: whether one of its faces is a match.
 
-    `not_understood` and `not_read` are as in `SearchResults`.
+    `unread` is as in `SearchResults`.
     """
 
     photo: str
@@ -115,8 +186,7 @@ class VerifyResults:
     prior: float
     threshold: float
     faces: tuple[VerifiedFace, ...]
-    not_understood: tuple[str, ...] = ()
-    not_read: tuple[str, ...] = ()
+    unread: UnreadWords
 
     @property
     def decision(self) -> str:
@@ -125,9 +195,39 @@ class VerifyResults:
 
     def to_json(self) -> dict[str, Any]:
         """As the documented schema."""
-        head = {'schema': SCHEMA, 'mode': 'verify', 'decision': self.decision}
-        faces = [{'box': face.box, **dataclasses.asdict(face.scored)} for face in self.faces]
-        return head | dataclasses.asdict(self) | {'faces': faces}
+        head = {
+            'schema': SCHEMA,
+            'mode': 'verify',
+            'decision': self.decision,
+            'notes': unread_notes(self.unread),
+        }
+        faces = [{'box': face.box, **face.scored.to_json()} for face in self.faces]
+        return head | _fields(self) | {'faces': faces}
+
+
+def unread_notes(unread: UnreadWords) -> list[str]:
+    """What of a description does not help the search, a sentence for each kind."""
+    notes = []
+    if unread.not_about_a_face:
+        notes.append(f'{_quoted(unread.not_about_a_face)}: not about a face')
+    if unread.not_understood:
+        notes.append(f'{_quoted(unread.not_understood)}: not understood')
+    if unread.not_read:
+        notes.append(f'too long, the end is not read: {" ".join(unread.not_read)}')
+    return notes
+
+
+def _quoted(words: Sequence[str]) -> str:
+    return ', '.join(f"'{word}'" for word in words)
+
+
+def _form(count: int, one_of_them: str, several: str) -> str:
+    return one_of_them if count == 1 else several
+
+
+def _fields(results: SearchResults | VerifyResults) -> dict[str, Any]:
+    values = dataclasses.asdict(results)
+    return values | values.pop('unread')._asdict()
 
 
 def _entry(entry: GalleryEntry) -> dict[str, Any]:

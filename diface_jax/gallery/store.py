@@ -681,6 +681,20 @@ class Store:
         """The JPEG of an entry's face with its hair, or else of its chip; or None."""
         return self._jpeg('coalesce(wide_picture, picture)', number)
 
+    def photo_of(self, number: int) -> tuple[bytes, list[bytes]]:
+        """The SHA-256 of the photo that an entry's face is from, and the paths of its copies.
+
+        Raises:
+          GalleryError: there is no such entry, or it was imported without a photo.
+        """
+        row = self._by_number(
+            'SELECT photo.id, sha256 FROM entry JOIN photo ON photo.id = photo WHERE entry.id = ?',
+            number,
+        )
+        if row is None:
+            raise GalleryError(f'entry {number} has no photo in {self.folder}')
+        return row[1], [file.path for file in self.copies(row[0])]
+
     def _jpeg(self, column: str, number: int) -> bytes | None:
         row = self._by_number(f'SELECT {column} FROM entry WHERE id = ?', number)
         return (
@@ -714,14 +728,14 @@ class Store:
 
     def _chosen(self, chosen: conditions.Where) -> tuple[np.ndarray, list[bytes]]:
         """Numbers of the entries, and paths of the files without a face, that fit."""
-        described, unusable = list(self._described()), list(self._unusable())
+        described, unusable = list(self.described()), list(self._unusable())
         candidates = [values for _, values in (*described, *unusable)]
         fits = conditions.matcher(conditions.conditions_of(chosen), candidates)
         ids = [number for number, values in described if fits(values)]
         paths = [path for path, values in unusable if fits(values)]
         return np.unique(np.array(ids, np.int64)), paths
 
-    def _described(self) -> Iterator[tuple[int, conditions.Values]]:
+    def described(self) -> Iterator[tuple[int, conditions.Values]]:
         """What conditions are about, of each entry and each copy of its photo."""
         rows = self._each(
             'SELECT entry.id, CASE face WHEN 0 THEN coalesce(person_label, person) ELSE person END,'

@@ -18,6 +18,7 @@ from diface_jax.gallery import enrollment, store
 from diface_jax.gallery.search_options import DEFAULT_K
 from diface_jax.model import Model
 from diface_jax.web.browser import open_in_browser
+from diface_jax.web.page import read_page
 
 try:
     import uvicorn
@@ -29,14 +30,10 @@ except ImportError as error:
     raise ImportError(f"the page needs {error.name}: pip install 'diface_jax[web]'") from error
 
 HOST = '127.0.0.1'
-MAX_RESULTS = 200
-_PAGE = pathlib.Path(__file__).parent / 'page.html'
+MAX_RESULTS = 1000
 _HEADERS = {
-    'Content-Security-Policy': (
-        "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
-        "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
-        "frame-ancestors 'none'"
-    ),
+    # Of everything but the page, which brings its own.
+    'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'",
     'X-Content-Type-Options': 'nosniff',
     'Referrer-Policy': 'no-referrer',
     'Cache-Control': 'no-store',
@@ -71,20 +68,33 @@ def serve(model: Model, gallery: pathlib.Path, port: int, open_page: bool = Fals
 def application(model: Model, gallery: pathlib.Path) -> FastAPI:
     """The page and its API; requests to the model are handled one at a time."""
     app, turn = FastAPI(docs_url=None, redoc_url=None, openapi_url=None), threading.Lock()
+    web_page = read_page()
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[HOST, 'localhost'])
 
     app.middleware('http')(_guard)
     for kind in (ValueError, OSError, sqlite3.Error):
         app.add_exception_handler(kind, _explain)
 
-    @app.get('/', response_class=HTMLResponse)
-    def page() -> str:
-        return _PAGE.read_text(encoding='utf-8')
+    @app.get('/')
+    def page() -> Response:
+        return HTMLResponse(web_page.text, headers={'Content-Security-Policy': web_page.policy})
 
+    _add_gallery_routes(app, model, gallery, turn)
+    _add_entry_routes(app, model, gallery, turn)
+    return app
+
+
+def _add_gallery_routes(
+    app: FastAPI, model: Model, gallery: pathlib.Path, turn: threading.Lock
+) -> None:
     @app.get('/api/gallery')
-    def count() -> dict[str, int]:
+    def gallery_info() -> dict[str, Any]:
         with turn:
-            return model.count(gallery)
+            return {
+                **model.count(gallery),
+                'takes_photographs': model.takes_photographs,
+                'choices': model.choices(gallery),
+            }
 
     @app.post('/api/photos')
     async def enroll(request: Request, name: str, person: str = '') -> dict[str, Any]:
@@ -102,22 +112,32 @@ def application(model: Model, gallery: pathlib.Path) -> FastAPI:
         texts: Annotated[list[str], Body()],
         k: Annotated[int, Body(ge=1, le=MAX_RESULTS)] = DEFAULT_K,
         people: Annotated[bool, Body()] = False,
+        where: Annotated[list[tuple[str, str]], Body()] = (),
     ) -> dict[str, Any]:
         with turn:
-            return (model.identify if people else model.search)(gallery, texts, k=k).to_json()
+            results = (model.identify if people else model.search)(gallery, texts, k, where)
+        return results.to_json() | {'meaning': results.meaning}
 
+
+def _add_entry_routes(
+    app: FastAPI, model: Model, gallery: pathlib.Path, turn: threading.Lock
+) -> None:
     @app.get('/api/faces/{entry}')
     def face(entry: int) -> Response:
         with turn:
-            picture = model.picture(gallery, entry)
+            picture = model.wide_picture(gallery, entry)
         return Response(picture, media_type='image/jpeg') if picture else Response(status_code=404)
+
+    @app.get('/api/photos/{entry}')
+    def photo(entry: int) -> Response:
+        view = model.photo(gallery, entry)
+        size = {'X-Photo-Width': str(view.width), 'X-Photo-Height': str(view.height)}
+        return Response(view.jpeg, media_type='image/jpeg', headers=size)
 
     @app.delete('/api/entries/{entry}')
     def remove(entry: int) -> dict[str, int]:
         with turn:
             return {'removed': store.remove_entries(gallery, {'entry': str(entry)})}
-
-    return app
 
 
 async def _guard(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
@@ -125,7 +145,8 @@ async def _guard(request: Request, call_next: Callable[[Request], Awaitable[Resp
     if request.headers.get('sec-fetch-site', 'none') not in ('same-origin', 'none'):
         return JSONResponse({'error': 'another site may not ask'}, 403)
     response = await call_next(request)
-    response.headers.update(_HEADERS)
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
     return response
 
 

@@ -72,3 +72,23 @@ def test_conditions_that_are_no_strings_are_refused(where):
 def test_tags_that_could_not_be_searched_are_refused(arguments, why):
     with pytest.raises(ValueError, match=why):
         conditions.parse_tags(arguments)
+
+
+@pytest.mark.parametrize(
+    ('where', 'expected'),
+    [
+        ({'since': '2019-07'}, ['2019-07-01T00:00:00', '2020-01-01T12:00:00']),
+        ({'until': '2019-07'}, ['2018-12-31T23:59:59', '2019-07-01T00:00:00']),
+        ({'since': '2019', 'until': '2019-12-31'}, ['2019-07-01T00:00:00']),
+        ({'taken': '2019-*'}, ['2019-07-01T00:00:00']),
+    ],
+)
+def test_dates_bound(where, expected):
+    taken = '2018-12-31T23:59:59', '2019-07-01T00:00:00', '2020-01-01T12:00:00', None
+    assert fitting(where, *taken, name='taken') == expected
+
+
+@pytest.mark.parametrize('date', ['july', '2019-7', '2019-07-14 12:00', ''])
+def test_a_bound_that_is_no_date_is_refused(date):
+    with pytest.raises(ValueError, match=r'since=.* is no date such as 2019-07-14'):
+        conditions.conditions_of({'since': date})

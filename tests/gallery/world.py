@@ -47,7 +47,7 @@ class Oracle:
 
     faces_of = staticmethod(faces_of)
     is_token = staticmethod(str.isascii)
-    face_encoder = {'name': 'oracle', 'sha256': '00', 'width': WIDTH}  # noqa: RUF012
+    face_encoder = [{'name': 'oracle', 'sha256': '00', 'width': WIDTH}]  # noqa: RUF012
     width = WIDTH
     name, terms = 'oracle', ''
 

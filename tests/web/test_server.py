@@ -1,8 +1,10 @@
 """The page's server: what it answers, to whom, and that it is of this machine alone."""
 
+import io
 import re
 
 import pytest
+from PIL import ExifTags, Image
 
 from tests.gallery import world
 
@@ -68,19 +70,72 @@ def test_a_picture_that_is_not_there_is_not_found(page, number):
     assert page.delete(f'/api/entries/{number}').json() == {'removed': 0}
 
 
-def test_the_page_is_told_what_is_not_understood(page):
+def test_the_page_is_told_what_does_not_help(page):
     drop(page, world.photo(1))
-    assert search(page, 'person 1 с бородой').json()['not_understood'] == ['с', 'бородой']
+    answer = search(page, 'person 1 with a car, a man with бородой').json()
+    assert answer['not_about_a_face'] == ['car']
+    assert answer['not_understood'] == ['бородой']
+    assert answer['notes'] == ["'car': not about a face", "'бородой': not understood"]
     response = search(page, 'мужчина с бородой')
     assert response.status_code == 400
     assert 'not about a face, or not in English' in response.json()['error']
-    assert "$('unread').textContent = unread(answer)" in page.get('/').text
 
 
-def test_the_page_says_which_face_it_is_about_to_remove(page):
-    confirmed = re.search(r'const which = (.*);\n\s*if \(!confirm\(`(.*)`\)\)', page.get('/').text)
-    assert all(part in confirmed[1] for part in ('name', 'found.photo', 'found.entry'))
-    assert '${which}' in confirmed[2]
+def test_conditions_and_choices(page, model, tmp_path):
+    assert page.get('/api/gallery').json()['choices']['people'] == []
+    world.folder_of(tmp_path / 'photos', people=3, photos=2)
+    model.enroll(tmp_path / 'gallery', tmp_path / 'photos', people=True, tags={'place': 'Rome'})
+    info = page.get('/api/gallery').json()
+    assert info['choices'] == {
+        'people': ['person-0', 'person-1', 'person-2'],
+        'tags': {'place': ['Rome']},
+        'first_taken': None,
+        'last_taken': None,
+    }
+    where = [('person', 'person-1'), ('photo', '*/1.png')]
+    (result,) = search(page, 'person 1', where=where).json()['results']
+    assert result['photo'].endswith('person-1/1.png')
+    assert search(page, 'person 1', where=[('since', 'soon')]).status_code == 400
+
+
+def test_the_photo_of_a_face_is_shown(page, model, tmp_path):
+    (file, *_) = world.folder_of(tmp_path / 'photos', people=1, photos=1)
+    model.enroll(tmp_path / 'gallery', tmp_path / 'photos')
+    response = page.get('/api/photos/1')
+    assert response.content[:2] == b'\xff\xd8'
+    size = [int(response.headers[f'x-photo-{side}']) for side in ('width', 'height')]
+    assert size == [world.TILE, world.TILE]
+    file.write_bytes(world.photo(5))
+    assert 'holds another photograph now' in page.get('/api/photos/1').json()['error']
+    file.unlink()
+    assert f'no longer at {file}' in page.get('/api/photos/1').json()['error']
+    drop(page, world.photo(2))
+    assert 'keeps no photographs' in page.get('/api/photos/2').json()['error']
+    assert page.get('/api/photos/9').status_code == 400
+
+
+def test_a_photo_is_shown_without_its_metadata(page, model, tmp_path):
+    (tmp_path / 'photos').mkdir()
+    image = Image.open(io.BytesIO(world.photo(1)))
+    image.save(tmp_path / 'photos' / 'a.png', exif=exif_of_a_place(image))
+    model.enroll(tmp_path / 'gallery', tmp_path / 'photos')
+    assert not Image.open(io.BytesIO(page.get('/api/photos/1').content)).getexif()
+
+
+def exif_of_a_place(image):
+    exif = image.getexif()
+    exif.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSLatitudeRef] = 'N'
+    exif[ExifTags.Base.Make] = 'a camera'
+    return exif
+
+
+def test_a_model_of_simulated_people_takes_no_photographs(tmp_path):
+    oracle = world.Oracle()
+    oracle.face_encoder = [{**oracle.face_encoder[0], 'simulated': True}]
+    application = server.application(world.model(oracle), tmp_path / 'gallery')
+    with testclient.TestClient(application, base_url='http://127.0.0.1:8080') as page:
+        assert page.get('/api/gallery').json()['takes_photographs'] is False
+        assert 'simulated people' in drop(page, world.photo(1)).json()['error']
 
 
 @pytest.mark.parametrize(
@@ -97,6 +152,7 @@ def test_no_other_site_is_answered(page, headers):
     for method, path in (
         ('GET', '/'),
         ('GET', '/api/faces/1'),
+        ('GET', '/api/photos/1'),
         ('POST', '/api/search'),
         ('DELETE', '/api/entries/1'),
     ):
@@ -113,6 +169,9 @@ def test_the_page_needs_nothing_from_elsewhere(page):
     policy = response.headers['content-security-policy']
     assert "default-src 'none'" in policy
     assert 'http' not in policy
+    # Only what the page was made with may run.
+    assert 'unsafe' not in policy
+    assert not re.findall(r'<[^>]* on\w+=| style=', response.text)
     # Names and texts go into the page as text.
     assert 'innerHTML' not in response.text
 
