@@ -21,6 +21,7 @@ setup(
     package_dir={'diface_jax.configs': 'configs'},
     package_data={
         'diface_jax.pretrained': [
+            'all-MiniLM-L6-v2/*',
             'model_card.md.jinja',
             '*/model.json',
             '*/model.safetensors',
@@ -30,7 +31,6 @@ setup(
             *('free_hand/*.jsonl', 'free_hand/DATA_CARD.md', 'splits/*.csv'),
             *('simulated_celeba/population.safetensors', 'simulated_celeba/DATA_CARD.md'),
         ],
-        'diface_jax': ['pretrained/all-MiniLM-L6-v2/*'],
         'diface_jax.web': ['page.css', 'page.html', 'page.js'],
         'diface_jax.report': ['page.css', 'page.html.jinja'],
     },

@@ -13,9 +13,8 @@ from diface_jax.encoders import weights
 from diface_jax.encoders.face import mtcnn
 from diface_jax.encoders.face.photo import decode, optional_module
 
-# Raise it when chips change, so that results from older chips are not reused. It stayed when MTCNN
-# took the place of dlib's HOG detector: embeddings moved by 0.04 in the median, as much as when a
-# photo is shifted by 5 pixels (docs/detection.md).
+# Raise it when chips change, so that results from older chips are not reused. 3: MTCNN took the
+# place of dlib's HOG detector, which moved embeddings by 0.04 in the median (docs/detection.md).
 VERSION = 3
 
 CHIP_SIZE = 150
