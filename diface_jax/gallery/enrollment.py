@@ -33,8 +33,8 @@ from diface_jax.gallery.store import (
 from diface_jax.runtime.terminal import printable
 
 # Raise it when the detector finds faces that it missed before: photos without a face are then
-# searched again, when their folder is enrolled. The crops of faces do not change with it.
-DETECTOR_VERSION = 1
+# searched again, when their folder is enrolled. Faces that a gallery holds are not changed by it.
+DETECTOR_VERSION = 2
 MAX_BYTES = 200_000_000  # of a file
 _PHOTOS, _BYTES = 32, 300_000_000  # at most, in a batch
 _EMBEDDINGS = 4096  # in a batch

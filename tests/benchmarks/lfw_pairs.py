@@ -8,7 +8,6 @@ nine tenths of the pairs and used on the last, ten times over, as LFW's view 2 d
 
 import argparse
 import concurrent.futures
-import multiprocessing
 import pathlib
 
 import numpy as np
@@ -74,10 +73,9 @@ def main() -> None:
     pairs = read_pairs(root / 'pairs.txt')
     files = sorted({file for pair in pairs for file in pair[:2]})
     paths = [root / 'lfw-deepfunneled' / file for file in files]
-    context = multiprocessing.get_context('spawn')
-    with concurrent.futures.ProcessPoolExecutor(mp_context=context) as pool:
-        found = list(tqdm(pool.map(chip, paths, chunksize=32), total=len(paths), desc='faces'))
-    distance_N = distances(dict(zip(files, found, strict=True)), pairs)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        chips = list(tqdm(pool.map(chip, paths), total=len(paths), desc='faces'))
+    distance_N = distances(dict(zip(files, chips, strict=True)), pairs)
     same_N = np.array([same for _, _, same in pairs])
     print(f'{100 * accuracy(distance_N, same_N):.2f}% of {len(pairs)} pairs, {len(files)} photos')
 

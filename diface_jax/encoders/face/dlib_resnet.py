@@ -183,7 +183,7 @@ def load_dlib_resnet(path: pathlib.Path | str | None = None) -> DlibResNet:
     return DlibResNet(dlib_format.read_dlib_network(path))
 
 
-def embed_chips(model: DlibResNet, chips_NxHxWx3: np.ndarray, batch_size: int = 32) -> np.ndarray:
+def embed_chips(model: DlibResNet, chips_NxHxWx3: np.ndarray, batch_size: int = 16) -> np.ndarray:
     """Embeds any number of uint8 RGB chips; returns x_NxD float32.
 
     Compiled once for each batch size: the last batch is padded with black chips.
@@ -196,7 +196,7 @@ def embed_chips(model: DlibResNet, chips_NxHxWx3: np.ndarray, batch_size: int = 
 
 
 def embed_with_maps(
-    model: DlibResNet, chips_NxSxHxWx3: np.ndarray, batch_size: int = 32
+    model: DlibResNet, chips_NxSxHxWx3: np.ndarray, batch_size: int = 16
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Embeds the first chip of each photo, and returns feature maps of all its S chips.
 

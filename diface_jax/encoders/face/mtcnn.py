@@ -32,7 +32,7 @@ _WINDOW = 12  # pixels of the faces that the first network finds
 _STRIDE = 2  # of its windows
 _STEP = 0.709  # from a level of the pyramid to the next
 _SIDES = 24, 48  # of the patches that the second and the third network see
-_BATCHES = 64, 16
+_BATCHES = 32, 8
 # A page holds levels of a pyramid side by side, so that photos of every size need one compilation.
 _PAGE = 256, 384
 _GREY = 128  # outside the photo
