@@ -218,7 +218,11 @@ TABLES: dict[str, Callable[[Results], str]] = {
 
 
 # What a recording says when it ends, in seconds.
-RECORDED = {'quickstart': r'== done in (\d+) s', 'tests': r'passed.* in ([\d.]+)s'}
+RECORDED = {
+    'quickstart': r'== done in (\d+) s',
+    'search': r'== done in (\d+) s',
+    'tests': r'passed.* in ([\d.]+)s',
+}
 
 
 def _time(name: str, results: Results) -> str:

@@ -71,6 +71,7 @@ if [ "$text" ]; then
   echo '== searches'
   # 2: nobody passes as a match, as is usual for a sentence.
   diface --mode=search --text="$text" || [ $? -eq 2 ]
+  [ "$dry_run" ] || echo "== done in $SECONDS s"
 else
   echo '== opens the page; stop it with Ctrl-C'
   diface --mode=serve --port="$port" --open
