@@ -350,7 +350,7 @@ def test_a_damaged_picture_is_refused_by_row(damaged, tmp_path, command):
     with pytest.raises(ValueError, match='entry 3 is damaged: its picture is not a JPEG'):
         world.model().picture(gallery, 3)
     with sqlite3.connect(gallery / store.FILE) as database:
-        database.execute("UPDATE entry SET picture = x'ffd8ffe000' WHERE id = 3")
+        database.execute("UPDATE entry SET wide_picture = x'ffd8ffe000' WHERE id = 3")
     database.close()
     sheet = f'--sheet={tmp_path / "sheet.png"}'
     code, said = command('search', f'--gallery={gallery}', '--text=person 1', sheet)
