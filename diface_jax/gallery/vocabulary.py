@@ -66,18 +66,30 @@ _FURTHER_WORDS = frozenset(
         'toddler toothless ugly unibrow uncle undercut walrus wart wife daughter'
     )
 )
+# Words that the free-hand sentences use for what is around a face.
+_BACKGROUND_WORDS = frozenset(
+    words_of(
+        'bar basketball beach boat building car cars court curtain dinner dog door field flag '
+        'football garden house indoors lake music net ocean office outdoors party pool road room '
+        'scoreboard sea sky snow stage street sunshine tree trees wall water window'
+    )
+)
 _ENDINGS = ('s', 'es', 'd', 'ed', 'ing', 'ish')
 
 
 @functools.cache
 def face_words() -> frozenset[str]:
-    """The words of the grammar, of the package's free-hand sentences, and of the questions."""
+    """The words of the grammar, of the package's free-hand sentences, and of the questions.
+
+    Without the words that the sentences use for the background.
+    """
     lines = celeba.FREE_HAND.read_text(encoding='utf-8').splitlines()
     free_hand = (json.loads(line)['description'] for line in lines)
     texts = itertools.chain(captions.vocabulary(), free_hand, next_question.answer_sentences())
     # Each word once: there are twenty times as many.
     written = set(itertools.chain.from_iterable(map(_written, texts)))
-    return frozenset(map(_plain, written)) | _FUNCTION_WORDS | _FURTHER_WORDS
+    known = frozenset(map(_plain, written)) - _BACKGROUND_WORDS
+    return known | _FUNCTION_WORDS | _FURTHER_WORDS
 
 
 def check_words(text: str, reader: TextReader, taught: Set[str] = frozenset()) -> UnreadWords:
@@ -92,7 +104,7 @@ def check_words(text: str, reader: TextReader, taught: Set[str] = frozenset()) -
       ValueError: fewer than half of its words are of sentences about faces, or none says anything.
     """
     read, cut = reader.split(text)
-    known = face_words() | taught
+    known = face_words() | (taught - _BACKGROUND_WORDS)
     written = {_plain(word): word for word in _written(read)}
     of_faces = {word for word in written if _is_known(word, known)}
     if len(of_faces) < _ENOUGH * len(written) or not of_faces - _FUNCTION_WORDS:
