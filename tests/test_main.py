@@ -214,6 +214,16 @@ def test_photos_trained_on_are_not_tested_on_under_another_path(config, workdir)
     evaluate._check_unseen(model, train_data, others)
 
 
+def test_a_photo_in_two_splits_of_the_data_set_itself_does_not_stop_the_evaluation(config, workdir):
+    # CelebA has a few: one photo under two identities.
+    model = loaded_model.load_best_checkpoint(workdir)
+    train_data = pipeline._load_train_data(config, workdir)
+    test = train_data.splits['test']
+    test.sha256_N[0] = train_data.splits['train'].sha256_N[0]
+    assert 'second_data' in train_data.card['settings']
+    evaluate._check_unseen(model, train_data, train_data)
+
+
 def test_encoders_that_differ_cost_no_results(config, workdir):
     model, train_data, others = (
         loaded_model.load_best_checkpoint(workdir),

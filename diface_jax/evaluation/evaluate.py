@@ -121,7 +121,8 @@ def _check_unseen(trained: LoadedModel, train_data: Prepared, data: Prepared) ->
     A data set that is split as it was for training passes: its test split was left out of training.
     """
     training = trained.settings['data']
-    if data.card['settings'] in (_without_second(training), training.get('second_data')):
+    as_trained = (_without_second(training), training.get('second_data'))
+    if _without_second(data.card['settings']) in as_trained:
         return
     test = data.splits.get('test')
     if test is None:
