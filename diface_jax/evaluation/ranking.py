@@ -100,9 +100,8 @@ def rank_mates(
     f_PxF, f_GxF = _scaled(probes.f_PxF), _scaled(gallery.f_GxF)
     columns, groups = _lay_out(gallery.person_G)
     replicated, by_row = meshes.replicated(mesh), meshes.sharded_by_row(mesh)
-    gallery_arrays = meshes.put_on_mesh(
-        (f_GxF[columns.photo_C], columns, gallery.gallery_SxI, gallery.enrolled_I), replicated
-    )
+    arrays = (f_GxF[columns.photo_C], columns, _members(gallery, columns), gallery.gallery_SxI)
+    gallery_arrays = meshes.put_on_mesh(arrays, replicated)
     size = mesh.size * int(np.clip(scores // len(columns.photo_C), 1, _ROWS))
     padded = [_pad_rows(field, size) for field in probes._replace(f_PxF=f_PxF)]
     blocks = []
@@ -153,38 +152,73 @@ def _lay_out(person_G: np.ndarray) -> tuple[_Columns, tuple[tuple[int, int], ...
     return _Columns(*map(np.concatenate, (photo, person, real, people))), tuple(groups)
 
 
+class _Members(NamedTuple):
+    """Galleries and enrolment by column: looked up once, as the processor is slow at it."""
+
+    gallery_SxC: np.ndarray
+    gallery_SxI: np.ndarray  # in the order of the columns of the best scores by person
+    enrolled_I: np.ndarray
+    place_I: np.ndarray  # the column of each person
+
+
+def _members(gallery: GalleryPartitions, columns: _Columns) -> _Members:
+    return _Members(
+        gallery.gallery_SxI[:, columns.person_C],
+        gallery.gallery_SxI[:, columns.person_I],
+        gallery.enrolled_I[columns.person_I],
+        np.argsort(columns.person_I),
+    )
+
+
 @functools.partial(jax.jit, static_argnames='groups')
 def _rank_block(
     probes: Probes,
     f_CxF: jax.Array,
     columns: _Columns,
+    members: _Members,
     gallery_SxI: jax.Array,
-    enrolled_I: jax.Array,
     groups: tuple[tuple[int, int], ...],
 ) -> MateRanks:
     """`rank_mates` of a block of probes."""
-    f_PxF, person_P, mate_P, hidden_P = probes
+    f_PxF, person_P, _, hidden_P = probes
     score_PxC = jnp.matmul(f_PxF, f_CxF.T, precision='highest')
     score_PxC = jnp.where(columns.photo_C == hidden_P[:, None], -jnp.inf, score_PxC)
     score_PxI = _best_by_person(score_PxC, groups)
     own_PxI = columns.person_I == person_P[:, None]
-    own_P = jnp.max(score_PxI, axis=1, where=own_PxI, initial=-jnp.inf)
+    own_P = jnp.take_along_axis(score_PxI, members.place_I[person_P][:, None], axis=1)[:, 0]
+    gallery_SxPx1 = gallery_SxI[:, person_P, None]
+    competes_SxPxI = (members.gallery_SxI[:, None] == gallery_SxPx1) & ~own_PxI
+    open_SxPxI = competes_SxPxI & members.enrolled_I
+    person_SxP = _rank(score_PxI, own_P, competes_SxPxI)
+    has_one_photo_each = [width for width, _ in groups] == [1]
+    return MateRanks(
+        score_P=own_P,
+        person_SxP=person_SxP,
+        photo_SxP=person_SxP
+        if has_one_photo_each
+        else _photo_ranks(score_PxC, own_P, probes, columns, members, gallery_SxPx1),
+        enrolled_SxP=_rank(score_PxI, own_P, open_SxPxI),
+        rival_SxP=jnp.max(jnp.where(open_SxPxI, score_PxI, -jnp.inf), axis=-1),
+    )
+
+
+def _photo_ranks(
+    score_PxC: jax.Array,
+    own_P: jax.Array,
+    probes: Probes,
+    columns: _Columns,
+    members: _Members,
+    gallery_SxPx1: jax.Array,
+) -> jax.Array:
+    """Rank of the mate among the photos of other people."""
+    _, person_P, mate_P, _ = probes
     is_mate_PxC = columns.photo_C == mate_P[:, None]
     mate_score_P = jnp.where(
         mate_P < 0, own_P, jnp.max(score_PxC, axis=1, where=is_mate_PxC, initial=-jnp.inf)
     )
     others_PxC = columns.real_C & (columns.person_C != person_P[:, None])
-    gallery_SxPx1 = gallery_SxI[:, person_P, None]
-    competes_SxPxI = (gallery_SxI[:, None, columns.person_I] == gallery_SxPx1) & ~own_PxI
-    competes_SxPxC = (gallery_SxI[:, None, columns.person_C] == gallery_SxPx1) & others_PxC
-    open_SxPxI = competes_SxPxI & enrolled_I[columns.person_I]
-    return MateRanks(
-        score_P=own_P,
-        person_SxP=_rank(score_PxI, own_P, competes_SxPxI),
-        photo_SxP=_rank(score_PxC, mate_score_P, competes_SxPxC),
-        enrolled_SxP=_rank(score_PxI, own_P, open_SxPxI),
-        rival_SxP=jnp.max(jnp.where(open_SxPxI, score_PxI, -jnp.inf), axis=-1),
-    )
+    competes_SxPxC = (members.gallery_SxC[:, None] == gallery_SxPx1) & others_PxC
+    return _rank(score_PxC, mate_score_P, competes_SxPxC)
 
 
 def _best_by_person(score_PxC: jax.Array, groups: tuple[tuple[int, int], ...]) -> jax.Array:

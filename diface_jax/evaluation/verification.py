@@ -4,6 +4,8 @@ A higher score means more alike. A pair at the threshold counts half, so that a 
 every pair the same score gets 0.5 in accuracy, AUC and EER.
 """
 
+import os
+from concurrent import futures
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +14,8 @@ from diface_jax.data.prepared import another_photo
 
 PROTOCOLS = ('cross', 'same')
 IMPOSTORS = ('random', 'same_gender')
+# Pairs for each genuine one, up to which a ROC curve has a point at every score.
+_FEW = 8
 
 
 class VerificationPairs(NamedTuple):
@@ -105,6 +109,9 @@ def roc_curve(
 ) -> RocCurve:
     """The ROC curve: "accept when score >= threshold" for each distinct score.
 
+    With far more impostors than genuine pairs, points inside a line of the same true accept rate
+    are left out: 25 million scores of 5,000 genuine pairs give 15,000 points.
+
     Args:
       score_P: scores of pairs.
       genuine_P: whether each is genuine.
@@ -116,18 +123,53 @@ def roc_curve(
     Raises:
       ValueError: a score is not finite, or genuine or impostor pairs are missing.
     """
-    score_P = np.asarray(score_P, np.float64)
+    score_P, genuine_P = np.asarray(score_P), np.asarray(genuine_P)
     if not np.isfinite(score_P).all():
         raise ValueError(f'{np.sum(~np.isfinite(score_P))} of {len(score_P)} scores are not finite')
-    weight_P = np.ones(len(score_P)) if weight_P is None else weight_P
+    if weight_P is None:
+        score_P, genuine_P, weight_P = _merge_impostors(score_P, genuine_P)
+    score_P = score_P.astype(np.float64)
     order = np.argsort(-score_P, kind='stable')
-    score, weight, genuine = score_P[order], weight_P[order], np.asarray(genuine_P)[order]
+    score, weight, genuine = score_P[order], weight_P[order], genuine_P[order]
     last = np.append(np.flatnonzero(np.diff(score)), len(score) - 1)
     tar = np.append(0.0, np.cumsum(weight * genuine)[last])
     far = np.append(0.0, np.cumsum(weight * ~genuine)[last])
     if tar[-1] <= 0 or far[-1] <= 0:
         raise ValueError('a ROC curve needs genuine and impostor pairs')
     return RocCurve(far / far[-1], tar / tar[-1], np.append(np.inf, score[last]))
+
+
+def _merge_impostors(
+    score_P: np.ndarray, genuine_P: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Scores, kinds and weights of fewer pairs with the same ROC curve, where impostors abound.
+
+    Only impostors with the scores next to a genuine one, and with the highest and lowest, remain.
+    Each stands also for those above it, up to the next that remains.
+    """
+    genuine_G = score_P[genuine_P]
+    if len(score_P) <= _FEW * max(1, len(genuine_G)):
+        return score_P, genuine_P, np.ones(len(score_P))
+    impostor_N = score_P[~genuine_P]
+    _sort_on_all_cores(impostor_N)
+    genuine_G = np.sort(genuine_G)  # looked up faster in order
+    from_G = np.searchsorted(impostor_N, genuine_G, 'left')
+    above_G = np.searchsorted(impostor_N, genuine_G, 'right')
+    ends = [0, len(impostor_N) - 1]
+    near = np.concatenate([from_G - 1, from_G, above_G, ends]).clip(*ends)
+    # The first of equal scores, so that it stands for all of them.
+    first = np.searchsorted(impostor_N, np.unique(impostor_N[near]))
+    weight = np.concatenate([np.ones(len(genuine_G)), np.diff(first, append=len(impostor_N))])
+    is_genuine = np.arange(len(weight)) < len(genuine_G)
+    return np.concatenate([genuine_G, impostor_N[first]]), is_genuine, weight
+
+
+def _sort_on_all_cores(score_N: np.ndarray) -> None:
+    """Sorts in place: a thread sorts each part, and a stable sort merges what is sorted."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+    with futures.ThreadPoolExecutor(cores) as pool:
+        list(pool.map(np.ndarray.sort, np.array_split(score_N, cores)))
+    score_N.sort(kind='stable')
 
 
 def auc(curve: RocCurve) -> float:

@@ -5,8 +5,8 @@ memory stay there, the others are sent for every search. Devices score in float3
 depends on the blocks. So they only nominate candidates, which are scored again in float64. There
 are enough candidates when the worst of them is below the k-th best by more than the rounding error
 of float32. The result equals a float64 product with the whole gallery and a stable sort, on any
-number of devices. A gallery of a single block stays with numpy, which has nothing to compile or to
-send.
+number of devices. Numpy nominates in a gallery of a single block, and for few probes where the only
+device is the processor: it has nothing to compile, to dispatch or to send.
 """
 
 import functools
@@ -25,6 +25,9 @@ BLOCK = 1 << 15  # rows that a device scores at a time: 4 MB of scores for 32 pr
 DEVICE_BYTES = 4 << 30  # of the gallery that are kept on each device
 PROBES = 64  # scored at a time
 _SPARE = 16  # candidates in addition to the k
+_NUMPY_PROBES = 4  # up to which numpy is faster than the processor as a device
+_ROUNDING = float(np.finfo(np.float32).eps)
+_GROUP = 64  # rows that numpy compares by their best
 
 
 class TopK(NamedTuple):
@@ -68,6 +71,8 @@ class ExactIndex:
         share = max(1, -(-len(f_GxF) // mesh.size))
         self._rows = min(block, 1 << (share - 1).bit_length()) * mesh.size
         self._is_small = len(f_GxF) <= block
+        is_one_processor = mesh.size == 1 and mesh.devices.flat[0].platform == 'cpu'
+        self._numpy_probes = PROBES if self._is_small else _NUMPY_PROBES * is_one_processor
         fits = device_bytes // max(1, self._rows // mesh.size * f_GxF.shape[1] * 4)
         resident = [] if self._is_small else list(self._starts())[:fits]
         self._resident = [self._put(self._block(start)) for start in resident]
@@ -87,26 +92,26 @@ class ExactIndex:
             raise ValueError(f'k must be 1 or more, not {k}')
         if not np.isfinite(f_PxF).all():
             raise ValueError("a probe's features are not finite numbers")
-        if not len(self._f_GxF):
+        if not len(self._f_GxF) or not len(f_PxF):
             return _nothing(len(f_PxF), k)
-        if allowed_G is None:
-            allowed_G = np.ones(len(self._f_GxF), bool)
+        if len(f_PxF) <= PROBES:
+            return self._search(f_PxF, k, allowed_G)
         parts = [
             self._search(f_PxF[start : start + PROBES], k, allowed_G)
             for start in range(0, len(f_PxF), PROBES)
         ]
-        return TopK(*map(np.concatenate, zip(*(parts or [_nothing(0, k)]), strict=True)))
+        return TopK(*map(np.concatenate, zip(*parts, strict=True)))
 
-    def _search(self, f_PxF: np.ndarray, k: int, allowed_G: np.ndarray) -> TopK:
+    def _search(self, f_PxF: np.ndarray, k: int, allowed_G: np.ndarray | None) -> TopK:
         """`search` of at most PROBES probes."""
-        width, most = f_PxF.shape[1], int(allowed_G.sum())
+        most = len(self._f_GxF) if allowed_G is None else np.count_nonzero(allowed_G)
         # A dot product of F terms errs by at most F roundings of its longest terms; doubled,
         # since two scores are compared.
-        longest = np.linalg.norm(f_PxF, axis=1) * self._longest
-        error_P = 2 * (width + 1) * np.finfo(np.float32).eps * longest
+        longest = np.sqrt(np.einsum('pf,pf->p', f_PxF, f_PxF)) * self._longest
+        error_P = 2 * (f_PxF.shape[1] + 1) * _ROUNDING * longest
         nominees = k + _SPARE
+        nominate = self._nominate_by_numpy if len(f_PxF) <= self._numpy_probes else self._nominate
         while True:
-            nominate = self._nominate_by_numpy if self._is_small else self._nominate
             row_PxN, last_P = nominate(f_PxF, nominees, allowed_G)
             best = self._rescore(f_PxF, row_PxN, k)
             if nominees >= most or (last_P + error_P < best.score_PxK[:, -1]).all():
@@ -121,18 +126,18 @@ class ExactIndex:
         )
         score_PxN[row_PxN < 0] = -np.inf
         best_PxK = np.argsort(-score_PxN, axis=1, kind='stable')[:, :k]
-        missing = [(0, 0), (0, k - best_PxK.shape[1])]
-        return TopK(
-            np.pad(np.take_along_axis(row_PxN, best_PxK, 1), missing, constant_values=-1),
-            np.pad(np.take_along_axis(score_PxN, best_PxK, 1), missing, constant_values=-np.inf),
-        )
+        probe_Px1 = np.arange(len(f_PxF))[:, None]
+        best = TopK(row_PxN[probe_Px1, best_PxK], score_PxN[probe_Px1, best_PxK])
+        missing = _nothing(len(f_PxF), k - best_PxK.shape[1])
+        return TopK(*(np.hstack(parts) for parts in zip(best, missing, strict=True)))
 
     def _nominate(
-        self, f_PxF: np.ndarray, count: int, allowed_G: np.ndarray
+        self, f_PxF: np.ndarray, count: int, allowed_G: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray]:
         """The best rows by float32 scores, at least `count` where there are, and the last score."""
         probes = 1 << (len(f_PxF) - 1).bit_length()
         count = min(1 << (count - 1).bit_length(), len(self._starts()) * self._rows)
+        allowed_G = np.ones(len(self._f_GxF), bool) if allowed_G is None else allowed_G
         everywhere = meshes.replicated(self._mesh)
         padded_PxF = np.pad(f_PxF, [(0, probes - len(f_PxF)), (0, 0)])
         f_PxF_there = meshes.put_on_mesh(padded_PxF, everywhere)
@@ -150,14 +155,14 @@ class ExactIndex:
         return np.where(np.isneginf(score_PxN), -1, row_PxN), score_PxN[:, -1]
 
     def _nominate_by_numpy(
-        self, f_PxF: np.ndarray, count: int, allowed_G: np.ndarray
+        self, f_PxF: np.ndarray, count: int, allowed_G: np.ndarray | None
     ) -> tuple[np.ndarray, np.ndarray]:
         """`_nominate`, without the devices."""
         score_PxG = f_PxF @ self._f_GxF.T
-        score_PxG[:, ~allowed_G] = -np.inf
-        count = min(count, len(allowed_G))
-        row_PxN = np.argpartition(score_PxG, -count, axis=1)[:, -count:]
-        score_PxN = np.take_along_axis(score_PxG, row_PxN, 1)
+        if allowed_G is not None:
+            score_PxG[:, ~allowed_G] = -np.inf
+        row_PxN = _largest(score_PxG, min(count, score_PxG.shape[1]))
+        score_PxN = score_PxG[np.arange(len(f_PxF))[:, None], row_PxN]
         return np.where(np.isneginf(score_PxN), -1, row_PxN), score_PxN.min(axis=1)
 
     def _starts(self) -> range:
@@ -176,6 +181,26 @@ class ExactIndex:
     def _block(self, start: int) -> np.ndarray:
         rows = self._f_GxF[start : start + self._rows]
         return np.pad(rows, [(0, self._rows - len(rows)), (0, 0)])
+
+
+def _largest(score_PxG: np.ndarray, count: int) -> np.ndarray:
+    """The places of the `count` largest scores of each row, in any order."""
+    groups = score_PxG.shape[1] // _GROUP
+    if groups <= count:
+        return np.argpartition(score_PxG, -count, axis=1)[:, -count:]
+    # The largest are in the groups with the largest maxima, or among the rows left over. A group
+    # has every groups-th row, so that maxima are taken over whole arrays.
+    grouped = groups * _GROUP
+    maximum_PxJ = score_PxG[:, :grouped].reshape(-1, _GROUP, groups).max(axis=1)
+    group_PxN = _largest(maximum_PxJ, count)
+    member_PxM = group_PxN[:, :, None] + np.arange(0, grouped, groups)
+    rest_PxR = np.broadcast_to(
+        np.arange(grouped, score_PxG.shape[1]), (len(score_PxG), score_PxG.shape[1] - grouped)
+    )
+    place_PxM = np.hstack([member_PxM.reshape(len(score_PxG), -1), rest_PxR])
+    probe_Px1 = np.arange(len(score_PxG))[:, None]
+    chosen_PxN = np.argpartition(score_PxG[probe_Px1, place_PxM], -count, axis=1)[:, -count:]
+    return place_PxM[probe_Px1, chosen_PxN]
 
 
 def _nothing(probes: int, k: int) -> TopK:

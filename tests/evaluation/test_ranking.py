@@ -83,6 +83,30 @@ def test_as_by_hand_in_blocks_of_any_size(scores):
     assert np.any(ranks.person_SxP % 1 == 0.5)
 
 
+def test_with_one_photo_each_photos_rank_as_people():
+    rng = np.random.default_rng(1)
+    person_G = rng.permutation(PEOPLE)
+    photo_I = np.argsort(person_G)
+    f_GxF = rng.integers(-2, 3, (PEOPLE, 6)).astype(np.float32)
+    number_1xI = rng.integers(0, 2, (1, PEOPLE))
+    gallery = GalleryPartitions(f_GxF, person_G, number_1xI, np.ones(PEOPLE, bool))
+    people, nobody = np.arange(PEOPLE), np.full(PEOPLE, -1)
+    f_PxF = rng.integers(-2, 3, (PEOPLE, 6)).astype(np.float32)
+    score_PxI = (f_PxF.astype(float) @ f_GxF[photo_I].T) / np.prod(
+        [np.linalg.norm(f, axis=1).max() for f in (f_PxF, f_GxF)]
+    )
+    expected = [
+        rank(score_PxI[p, (number_1xI[0] == number_1xI[0, p]) & (people != p)], score_PxI[p, p])
+        for p in people
+    ]
+    for mate_P in (nobody, photo_I):
+        ranks = ranking.rank_mates(
+            Probes(f_PxF, people, mate_P, nobody), gallery, meshes.make_mesh()
+        )
+        np.testing.assert_array_equal(ranks.person_SxP[0], expected)
+        np.testing.assert_array_equal(ranks.photo_SxP[0], expected)
+
+
 EIGHT = """
 import sys
 import jax

@@ -125,3 +125,50 @@ def test_a_score_that_is_not_a_number():
 def test_needs_both_kinds():
     with pytest.raises(ValueError, match='genuine and impostor'):
         v.roc_curve(SCORE, np.ones(8, bool))
+
+
+def plain_curve(score_P, genuine_P):
+    """Rates at infinity and at each distinct score, counted."""
+    threshold = np.append(np.inf, np.unique(score_P)[::-1])
+    accepted = score_P >= threshold[:, None]
+    return v.RocCurve(accepted[:, ~genuine_P].mean(1), accepted[:, genuine_P].mean(1), threshold)
+
+
+@pytest.mark.parametrize('levels', [1, 2, 9, 40, 10_000])  # the fewer, the more scores are equal
+@pytest.mark.parametrize('genuine', [1, 3, 30])
+@pytest.mark.parametrize('dtype', [np.float32, np.float64])
+def test_few_genuine_pairs_among_many_impostors(levels, genuine, dtype):
+    rng = np.random.default_rng(levels + genuine)
+    score_P = (rng.integers(0, levels, 400) / 7).astype(dtype)
+    genuine_P = rng.permutation(400) < genuine
+    curve, plain = v.roc_curve(score_P, genuine_P), plain_curve(score_P, genuine_P)
+    points = {*zip(*plain, strict=True)}
+    assert {*zip(*curve, strict=True)} <= points
+    assert v.auc(curve) == pytest.approx(v.auc(plain), abs=1e-14)
+    assert v.equal_error_rate(curve) == pytest.approx(v.equal_error_rate(plain), abs=1e-14)
+    assert v.best_balanced_threshold(curve) == v.best_balanced_threshold(plain)
+    for far in (0, 0.001, 0.01, 0.1, 0.3, 1):
+        assert v.tar_at_far(curve, far) == v.tar_at_far(plain, far)
+
+
+def test_a_line_of_impostors_needs_its_ends_alone():
+    """One genuine score among many: infinity, highest, its neighbours, itself, lowest."""
+    curve = v.roc_curve(np.arange(1000), np.arange(1000) == 500)
+    np.testing.assert_array_equal(curve.threshold, [np.inf, 999, 501, 500, 499, 0])
+    np.testing.assert_allclose(curve.far * 999, [0, 1, 499, 499, 500, 999])
+    np.testing.assert_array_equal(curve.tar, [0, 0, 0, 1, 1, 1])
+
+
+def test_impostors_that_equal_a_genuine_score_count_at_its_threshold():
+    score_P = np.array([2.0, 2, 2, *np.ones(97)])
+    curve = v.roc_curve(score_P, np.arange(100) == 1)
+    np.testing.assert_allclose(curve.far, [0, 2 / 99, 1])
+    np.testing.assert_array_equal(curve.tar, [0, 1, 1])
+
+
+def test_one_kind_alone_among_many_pairs():
+    for genuine_P in (np.zeros(100, bool), np.ones(100, bool)):
+        with pytest.raises(ValueError, match='genuine and impostor'):
+            v.roc_curve(np.arange(100.0), genuine_P)
+    with pytest.raises(ValueError, match='2 of 100'):
+        v.roc_curve(np.where(np.arange(100) < 2, np.nan, 0.5), np.arange(100) == 50)

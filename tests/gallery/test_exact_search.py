@@ -94,6 +94,29 @@ def test_what_is_no_number_is_refused():
         ExactIndex(features(4), meshes.make_mesh()).search(features(1), 0)
 
 
+@pytest.mark.parametrize('count', [1663, 1664, 1665, 1791, 9000])
+@pytest.mark.parametrize('probes', [1, 4])
+def test_few_probes_by_numpy_the_same_as_brute_force(count, probes):
+    """From 1,664 rows on, 10 entries and the spare ones come from the best groups of 64 rows."""
+    gallery = features(count)
+    gallery[RNG.integers(0, count, count // 2)] = gallery[0]  # many equals
+    allowed = RNG.random(count) < 0.5
+    for probe_PxF in (features(probes), gallery[:probes]):
+        assert_same(probe_PxF, gallery, 10, block=64)
+        assert_same(probe_PxF, gallery, 10, allowed, block=64)
+        assert_same(probe_PxF, gallery[::-1], 10, block=1 << 15)
+
+
+def test_one_probe_has_the_answer_it_has_among_many():
+    gallery, probes = features(3000), features(9)
+    index = ExactIndex(gallery, meshes.make_mesh(), block=256)
+    together = index.search(probes, 10)
+    for p in range(9):
+        alone = index.search(probes[p : p + 1], 10)
+        assert alone.row_PxK.tolist() == together.row_PxK[p : p + 1].tolist()
+        assert alone.score_PxK.tolist() == together.score_PxK[p : p + 1].tolist()
+
+
 _ON_EIGHT_DEVICES = """
 import jax
 from tests.gallery import test_exact_search as tests
