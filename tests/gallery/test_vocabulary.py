@@ -56,6 +56,12 @@ def test_words_the_model_was_taught_are_understood(reader):
     assert vocabulary.check_words('Mann mit Bart', reader, taught) == ((), (), ())
 
 
+def test_the_background_is_not_about_a_face_though_validation_sentences_name_it(reader):
+    taught = frozenset(vocabulary.words_of('a man in front of a car, with a Bart'))
+    unread = vocabulary.check_words('a man with a Bart in a car', reader, taught)
+    assert unread.not_about_a_face == ('car',)
+
+
 def test_words_past_the_length_are_named(reader):
     beard = 'a man with a short beard and a very big nose, '
     text = beard * 24 + 'wearing red spectacles'
