@@ -37,6 +37,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.encoders.text = ''  # a folder or hub name; empty: MiniLM, which comes along
     # 'several': read the text encoder at three depths, which keeps single words apart; or 'last'.
     config.encoders.text_layers = 'several'
+    # Layers of it that --mode=tune_text trained on faces: their file; empty: it stays frozen.
+    config.encoders.tuned_layers = ''
     # Principal components of dlib's inner feature maps, beside its embedding; 0: none.
     config.encoders.appearance_dim = 256
 
@@ -90,6 +92,17 @@ def get_config() -> ml_collections.ConfigDict:
     config.train.data_on_device = True
     # Probability that a photo with human sentences is described by one of them.
     config.train.human_share = 0.5
+
+    # --mode=tune_text: trains the text encoder's last `layers` with plain towers, against frozen
+    # face embeddings.
+    config.tune_text = {
+        'layers': 2,
+        'num_steps': 700,
+        'batch_size': 128,
+        'learning_rate': 2e-4,
+        'human_share': 0.75,
+        'eval_every': 100,
+    }
 
     # model: number of devices over which hidden units are sharded (tensor parallelism); fsdp: shard
     # the training state over the other devices too. Neither changes the results.

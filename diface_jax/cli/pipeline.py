@@ -9,6 +9,8 @@ The files of a run::
     WORKDIR/training.json           written when training is done
     WORKDIR/evaluation.json         the results; evaluation_NAME-XXXXXXXX.json on another data set
     WORKDIR/report.html             the results to read; report/ holds figures and their data
+    WORKDIR/tuned_layers.safetensors  the text encoder's last layers, trained on faces
+    WORKDIR/tune_text.json          their validation, and that of the frozen encoder
     WORKDIR/sweep.json              samplings measured on validation
     WORKDIR/calibration.json        calibration of scores, for searches in galleries
     WORKDIR/population/             moments of a data set, to draw simulated people from
@@ -30,7 +32,7 @@ from diface_jax.data.encoder_bundle import EncoderBundle
 from diface_jax.data.prepare import find_prepared, prepare
 from diface_jax.data.prepared import Prepared
 from diface_jax.data.simulation.population import Population
-from diface_jax.encoders.text import bert
+from diface_jax.encoders.text import bert, tuned_layers
 from diface_jax.evaluation import ablation, evaluate, sweep
 from diface_jax.pretrained import packed_model
 from diface_jax.pretrained.write_pack import write_pack
@@ -39,6 +41,7 @@ from diface_jax.runtime import hosts, run_state
 from diface_jax.runtime.settings import DataSettings, Settings
 from diface_jax.training import init_from, loaded_model
 from diface_jax.training.loop import train
+from diface_jax.training.text_tuning import tune_text
 
 # What training writes to a workdir.
 _TRAINING = ('checkpoints', 'metrics.jsonl', 'training.json')
@@ -70,6 +73,7 @@ def run_pipeline(
         'train': functools.partial(_train, resume_from=resume_from),
         'evaluate': _evaluate,
         'report': _report,
+        'tune_text': _tune_text,
         'sweep': _sweep,
         'ablate': functools.partial(_ablate, config),  # each row changes a copy of the config
         'fit_population': _fit_population,
@@ -223,6 +227,28 @@ def _root_now(settings: Settings, workdir: pathlib.Path) -> str:
     """The folder with the photos of the results, now."""
     data = _test_data(settings) if settings.evaluate.data.root else settings.data
     return str(pathlib.Path(data.root).resolve())
+
+
+def _tune_text(settings: Settings, workdir: pathlib.Path, overwrite: bool) -> None:
+    """Trains the text encoder's last layers, for `encoders.tuned_layers` of another `prepare`."""
+    if hosts.is_multihost():
+        raise ValueError('the text encoder is tuned by one host: leave out --distributed')
+    out = workdir / 'tuned_layers.safetensors'
+    if out.exists() and not overwrite:
+        logging.info('tune_text: %s is there already; --overwrite trains it anew', out)
+        return
+    folder = find_prepared(settings, settings.data, _store(workdir))
+    frozen = bert.load_text_encoder(settings.encoders.text or None)
+    conditions = EncoderBundle.load(frozen, folder).text
+    result = tune_text(settings, _load_train_data(settings, workdir), conditions)
+    tuned_layers.save_layers(out, result.layers, frozen.frozen)
+    summary = {'frozen': result.frozen, 'tuned': result.tuned, 'settings': settings.to_dict()}
+    run_state.write_json(workdir / 'tune_text.json', run_state.to_plain_json(summary))
+    logging.info(
+        'tune_text: wrote %s; use it in a new workdir with --config.encoders.tuned_layers=%s',
+        out,
+        out,
+    )
 
 
 def _sweep(settings: Settings, workdir: pathlib.Path, overwrite: bool) -> None:

@@ -29,7 +29,7 @@ from diface_jax.data.readers import dispatch, simulated
 from diface_jax.data.readers.records import DataSet
 from diface_jax.data.text_conditions import fit_condition_encoder, pooled_vectors
 from diface_jax.encoders.face import align, dlib_resnet
-from diface_jax.encoders.text import bert
+from diface_jax.encoders.text import bert, tuned_layers
 from diface_jax.encoders.text.condition import ConditionEncoder
 from diface_jax.runtime import hosts, run_state
 from diface_jax.runtime.settings import (
@@ -75,10 +75,7 @@ def prepare(
     source, hashes = _read(data, config.simulated, store)
     _check_usable(source, data.root)
     root = pathlib.Path(data.root).resolve()
-    if encoders:
-        text_encoder = encoders.text.encoder
-    else:
-        text_encoder = bert.load_text_encoder(config.encoders.text or None)
+    text_encoder = encoders.text.encoder if encoders else _text_encoder(config.encoders)
     existing = _existing_folder(store, root, _identity(source, hashes))
     has_own = not encoders_from or encoders_from == existing
     fitted = encoders if has_own else EncoderBundle.load(text_encoder, encoders_from)
@@ -91,6 +88,15 @@ def prepare(
     folder = prepared_folders.prepared_folder_for(store, root.name, settings)
     _write(builder, folder, {'root': str(root), 'settings': settings}, existing)
     return folder
+
+
+def _text_encoder(encoders: EncodersSettings) -> bert.TextEncoder:
+    """The text encoder of the settings, with its tuned layers where they name a file of them."""
+    frozen = bert.load_text_encoder(encoders.text or None)
+    if not encoders.tuned_layers:
+        return frozen
+    layers = tuned_layers.load_layers(pathlib.Path(encoders.tuned_layers), frozen.frozen)
+    return frozen.with_tuned_layers(layers)
 
 
 def find_prepared(
@@ -137,6 +143,9 @@ def _settings(
     how_read = {
         name: value for name, value in data.to_dict().items() if name not in ('root', 'split_file')
     }
+    # Where the file of tuned layers lies is not part of it: they are part of `text_sha256`.
+    encoders = config.encoders.to_dict()
+    encoders.pop('tuned_layers', None)
     frozen = {
         'dlib_sha256': dlib_resnet.SHA256,
         'text_sha256': builder.text_encoder.sha256,
@@ -145,7 +154,7 @@ def _settings(
     settings = {
         'data': how_read,
         'captions': config.captions.to_dict(),
-        'encoders': config.encoders.to_dict() | frozen,
+        'encoders': encoders | frozen,
         'fitted': None if builder.has_own else fitted.description,
         **_identity(source, builder.hashes),
     }

@@ -20,7 +20,7 @@ from diface_jax.runtime import hosts
 from diface_jax.runtime import mesh as meshes
 from diface_jax.runtime.settings import TwoTowerSettings
 from diface_jax.training.contrastive_loss import contrastive_loss
-from diface_jax.training.input_pipeline import TrainingTable, contrast_sides, rows_of
+from diface_jax.training.input_pipeline import BatchRows, TrainingTable, contrast_sides, rows_of
 
 
 class Tower(nnx.Module):
@@ -88,22 +88,24 @@ def fit_towers(
     return nnx.merge(static, best[1])
 
 
+def towers_loss(
+    towers: TwoTower, rows: BatchRows, key: jax.Array, settings: TwoTowerSettings
+) -> jax.Array:
+    """The contrastive loss of a batch, with dropout and with noise on the photos; a scalar."""
+    noise_key, text_key, photo_key = jax.random.split(key, 3)
+    seen_2xBxD = jnp.stack([rows.x0_BxD, rows.mate_BxD])
+    seen_2xBxD += settings.embedding_noise * jax.random.normal(noise_key, seen_2xBxD.shape)
+    f_text = towers.text(rows.c_BxC, text_key)
+    text, photo = contrast_sides(f_text, towers.photo(seen_2xBxD, photo_key), rows)
+    scale, mesh = towers.log_scale[...], meshes.one_device_mesh()
+    return contrastive_loss(text, photo, scale, settings.same_photo_weight, mesh)
+
+
 def _make_step(
     static: nnx.GraphDef, transform: optax.GradientTransformation, settings: TwoTowerSettings
 ) -> Callable[[Any, Batch, TrainingTable, jax.Array], Any]:
-    mesh = meshes.one_device_mesh()
-
     def loss(params: nnx.State, batch: Batch, table: TrainingTable, key: jax.Array) -> jax.Array:
-        noise_key, text_key, photo_key = jax.random.split(key, 3)
-        towers = nnx.merge(static, params)
-        rows = rows_of(table, batch)
-        seen_2xBxD = jnp.stack([rows.x0_BxD, rows.mate_BxD])
-        seen_2xBxD += settings.embedding_noise * jax.random.normal(noise_key, seen_2xBxD.shape)
-        f_text = towers.text(rows.c_BxC, text_key)
-        text, photo = contrast_sides(f_text, towers.photo(seen_2xBxD, photo_key), rows)
-        return contrastive_loss(
-            text, photo, towers.log_scale[...], settings.same_photo_weight, mesh
-        )
+        return towers_loss(nnx.merge(static, params), rows_of(table, batch), key, settings)
 
     @jax.jit
     def step(state: Any, batch: Batch, table: TrainingTable, key: jax.Array) -> Any:

@@ -100,6 +100,7 @@ class EncodersSettings(Section):
 
     text: str
     text_layers: Annotated[str, one_of('last', 'several')]
+    tuned_layers: str
     appearance_dim: Annotated[int, between(0, 65_536)]
 
 
@@ -236,6 +237,25 @@ class TrainSettings(Section):
 
 
 @dataclasses.dataclass(frozen=True)
+class TuneTextSettings(Section):
+    """The training of the text encoder's last layers."""
+
+    layers: Annotated[int, between(1, 1000)]
+    num_steps: Positive
+    batch_size: Positive
+    learning_rate: Rate
+    human_share: Share
+    eval_every: Positive
+
+    def __post_init__(self) -> None:
+        if self.eval_every > self.num_steps:
+            raise ValueError(
+                f'eval_every must be at most num_steps={self.num_steps}, not {self.eval_every}: '
+                'otherwise no tuned layers are ever validated'
+            )
+
+
+@dataclasses.dataclass(frozen=True)
 class MeshSettings(Section):
     """How the devices share the work."""
 
@@ -342,6 +362,7 @@ class Settings(Section):
     loss_weight: LossWeightSettings
     optimiser: OptimisersSettings
     train: TrainSettings
+    tune_text: TuneTextSettings
     mesh: MeshSettings
     sample: SampleSettings
     evaluate: EvaluateSettings

@@ -8,81 +8,13 @@ import huggingface_hub.constants
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import safetensors.numpy
-import tokenizers
 from flax import nnx
 
 from diface_jax.encoders.text import bert, condition
 from diface_jax.models.features import unit_rows
+from tests.tiny_bert import CONFIG, MAX_TOKENS, WORDS, random_tensors, save_model, tensor_shapes
 
 GOLDEN = json.loads(pathlib.Path(__file__).with_name('golden_minilm.json').read_text())
-WORDS = ('bald', 'blond', 'beard', 'hat', 'nose', 'pale', 'young', 'smiling')
-MARKS = ('[PAD]', '[UNK]', '[CLS]', '[SEP]', '[MASK]')
-CONFIG = bert.BertSizes(
-    vocab_size=len(MARKS + WORDS),
-    hidden_size=24,
-    num_hidden_layers=2,
-    num_attention_heads=3,
-    intermediate_size=40,
-    max_position_embeddings=32,
-)
-MAX_TOKENS = 20
-
-
-def tensor_shapes(config):
-    width, inner = config.hidden_size, config.intermediate_size
-    shapes = {
-        'embeddings.word_embeddings.weight': (config.vocab_size, width),
-        'embeddings.position_embeddings.weight': (config.max_position_embeddings, width),
-        'embeddings.token_type_embeddings.weight': (config.type_vocab_size, width),
-        'embeddings.LayerNorm.weight': (width,),
-        'embeddings.LayerNorm.bias': (width,),
-        'embeddings.position_ids': (1, config.max_position_embeddings),
-        'pooler.dense.weight': (width, width),
-        'pooler.dense.bias': (width,),
-    }
-    dense = {
-        'attention.self.query': (width, width),
-        'attention.self.key': (width, width),
-        'attention.self.value': (width, width),
-        'attention.output.dense': (width, width),
-        'attention.output.LayerNorm': (width,),
-        'intermediate.dense': (inner, width),
-        'output.dense': (width, inner),
-        'output.LayerNorm': (width,),
-    }
-    for layer, (name, shape) in itertools.product(range(config.num_hidden_layers), dense.items()):
-        shapes[f'encoder.layer.{layer}.{name}.weight'] = shape
-        shapes[f'encoder.layer.{layer}.{name}.bias'] = shape[:1]
-    return shapes
-
-
-def random_tensors():
-    rng = np.random.default_rng(0)
-    tensors = {}
-    for name, shape in tensor_shapes(CONFIG).items():
-        # Of a trained model's size: larger ones multiply rounding, larger biases make all c alike.
-        scale = 0.1 if name.endswith('bias') else shape[-1] ** -0.5 if len(shape) == 2 else 1
-        tensors[name] = (scale * rng.normal(size=shape)).astype(np.float32)
-    return tensors
-
-
-def save_tokenizer(folder):
-    vocab = {word: index for index, word in enumerate(MARKS + WORDS)}
-    tokenizer = tokenizers.BertWordPieceTokenizer(vocab)
-    tokenizer.save(str(folder / 'tokenizer.json'))
-    settings = {'tokenizer_class': 'BertTokenizer', 'model_max_length': 512}
-    (folder / 'tokenizer_config.json').write_text(json.dumps(settings))
-
-
-def save_model(folder, tensors):
-    folder.mkdir()
-    config = CONFIG._asdict() | {'model_type': 'bert', 'hidden_act': 'gelu'}
-    (folder / 'config.json').write_text(json.dumps(config))
-    save_tokenizer(folder)
-    (folder / 'sentence_bert_config.json').write_text(json.dumps({'max_seq_length': MAX_TOKENS}))
-    safetensors.numpy.save_file(tensors, folder / 'model.safetensors')
-    return folder
 
 
 @pytest.fixture
@@ -134,7 +66,7 @@ def test_minilm_says_what_it_is(minilm):
 
 def test_pools_are_of_the_first_the_middle_and_the_last_depth(tiny, folder):
     sentence = sentences_of([5])[0]
-    tokens = jnp.array(tiny._tokenize([sentence]))
+    tokens = jnp.array(tiny.tokenize([sentence]))
     hidden_SxLxC = bert.load_bert(folder)(tokens, jnp.ones_like(tokens, bool))[:, 0]
     assert len(hidden_SxLxC) == CONFIG.num_hidden_layers + 1
     depths_3xLxC = hidden_SxLxC[jnp.array([0, CONFIG.num_hidden_layers // 2, -1])]

@@ -24,6 +24,7 @@ from absl import logging
 from flax import nnx
 
 from diface_jax.encoders import weights
+from diface_jax.encoders.text import tuned_layers
 
 MODEL = 'sentence-transformers/all-MiniLM-L6-v2'
 MODEL_SHA256 = '553c9ff2a4d968014fb1c66fdb6f2c9dc19b3ac2360ba58a51c69e177e55d765'
@@ -105,16 +106,26 @@ class Bert(nnx.Module):
 
         Tokens where the mask is False are not attended to.
         """
+        x_BxLxC = self.embed(tokens_BxL)
+        return jnp.concatenate([x_BxLxC[None], run_layers(self.layers, x_BxLxC, mask_BxL)])
+
+    def embed(self, tokens_BxL: jax.Array) -> jax.Array:
+        """The input of the first layer; [B, L, C]."""
         position_L = jnp.arange(tokens_BxL.shape[1])
-        x_BxLxC = self.words(tokens_BxL) + self.positions(position_L) + self.types.embedding[0]
+        return self.norm(
+            self.words(tokens_BxL) + self.positions(position_L) + self.types.embedding[0]
+        )
 
-        @nnx.scan(in_axes=(0, nnx.Carry), out_axes=(nnx.Carry, 0))
-        def run(layer: _Layer, x_BxLxC: jax.Array) -> tuple[jax.Array, jax.Array]:
-            x_BxLxC = layer(x_BxLxC, mask_BxL)
-            return x_BxLxC, x_BxLxC
 
-        x_BxLxC = self.norm(x_BxLxC)
-        return jnp.concatenate([x_BxLxC[None], run(self.layers, x_BxLxC)[1]])
+def run_layers(layers: '_Layer', x_BxLxC: jax.Array, mask_BxL: jax.Array) -> jax.Array:
+    """The output of each of S stacked layers; [S, B, L, C]."""
+
+    @nnx.scan(in_axes=(0, nnx.Carry), out_axes=(nnx.Carry, 0))
+    def run(layer: _Layer, x_BxLxC: jax.Array) -> tuple[jax.Array, jax.Array]:
+        x_BxLxC = layer(x_BxLxC, mask_BxL)
+        return x_BxLxC, x_BxLxC
+
+    return run(layers, x_BxLxC)[1]
 
 
 class _Layer(nnx.Module):
@@ -223,7 +234,11 @@ def pooled_states(
     """
     # The default of bfloat16 on accelerators would give a text other vectors there.
     with jax.default_matmul_precision('highest'):
-        hidden_SxBxLxC = nnx.merge(graphdef, state)(tokens_BxL, mask_BxL)
+        return pool_depths(nnx.merge(graphdef, state)(tokens_BxL, mask_BxL), mask_BxL)
+
+
+def pool_depths(hidden_SxBxLxC: jax.Array, mask_BxL: jax.Array) -> jax.Array:
+    """Pools the hidden states of the input and of each layer; as `pooled_states` returns them."""
     last = len(hidden_SxBxLxC) - 1
     depths_3xBxLxC = hidden_SxBxLxC[jnp.array([0, last // 2, last])]
     mask_BxLx1 = mask_BxL[:, :, None]
@@ -238,9 +253,10 @@ class TextEncoder:
 
     Attributes:
         name: name of the model, for data cards and checkpoints.
-        sha256: hash of the file of weights.
+        sha256: hash of the file of weights; with tuned layers, of these too.
         width: width of a hidden state; the vector of a sentence holds POOLS of them.
         max_tokens: longer sentences are truncated; includes [CLS] and [SEP].
+        tuned: the last layers, where they were trained on faces; see `tuned_layers`.
     """
 
     name: str
@@ -250,6 +266,8 @@ class TextEncoder:
     _tokenizer: tokenizers.Tokenizer = dataclasses.field(repr=False)
     _graphdef: nnx.GraphDef = dataclasses.field(repr=False)
     _state: nnx.State = dataclasses.field(repr=False)
+    tuned: tuned_layers.Layers | None = dataclasses.field(default=None, repr=False)
+    _frozen_sha256: str = ''
 
     @classmethod
     def from_folder(cls, folder: pathlib.Path, name: str) -> Self:
@@ -281,15 +299,48 @@ class TextEncoder:
         Raises:
             ValueError: a sentence is empty or blank; the message gives its index.
         """
-        tokens_N = self._tokenize(sentences)
+        tokens_N = self.tokenize(sentences)
         pool_NxP = np.empty((len(tokens_N), POOLS * self.width), np.float32)
         with tqdm.tqdm(total=len(tokens_N), unit=' sentences', disable=not progress) as bar:
             for rows, shape in self._batches([len(tokens) for tokens in tokens_N], batch_tokens):
-                tokens_BxL, mask_BxL = _pad([tokens_N[row] for row in rows], shape)
+                tokens_BxL, mask_BxL = pad_tokens([tokens_N[row] for row in rows], shape)
                 pool_BxP = pooled_states(self._graphdef, self._state, tokens_BxL, mask_BxL)
                 pool_NxP[rows] = pool_BxP[: len(rows)]
                 bar.update(len(rows))
         return pool_NxP
+
+    def with_tuned_layers(self, layers: tuned_layers.Layers) -> Self:
+        """The encoder with its last layers replaced; ValueError if they are of another one."""
+        state = nnx.State(dict(self._state))
+        state['layers'] = tuned_layers.with_last_layers(self._state['layers'], layers)
+        frozen = self.frozen['sha256']
+        return dataclasses.replace(
+            self,
+            sha256=tuned_layers.layers_sha256(frozen, layers),
+            _state=state,
+            tuned=layers,
+            _frozen_sha256=frozen,
+        )
+
+    @property
+    def frozen(self) -> dict[str, str]:
+        """Name and hash of the encoder without tuned layers."""
+        return {'name': self.name, 'sha256': self._frozen_sha256 or self.sha256}
+
+    @property
+    def num_layers(self) -> int:
+        """The number of layers."""
+        return len(self._state['layers']['mix']['bias'][...])
+
+    @property
+    def num_tuned(self) -> int:
+        """The number of tuned layers."""
+        return len(next(iter(self.tuned.values()))) if self.tuned else 0
+
+    @property
+    def network(self) -> Bert:
+        """The network in use."""
+        return nnx.merge(self._graphdef, self._state)
 
     def is_token(self, word: str) -> bool:
         """Whether a word is a single token of the vocabulary."""
@@ -308,7 +359,8 @@ class TextEncoder:
         end = end or offsets[self.max_tokens - 1][0]
         return sentence[:end].rstrip(), sentence[end:]
 
-    def _tokenize(self, sentences: Sequence[str]) -> list[list[int]]:
+    def tokenize(self, sentences: Sequence[str]) -> list[list[int]]:
+        """The tokens of each sentence, at most `max_tokens`; ValueError for an empty one."""
         for index, sentence in enumerate(sentences):
             if not sentence.strip():
                 raise ValueError(f'sentence {index} is empty: there is nothing to encode')
@@ -346,7 +398,9 @@ class TextEncoder:
                 yield rows[start : start + size], (size, length)
 
 
-def _pad(tokens_by_row: list[list[int]], shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def pad_tokens(
+    tokens_by_row: list[list[int]], shape: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
     """tokens_BxL and mask_BxL of this shape; missing rows repeat the first ones."""
     tokens_BxL, mask_BxL = np.zeros(shape, np.int32), np.zeros(shape, bool)
     for row in range(shape[0]):
