@@ -42,11 +42,17 @@ def get_config() -> ml_collections.ConfigDict:
     # Principal components of dlib's inner feature maps, beside its embedding; 0: none.
     config.encoders.appearance_dim = 256
 
+    # Degraded copies of each training photo (small, blurred, dark, noisy, compressed), so that a
+    # poor photo can be searched with, beside a text or alone; at most 12. 0: none.
+    config.degraded = {'per_photo': 0, 'seed': 0}
+
     config.captions = ml_collections.ConfigDict()
     config.captions.seed = 0
     # Sentences per training photo: `full` may mention every attribute, `partial` a random share.
     config.captions.full = 3
     config.captions.partial = 2
+    # Phrases drawn from each free-hand sentence about a training photo, for queries of few words.
+    config.captions.phrases = 3
     # Validation and test photos have a sentence for each of these shares of mentioned attributes,
     # each share a track of its own. Model selection uses the first track and the human sentences.
     config.captions.coverage = (1.0, 0.5, 0.25)
@@ -92,6 +98,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.train.data_on_device = True
     # Probability that a photo with human sentences is described by one of them.
     config.train.human_share = 0.5
+    # Probability that it is a phrase of one of them instead.
+    config.train.phrase_share = 0.3
 
     # --mode=tune_text: trains the text encoder's last `layers` with plain towers, against frozen
     # face embeddings.

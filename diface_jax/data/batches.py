@@ -26,8 +26,9 @@ class Batches:
     """Batches of a training split.
 
     Photos with a text are drawn uniformly, without repeats within a batch; then a text of each,
-    uniformly (a free-hand one with probability `human_share`, if the photo has any); and another
-    photo of that person (the same photo if there is no other).
+    uniformly (a free-hand one with probability `human_share`, if the photo has any, and a phrase of
+    one instead with probability `phrase_share`); and another photo of that person (the same photo if
+    there is no other).
 
     Where data sets are joined, all photos of a batch come from one of them, drawn in proportion to
     its size: pairs across data sets are too easy as negatives. Measured with two towers on CelebA
@@ -39,16 +40,25 @@ class Batches:
       batch_size: B.
       human_share: probability of a free-hand sentence.
       seed: of all draws.
+      phrase_share: probability of a phrase in place of a free-hand sentence.
 
     Raises:
       ValueError: a data set has fewer photos with a text than `batch_size`.
     """
 
-    def __init__(self, split: Split, batch_size: int, human_share: float, seed: int) -> None:
+    def __init__(
+        self,
+        split: Split,
+        batch_size: int,
+        human_share: float,
+        seed: int,
+        phrase_share: float = 0.0,
+    ) -> None:
         self._identities, self._seed = IdentityIndex(split.identity_N), seed
-        self._batch_size, self._human_share = batch_size, human_share
+        self._batch_size = batch_size
+        self._human_share, self._phrase_share = human_share, phrase_share
         num_photos = len(split.identity_N)
-        self._texts = [split.texts(track) for track in ('grammar', 'human')]
+        self._texts = [split.texts(track) for track in ('grammar', 'human', 'phrase')]
         owners = [split.photo_T[texts] for texts in self._texts]
         self._first = [np.searchsorted(owner, np.arange(num_photos)) for owner in owners]
         self._count = [np.bincount(owner, minlength=num_photos) for owner in owners]
@@ -81,9 +91,13 @@ class Batches:
     def _choose_texts(self, rng: np.random.Generator, photo_B: np.ndarray) -> np.ndarray:
         human = rng.random(len(photo_B)) < self._human_share
         place = rng.random(len(photo_B))
-        grammar_B, human_B = (self._nth(track, photo_B, place) for track in range(len(self._texts)))
-        has_grammar, has_human = (count[photo_B] > 0 for count in self._count)
-        return np.where(has_human & (human | ~has_grammar), human_B, grammar_B)
+        phrase = rng.random(len(photo_B)) < self._phrase_share
+        grammar_B, human_B, phrase_B = (
+            self._nth(track, photo_B, place) for track in range(len(self._texts))
+        )
+        has_grammar, has_human, has_phrase = (count[photo_B] > 0 for count in self._count)
+        free_hand_B = np.where(phrase & has_phrase, phrase_B, human_B)
+        return np.where(has_human & (human | ~has_grammar), free_hand_B, grammar_B)
 
     def _nth(self, track: int, photo_B: np.ndarray, place: np.ndarray) -> np.ndarray:
         """A text of each photo, at `place` (0 to 1) in its list; any row if it has none."""

@@ -64,7 +64,7 @@ class _Described(NamedTuple):
     @classmethod
     def read(cls, texts: Sequence[str], check: Callable[[str], UnreadWords]) -> Self:
         unread = UnreadWords(*map(_together, zip(*map(check, texts), strict=True)))
-        phrases = _together(map(query_text.split_phrases, texts))
+        phrases = _together(map(split_phrases, texts))
         telling = [text for text in phrases if not says_nothing(leave_out(text, unread))]
         return cls(tuple(texts), tuple(telling), unread)
 

@@ -1,17 +1,9 @@
-"""Checks a description, and splits it into phrases."""
+"""Checks a description."""
 
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
 MAX_CHARACTERS = 2000  # the text encoder reads about 1,000; answers name the words it cuts
-
-# Phrases begin after punctuation, and after words that join one thing to another.
-_BETWEEN = re.compile(
-    r'\s*[,;:.!?()]+(?:\s*(?:and|with|but)\b)?\s*'
-    r'|\s+(?:and|with|who|whose|but|plus|also|wearing|having|has|had)\s+',
-    re.IGNORECASE,
-)
 
 
 class UnreadWords(NamedTuple):
@@ -49,8 +41,3 @@ def check_texts(texts: str | Sequence[str]) -> list[str]:
         if not text.isprintable() and not all(c.isprintable() or c.isspace() for c in text):
             raise ValueError('the description holds characters that are no text')
     return [' '.join(text.split()) for text in texts]
-
-
-def split_phrases(text: str) -> list[str]:
-    """The phrases of a text, in order: 'a man', 'a beard' of 'a man with a beard'."""
-    return [phrase.strip() for phrase in _BETWEEN.split(text) if phrase.strip()]

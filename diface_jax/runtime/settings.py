@@ -105,12 +105,21 @@ class EncodersSettings(Section):
 
 
 @dataclasses.dataclass(frozen=True)
+class DegradedSettings(Section):
+    """Degraded copies of photos, which teach a model to search with a poor photo."""
+
+    per_photo: Annotated[int, between(0, 12)]
+    seed: Seed
+
+
+@dataclasses.dataclass(frozen=True)
 class CaptionsSettings(Section):
     """Sentences a photo."""
 
     seed: Seed
     full: Annotated[int, between(0, 1000)]
     partial: Annotated[int, between(0, 1000)]
+    phrases: Annotated[int, between(0, 1000)]
     coverage: tuple[Share, ...]
 
 
@@ -234,6 +243,7 @@ class TrainSettings(Section):
     compute_dtype: Annotated[str, one_of('float32', 'bfloat16')]
     data_on_device: bool
     human_share: Share
+    phrase_share: Share
 
 
 @dataclasses.dataclass(frozen=True)
@@ -354,6 +364,7 @@ class Settings(Section):
     second_data: DataSettings
     simulated: SimulatedSettings
     encoders: EncodersSettings
+    degraded: DegradedSettings
     captions: CaptionsSettings
     model: ModelSettings
     diffusion: DiffusionSettings

@@ -370,7 +370,8 @@ def training_table(split: Split, normalise: Normalisation) -> TrainingTable:
 
 def training_batches(split: Split, config: ml_collections.ConfigDict) -> Batches:
     """The batches of a run, by step."""
-    return Batches(split, config.train.batch_size, config.train.human_share, config.seed)
+    train = config.train
+    return Batches(split, train.batch_size, train.human_share, config.seed, train.phrase_share)
 
 
 def _dispatches(count: int, size: int) -> list[int]:

@@ -27,7 +27,7 @@ from diface_jax.models.normalise import Normalisation
 from diface_jax.runtime import hosts
 from diface_jax.runtime.settings import Settings
 from diface_jax.training.input_pipeline import BatchRows, rows_of
-from diface_jax.training.loop import METRIC, training_table
+from diface_jax.training.loop import METRIC, training_batches, training_table
 from diface_jax.training.model_selection import ValidationPairs
 
 _DECAY = 0.99  # of the average over steps
@@ -63,20 +63,22 @@ def tune_text(settings: Settings, data: Prepared, conditions: ConditionEncoder) 
     _check(settings, conditions.encoder)
     tuning = _Tuning(settings, data, conditions)
     params, frozen = tuning.start()
+    tune = settings.tune_text
     batches = Batches(
         data.splits['train'],
-        settings.tune_text.batch_size,
-        settings.tune_text.human_share,
+        tune.batch_size,
+        tune.human_share,
         settings.seed,
+        settings.train.phrase_share,
     )
     momenta, average, best = tuning.transform.init(params), params, (frozen[METRIC], None, frozen)
     key = jax.random.key(settings.seed)
-    for step in hosts.progress(range(settings.tune_text.num_steps), desc='tune_text', unit='step'):
+    for step in hosts.progress(range(tune.num_steps), desc='tune_text', unit='step'):
         params, momenta = tuning.step(params, momenta, batches(step), jax.random.fold_in(key, step))
         average = optax.incremental_update(
             params, average, 1 - min(_DECAY, (1 + step) / (10 + step))
         )
-        if (step + 1) % settings.tune_text.eval_every == 0:
+        if (step + 1) % tune.eval_every == 0:
             metrics = tuning.judge(average)
             logging.info('tune_text: step %d, %s', step + 1, _summary(metrics))
             if metrics[METRIC] > best[0]:
@@ -86,7 +88,7 @@ def tune_text(settings: Settings, data: Prepared, conditions: ConditionEncoder) 
             'no step was better than the frozen text encoder on validation: lower '
             'tune_text.learning_rate, or leave the encoder frozen'
         )
-    return TunedText(tuned_layers.last_layers(best[1], settings.tune_text.layers), frozen, best[2])
+    return TunedText(tuned_layers.last_layers(best[1], tune.layers), frozen, best[2])
 
 
 def _check(settings: Settings, encoder: bert.TextEncoder) -> None:
@@ -124,12 +126,7 @@ class _Tuning:
 
     def start(self) -> tuple[_Params, dict[str, float]]:
         """The frozen layers and towers trained on their output; and their validation."""
-        batches = Batches(
-            self._train,
-            self._settings.train.batch_size,
-            self._settings.train.human_share,
-            self._settings.seed,
-        )
+        batches = training_batches(self._train, self._settings)
         towers = two_tower.fit_towers(
             self._settings.evaluate.two_tower,
             jax.device_put(self._table),

@@ -83,3 +83,18 @@ def test_a_step_does_not_sort_all_identities_again(split, monkeypatch):
     batches = Batches(split, 32, 0.5, seed=3)
     monkeypatch.setattr(np, 'argsort', None)
     assert batches(7).photo_B.shape == (32,)
+
+
+def test_phrases_take_the_place_of_sentences():
+    split = population.split(0, 60)
+    # The second text of a photo, which is the grammar's, becomes a phrase.
+    phrase_T = np.tile([0, 3, 1], len(split.file_N)).astype(np.int8)
+    split = dataclasses.replace(split, track_T=phrase_T)
+
+    def shares(phrase_share):
+        batches = Batches(split, 32, 0.5, seed=0, phrase_share=phrase_share)
+        texts = np.concatenate([batches(step).text_B for step in range(100)])
+        return np.bincount(split.track_T[texts], minlength=4) / len(texts)
+
+    np.testing.assert_allclose(shares(0.4), [0.5, 0.3, 0, 0.2], atol=0.03)
+    np.testing.assert_allclose(shares(0.0), [0.5, 0.5, 0, 0], atol=0.03)
