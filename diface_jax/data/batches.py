@@ -26,9 +26,9 @@ class Batches:
     """Batches of a training split.
 
     Photos with a text are drawn uniformly, without repeats within a batch; then a text of each,
-    uniformly (a free-hand one with probability `human_share`, if the photo has any, and a phrase of
-    one instead with probability `phrase_share`); and another photo of that person (the same photo if
-    there is no other).
+    uniformly (a free-hand one with probability `human_share`, if the photo has any, or a phrase of
+    one with probability `phrase_share`); and another photo of that person (the same photo if there
+    is no other).
 
     Where data sets are joined, all photos of a batch come from one of them, drawn in proportion to
     its size: pairs across data sets are too easy as negatives. Measured with two towers on CelebA

@@ -6,6 +6,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
+from diface_jax.data.phrases import split_phrases
 from diface_jax.gallery import query_text
 from diface_jax.gallery.query_text import UnreadWords
 from diface_jax.gallery.vocabulary import leave_out, says_nothing

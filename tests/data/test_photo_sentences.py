@@ -20,3 +20,19 @@ def test_held_out_voices_describe_people_to_test_on_only(captions, split, tracks
     photo = Photo('a.jpg', 'Ann', split, None, ('A tall woman.',), ('Hair? Long.',))
 
     assert [sentence.track for sentence in sentences_of_photo(photo, captions)] == tracks
+
+
+def test_phrases_of_training_sentences(captions):
+    text = 'A tall woman with red hair, freckles and a scarf.'
+    parts = {'A tall woman', 'red hair', 'freckles', 'a scarf'}
+
+    def phrases(split, texts):
+        drawn = sentences_of_photo(Photo('a.jpg', 'Ann', split, None, texts), captions)
+        return [sentence.text for sentence in drawn if sentence.track == 'phrase']
+
+    drawn = phrases('train', (text,))
+    assert len(set(drawn)) == captions.phrases == len(drawn)
+    assert set(drawn) < parts
+    assert phrases('train', (text,)) == drawn
+    assert phrases('train', ('A woman.',)) == []
+    assert phrases('validation', (text,)) == phrases('test', (text,)) == []
