@@ -37,8 +37,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.encoders.text = ''  # a folder or hub name; empty: MiniLM, which comes along
     # 'several': read the text encoder at three depths, which keeps single words apart; or 'last'.
     config.encoders.text_layers = 'several'
-    # Layers of it that --mode=tune_text trained on faces: their file; empty: it stays frozen.
-    config.encoders.tuned_layers = ''
+    # Adapters of it that --mode=tune_text trained on faces: their file; empty: it stays frozen.
+    config.encoders.text_adapters = ''
     # Principal components of dlib's inner feature maps, beside its embedding; 0: none.
     config.encoders.appearance_dim = 256
 
@@ -101,13 +101,14 @@ def get_config() -> ml_collections.ConfigDict:
     # Probability that it is a phrase of one of them instead.
     config.train.phrase_share = 0.3
 
-    # --mode=tune_text: trains the text encoder's last `layers` with plain towers, against frozen
-    # face embeddings.
+    # --mode=tune_text: trains adapters (LoRA) of the text encoder's last `layers`, with plain
+    # towers and against frozen face embeddings.
     config.tune_text = {
-        'layers': 2,
-        'num_steps': 700,
+        'layers': 3,
+        'rank': 32,
+        'num_steps': 600,
         'batch_size': 128,
-        'learning_rate': 2e-4,
+        'learning_rate': 1e-3,
         'human_share': 0.75,
         'eval_every': 100,
     }

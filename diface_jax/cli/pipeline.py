@@ -9,7 +9,7 @@ The files of a run::
     WORKDIR/training.json           written when training is done
     WORKDIR/evaluation.json         the results; evaluation_NAME-XXXXXXXX.json on another data set
     WORKDIR/report.html             the results to read; report/ holds figures and their data
-    WORKDIR/tuned_layers.safetensors  the text encoder's last layers, trained on faces
+    WORKDIR/text_adapters.safetensors  adapters of the text encoder, trained on faces
     WORKDIR/tune_text.json          their validation, and that of the frozen encoder
     WORKDIR/sweep.json              samplings measured on validation
     WORKDIR/calibration.json        calibration of scores, for searches in galleries
@@ -32,7 +32,7 @@ from diface_jax.data.encoder_bundle import EncoderBundle
 from diface_jax.data.prepare import find_prepared, prepare
 from diface_jax.data.prepared import Prepared
 from diface_jax.data.simulation.population import Population
-from diface_jax.encoders.text import bert, tuned_layers
+from diface_jax.encoders.text import adapters, bert
 from diface_jax.evaluation import ablation, evaluate, sweep
 from diface_jax.pretrained import packed_model
 from diface_jax.pretrained.write_pack import write_pack
@@ -230,10 +230,10 @@ def _root_now(settings: Settings, workdir: pathlib.Path) -> str:
 
 
 def _tune_text(settings: Settings, workdir: pathlib.Path, overwrite: bool) -> None:
-    """Trains the text encoder's last layers, for `encoders.tuned_layers` of another `prepare`."""
+    """Trains adapters of the text encoder, for `encoders.text_adapters` of another workdir."""
     if hosts.is_multihost():
         raise ValueError('the text encoder is tuned by one host: leave out --distributed')
-    out = workdir / 'tuned_layers.safetensors'
+    out = workdir / 'text_adapters.safetensors'
     if out.exists() and not overwrite:
         logging.info('tune_text: %s is there already; --overwrite trains it anew', out)
         return
@@ -241,11 +241,11 @@ def _tune_text(settings: Settings, workdir: pathlib.Path, overwrite: bool) -> No
     frozen = bert.load_text_encoder(settings.encoders.text or None)
     conditions = EncoderBundle.load(frozen, folder).text
     result = tune_text(settings, _load_train_data(settings, workdir), conditions)
-    tuned_layers.save_layers(out, result.layers, frozen.frozen)
-    summary = {'frozen': result.frozen, 'tuned': result.tuned, 'settings': settings.to_dict()}
+    adapters.save_adapters(out, result.adapters, frozen.frozen)
+    summary = {'frozen': result.frozen, 'adapted': result.adapted, 'settings': settings.to_dict()}
     run_state.write_json(workdir / 'tune_text.json', run_state.to_plain_json(summary))
     logging.info(
-        'tune_text: wrote %s; use it in a new workdir with --config.encoders.tuned_layers=%s',
+        'tune_text: wrote %s; use it in a new workdir with --config.encoders.text_adapters=%s',
         out,
         out,
     )

@@ -31,7 +31,7 @@ from diface_jax.data.readers.records import DataSet
 from diface_jax.data.text_conditions import fit_condition_encoder, pooled_vectors
 from diface_jax.encoders.face import align, degrade, dlib_resnet, quality
 from diface_jax.encoders.face.encoder import FaceEncoder, SimulatedEncoder
-from diface_jax.encoders.text import bert, tuned_layers
+from diface_jax.encoders.text import adapters, bert
 from diface_jax.encoders.text.condition import ConditionEncoder
 from diface_jax.runtime import hosts, run_state
 from diface_jax.runtime.settings import (
@@ -103,12 +103,12 @@ def prepare(
 
 
 def _text_encoder(encoders: EncodersSettings) -> bert.TextEncoder:
-    """The text encoder of the settings, with its tuned layers where they name a file of them."""
+    """The text encoder of the settings, with adapters where they name a file of them."""
     frozen = bert.load_text_encoder(encoders.text or None)
-    if not encoders.tuned_layers:
+    if not encoders.text_adapters:
         return frozen
-    layers = tuned_layers.load_layers(pathlib.Path(encoders.tuned_layers), frozen.frozen)
-    return frozen.with_tuned_layers(layers)
+    path = pathlib.Path(encoders.text_adapters)
+    return frozen.with_adapters(adapters.load_adapters(path, frozen.frozen))
 
 
 def find_prepared(
@@ -155,9 +155,9 @@ def _settings(
     how_read = {
         name: value for name, value in data.to_dict().items() if name not in ('root', 'split_file')
     }
-    # Where the file of tuned layers lies is not part of it: they are part of `text_sha256`.
+    # Where the file of adapters lies is not part of it: they are part of `text_sha256`.
     encoders = config.encoders.to_dict()
-    encoders.pop('tuned_layers', None)
+    encoders.pop('text_adapters')
     frozen = {
         'dlib_sha256': dlib_resnet.SHA256,
         'text_sha256': builder.text_encoder.sha256,

@@ -16,7 +16,7 @@ from diface_jax.pretrained.network_arrays import params_of_arrays
 from diface_jax.pretrained.pack_files import Pack, PackError
 from diface_jax.training.loaded_model import LoadedModel
 
-TUNED_LAYERS = 'tuned_layers'  # group of the tensors of the text encoder's tuned layers
+ADAPTERS = 'text_adapters'  # group of the tensors of the text encoder's adapters
 
 
 def trained_model(pack: Pack) -> LoadedModel:
@@ -53,10 +53,10 @@ def pack_encoders(pack: Pack, text: bert.TextEncoder) -> EncoderBundle:
 
     Raises:
       PackError: a tensor is missing.
-      ValueError: its tuned layers are of another text encoder.
+      ValueError: its adapters are of another text encoder.
     """
-    if tuned := pack.group(TUNED_LAYERS):
-        text = text.with_tuned_layers(tuned)
+    if adapters := pack.group(ADAPTERS):
+        text = text.with_adapters(adapters)
     face = pack.description['encoders']['face']
     appearance = _fitted(pack, 'appearance', Appearance) if pack.group('appearance') else None
     standard = _fitted(pack, 'standardisation', Standardisation)

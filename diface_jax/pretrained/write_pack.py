@@ -113,8 +113,8 @@ def _exact_arrays(trained: LoadedModel, encoders: EncoderBundle) -> Arrays:
     }
     if encoders.face.appearance:
         groups['appearance'] = encoders.face.appearance._asdict()
-    if encoders.text.encoder.tuned:
-        groups[packed_model.TUNED_LAYERS] = encoders.text.encoder.tuned
+    if encoders.text.encoder.adapters:
+        groups[packed_model.ADAPTERS] = encoders.text.encoder.adapters
     fitted = {
         f'{group}/{name}': np.ascontiguousarray(array, np.float32)
         for group, arrays in groups.items()

@@ -100,7 +100,7 @@ class EncodersSettings(Section):
 
     text: str
     text_layers: Annotated[str, one_of('last', 'several')]
-    tuned_layers: str
+    text_adapters: str
     appearance_dim: Annotated[int, between(0, 65_536)]
 
 
@@ -248,9 +248,10 @@ class TrainSettings(Section):
 
 @dataclasses.dataclass(frozen=True)
 class TuneTextSettings(Section):
-    """The training of the text encoder's last layers."""
+    """The training of adapters of the text encoder."""
 
     layers: Annotated[int, between(1, 1000)]
+    rank: Annotated[int, between(1, 1000)]
     num_steps: Positive
     batch_size: Positive
     learning_rate: Rate
@@ -261,7 +262,7 @@ class TuneTextSettings(Section):
         if self.eval_every > self.num_steps:
             raise ValueError(
                 f'eval_every must be at most num_steps={self.num_steps}, not {self.eval_every}: '
-                'otherwise no tuned layers are ever validated'
+                'otherwise no adapters are ever validated'
             )
 
 

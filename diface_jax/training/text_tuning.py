@@ -1,9 +1,9 @@
-"""Trains the last layers of the text encoder on faces, before D and R are trained on its output.
+"""Trains adapters of the text encoder on faces, before D and R are trained on its output.
 
 The paper's text encoder is frozen. Frozen, it does not understand ways of speaking that differ from
 the training sentences (docs/tried.md). Two plain towers take the place of D and R here, since a
 step through the text encoder costs fifty times as much as a joint step. Face embeddings stay
-frozen. The layers of the best validation are kept, averaged over the steps.
+frozen. The adapters of the best validation are kept, averaged over the steps.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,8 @@ from flax import nnx
 
 from diface_jax.data.batches import Batch, Batches
 from diface_jax.data.prepared import Prepared
-from diface_jax.encoders.text import bert, tuned_layers
+from diface_jax.encoders.text import adapters, bert
+from diface_jax.encoders.text.adapters import Adapters, init_adapters
 from diface_jax.encoders.text.condition import ConditionEncoder
 from diface_jax.evaluation import two_tower
 from diface_jax.evaluation.two_tower import TwoTower
@@ -35,22 +36,22 @@ _BUCKET = 16  # lengths are padded to multiples of it
 
 
 class TunedText(NamedTuple):
-    """Tuned layers, and validation before and after: AUCs of towers by name."""
+    """Adapters, and validation without and with them: AUCs of towers by name."""
 
-    layers: tuned_layers.Layers
+    adapters: dict[str, np.ndarray]
     frozen: dict[str, float]
-    tuned: dict[str, float]
+    adapted: dict[str, float]
 
 
 class _Params(NamedTuple):
-    """What is trained: the last layers, stacked, and the towers."""
+    """What is trained: the adapters and the towers."""
 
-    layers: nnx.State
+    adapters: dict[str, jax.Array]
     towers: nnx.State
 
 
 def tune_text(settings: Settings, data: Prepared, conditions: ConditionEncoder) -> TunedText:
-    """Trains the last `tune_text.layers` layers of a text encoder.
+    """Trains adapters of the last `tune_text.layers` layers of a text encoder.
 
     Args:
       settings: read are `tune_text`, `evaluate.two_tower`, `train` and `captions`.
@@ -58,7 +59,7 @@ def tune_text(settings: Settings, data: Prepared, conditions: ConditionEncoder) 
       conditions: the frozen text encoder and its standardisation.
 
     Raises:
-      ValueError: the encoder has fewer layers, is tuned already, or a batch has too few photos.
+      ValueError: the encoder has fewer layers, or adapters already, or a batch has too few photos.
     """
     _check(settings, conditions.encoder)
     tuning = _Tuning(settings, data, conditions)
@@ -82,20 +83,20 @@ def tune_text(settings: Settings, data: Prepared, conditions: ConditionEncoder) 
             metrics = tuning.judge(average)
             logging.info('tune_text: step %d, %s', step + 1, _summary(metrics))
             if metrics[METRIC] > best[0]:
-                best = metrics[METRIC], average.layers, metrics
+                best = metrics[METRIC], average.adapters, metrics
     if best[1] is None:
         raise ValueError(
             'no step was better than the frozen text encoder on validation: lower '
             'tune_text.learning_rate, or leave the encoder frozen'
         )
-    return TunedText(tuned_layers.last_layers(best[1], tune.layers), frozen, best[2])
+    return TunedText(adapters.rounded(best[1]), frozen, best[2])
 
 
 def _check(settings: Settings, encoder: bert.TextEncoder) -> None:
-    if encoder.tuned:
+    if encoder.adapters:
         raise ValueError(
-            'the prepared data set has tuned layers already: tune on one that was prepared with '
-            'encoders.tuned_layers empty'
+            'the data set was prepared with adapters already: tune on one that was prepared with '
+            'encoders.text_adapters empty'
         )
     layers = encoder.num_layers
     if settings.tune_text.layers > layers:
@@ -125,7 +126,7 @@ class _Tuning:
         self._step = jax.jit(self._updated)
 
     def start(self) -> tuple[_Params, dict[str, float]]:
-        """The frozen layers and towers trained on their output; and their validation."""
+        """Adapters that change nothing, towers trained on frozen output, and their validation."""
         batches = training_batches(self._train, self._settings)
         towers = two_tower.fit_towers(
             self._settings.evaluate.two_tower,
@@ -137,9 +138,9 @@ class _Tuning:
         self._towers, params = nnx.split(towers, nnx.Param)
         metrics = self._metrics(towers, self._validation.c_TxC)
         logging.info('tune_text: frozen, %s', _summary(metrics))
+        tune, key = self._settings.tune_text, jax.random.key(self._settings.seed)
         layers = nnx.state(self._network.layers)
-        last = jax.tree.map(lambda layer_SxX: layer_SxX[-self._settings.tune_text.layers :], layers)
-        return _Params(last, params), metrics
+        return _Params(init_adapters(layers, tune.layers, tune.rank, key), params), metrics
 
     def step(
         self, params: _Params, momenta: Any, batch: Batch, key: jax.Array
@@ -152,9 +153,8 @@ class _Tuning:
         return self._step(params, momenta, padded, rows_of(self._table, batch), key)
 
     def judge(self, params: _Params) -> dict[str, float]:
-        """Validation metrics of tuned layers with their towers."""
-        layers = tuned_layers.last_layers(params.layers, self._settings.tune_text.layers)
-        encoder = self._conditions.encoder.with_tuned_layers(layers)
+        """Validation metrics of adapters with their towers."""
+        encoder = self._conditions.encoder.with_adapters(adapters.rounded(params.adapters))
         texts = self._pairs.texts
         c_PxC = ConditionEncoder(encoder, self._conditions.standard).encode(
             self._validation.text_T[texts].tolist()
@@ -187,17 +187,21 @@ class _Tuning:
         rows: BatchRows,
         key: jax.Array,
     ) -> jax.Array:
-        pool_BxP = jnp.concatenate([self._pooled(params.layers, *part) for part in padded])
+        pool_BxP = jnp.concatenate([self._pooled(params.adapters, *part) for part in padded])
         rows = rows._replace(c_BxC=self._conditions.of_vectors(pool_BxP))
         towers = nnx.merge(self._towers, params.towers)
         settings = self._settings.evaluate.two_tower
         return two_tower.towers_loss(towers, rows, key, settings)
 
-    def _pooled(self, last: nnx.State, tokens_BxL: jax.Array, mask_BxL: jax.Array) -> jax.Array:
-        """The pooled states; gradients reach the last layers alone."""
+    def _pooled(self, of_layers: Adapters, tokens_BxL: jax.Array, mask_BxL: jax.Array) -> jax.Array:
+        """The pooled states; no gradient is computed below the adapted layers."""
         frozen = self._conditions.encoder.num_layers - self._settings.tune_text.layers
         graphdef, layers = nnx.split(self._network.layers)
-        first = jax.tree.map(lambda layer_SxX: layer_SxX[:frozen], layers)
+        first, last = (
+            jax.tree.map(lambda layer_SxX, part=part: layer_SxX[part], layers)
+            for part in (slice(None, frozen), slice(frozen, None))
+        )
+        last = adapters.adapt(last, of_layers)
         x_BxLxC = self._network.embed(tokens_BxL)
         low_SxBxLxC = bert.run_layers(nnx.merge(graphdef, first), x_BxLxC, mask_BxL)
         hidden_SxBxLxC = jax.lax.stop_gradient(jnp.concatenate([x_BxLxC[None], low_SxBxLxC]))
@@ -212,14 +216,14 @@ def _padded(tokens_by_row: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndar
 
 
 def _optimiser(settings: Settings) -> optax.GradientTransformation:
-    """AdamW for the layers, with warm-up and cosine decay, and for the towers."""
+    """AdamW for the adapters, with warm-up and cosine decay, and for the towers."""
     steps, towers = settings.tune_text.num_steps, settings.evaluate.two_tower
     rate = optax.warmup_cosine_decay_schedule(
         0.0, settings.tune_text.learning_rate, max(1, steps // 10), steps
     )
-    layers = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(rate, weight_decay=0.01))
+    adapted = optax.chain(optax.clip_by_global_norm(1.0), optax.adamw(rate, weight_decay=0.01))
     transforms = {
-        'layers': layers,
+        'adapters': adapted,
         'towers': optax.adamw(0.5 * towers.learning_rate, weight_decay=towers.weight_decay),
     }
-    return optax.partition(transforms, _Params('layers', 'towers'))
+    return optax.partition(transforms, _Params('adapters', 'towers'))

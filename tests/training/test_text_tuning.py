@@ -2,10 +2,12 @@
 
 import dataclasses
 
+import jax
 import numpy as np
 import pytest
+from flax import nnx
 
-from diface_jax.encoders.text import bert, condition
+from diface_jax.encoders.text import adapters, bert, condition
 from diface_jax.runtime.settings import Settings
 from diface_jax.training import text_tuning
 from diface_jax.training.checkpoint import METRIC
@@ -49,16 +51,16 @@ def settings(**changes):
     config = tiny.config()
     config.evaluate.two_tower.update(num_steps=20, eval_every=20)
     config.tune_text.update(
-        layers=1, num_steps=40, batch_size=16, learning_rate=0.01, eval_every=40, **changes
+        layers=1, rank=4, num_steps=40, batch_size=16, learning_rate=0.01, eval_every=40, **changes
     )
     return Settings.from_config(config)
 
 
-def test_tuned_layers_are_better_on_validation(data):
+def test_adapters_are_better_on_validation(data):
     result = text_tuning.tune_text(settings(), *data)
-    assert result.tuned[METRIC] > result.frozen[METRIC]
-    assert {len(value) for value in result.layers.values()} == {1}
-    assert all(value.dtype == np.float16 for value in result.layers.values())
+    assert result.adapted[METRIC] > result.frozen[METRIC]
+    assert {len(array) for array in result.adapters.values()} == {1}
+    assert all(array.dtype == np.float16 for array in result.adapters.values())
 
 
 def test_a_tuning_that_helps_nothing_is_refused(data, monkeypatch):
@@ -76,9 +78,8 @@ def test_more_layers_than_there_are(data):
 
 def test_tuned_twice_is_refused(data):
     prepared, conditions = data
-    layers = text_tuning.tuned_layers.last_layers(
-        text_tuning.nnx.state(conditions.encoder.network.layers), 1
-    )
-    tuned = dataclasses.replace(conditions, encoder=conditions.encoder.with_tuned_layers(layers))
-    with pytest.raises(ValueError, match='has tuned layers already'):
+    layers = nnx.state(conditions.encoder.network.layers)
+    initial = adapters.init_adapters(layers, 1, 2, jax.random.key(0))
+    tuned = dataclasses.replace(conditions, encoder=conditions.encoder.with_adapters(initial))
+    with pytest.raises(ValueError, match='with adapters already'):
         text_tuning.tune_text(settings(), prepared, tuned)

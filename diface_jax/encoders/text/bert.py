@@ -24,7 +24,7 @@ from absl import logging
 from flax import nnx
 
 from diface_jax.encoders import weights
-from diface_jax.encoders.text import tuned_layers
+from diface_jax.encoders.text.adapters import Adapters, adapt, adapters_sha256, check_adapters
 
 MODEL = 'sentence-transformers/all-MiniLM-L6-v2'
 MODEL_SHA256 = '553c9ff2a4d968014fb1c66fdb6f2c9dc19b3ac2360ba58a51c69e177e55d765'
@@ -253,10 +253,10 @@ class TextEncoder:
 
     Attributes:
         name: name of the model, for data cards and checkpoints.
-        sha256: hash of the file of weights; with tuned layers, of these too.
+        sha256: hash of the file of weights; with adapters, of these too.
         width: width of a hidden state; the vector of a sentence holds POOLS of them.
         max_tokens: longer sentences are truncated; includes [CLS] and [SEP].
-        tuned: the last layers, where they were trained on faces; see `tuned_layers`.
+        adapters: those of its last layers, where it was trained on faces.
     """
 
     name: str
@@ -266,7 +266,7 @@ class TextEncoder:
     _tokenizer: tokenizers.Tokenizer = dataclasses.field(repr=False)
     _graphdef: nnx.GraphDef = dataclasses.field(repr=False)
     _state: nnx.State = dataclasses.field(repr=False)
-    tuned: tuned_layers.Layers | None = dataclasses.field(default=None, repr=False)
+    adapters: Adapters | None = dataclasses.field(default=None, repr=False)
     _frozen_sha256: str = ''
 
     @classmethod
@@ -309,33 +309,30 @@ class TextEncoder:
                 bar.update(len(rows))
         return pool_NxP
 
-    def with_tuned_layers(self, layers: tuned_layers.Layers) -> Self:
-        """The encoder with its last layers replaced; ValueError if they are of another one."""
-        state = nnx.State(dict(self._state))
-        state['layers'] = tuned_layers.with_last_layers(self._state['layers'], layers)
-        frozen = self.frozen['sha256']
+    def with_adapters(self, of_layers: Adapters) -> Self:
+        """The encoder with these adapters in place of its own; ValueError if they do not fit."""
+        if self.adapters:
+            raise ValueError(f'{self.name} has adapters already')
+        layers = self._state['layers']
+        check_adapters(layers, of_layers)
+        state = nnx.State({**self._state, 'layers': adapt(layers, of_layers)})
         return dataclasses.replace(
             self,
-            sha256=tuned_layers.layers_sha256(frozen, layers),
+            sha256=adapters_sha256(self.sha256, of_layers),
             _state=state,
-            tuned=layers,
-            _frozen_sha256=frozen,
+            adapters=of_layers,
+            _frozen_sha256=self.sha256,
         )
 
     @property
     def frozen(self) -> dict[str, str]:
-        """Name and hash of the encoder without tuned layers."""
+        """Name and hash of the encoder without adapters."""
         return {'name': self.name, 'sha256': self._frozen_sha256 or self.sha256}
 
     @property
     def num_layers(self) -> int:
         """The number of layers."""
         return len(self._state['layers']['mix']['bias'][...])
-
-    @property
-    def num_tuned(self) -> int:
-        """The number of tuned layers."""
-        return len(next(iter(self.tuned.values()))) if self.tuned else 0
 
     @property
     def network(self) -> Bert:

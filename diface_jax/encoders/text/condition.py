@@ -57,8 +57,8 @@ class ConditionEncoder:
     def description(self) -> dict[str, Any]:
         """Name, hashes and width, for data cards and checkpoints."""
         width = len(self.standard.mean_C)
-        tuned = {'tuned_layers': self.encoder.num_tuned} if self.encoder.tuned else {}
-        return tuned | {
+        adapted = {'adapters': True} if self.encoder.adapters else {}
+        return adapted | {
             'name': self.encoder.name,
             'width': width,
             'pools': width // self.encoder.width,
