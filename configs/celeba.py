@@ -100,6 +100,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.train.human_share = 0.5
     # Probability that it is a phrase of one of them instead.
     config.train.phrase_share = 0.3
+    # With degraded copies of photos: shares of rows with a text alone, a photo alone, and both.
+    config.train.probe_shares = (0.5, 0.2, 0.3)
 
     # --mode=tune_text: trains adapters (LoRA) of the text encoder's last `layers`, with plain
     # towers and against frozen face embeddings.

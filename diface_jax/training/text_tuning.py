@@ -188,10 +188,10 @@ class _Tuning:
         key: jax.Array,
     ) -> jax.Array:
         pool_BxP = jnp.concatenate([self._pooled(params.adapters, *part) for part in padded])
-        rows = rows._replace(c_BxC=self._conditions.of_vectors(pool_BxP))
+        c_BxC = self._conditions.of_vectors(pool_BxP)
         towers = nnx.merge(self._towers, params.towers)
         settings = self._settings.evaluate.two_tower
-        return two_tower.towers_loss(towers, rows, key, settings)
+        return two_tower.towers_loss(towers, c_BxC, rows, key, settings)
 
     def _pooled(self, of_layers: Adapters, tokens_BxL: jax.Array, mask_BxL: jax.Array) -> jax.Array:
         """The pooled states; no gradient is computed below the adapted layers."""
