@@ -13,6 +13,7 @@ from diface_jax.report import (
     line_plots,
     rate_plots,
     tables,
+    word_tables,
 )
 from diface_jax.report.content import Content, Row
 from diface_jax.report.headline import headline
@@ -60,6 +61,7 @@ def write_report(content: Content, out: pathlib.Path) -> None:
         failure_cases=_by_condition(content['mistakes'] or ()),
         tables=tables,
         card=data_card_tables,
+        words=word_tables,
         labels=labels,
     )
     out.write_text(page, encoding='utf-8')
@@ -77,6 +79,8 @@ def _by_condition(rows: Iterable[Row]) -> dict[str, list[Row]]:
 _OPTIONAL = (
     'curves',
     'attributes',
+    'concepts',
+    'negation',
     'mistakes',
     'differences',
     'groups',
