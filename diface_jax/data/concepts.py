@@ -19,6 +19,8 @@ SHIPPED = pathlib.Path(__file__).parent / 'free_hand' / 'concepts.json'
 
 _NAME = re.compile(r'\{([a-z_]+)\}')
 _GAP = r'(?:[a-z0-9]+ ){0,4}?'
+# "hair's red" is read as 'hair red', "isn't" as 'isnt'.
+_APOSTROPHE = re.compile(r"['’](?:(?:s|re)\b)?")
 _FILLERS = re.compile(r',? *\b(um|uh|er|you know|kind of|kinda|sort of|i mean)\b,?')
 _QUESTION = re.compile(r'([^.?!;]+)\?\s*([^.?!]*)')
 _CLAUSE_END = re.compile(r'[.,;:!?()]| - |\b(?:but|though|although|while|whereas)\b')
@@ -104,9 +106,7 @@ def read_concepts(path: pathlib.Path = SHIPPED) -> list[Concept]:
 
 def _concept(row: Mapping[str, Any], words: Mapping[str, str], path: pathlib.Path) -> Concept:
     try:
-        patterns = {
-            kind: _pattern(row[kind], words) for kind in ('says', 'unclear', 'otherwise')
-        }
+        patterns = {kind: _pattern(row[kind], words) for kind in ('says', 'unclear', 'otherwise')}
     except (KeyError, re.error) as error:
         raise ValueError(f'{path}: concept "{row.get("name")}": {error!r}') from error
     return Concept(row['name'], row['query'], **patterns)
@@ -126,7 +126,7 @@ def read_clauses(sentence: str) -> tuple[str, ...]:
 
     An answer is joined to its question: 'Hair? Red, long.' is read as 'red hair', 'long hair'.
     """
-    text = sentence.lower().replace("'", '').replace('’', '').replace('-', ' ')
+    text = _APOSTROPHE.sub('', sentence.lower()).replace('-', ' ')
     text = _FILLERS.sub(' ', _QUESTION.sub(_join_answers, text))
     clauses = (' '.join(clause.split()) for clause in _CLAUSE_END.split(text))
     return tuple(clause for clause in clauses if clause)

@@ -85,7 +85,7 @@ def _concept_lines(concepts: Content) -> Sequence[str]:
         lines.append(
             f'{_SPLITS[mean["split"]]:<27} mean {labels.percent(mean["mean_auc"])} '
             f'({labels.percent_interval(mean["ci95"])}) of {mean["concepts"]} concepts; lowest of '
-            f'the {len(mean["commonest"])} commonest {labels.percent(mean["lowest_of_commonest"])}; '
+            f'the commonest {labels.percent(mean["lowest_of_commonest"])}; '
             f'lowest {labels.percent(worst["auc"])} ({worst["concept"]})'
         )
     return lines

@@ -76,7 +76,9 @@ def concept_aucs(
     """
     described = {name: each for name, each in photos.items() if len(each.text_T)}
     if len(described) > 1:
-        described[POOLED] = DescribedPhotos(*map(np.concatenate, zip(*described.values())))
+        described[POOLED] = DescribedPhotos(
+            *map(np.concatenate, zip(*described.values(), strict=True))
+        )
     if not described or not concepts:
         return None
     query_CxF = of_texts([concept.query for concept in concepts])
