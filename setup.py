@@ -28,7 +28,7 @@ setup(
             '*/MODEL_CARD.md',
         ],
         'diface_jax.data': [
-            *('free_hand/*.jsonl', 'free_hand/DATA_CARD.md', 'splits/*.csv'),
+            *('free_hand/*.json*', 'free_hand/DATA_CARD.md', 'splits/*.csv'),
             *('simulated_celeba/population.safetensors', 'simulated_celeba/DATA_CARD.md'),
         ],
         'diface_jax.web': ['page.css', 'page.html', 'page.js'],

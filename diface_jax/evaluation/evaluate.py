@@ -21,6 +21,7 @@ from diface_jax.evaluation.verification import VerificationPairs
 from diface_jax.models.diface import Sampling
 from diface_jax.models.features import Features
 from diface_jax.report.text_table import text_table
+from diface_jax.report.word_tables import words_text
 from diface_jax.runtime import hosts, run_state
 from diface_jax.runtime import mesh as meshes
 from diface_jax.training.loaded_model import LoadedModel
@@ -64,7 +65,7 @@ def evaluate(
     ignore = ('evaluate.data.root', 'training.sample')
     if existing := run_state.existing_output(out, settings, ignore, overwrite):
         logging.info('evaluate: %s exists already, with the same settings', out)
-        _print_table(existing['results'])
+        _print_tables(existing)
         return
     _check_data(trained, train_data, data, config.captions.coverage)
     logging.info('evaluate: step %d on %s; writes %s', trained.step, data.card['name'], out)
@@ -78,7 +79,7 @@ def evaluate(
         'settings': settings,
     }
     run_state.write_json(out, content)
-    _print_table(measured['results'])
+    _print_tables(measured)
 
 
 def _settings(
@@ -151,9 +152,10 @@ def _without_second(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if name != 'second_data'}
 
 
-def _print_table(results: Sequence[protocols.ResultRow]) -> None:
+def _print_tables(content: Mapping[str, Any]) -> None:
     if hosts.is_first():
-        print(text_table(results))
+        print(text_table(content['results']))
+        print(words_text(content))
 
 
 def attach_extras(out: pathlib.Path, extras: Mapping[str, pathlib.Path]) -> None:

@@ -14,6 +14,7 @@ from diface_jax.report import (
     poor_photo_plots,
     rate_plots,
     tables,
+    word_tables,
 )
 from diface_jax.report.content import Content, Row
 from diface_jax.report.headline import headline
@@ -63,6 +64,7 @@ def write_report(content: Content, out: pathlib.Path) -> None:
         tables=tables,
         poor_photo_tables=poor_photo_tables,
         card=data_card_tables,
+        words=word_tables,
         labels=labels,
     )
     out.write_text(page, encoding='utf-8')
@@ -80,6 +82,8 @@ def _by_condition(rows: Iterable[Row]) -> dict[str, list[Row]]:
 _OPTIONAL = (
     'curves',
     'attributes',
+    'concepts',
+    'negation',
     'mistakes',
     'differences',
     'groups',

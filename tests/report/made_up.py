@@ -155,6 +155,51 @@ def attributes(rng, names):
     return records
 
 
+def concepts():
+    """Two concepts, of which the test people have enough positives for one."""
+    red = {'concept': 'red hair', 'query': 'red hair', 'negatives': 600}
+    frown = {'concept': 'frown', 'query': 'frowning', 'negatives': 70}
+    ci95 = [0.5, 0.7]
+    return {
+        'rows': [
+            {'split': 'validation', **frown, 'positives': 6, 'auc': 0.55, 'ci95': ci95},
+            {'split': 'validation', **red, 'positives': 24, 'auc': 0.61, 'ci95': ci95},
+            {'split': 'test', **red, 'positives': 31, 'auc': 0.64, 'ci95': ci95},
+        ],
+        'means': [
+            {
+                'split': 'validation',
+                'concepts': 2,
+                'mean_auc': 0.58,
+                'ci95': ci95,
+                'commonest': ['red hair', 'frown'],
+                'lowest_of_commonest': 0.55,
+            },
+            {
+                'split': 'test',
+                'concepts': 1,
+                'mean_auc': 0.64,
+                'ci95': ci95,
+                'commonest': ['red hair'],
+                'lowest_of_commonest': 0.64,
+            },
+        ],
+    }
+
+
+def negation():
+    return {
+        'pairs': 6,
+        'share': 2 / 3,
+        'ci95': [0.3, 1.0],
+        'rows': [
+            {'attribute': 'No_Beard', 'pairs': 4, 'right': 4},
+            {'attribute': 'Young', 'pairs': 2, 'right': 0},
+        ],
+        'wrong': [],
+    }
+
+
 def spread(rng):
     names = ('fisher', 'silhouette', 'cos_within', 'cos_between')
     return {name: float(rng.random()) for name in names}
@@ -238,6 +283,8 @@ def content(methods=METHODS, tracks=('grammar-100', 'human'), conditions=None, s
         'differences': differences(np.random.default_rng(seed), methods, tracks),
         'curves': curves(rng, methods, conditions),
         'attributes': attributes(rng, ATTRIBUTES),
+        'concepts': concepts(),
+        'negation': negation(),
         'mistakes': [
             failure_case(rng, kind, tracks[0]) for kind in ('false match', 'false non-match')
         ],

@@ -16,6 +16,8 @@ METHODS = ('diface', 'cca', 'oracle')
 OPTIONAL = (
     'curves',
     'attributes',
+    'concepts',
+    'negation',
     'mistakes',
     'differences',
     'groups',

@@ -1,4 +1,4 @@
-"""Error analysis of DiFace: attributes, groups of people, failures, clusters, example searches."""
+"""Error analysis of DiFace: attributes, words, groups of people, failures, clusters, searches."""
 
 import dataclasses
 import functools
@@ -9,14 +9,17 @@ from typing import Any
 import jax
 import numpy as np
 
+from diface_jax.data.concepts import read_concepts
 from diface_jax.data.prepared import Prepared, Split
 from diface_jax.evaluation import bootstrap, protocols
 from diface_jax.evaluation.analysis import (
     attribute_sensitivity,
     clusters,
+    concept_test,
     examples,
     failure_cases,
     fairness,
+    negation_test,
 )
 from diface_jax.evaluation.analysis.scored_condition import ScoredCondition
 from diface_jax.evaluation.protocols import Condition, Repetitions, ResultRow
@@ -67,6 +70,8 @@ class ErrorAnalysis:
         )
         return {
             'attributes': self._attributes(),
+            'concepts': self._concepts(),
+            'negation': self._negation(),
             'mistakes': list(self._failure_cases(scored)),
             'groups': {'rows': group_rows, 'largest_gap': fairness.largest_gap(group_rows)},
             **self._clusters(),
@@ -109,14 +114,33 @@ class ErrorAnalysis:
         pairs = bootstrap.concatenate_draws(draws)
         impostor_P = protocols.pair_scores(self.features, pairs)[~pairs.genuine_P]
         most_photos = self.settings.photos_per_attribute
-        extractor = self._extractor(self._sampling)
 
         def score(sentences: Sequence[str], photo_P: np.ndarray) -> np.ndarray:
-            f_text = extractor.of_texts(self.trained.params, self.encode(sentences), self._key)
-            return np.einsum('pf,pf->p', f_text, self.features.photo_NxF[photo_P])
+            f_PxF = self._of_texts(sentences)
+            return np.einsum('pf,pf->p', f_PxF, self.features.photo_NxF[photo_P])
 
         return attribute_sensitivity.score_drops(
             self._split, self.data.attributes, score, impostor_P.std(), most_photos, self.effort
+        )
+
+    def _concepts(self) -> dict[str, Any] | None:
+        """AUC of short queries on validation and test photos; None without free-hand sentences."""
+        photos = {}
+        for name in ('validation', 'test'):
+            split = self.data.splits.get(name)
+            if split is not None and {'human', 'style'} & set(split.tracks(())):
+                photos[name] = concept_test.DescribedPhotos.of_split(split, self._of_photos(name))
+        return concept_test.concept_aucs(read_concepts(), photos, self._of_texts, self.effort)
+
+    def _negation(self) -> dict[str, Any] | None:
+        """Pairs of sentences with and without a negation; None without labels."""
+        return negation_test.negation_shares(
+            negation_test.read_pairs(),
+            self._split,
+            self.data.attributes,
+            self.features.photo_NxF,
+            self._of_texts,
+            self.effort,
         )
 
     def _clusters(self) -> dict[str, list[ResultRow]]:
@@ -135,6 +159,18 @@ class ErrorAnalysis:
             'clusters': clusters.clusters_by_space(x0, f, identity_T, split.identity_N),
             'path': clusters.clusters_along_path(path, refine, identity_T),
         }
+
+    def _of_texts(self, sentences: Sequence[str]) -> np.ndarray:
+        """Features of new sentences."""
+        extractor = self._extractor(self._sampling)
+        return extractor.of_texts(self.trained.params, self.encode(sentences), self._key)
+
+    def _of_photos(self, name: str) -> np.ndarray:
+        """Features of the photos of a split."""
+        if name == 'test':
+            return self.features.photo_NxF
+        x0_NxD = self.trained.normalise(self.data.splits[name].embedding_NxD)
+        return self._extractor(self._sampling).of_photos(self.trained.params, x0_NxD)
 
     def _extractor(self, sampling: Sampling) -> FeatureExtractor:
         return FeatureExtractor(self.trained.model, sampling, meshes.make_mesh())
