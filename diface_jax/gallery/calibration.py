@@ -93,6 +93,31 @@ class Calibration(NamedTuple):
         """Expected number of impostors in a gallery of this size that score as high or higher."""
         return gallery * self.false_match_rate(score)
 
+    def blend(self, other: Self, share: float) -> Self:
+        """The calibration between this one (share 0) and another (share 1).
+
+        Log-likelihood ratios and logarithms of false match rates are interpolated.
+        """
+        # The other's parabola, in this one's z.
+        step, shift = self.scale / other.scale, (self.centre - other.centre) / other.scale
+        constant, linear, square = other.llr_coefficients
+        in_own_z = np.array(
+            [
+                constant + linear * shift + square * shift**2,
+                (linear + 2 * square * shift) * step,
+                square * step**2,
+            ]
+        )
+        score_Q = np.union1d(self.score_Q, other.score_Q)
+        log_fmr_2xQ = np.log([each.false_match_rate(score_Q) for each in (self, other)])
+        return self._replace(
+            llr_coefficients=(1 - share) * self.llr_coefficients + share * in_own_z,
+            score_Q=score_Q,
+            fmr_Q=np.exp((1 - share) * log_fmr_2xQ[0] + share * log_fmr_2xQ[1]),
+            genuine=min(self.genuine, other.genuine),
+            impostors=min(self.impostors, other.impostors),
+        )
+
     def to_json(self) -> dict[str, Any]:
         """As plain numbers and lists."""
         return {
