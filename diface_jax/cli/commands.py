@@ -324,7 +324,7 @@ def _write_sheet(results: SearchResults, model: 'Model', path: pathlib.Path) -> 
 
 def _verify(_: str, model: 'Model') -> int:
     results = model.verify(_PHOTO.value, _TEXT.value, _PRIOR.value, _PROBE_PHOTO.value)
-    lines = [f'{results.decision}: {printable(results.photo)}', *results.probe.notes]
+    lines = [f'{results.decision}: {printable(results.photo)}', *_probe_lines(results)]
     for face in results.faces:
         scored = face.scored
         lines.append(f'  face at {face.box}: {scored.likelihood}, score {scored.score:.3f}')
@@ -428,7 +428,7 @@ def _exit_code(all_results: Sequence[SearchResults | VerifyResults]) -> int:
 
 def _search_lines(results: SearchResults) -> list[str]:
     """The results of a search, in the order and the words of the page."""
-    lines = [f'{results.summary}: {printable(results.probe.title)}', *results.probe.notes]
+    lines = [f'{results.summary}: {printable(results.probe.title)}', *_probe_lines(results)]
     for result in results.results:
         kind = 'match' if result.scored.match else 'lead'
         lines.append(f'{result.rank:3} {result.scored.likelihood}, a {kind}: {_line(result.entry)}')
@@ -441,6 +441,11 @@ def _search_lines(results: SearchResults) -> list[str]:
         choices = ', '.join(option.say for option in question.answers)
         lines.append(f'ask next: {question.ask} ({choices})')
     return lines
+
+
+def _probe_lines(results: SearchResults | VerifyResults) -> list[str]:
+    """How the probe was read, and how much words and photo count."""
+    return [*filter(None, [results.probe.in_words]), *results.probe.notes]
 
 
 def _explanations(results: SearchResults) -> list[str]:

@@ -46,21 +46,24 @@ class ProbeSummary:
         return {TEXT: 'words', PHOTO: 'photo'}.get(self.kind, 'words with photo')
 
     @property
-    def notes(self) -> list[str]:
-        """How photo and words were read, and how much each counts, a sentence each."""
-        return [*self._photo_notes(), *unread_notes(self.unread)]
-
-    def _photo_notes(self) -> list[str]:
+    def in_words(self) -> str:
+        """How much photo and words count, or how good a photo alone is; '' of text alone."""
         if not self.photo:
-            return []
-        width = f'The face in the photo is {round(self.photo.face_px)} pixels wide.'
-        first = self.shares.sentence(self.photo.face_px) if self.shares else width
-        return [first, *self.photo.notes]
+            return ''
+        if self.shares:
+            return self.shares.sentence(self.photo.face_px)
+        return f'The face in the photo is {round(self.photo.face_px)} pixels wide.'
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know of how photo and words were read, a sentence each."""
+        return [*(self.photo.notes if self.photo else []), *unread_notes(self.unread)]
 
     def to_json(self) -> dict[str, Any]:
         """As the documented schema."""
         return {
             'probe': self.kind,
+            'probe_in_words': self.in_words,
             'texts': list(self.texts),
             'probe_photo': self.photo and self.photo.to_json(),
             'shares': self.shares and self.shares._asdict(),

@@ -285,6 +285,7 @@ function show(answer, focus) {
   $('error').hidden = true;
   $('answer').hidden = false;
   $('heading').textContent = answer.summary.replace(/^./, (letter) => letter.toUpperCase());
+  $('probe-words').textContent = answer.probe_in_words;
   $('notes').replaceChildren(...answer.notes.map((note) => make('li', plain(note))));
   explain(answer);
   shown = answer.results;
@@ -292,7 +293,7 @@ function show(answer, focus) {
   $('results').append(...shown.slice(before).map(card));
   $('more').hidden = shown.length < wanted || wanted >= Math.min(MOST, searched);
   suggest(answer.next_question);
-  say([answer.summary, ...answer.notes].join('. '));
+  say([answer.summary, answer.probe_in_words, ...answer.notes].filter(Boolean).join('. '));
   if (focus === 'heading') $('heading').focus();
   if (focus === 'new') $('results').children[before]?.querySelector('button').focus();
 }

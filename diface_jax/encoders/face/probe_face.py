@@ -42,7 +42,6 @@ def find_probe_face(image_HxWx3: np.ndarray) -> ProbeFace:
       ValueError: no face is found; says what to do.
     """
     height, width = image_HxWx3.shape[:2]
-    smallest = align.smallest_face(width, height)
     for smallest in _searched_sizes(width, height):
         if faces := align.detect(image_HxWx3, smallest=smallest):
             return _largest(image_HxWx3, faces)
