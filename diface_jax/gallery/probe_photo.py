@@ -41,8 +41,8 @@ class PhotoSummary(NamedTuple):
         if self.faces == 1:
             return []
         return [
-            f'the photo shows {self.faces} faces, and the largest is taken: cut out the other where '
-            'it is meant'
+            f'the photo shows {self.faces} faces, and the largest is taken: cut out another if it '
+            'is meant'
         ]
 
     def to_json(self) -> dict[str, Any]:
