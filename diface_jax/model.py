@@ -291,16 +291,16 @@ class Model:
           ValueError: it is not a photo, shows no face or two that are about as large, or the model
             does not take photographs as probes.
         """
+        self._require_photographs()
         if not self.takes_probe_photos:
-            raise ValueError(
-                simulated_model.REFUSAL if not self.takes_photographs else _NO_PROBE_PHOTOS
-            )
+            raise ValueError(_NO_PROBE_PHOTOS)
         return read_probe_photo(photo, self._inference.probe_face_of)
 
     @property
     def takes_probe_photos(self) -> bool:
         """Whether one can search by a photograph: whether the model was trained for that."""
-        return self._inference.takes_probe_photos and bool(self._decision_rule.with_photo)
+        can = self.takes_photographs and self._inference.takes_probe_photos
+        return can and bool(self._decision_rule.with_photo)
 
     @property
     def takes_photographs(self) -> bool:
