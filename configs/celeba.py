@@ -40,6 +40,10 @@ def get_config() -> ml_collections.ConfigDict:
     # Principal components of dlib's inner feature maps, beside its embedding; 0: none.
     config.encoders.appearance_dim = 256
 
+    # Degraded copies of each training photo (small, blurred, dark, noisy, compressed), so that a
+    # poor photo can be searched with, beside a text or alone; at most 12. 0: none.
+    config.degraded = {'per_photo': 0, 'seed': 0}
+
     config.captions = ml_collections.ConfigDict()
     config.captions.seed = 0
     # Sentences per training photo: `full` may mention every attribute, `partial` a random share.

@@ -2,7 +2,7 @@
 
 import functools
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,12 +10,14 @@ import numpy as np
 from diface_jax.data import array_cache, sharded_work
 from diface_jax.data.encoder_bundle import EncoderBundle
 from diface_jax.data.face_crops import FaceCrops
+from diface_jax.data.observations import Observations
 from diface_jax.data.readers.records import DataSet
 from diface_jax.encoders import arrays
-from diface_jax.encoders.face import align, appearance, dlib_resnet
+from diface_jax.encoders.face import align, appearance, degrade, dlib_resnet, quality
 from diface_jax.encoders.face.appearance import MAX_PHOTOS, Appearance
 from diface_jax.encoders.face.encoder import FaceEncoder, SimulatedEncoder
 from diface_jax.runtime import hosts
+from diface_jax.runtime.settings import DegradedSettings
 
 # Cached arrays depend on the weights of dlib's network and on how faces are cropped.
 _MAPS = 'maps'  # name of the cache of feature maps
@@ -68,15 +70,40 @@ class PhotoEmbedder:
         if self._source.embedded:
             notes = array_cache.string_array([''] * count)
             return PhotoEmbeddings(self._source.embedded.embedding_NxD, np.ones(count, bool), notes)
-        appearance_sha256 = ''
-        if encoder.appearance:
-            appearance_sha256 = arrays.sha256_of_arrays(encoder.appearance)
         columns = self._map(
             np.arange(count),
-            ('faces', *_VERSIONS, appearance_sha256),
+            ('faces', *_VERSIONS, _appearance_sha256(encoder)),
             functools.partial(_embed_crops, encoder),
         )
         return PhotoEmbeddings(columns['embedding_NxD'], columns['found_N'], columns['note_N'])
+
+    def embed_degraded(
+        self, encoder: FaceEncoder, degraded: DegradedSettings, has_embedding_N: np.ndarray
+    ) -> list[Observations | None]:
+        """The observations of each photo; None where it has no embedding.
+
+        Args:
+          encoder: E.
+          degraded: how many degraded copies of a training photo are drawn.
+          has_embedding_N: of which photos, bool.
+        """
+        result: list[Observations | None] = [None] * len(has_embedding_N)
+        is_train_N = np.array([photo.split == 'train' for photo in self._source.photos])
+        for in_part_N, copies in ((is_train_N, degraded.per_photo), (~is_train_N, 0)):
+            rows = np.flatnonzero(in_part_N & has_embedding_N)
+            if not len(rows):
+                continue
+            depends_on = ('degraded', *_VERSIONS, str(degrade.VERSION), str(quality.VERSION))
+            draw = str(copies), str(degraded.seed if copies else '')
+            hash_of = {self._source.photos[row].file: self._hashes[row] for row in rows}
+            columns = self._map(
+                rows,
+                (*depends_on, *draw, _appearance_sha256(encoder)),
+                functools.partial(_observe_crops, encoder, copies, degraded.seed, hash_of),
+            )
+            for row, *observed in zip(rows, *columns.values(), strict=True):
+                result[row] = Observations(**dict(zip(columns, observed, strict=True)))
+        return result
 
     def _fit_appearance(self, width: int) -> Appearance:
         """The appearance encoder, fitted on training photos that are drawn with a fixed seed."""
@@ -152,8 +179,38 @@ def _embed_crops(
     encoder: FaceEncoder, files: Sequence[str], crops: Sequence[FaceCrops]
 ) -> array_cache.Arrays:
     embedding_NxD, has_face_N = _encode_crops(encoder.embed, encoder.width, np.float32, crops)
-    note_N = array_cache.string_array([note for _, note in crops])
+    note_N = array_cache.string_array([crop.note for crop in crops])
     return {'embedding_NxD': embedding_NxD, 'found_N': has_face_N, 'note_N': note_N}
+
+
+def _appearance_sha256(encoder: FaceEncoder) -> str:
+    return arrays.sha256_of_arrays(encoder.appearance) if encoder.appearance else ''
+
+
+def _observe_crops(
+    encoder: FaceEncoder,
+    copies: int,
+    seed: int,
+    hash_of: Mapping[str, str],
+    files: Sequence[str],
+    crops: Sequence[FaceCrops],
+) -> array_cache.Arrays:
+    """Observations of degraded crops: as many copies as given, drawn; 0: those to evaluate on."""
+    chips, qualities, widths = [], [], []
+    for file, crop in zip(files, crops, strict=True):
+        photo = hash_of[file]
+        drawn = degrade.training_degradations(copies, seed, photo) if copies else []
+        for how in drawn or degrade.evaluation_degradations():
+            face_px = min(how.face_px, crop.face_px)
+            chips.append(degrade.degrade(crop.chips, how, photo))
+            qualities.append(quality.photo_quality(chips[-1], face_px))
+            widths.append(face_px)
+    observed = encoder.embed(np.stack(chips)).astype(np.float16)
+    return {
+        'observed_LxD': observed.reshape(len(files), -1, encoder.width),
+        'quality_LxQ': np.stack(qualities).reshape(len(files), -1, len(quality.NAMES)),
+        'face_px_L': np.array(widths, np.float32).reshape(len(files), -1),
+    }
 
 
 def _encode_crops(
@@ -163,8 +220,8 @@ def _encode_crops(
     crops: Sequence[FaceCrops],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Vectors of crops, zeros where a photo has no face; and whether each has one."""
-    faces = [face for face, _ in crops if face is not None]
-    has_face_N = np.array([face is not None for face, _ in crops])
+    faces = [crop.chips for crop in crops if crop.chips is not None]
+    has_face_N = np.array([crop.chips is not None for crop in crops])
     vector_NxW = np.zeros((len(crops), width), dtype)
     if faces:
         vector_NxW[has_face_N] = encode(np.stack(faces))

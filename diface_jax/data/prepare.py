@@ -21,6 +21,7 @@ from absl import logging
 from diface_jax.data import array_cache, check, prepared, prepared_folders
 from diface_jax.data.data_card import data_card
 from diface_jax.data.encoder_bundle import EncoderBundle
+from diface_jax.data.observations import Observations
 from diface_jax.data.photo_embeddings import PhotoEmbedder, PhotoEmbeddings
 from diface_jax.data.photo_hashes import photo_hashes
 from diface_jax.data.photo_sentences import sentences_of_photo
@@ -28,13 +29,15 @@ from diface_jax.data.prepared_rows import DescribedPhoto, prepared_rows
 from diface_jax.data.readers import dispatch, simulated
 from diface_jax.data.readers.records import DataSet
 from diface_jax.data.text_conditions import fit_condition_encoder, pooled_vectors
-from diface_jax.encoders.face import align, dlib_resnet
+from diface_jax.encoders.face import align, degrade, dlib_resnet, quality
+from diface_jax.encoders.face.encoder import FaceEncoder, SimulatedEncoder
 from diface_jax.encoders.text import bert
 from diface_jax.encoders.text.condition import ConditionEncoder
 from diface_jax.runtime import hosts, run_state
 from diface_jax.runtime.settings import (
     CaptionsSettings,
     DataSettings,
+    DegradedSettings,
     EncodersSettings,
     SimulatedSettings,
 )
@@ -53,7 +56,7 @@ def prepare(
     """Prepares the data set of a root, unless it is prepared already.
 
     Args:
-      config: all settings; read are `captions`, `encoders` and `simulated`.
+      config: all settings; read are `captions`, `degraded`, `encoders` and `simulated`.
       data: `root`, `layout` and the split, as the readers take them.
       store: folder of all prepared data sets, WORKDIR/prepared.
       encoders_from: a prepared data set whose fitted encoders are used; None: this one has
@@ -74,6 +77,7 @@ def prepare(
     """
     source, hashes = _read(data, config.simulated, store)
     _check_usable(source, data.root)
+    _check_degraded(source, config.degraded)
     root = pathlib.Path(data.root).resolve()
     if encoders:
         text_encoder = encoders.text.encoder
@@ -83,7 +87,15 @@ def prepare(
     has_own = not encoders_from or encoders_from == existing
     fitted = encoders if has_own else EncoderBundle.load(text_encoder, encoders_from)
     builder = _Builder(
-        config.captions, config.encoders, source, hashes, text_encoder, fitted, has_own, store
+        config.captions,
+        config.encoders,
+        config.degraded,
+        source,
+        hashes,
+        text_encoder,
+        fitted,
+        has_own,
+        store,
     )
     settings = _settings(config, data, builder)
     if existing and _is_up_to_date(existing, settings, root, overwrite, existing in protected):
@@ -151,6 +163,9 @@ def _settings(
     }
     if fitted and builder.has_own:
         settings['encoders of the pack'] = fitted.description
+    if config.degraded.per_photo:
+        versions = {'version': degrade.VERSION, 'quality': quality.VERSION}
+        settings['degraded'] = config.degraded.to_dict() | versions
     if source.embedded:
         settings['simulated'] = config.simulated.to_dict()
     return run_state.to_plain_json(settings)
@@ -269,6 +284,15 @@ def _check_usable(source: DataSet, root: str) -> None:
         )
 
 
+def _check_degraded(source: DataSet, degraded: DegradedSettings) -> None:
+    """ValueError if people without photographs are to have degraded ones."""
+    if degraded.per_photo and source.embedded:
+        raise ValueError(
+            f'degraded.per_photo={degraded.per_photo} needs photographs, and simulated people have '
+            'none: set it to 0'
+        )
+
+
 @dataclasses.dataclass(frozen=True)
 class _Builder:
     """Embeds and describes the photos of a data set.
@@ -276,6 +300,7 @@ class _Builder:
     Attributes:
       captions: how many sentences the grammar writes.
       encoders: how the encoders are fitted.
+      degraded: how many degraded copies of the photos are embedded too.
       source: the data set.
       hashes: of its photos' content.
       text_encoder: the frozen text encoder.
@@ -286,6 +311,7 @@ class _Builder:
 
     captions: CaptionsSettings
     encoders: EncodersSettings
+    degraded: DegradedSettings
     source: DataSet
     hashes: Sequence[str]
     text_encoder: bert.TextEncoder
@@ -299,7 +325,7 @@ class _Builder:
         embedder = PhotoEmbedder(self.source, self.hashes, cache)
         face = embedder.face_encoder(self.fitted, self.encoders.appearance_dim)
         embeddings = embedder.embed(face)
-        photos = self._describe(embeddings)
+        photos = self._describe(embeddings, self._observe(embedder, face, embeddings))
         pool_TxP = self._pooled_vectors(photos, cache)
         with hosts.working('fits the text conditions'):
             bundle = EncoderBundle(face, self._text_conditions(photos, pool_TxP))
@@ -317,7 +343,20 @@ class _Builder:
         card = data_card(self.source, embeddings, photos, attributes)
         return {**card, 'encoders': bundle.description}
 
-    def _describe(self, embeddings: PhotoEmbeddings) -> list[DescribedPhoto]:
+    def _observe(
+        self,
+        embedder: PhotoEmbedder,
+        face: FaceEncoder | SimulatedEncoder,
+        embeddings: PhotoEmbeddings,
+    ) -> list[Observations | None]:
+        """The observations of degraded copies of each photo, None where there are none."""
+        if not self.degraded.per_photo:
+            return [None] * len(embeddings.has_embedding_N)
+        return embedder.embed_degraded(face, self.degraded, embeddings.has_embedding_N)
+
+    def _describe(
+        self, embeddings: PhotoEmbeddings, observations: Sequence[Observations | None]
+    ) -> list[DescribedPhoto]:
         """The photos with an embedding, and their sentences; ValueError where none has one."""
         if not embeddings.has_embedding_N.any():
             reasons = '; '.join(sorted(set(embeddings.note_N)))
@@ -330,11 +369,14 @@ class _Builder:
             self.hashes,
             embeddings.embedding_NxD,
             embeddings.has_embedding_N,
+            observations,
             strict=True,
         )
         return [
-            DescribedPhoto(photo, sha256, embedding, sentences_of_photo(photo, self.captions))
-            for photo, sha256, embedding, has_embedding in columns
+            DescribedPhoto(
+                photo, sha256, embedding, sentences_of_photo(photo, self.captions), observed
+            )
+            for photo, sha256, embedding, has_embedding, observed in columns
             if has_embedding
         ]
 

@@ -16,6 +16,7 @@ import numpy as np
 from absl import logging
 
 from diface_jax.data.identity_index import IdentityIndex
+from diface_jax.data.observations import Observations
 from diface_jax.data.readers.records import SPLITS
 from diface_jax.runtime import run_state
 
@@ -23,6 +24,7 @@ TRACKS = ('grammar', 'human', 'style')
 CARD = 'data_card.json'
 BUILDING = '.new'  # suffix of a folder that is not complete yet
 _ROWS = 'rows'
+_OBSERVED = ('observed', 'quality', 'face_px')  # the columns of Observations
 
 
 class PreparedPhoto(NamedTuple):
@@ -37,6 +39,7 @@ class PreparedPhoto(NamedTuple):
     said: np.ndarray
     conditions: np.ndarray
     sha256: str = ''
+    observations: Observations | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +59,8 @@ class Split:
       c_TxC: their conditions, from the text encoder, float32.
       starts: first row of the photos of each data set, where several are joined.
       sha256_N: of each photo's content, as from `photo_hashes`; None where it is unknown.
+      observations: of L degraded copies of each photo, [N, L, ...]; None if it was prepared
+        without.
     """
 
     file_N: np.ndarray
@@ -69,6 +74,7 @@ class Split:
     c_TxC: np.ndarray
     starts: tuple[int, ...] = (0,)
     sha256_N: np.ndarray | None = None
+    observations: Observations | None = None
 
     def texts(self, track: str, coverage: float | None = None) -> np.ndarray:
         """Rows of the texts of a track; with `coverage`, of those with that coverage."""
@@ -167,7 +173,11 @@ def _join_rows(first: Split, second: Split) -> Split:
     columns = {}
     for field in dataclasses.fields(Split):
         parts = getattr(first, field.name), getattr(second, field.name)
-        if field.name != 'starts' and all(part is not None for part in parts):
+        if field.name == 'starts' or any(part is None for part in parts):
+            continue
+        if field.name == 'observations':
+            columns[field.name] = Observations(*map(np.concatenate, zip(*parts, strict=True)))
+        else:
             columns[field.name] = np.concatenate(parts)
     return Split(**columns, starts=(0, len(first.file_N)))
 
@@ -243,12 +253,19 @@ def write_prepared(
     # Each call rewrites the metadata, so rows are added in batches.
     for batch in _batched(itertools.chain([first], rows), 500):
         by_split = {
-            name: [row._asdict() for split, row in batch if split == name] for name in splits
+            name: [_stored(row) for split, row in batch if split == name] for name in splits
         }
         writer.add_examples(by_split)
     writer.close_all()
     shutil.rmtree(folder / _ROWS, ignore_errors=True)
     building.rename(folder / _ROWS)
+
+
+def _stored(row: PreparedPhoto) -> dict[str, Any]:
+    """A row by the names of `_features`."""
+    columns = row._asdict()
+    observations = columns.pop('observations')
+    return columns | (dict(zip(_OBSERVED, observations, strict=True)) if observations else {})
 
 
 def _batched(rows: Iterable, size: int) -> Iterable[list]:
@@ -267,6 +284,12 @@ def _features(tfds: Any, row: PreparedPhoto) -> Any:
     # Writing tensors as bytes is three times as fast.
     tensor = functools.partial(tfds.features.Tensor, encoding='bytes')
     width = row.conditions.shape[1]
+    observed = {}
+    if row.observations:
+        observed = {
+            name: tensor(shape=(None, *column.shape[1:]), dtype=column.dtype)
+            for name, column in zip(_OBSERVED, row.observations, strict=True)
+        }
     return tfds.features.FeaturesDict(
         {
             'file': tfds.features.Text(),
@@ -279,6 +302,7 @@ def _features(tfds: Any, row: PreparedPhoto) -> Any:
             'said': tensor(shape=(None,), dtype=np.float32),
             # Half the size of float32; the rounding is below the text encoder's own noise.
             'conditions': tensor(shape=(None, width), dtype=np.float16),
+            **observed,
         }
     )
 
@@ -342,7 +366,20 @@ def _split(rows: list[dict[str, Any]], card: dict[str, Any]) -> Split:
             [row['conditions'].reshape(-1, width) for row in rows], dtype=np.float32
         ),
         sha256_N=np.array([row['sha256'].decode() for row in rows]) if has_hashes else None,
+        observations=_observations(rows),
     )
+
+
+def _observations(rows: list[dict[str, Any]]) -> Observations | None:
+    if _OBSERVED[0] not in rows[0]:
+        return None
+    # The copies of a photo come back in one row.
+    face_px_NxL = np.stack([row['face_px'].reshape(-1) for row in rows])
+    observed_NxLxD, quality_NxLxQ = (
+        np.stack([row[name].reshape(face_px_NxL.shape[1], -1) for row in rows])
+        for name in _OBSERVED[:2]
+    )
+    return Observations(observed_NxLxD, quality_NxLxQ, face_px_NxL)
 
 
 def card_summary(card: dict[str, Any]) -> str:

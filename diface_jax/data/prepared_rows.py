@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from diface_jax.data.observations import Observations
 from diface_jax.data.photo_sentences import Sentence
 from diface_jax.data.prepared import TRACKS, PreparedPhoto
 from diface_jax.data.readers.records import Photo
@@ -12,12 +13,16 @@ from diface_jax.encoders.text.condition import ConditionEncoder
 
 
 class DescribedPhoto(NamedTuple):
-    """A photo with the hash of its content, its embedding [D] and its sentences."""
+    """A photo with the hash of its content, its embedding [D] and its sentences.
+
+    `observations` are of its degraded copies, if there are any.
+    """
 
     photo: Photo
     sha256: str
     embedding: np.ndarray
     sentences: Sequence[Sentence]
+    observations: Observations | None = None
 
 
 def prepared_rows(
@@ -58,4 +63,5 @@ def _row(
         tracks=np.array([TRACKS.index(sentence.track) for sentence in sentences], np.int8),
         said=np.array([sentence.coverage for sentence in sentences], np.float32),
         conditions=c_MxC,
+        observations=described.observations,
     )

@@ -76,13 +76,13 @@ def _chips(data: Prepared, folder: pathlib.Path) -> dict[str, np.ndarray]:
 
 
 def _shrink(files: Sequence[str], crops: Sequence[FaceCrops]) -> array_cache.Arrays:
-    for file, (chips, reason) in zip(files, crops, strict=True):
-        if chips is None:
+    for file, crop in zip(files, crops, strict=True):
+        if crop.chips is None:
             raise ValueError(
-                f'{file} had a face when it was prepared, but now: {reason}. Put the photo back, '
-                'or run --mode=prepare --overwrite'
+                f'{file} had a face when it was prepared, but now: {crop.note}. Put the photo '
+                'back, or run --mode=prepare --overwrite'
             )
-    return {'chips': vae.shrink_chips(np.stack([chips[0] for chips, _ in crops]))}
+    return {'chips': vae.shrink_chips(np.stack([crop.chips[0] for crop in crops]))}
 
 
 def _weights(

@@ -104,6 +104,14 @@ class EncodersSettings(Section):
 
 
 @dataclasses.dataclass(frozen=True)
+class DegradedSettings(Section):
+    """Degraded copies of photos, which teach a model to search with a poor photo."""
+
+    per_photo: Annotated[int, between(0, 12)]
+    seed: Seed
+
+
+@dataclasses.dataclass(frozen=True)
 class CaptionsSettings(Section):
     """Sentences a photo."""
 
@@ -334,6 +342,7 @@ class Settings(Section):
     second_data: DataSettings
     simulated: SimulatedSettings
     encoders: EncodersSettings
+    degraded: DegradedSettings
     captions: CaptionsSettings
     model: ModelSettings
     diffusion: DiffusionSettings

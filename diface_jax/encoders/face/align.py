@@ -33,6 +33,8 @@ _LIKELY, _FAINT = 0.7, 0.3
 # The box that dlib's predictor expects, from the eyebrows to the chin: its side, as a multiple of
 # the geometric mean of MTCNN's, and how far its centre is moved down, as a share of its side.
 _BOX_SIDE, _BOX_DOWN = 0.98, 0.09
+# Its width, as a multiple of the square that the chips extend; the mean over CelebA and LFW.
+_BOX_TO_FACE = 1.31
 # The predictor knows faces that are turned by less; it sees others turned upright.
 _TURNED = math.radians(20)
 # Pixels of a box that the predictor sees enlarged if it is smaller.
@@ -71,6 +73,8 @@ class Aligned(NamedTuple):
     """chips_2x150x150x3: RGB, uint8; one for each of PADDINGS."""
     note: str
     """A note for the data card, such as '3 faces: took the largest', or ''."""
+    face_px: float
+    """Width of the face in the photo, see `face_width`."""
 
 
 def align_photo(data: bytes, canonical_5x2: np.ndarray | None = None) -> Aligned:
@@ -93,7 +97,22 @@ def align_photo(data: bytes, canonical_5x2: np.ndarray | None = None) -> Aligned
         faces = _detect_or_raise(image_HxWx3)
         landmarks_5x2 = faces[0].landmarks_5x2
         note = f'{len(faces)} faces: took the largest' if len(faces) > 1 else ''
-    return Aligned(face_chips(image_HxWx3, landmarks_5x2), note)
+    return Aligned(face_chips(image_HxWx3, landmarks_5x2), note, face_width(landmarks_5x2))
+
+
+def face_width(landmarks_5x2: np.ndarray) -> float:
+    """Width of a face in pixels of the photo: of the square that the chips extend by `PADDINGS`.
+
+    In the first chip, of 150 pixels, this square is 100 pixels wide.
+    """
+    eyes_2x2, mean_2x2 = np.asarray(landmarks_5x2)[[0, 2]], _MEAN_FACE_5x2[[0, 2]]
+    return float(np.linalg.norm(np.diff(eyes_2x2, axis=0)) / np.ptp(mean_2x2[:, 0]))
+
+
+def face_width_of_box(box: tuple[int, int, int, int]) -> float:
+    """`face_width` by the box of a `DetectedFace`, which is wider; within 15% of it mostly."""
+    left, _, right, _ = box
+    return (right - left + 1) / _BOX_TO_FACE
 
 
 def align_every_face(

@@ -196,7 +196,7 @@ def embed_chips(model: DlibResNet, chips_NxHxWx3: np.ndarray, batch_size: int = 
 
 
 def embed_with_maps(
-    model: DlibResNet, chips_NxSxHxWx3: np.ndarray, batch_size: int = 16
+    model: DlibResNet, chips_NxSxHxWx3: np.ndarray, batch_size: int = 8
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Embeds the first chip of each photo, and returns feature maps of all its S chips.
 
