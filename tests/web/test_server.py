@@ -93,6 +93,7 @@ def test_what_cannot_be_a_probe_is_explained(page, monkeypatch):
     assert response.json()['error'].startswith('the photo: not an image')
     monkeypatch.setattr(server.probe_photo, 'MAX_BYTES', 100)
     assert 'more than 100 bytes' in page.post('/api/probe', content=bytes(101)).json()['error']
+    drop(page, world.photo(1))
     assert 'nothing to search by' in page.post('/api/search', json={'texts': []}).json()['error']
 
 
