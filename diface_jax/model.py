@@ -292,15 +292,14 @@ class Model:
             does not take photographs as probes.
         """
         self._require_photographs()
-        if not self.takes_probe_photos:
+        if not self.takes_probe_photos or not self._decision_rule.with_photo:
             raise ValueError(_NO_PROBE_PHOTOS)
         return read_probe_photo(photo, self._inference.probe_face_of)
 
     @property
     def takes_probe_photos(self) -> bool:
         """Whether one can search by a photograph: whether the model was trained for that."""
-        can = self.takes_photographs and self._inference.takes_probe_photos
-        return can and bool(self._decision_rule.with_photo)
+        return self.takes_photographs and self._inference.takes_photos
 
     @property
     def takes_photographs(self) -> bool:

@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, Self
 
+import jax
 import numpy as np
 
 from diface_jax.gallery import query_text
@@ -24,14 +25,14 @@ class ProbeEncoder(Protocol):
     def of_texts(self, sentences: Sequence[str]) -> np.ndarray:
         """Returns the features of sentences; f_TxF."""
 
-    def observe(self, chips: np.ndarray, face_px: float) -> Any:
-        """Returns what is seen of a face: the embedding of its chips, and its quality."""
+    def observe(self, chips: Sequence[np.ndarray], face_px: Sequence[float]) -> Any:
+        """Returns observations of faces, a tree of arrays with a row a face."""
 
-    def of_photo(self, observation: Any) -> np.ndarray:
-        """Returns the features of an observed face; f_F."""
+    def conditions(self, sentences: Sequence[str]) -> np.ndarray:
+        """Returns the conditions of sentences; c_TxC."""
 
-    def of_texts_and_photo(self, sentences: Sequence[str], observation: Any) -> np.ndarray:
-        """Returns the features of each sentence together with an observed face; f_TxF."""
+    def of_probes(self, c_BxC: np.ndarray | None, observation: Any) -> np.ndarray:
+        """Returns the features of observed faces, each alone or with a condition; f_BxF."""
 
 
 class Probe(NamedTuple):
@@ -124,13 +125,14 @@ class _Described(NamedTuple):
     def query_with_photo(
         self, f_of: Mapping[str, np.ndarray], photo: ProbePhoto, encoder: ProbeEncoder
     ) -> Query:
-        observation = encoder.observe(photo.chips, photo.summary.face_px)
-        photo_F = encoder.of_photo(observation)
+        observation = encoder.observe([photo.chips], [photo.summary.face_px])
+        (photo_F,) = encoder.of_probes(None, observation)
         if not self.texts:
             return Query((), photo_F, (), np.zeros((0, len(photo_F))), self.unread, photo)
         of_text = self.query(f_of)
-        texts = self.encoded()[: len(self.texts)]
-        f_F = _mean(encoder.of_texts_and_photo(texts, observation))
+        c_SxC = encoder.conditions(self.encoded()[: len(self.texts)])
+        of_each = jax.tree.map(lambda row: np.repeat(row, len(c_SxC), axis=0), observation)
+        f_F = _mean(encoder.of_probes(c_SxC, of_each))
         shares = shares_of(f_F, of_text.f_F, photo_F)
         return of_text._replace(f_F=f_F, photo=photo, shares=shares)
 

@@ -2,8 +2,10 @@
 const PAGE = 10, MOST = 1000;
 const IMAGES = /\.(jpe?g|png|webp|avif|hei[cf]|tiff?|bmp|gif)$/i;
 const $ = (id) => document.getElementById(id);
-// The photo of the person sought: {key, picture, notes, name}, or null.
-let shown = [], wanted = PAGE, searched = 0, turn = 0, viewed = null, probe = null;
+// Photos to search by, {probe, picture, face_px, notes, name}: all of this page, and the one in use.
+const taken = [];
+let probe = null, reading = 0;
+let shown = [], wanted = PAGE, searched = 0, turn = 0, viewed = null;
 
 // --- building blocks ---
 
@@ -162,36 +164,38 @@ function chosen(input) { return [...input.files].map((file) => ({ file, path: fi
 // --- the photo of the person sought ---
 
 async function takeProbe(file) {
-  const mine = ++turn;
   if (!file) return;
+  const mine = ++reading;
   say('The photo is being read');
   try {
     const answer = await ask('/api/probe', { method: 'POST', body: file });
-    if (mine !== turn) return;
-    showProbe({ ...answer, name: file.name });
+    if (mine !== reading) return;
+    taken.push({ ...answer, name: file.name });
+    showProbe(taken.at(-1));
     await begin();
-  } catch (error) { if (mine === turn) fail(new Error(sentence(error.message))); }
+  } catch (error) { if (mine === reading) fail(new Error(sentence(error.message))); }
   $('probe-file').value = '';
 }
 
-function showProbe(taken) {
-  probe = taken;
+function showProbe(photo) {
+  probe = photo;
   $('probe-image').hidden = $('remove-probe').hidden = !probe;
   $('probe-image').src = probe ? probe.picture : 'data:,';
   $('choose-probe').textContent = probe ? 'Choose another' : 'choose a photo';
   $('probe-about').textContent = probe
-    ? `Searched by the face in ${plain(probe.name)}, which is ${count(Math.round(probe.face_px), 'pixel', 'pixels')} wide. A link leaves it out.`
+    ? `Searches by the face in ${plain(probe.name)}, ${count(Math.round(probe.face_px), 'pixel', 'pixels')} wide. Links leave it out.`
     : 'A photo of the person may help, also a poor one: drop or paste it here, or';
 }
 
 function removeProbe() {
+  reading++;
   showProbe(null);
-  say('The photo is removed');
   $('choose-probe').focus();
   if ($('text').value.trim()) return begin();
   turn++;
   $('answer').hidden = true;
-  history.pushState(null, '', link());
+  remember();
+  say('The photo is removed');
 }
 
 // --- the link: description and filters after the # ---
@@ -207,6 +211,9 @@ function link() {
   return `#${values}`;
 }
 
+// An entry of the history keeps which photo it was.
+function remember(how = 'pushState') { history[how](taken.indexOf(probe), '', link()); }
+
 function readLink() {
   const values = new URLSearchParams(location.hash.slice(1));
   for (const [name, id] of Object.entries(FIELDS)) if (id !== 'f-tag') $(id).value = values.get(name) || '';
@@ -214,6 +221,7 @@ function readLink() {
   $('f-once').checked = values.has('once');
   wanted = Math.min(MOST, Math.max(PAGE, Number(values.get('show')) || PAGE));
   tellFilters();
+  showProbe((values.has('photo') && taken[history.state]) || null);
   tellMissing(values.has('photo') && !probe);
   return values.has('q') || Boolean(probe);
 }
@@ -275,7 +283,7 @@ function begin() {
   wanted = PAGE;
   tellMissing(false);
   tellFilters();
-  if (link() !== location.hash) history.pushState(null, '', link());
+  if (link() !== location.hash || (history.state ?? -1) !== taken.indexOf(probe)) remember();
   return search();
 }
 
@@ -315,7 +323,7 @@ function suggest(next) {
   $('answers').replaceChildren(...next.answers.map((choice) => button(choice.say, () => {
     $('text').value = `${$('text').value.trim().replace(/[.,;]*$/, '.')} ${choice.sentence}`;
     wanted = PAGE;
-    history.pushState(null, '', link());
+    remember();
     search('heading');
   })));
 }
@@ -485,7 +493,7 @@ $('clear').onclick = () => {
   $('f-once').checked = false;
   $('filters').onchange();
 };
-$('more').onclick = () => { wanted = Math.min(MOST, wanted + PAGE); history.replaceState(null, '', link()); search('new'); };
+$('more').onclick = () => { wanted = Math.min(MOST, wanted + PAGE); remember('replaceState'); search('new'); };
 copyButton($('copy-link'), () => location.href, 'Link', () => (probe ? '. It leaves out the photo' : ''));
 $('close').onclick = () => $('viewer').close();
 $('previous').onclick = () => step(-1);

@@ -145,7 +145,7 @@ def test_two_faces_of_like_size_are_refused():
 
 
 class WithoutPhotos(world.Oracle):
-    takes_probe_photos = False
+    takes_photos = False
 
 
 def without_rules():
@@ -156,7 +156,6 @@ def without_rules():
     'unable', [world.model(WithoutPhotos()), world.model(make_rule=without_rules)]
 )
 def test_a_model_without_photographs_as_probes_refuses_them(unable, gallery):
-    assert not unable.takes_probe_photos
     for ask in (
         lambda: unable.search(gallery, 'person 3', photo=world.photo(3)),
         lambda: unable.search_many(gallery, [()], photos=[world.photo(3)]),

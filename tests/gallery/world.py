@@ -84,20 +84,23 @@ class Oracle:
         made = [embedding(red, blue) for red, _, blue in colours]
         return np.array(made, np.float32).reshape(-1, WIDTH)
 
-    takes_probe_photos = True
+    takes_photos = True
     probe_face_of = staticmethod(probe_face_of)
 
     def observe(self, chips, face_px):
-        """A face, and how far it is trusted: that of 8 pixels as far as words."""
-        return self.of_photos(self.embed([chips]))[0], face_px / (face_px + TILE)
+        """Faces, and how far each is trusted: one of 8 pixels as far as words."""
+        px_Nx1 = np.array(face_px)[:, None]
+        return self.of_photos(self.embed(chips)), px_Nx1 / (px_Nx1 + TILE)
 
-    def of_photo(self, observation):
-        return observation[0]
+    def conditions(self, sentences):
+        return self.of_texts(sentences)
 
-    def of_texts_and_photo(self, sentences, observation):
-        photo_F, trust = observation
-        f_TxF = (1 - trust) * self.of_texts(sentences) + trust * photo_F
-        return f_TxF / np.linalg.norm(f_TxF, axis=1, keepdims=True)
+    def of_probes(self, c_BxC, observation):
+        photo_BxF, trust_Bx1 = observation
+        if c_BxC is None:
+            return photo_BxF
+        f_BxF = (1 - trust_Bx1) * c_BxC + trust_Bx1 * photo_BxF
+        return f_BxF / np.linalg.norm(f_BxF, axis=1, keepdims=True)
 
     def of_photos(self, embedding_NxD):
         length_Nx1 = np.linalg.norm(embedding_NxD, axis=1, keepdims=True)
