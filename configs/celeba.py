@@ -94,6 +94,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.train.data_on_device = True
     # Probability that a photo with human sentences is described by one of them.
     config.train.human_share = 0.5
+    # With degraded copies of photos: shares of rows with a text alone, a photo alone, and both.
+    config.train.probe_shares = (0.5, 0.2, 0.3)
 
     # model: number of devices over which hidden units are sharded (tensor parallelism); fsdp: shard
     # the training state over the other devices too. Neither changes the results.

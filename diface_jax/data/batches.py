@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from diface_jax.data.identity_index import IdentityIndex
@@ -15,11 +16,13 @@ class Batch(NamedTuple):
       photo_B: the described photos.
       mate_B: another photo of each person; the same photo if there is no other.
       text_B: a text about each photo.
+      copy_B: a degraded copy of each photo, a row of `TrainingTable.y_MxD`; None if there is none.
     """
 
     photo_B: np.ndarray
     mate_B: np.ndarray
     text_B: np.ndarray
+    copy_B: np.ndarray | None = None
 
 
 class Batches:
@@ -48,6 +51,7 @@ class Batches:
         self._identities, self._seed = IdentityIndex(split.identity_N), seed
         self._batch_size, self._human_share = batch_size, human_share
         num_photos = len(split.identity_N)
+        self._copies = split.observations.face_px_L.shape[1] if split.observations else 0
         self._texts = [split.texts(track) for track in ('grammar', 'human')]
         owners = [split.photo_T[texts] for texts in self._texts]
         self._first = [np.searchsorted(owner, np.arange(num_photos)) for owner in owners]
@@ -69,7 +73,14 @@ class Batches:
         mate_B = self._identities.another_photo(rng, photo_B)
         mate_B = np.where(mate_B < 0, photo_B, mate_B)
         text_B = self._choose_texts(rng, photo_B)
-        return Batch(*(rows.astype(np.int32) for rows in (photo_B, mate_B, text_B)))
+        copy_B = self._choose_copies(rng, photo_B)
+        return Batch(*(rows.astype(np.int32) for rows in (photo_B, mate_B, text_B)), copy_B)
+
+    def _choose_copies(self, rng: np.random.Generator, photo_B: np.ndarray) -> np.ndarray | None:
+        if not self._copies:
+            return None
+        copy_B = photo_B * self._copies + rng.integers(self._copies, size=len(photo_B))
+        return copy_B.astype(np.int32)
 
     def _photos_of(self, rng: np.random.Generator) -> np.ndarray:
         """The photos of the data set from which the batch is drawn."""
@@ -94,4 +105,5 @@ class Batches:
 
 def stacked_batches(batches: Batches, first: int, count: int) -> Batch:
     """The batches of `count` steps from step `first` on, stacked: each field [count, B]."""
-    return Batch(*map(np.stack, zip(*(batches(first + i) for i in range(count)), strict=True)))
+    steps = [batches(first + i) for i in range(count)]
+    return jax.tree.map(lambda *rows: np.stack(rows), *steps)

@@ -47,7 +47,9 @@ def vae_latents(
     weights = _weights(chips_of['train'], settings, folder)
     model = vae.vae_from_weights(weights, settings)
     splits = {
-        name: dataclasses.replace(split, embedding_NxD=vae.posterior_means(model, chips_of[name]))
+        name: dataclasses.replace(
+            split, embedding_NxD=vae.posterior_means(model, chips_of[name]), observations=None
+        )
         for name, split in data.splits.items()
     }
     card = _card_with_vae(data.card, settings, vae.sha256_of_weights(weights))

@@ -217,7 +217,9 @@ def training_config(
 def with_first_face_encoder(data: Prepared) -> Prepared:
     """The same photos, embedded by the first face encoder only."""
     splits = {
-        name: dataclasses.replace(split, embedding_NxD=split.embedding_NxD[:, : data.widths[0]])
+        name: dataclasses.replace(
+            split, embedding_NxD=split.embedding_NxD[:, : data.widths[0]], observations=None
+        )
         for name, split in data.splits.items()
     }
     return _narrowed(data, splits, {'face': data.card['encoders']['face'][:1]})

@@ -11,14 +11,16 @@ import numpy as np
 
 from diface_jax.data.encoder_bundle import EncoderBundle
 from diface_jax.encoders.face import align
+from diface_jax.encoders.face.quality import photo_quality
 from diface_jax.models.diface import DiFace, Params, Sampling
-from diface_jax.models.features import FeatureExtractor
+from diface_jax.models.features import FeatureExtractor, padded_batches
+from diface_jax.models.observation import Observation
 from diface_jax.runtime import mesh as meshes
 from diface_jax.runtime import run_state
 from diface_jax.training.loaded_model import LoadedModel
 
 _KEY = 0  # of the sampler's noise: a sentence always gets the same features
-_TEXTS = 16  # computed at a time; always as many, so that one program serves all searches
+_PROBES = 16  # computed at a time; always as many, so that one program serves all searches
 
 # From a photo's pixels to the boxes and crops of its faces, the largest first; raises ValueError
 # where it shows none. Worker processes import its module, which imports little.
@@ -57,7 +59,7 @@ class InferenceModel:
         self.model, self.name, self.terms = trained.sha256, trained.name, trained.terms
         self.sampling = sampling or Sampling(**trained.settings['sample'])
         self._of_many = FeatureExtractor(trained.model, self.sampling, meshes.make_mesh())
-        self._of_texts = _text_features(trained.model, self.sampling)
+        self._features = _probe_features(trained.model, self.sampling)
         run_state.require_same_settings(
             'The model',
             trained.encoders,
@@ -84,24 +86,67 @@ class InferenceModel:
         x0_NxD = self._trained.normalise(embedding_NxD)
         return self._of_many.of_photos(self._trained.params, x0_NxD)
 
+    @property
+    def takes_photos(self) -> bool:
+        """Whether the model was trained to search with a poor photo, alone or beside a text."""
+        return self._trained.model.quality_dim > 0
+
+    def observe(self, chips: Sequence[np.ndarray], face_px: Sequence[float]) -> Observation:
+        """Observations of faces, from their crops.
+
+        Args:
+          chips: as `faces_of` cuts them; at least one.
+          face_px: widths of the faces in their photos, in pixels, as `align.face_width_of_box`
+            gives them for the boxes of `faces_of`.
+        """
+        pairs = zip(chips, face_px, strict=True)
+        quality_BxQ = np.stack([photo_quality(crop, width) for crop, width in pairs])
+        return Observation(self._trained.normalise(self.embed(chips)), quality_BxQ)
+
     def of_texts(self, sentences: Sequence[str]) -> np.ndarray:
         """Features of sentences; f_TxF, float32, of length 1. None depends on the others."""
+        return self.of_probes(self.conditions(sentences), None)
+
+    def conditions(self, sentences: Sequence[str]) -> np.ndarray:
+        """Conditions c_TxC of sentences, as far as the text encoder reads them."""
         # Cut here, since the encoder would warn of each of a description's variants.
-        c_TxC = self._encoders.text.encode([self.split(sentence)[0] for sentence in sentences])
-        missing = -len(c_TxC) % _TEXTS
-        batches = np.pad(c_TxC, ((0, missing), (0, 0))).reshape(-1, _TEXTS, c_TxC.shape[1])
-        f_NxBxF = [np.asarray(self._of_texts(self._trained.params, c_BxC)) for c_BxC in batches]
-        return np.concatenate(f_NxBxF)[: len(c_TxC)]
+        return self._encoders.text.encode([self.split(sentence)[0] for sentence in sentences])
+
+    def of_probes(self, c_BxC: np.ndarray | None, observation: Observation | None) -> np.ndarray:
+        """Features of probes: texts, poor photos, or a text and a photo of each.
+
+        Args:
+          c_BxC: from `conditions`; None: the probes have no text.
+          observation: from `observe`; None: the probes have no photo.
+
+        Returns:
+          f_BxF, float32, of length 1. None depends on the others.
+
+        Raises:
+          ValueError: neither is given, or the model was trained without photos as probes.
+        """
+        if c_BxC is None and observation is None:
+            raise ValueError('a probe has a text, a photo, or both')
+        known = c_BxC, observation
+        f_NxBxF = [
+            np.asarray(self._features(self._trained.params, batch))
+            for batch in padded_batches(known, _PROBES)
+        ]
+        return np.concatenate(f_NxBxF)[: len(jax.tree.leaves(known)[0])]
 
 
-def _text_features(model: DiFace, sampling: Sampling) -> Callable[[Params, np.ndarray], jax.Array]:
-    """A function from parameters and conditions of _TEXTS texts to their features; [_TEXTS, F].
+def _probe_features(
+    model: DiFace, sampling: Sampling
+) -> Callable[[Params, tuple[Any, Any]], jax.Array]:
+    """A function from parameters and what is known of _PROBES probes to features; [_PROBES, F].
 
-    Each text gets the same noise, so its features do not depend on its neighbours.
+    Each probe gets the same noise, so its features do not depend on its neighbours.
     """
 
-    def of_one(params: Params, c_C: jax.Array) -> jax.Array:
-        x0_1xD = model.recover(params, c_C[None], jax.random.key(_KEY), sampling)
+    def of_one(params: Params, known: tuple[Any, Any]) -> jax.Array:
+        c_1xC, observation = jax.tree.map(lambda row: row[None], known)
+        key = jax.random.key(_KEY)
+        x0_1xD = model.recover(params, c_1xC, key, sampling, observation=observation)
         return model.refine(params, x0_1xD)[0]
 
     return jax.jit(jax.vmap(of_one, in_axes=(None, 0)))

@@ -5,7 +5,7 @@ parameters {'score': ..., 'refine': ...}, which every call takes.
 """
 
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,7 @@ from flax import nnx
 
 from diface_jax.diffusion import schedule
 from diface_jax.diffusion.ddim import Denoiser, SamplingPath, ddim, ddim_path, guided_denoiser
+from diface_jax.models.observation import Observation
 from diface_jax.models.refine import RefinementNetwork, l2_normalise
 from diface_jax.models.score import ScoreNetwork
 from diface_jax.runtime.settings import ModelSettings
@@ -49,6 +50,7 @@ class DiFace:
       log_snr: the noise schedule, t -> log SNR.
       embedding_dim: D, the width of x0.
       refine_photos: whether R is applied to photos too, and not to texts alone.
+      quality_dim: Q, the width of a photo's quality; 0 where D takes no observation.
     """
 
     score: nnx.GraphDef
@@ -56,24 +58,31 @@ class DiFace:
     log_snr: schedule.LogSnr
     embedding_dim: int
     refine_photos: bool
+    quality_dim: int = 0
 
     def denoiser(
         self,
         params: Params,
-        c_BxC: jax.Array,
+        c_BxC: jax.Array | None,
         keep_c_Bx1: jax.Array | None = None,
         dropout_key: jax.Array | None = None,
+        observation: Observation | None = None,
+        keep_y_Bx1: jax.Array | None = None,
     ) -> Denoiser:
-        """D given the texts c, as a function (x_t_BxD, log_snr_Bx1) -> x0_BxD.
+        """D given the texts c and the observations, as (x_t_BxD, log_snr_Bx1) -> x0_BxD.
 
         Args:
           params: of D.
-          c_BxC: conditions of the texts.
+          c_BxC: conditions of the texts; None: there is none.
           keep_c_Bx1: False where the text is dropped (classifier-free guidance); None keeps all.
           dropout_key: random key of dropout in training; None turns dropout off.
+          observation: of the same faces; None: there is none.
+          keep_y_Bx1: False where the observation is dropped; None keeps all.
         """
         network = nnx.merge(self.score, params['score'])
-        return lambda x_t, log_snr: network(x_t, log_snr, c_BxC, keep_c_Bx1, dropout_key)
+        return lambda x_t, log_snr: network(
+            x_t, log_snr, c_BxC, keep_c_Bx1, dropout_key, observation, keep_y_Bx1
+        )
 
     def refine(
         self, params: Params, x0_BxD: jax.Array, dropout_key: jax.Array | None = None
@@ -92,45 +101,76 @@ class DiFace:
     def recover(
         self,
         params: Params,
-        c_BxC: jax.Array,
+        c_BxC: jax.Array | None,
         key: jax.Array,
         sampling: Sampling,
         dropout_key: jax.Array | None = None,
+        observation: Observation | None = None,
+        keep_c_Bx1: jax.Array | None = None,
+        keep_y_Bx1: jax.Array | None = None,
     ) -> jax.Array:
-        """Recovers embeddings from texts: the mean of K samples of p(x0 | c) by DDIM; x0_BxD.
+        """Recovers embeddings: the mean of K samples of p(x0 | c, observation) by DDIM; x0_BxD.
 
         With a `dropout_key`, each sample keeps the same dropout mask at all of its steps and on
         both sides of guidance, so that the same thinned network denoises it from start to end.
+
+        Args:
+          params: of D.
+          c_BxC: conditions of the texts; None: there is none.
+          key: random key of the noise.
+          sampling: T~, K, guidance and eta.
+          dropout_key: random key of dropout in training; None turns dropout off.
+          observation: of the same faces; None: there is none, and there must be texts.
+          keep_c_Bx1: False where the text is dropped; None keeps all.
+          keep_y_Bx1: False where the observation is dropped; None keeps all.
         """
-        denoise, x_T, noise_key = self._start(params, c_BxC, key, sampling, dropout_key)
+        known = _Known(c_BxC, keep_c_Bx1, observation, keep_y_Bx1)
+        denoise, x_T, noise_key = self._start(params, known, key, sampling, dropout_key)
         x0 = ddim(denoise, x_T, self.log_snr, sampling.num_steps, sampling.eta, noise_key)
         return x0.reshape(-1, sampling.num_samples, self.embedding_dim).mean(axis=1)
 
     def path(
-        self, params: Params, c_BxC: jax.Array, key: jax.Array, sampling: Sampling
+        self,
+        params: Params,
+        c_BxC: jax.Array | None,
+        key: jax.Array,
+        sampling: Sampling,
+        observation: Observation | None = None,
     ) -> SamplingPath:
         """The DDIM path of every sample that `recover` averages, K consecutive rows a text."""
-        denoise, x_T, noise_key = self._start(params, c_BxC, key, sampling)
+        known = _Known(c_BxC, None, observation, None)
+        denoise, x_T, noise_key = self._start(params, known, key, sampling)
         return ddim_path(denoise, x_T, self.log_snr, sampling.num_steps, sampling.eta, noise_key)
 
     def _start(
         self,
         params: Params,
-        c_BxC: jax.Array,
+        known: '_Known',
         key: jax.Array,
         sampling: Sampling,
         dropout_key: jax.Array | None = None,
     ) -> tuple[Denoiser, jax.Array, jax.Array]:
-        """The guided denoiser of K rows a text, their x_T, and a key for the noise of the steps."""
+        """The guided denoiser of K rows a face, their x_T, and a key for the noise of the steps."""
         start_key, noise_key = jax.random.split(key)
-        c = jnp.repeat(c_BxC, sampling.num_samples, axis=0)
-        drop_c = jnp.zeros((len(c), 1), bool)
+        known = jax.tree.map(lambda rows: jnp.repeat(rows, sampling.num_samples, axis=0), known)
+        count = len(jax.tree.leaves(known)[0])
         denoise = guided_denoiser(
-            self.denoiser(params, c, dropout_key=dropout_key),
-            self.denoiser(params, c, drop_c, dropout_key),
+            self.denoiser(
+                params, known.c, known.keep_c, dropout_key, known.observation, known.keep_y
+            ),
+            self.denoiser(params, None, dropout_key=dropout_key),
             sampling.guidance,
         )
-        return denoise, jax.random.normal(start_key, (len(c), self.embedding_dim)), noise_key
+        return denoise, jax.random.normal(start_key, (count, self.embedding_dim)), noise_key
+
+
+class _Known(NamedTuple):
+    """What is known of faces: conditions c, an observation, and which rows of each are kept."""
+
+    c: jax.Array | None
+    keep_c: jax.Array | None
+    observation: Observation | None
+    keep_y: jax.Array | None
 
 
 def build_model(
@@ -138,6 +178,7 @@ def build_model(
     schedule_name: str,
     embedding_dim: int,
     condition_dim: int,
+    quality_dim: int = 0,
     compute_dtype: str = 'float32',
 ) -> DiFace:
     """The static part of D and R; computes no parameters.
@@ -147,6 +188,7 @@ def build_model(
       schedule_name: noise schedule, `diffusion.schedule`.
       embedding_dim: D.
       condition_dim: C.
+      quality_dim: Q; 0: D takes no observation.
       compute_dtype: type of the networks' matrix products: 'float32' or 'bfloat16'. Parameters and
         outputs are float32 either way.
 
@@ -166,7 +208,8 @@ def build_model(
 
     def networks() -> tuple[ScoreNetwork, RefinementNetwork]:
         dtype = jnp.dtype(compute_dtype)
-        return _networks(settings, embedding_dim, condition_dim, jax.random.key(0), dtype)
+        widths = embedding_dim, condition_dim, quality_dim
+        return _networks(settings, widths, jax.random.key(0), dtype)
 
     score, refinement = nnx.eval_shape(networks)
     return DiFace(
@@ -175,24 +218,28 @@ def build_model(
         log_snr=schedule.by_name(schedule_name),
         embedding_dim=embedding_dim,
         refine_photos=settings.refine_photos,
+        quality_dim=quality_dim,
     )
 
 
 def init_networks(
-    settings: ModelSettings, embedding_dim: int, condition_dim: int, key: jax.Array
-) -> Params:
-    """Initial parameters of D and R: {'score': ..., 'refine': ...}."""
-    score, refinement = _networks(settings, embedding_dim, condition_dim, key, jnp.dtype('float32'))
-    return {'score': nnx.state(score, nnx.Param), 'refine': nnx.state(refinement, nnx.Param)}
-
-
-def _networks(
     settings: ModelSettings,
     embedding_dim: int,
     condition_dim: int,
     key: jax.Array,
-    dtype: jnp.dtype,
+    quality_dim: int = 0,
+) -> Params:
+    """Initial parameters of D and R: {'score': ..., 'refine': ...}."""
+    widths = embedding_dim, condition_dim, quality_dim
+    score, refinement = _networks(settings, widths, key, jnp.dtype('float32'))
+    return {'score': nnx.state(score, nnx.Param), 'refine': nnx.state(refinement, nnx.Param)}
+
+
+def _networks(
+    settings: ModelSettings, widths: tuple[int, int, int], key: jax.Array, dtype: jnp.dtype
 ) -> tuple[ScoreNetwork, RefinementNetwork]:
+    """D and R for widths D, C and Q."""
+    embedding_dim, condition_dim, quality_dim = widths
     score_key, refine_key = jax.random.split(key)
     score = ScoreNetwork(
         embedding_dim,
@@ -201,6 +248,7 @@ def _networks(
         depth=settings.score.depth,
         dropout=settings.score.dropout,
         prediction=settings.score.prediction,
+        quality_dim=quality_dim,
         dtype=dtype,
         rngs=nnx.Rngs(score_key),
     )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from diface_jax.data.prepared import Split
 from diface_jax.diffusion.ddim import SamplingPath
 from diface_jax.models.diface import DiFace, Params, Sampling
 from diface_jax.models.normalise import Normalisation
+from diface_jax.models.observation import Observation
 from diface_jax.runtime import mesh as meshes
 
 
@@ -49,8 +51,21 @@ class FeatureExtractor:
         self._missing = -batch_size % mesh.size
         everywhere, rows = meshes.replicated(mesh), meshes.sharded_by_row(mesh)
         self._rows = rows
+        recover = functools.partial(model.recover, sampling=sampling)
         self._recover = jax.jit(
-            self._without_missing(functools.partial(model.recover, sampling=sampling)),
+            self._without_missing(recover),
+            in_shardings=(everywhere, rows, everywhere),
+            out_shardings=rows,
+        )
+
+        def recover_probes(
+            params: Params, probes: tuple[jax.Array | None, Observation], key: jax.Array
+        ) -> jax.Array:
+            c_BxC, observation = probes
+            return recover(params, c_BxC, key, observation=observation)
+
+        self._recover_probes = jax.jit(
+            self._without_missing(recover_probes),
             in_shardings=(everywhere, rows, everywhere),
             out_shardings=rows,
         )
@@ -72,8 +87,9 @@ class FeatureExtractor:
             widths = [(0, self._missing if i == axis else 0) for i in range(rows.ndim)]
             return jnp.pad(rows, widths)
 
-        def sample_rows(params: Params, c_BxC: jax.Array, key: jax.Array) -> Any:
-            sampled = sample(params, c_BxC[: self._batch_size], key)
+        def sample_rows(params: Params, known: Any, key: jax.Array) -> Any:
+            known = jax.tree.map(lambda rows: rows[: self._batch_size], known)
+            sampled = sample(params, known, key)
             if not isinstance(sampled, SamplingPath):
                 return fill(sampled, 0)
             x_SxBxD, x0_SxBxD = fill(sampled.x_SxBxD, 1), fill(sampled.x0_SxBxD, 1)
@@ -105,6 +121,30 @@ class FeatureExtractor:
     def of_texts(self, params: Params, c_TxC: np.ndarray, key: jax.Array) -> np.ndarray:
         """Features f_TxF of conditions: recovered by the sampler, refined by R."""
         return self._batched(self._refine, params, self.recovered(params, c_TxC, key))
+
+    def of_probes(
+        self,
+        params: Params,
+        c_PxC: np.ndarray | None,
+        key: jax.Array,
+        observation: Observation | None = None,
+    ) -> np.ndarray:
+        """Features f_PxF of probes: texts, observations of photos, or both of each probe.
+
+        Args:
+          params: of D and R.
+          c_PxC: conditions of the texts; None: there is none.
+          key: random key of the samples.
+          observation: of the photos; None: there is none.
+        """
+        if observation is None:
+            return self.of_texts(params, c_PxC, key)
+        parts = [
+            self._recover_probes(params, batch, jax.random.fold_in(key, i))
+            for i, batch in enumerate(self._padded((c_PxC, observation)))
+        ]
+        x0_PxD = self._joined(parts)[: len(observation.y_BxD)]
+        return self._batched(self._refine, params, x0_PxD)
 
     def of_photos(self, params: Params, x0_NxD: np.ndarray) -> np.ndarray:
         """Features f_NxF of photos, from their embeddings."""
@@ -168,12 +208,29 @@ class FeatureExtractor:
     def _joined(self, parts: Sequence[jax.Array]) -> np.ndarray:
         return np.concatenate([part[: self._batch_size] for part in meshes.fetch_from_mesh(parts)])
 
-    def _padded(self, rows_NxW: np.ndarray) -> Iterator[jax.Array]:
-        """Batches on the devices, filled up with zeros to the batch size and to their multiple."""
-        missing = -len(rows_NxW) % self._batch_size
-        filled = np.pad(rows_NxW, ((0, missing), (0, 0)))
-        for batch in filled.reshape(-1, self._batch_size, rows_NxW.shape[1]):
-            yield meshes.put_on_mesh(np.pad(batch, ((0, self._missing), (0, 0))), self._rows)
+    def _padded(self, rows: Any) -> Iterator[Any]:
+        """Batches on the devices, filled up with zeros to the batch size and to their multiple.
+
+        Args:
+          rows: an array [N, W], or a tree of such arrays.
+        """
+        for batch in padded_batches(rows, self._batch_size):
+            filled = jax.tree.map(lambda part: np.pad(part, ((0, self._missing), (0, 0))), batch)
+            yield meshes.put_on_mesh(filled, self._rows)
+
+
+def padded_batches(rows: Any, size: int) -> Iterator[Any]:
+    """Batches of `size` rows each, the last filled up with zeros.
+
+    Args:
+      rows: an array [N, W], or a tree of such arrays.
+      size: rows a batch.
+    """
+    count = len(jax.tree.leaves(rows)[0])
+    missing = -count % size
+    filled = jax.tree.map(lambda part: np.pad(part, ((0, missing), (0, 0))), rows)
+    for start in range(0, count, size):
+        yield jax.tree.map(operator.itemgetter(slice(start, start + size)), filled)
 
 
 def scatter_rows(f_PxF: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:

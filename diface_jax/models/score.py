@@ -1,4 +1,4 @@
-"""D, the score network: (x_t, t, c) to its estimate of x0.
+"""D, the score network: (x_t, t, c) to its estimate of x0, perhaps with an observation of x0.
 
 An MLP-ResNet whose blocks are modulated by time and text through AdaLN-zero (Peebles & Xie 2023,
 "Scalable diffusion models with transformers", section 3.2): every block starts as the identity.
@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from diface_jax.diffusion.parameterization import to_x0
+from diface_jax.models.observation import Observation
 
 _zeros = nnx.initializers.zeros_init()
 
@@ -54,6 +55,7 @@ class ScoreNetwork(nnx.Module):
       depth: number of blocks.
       dropout: share of hidden units dropped in training.
       prediction: 'x0', 'eps' or 'v'.
+      quality_dim: Q, the width of a photo's quality; 0: D takes no observation.
       dtype: of the matrix products; parameters, the residual stream and its normalisations are
         float32.
     """
@@ -67,6 +69,7 @@ class ScoreNetwork(nnx.Module):
         depth: int,
         dropout: float,
         prediction: str,
+        quality_dim: int = 0,
         dtype: jnp.dtype = jnp.float32,
         rngs: nnx.Rngs,
     ) -> None:
@@ -82,36 +85,68 @@ class ScoreNetwork(nnx.Module):
         )
         self.norm = nnx.LayerNorm(width, rngs=rngs)
         self.out = linear(width, embedding_dim)
+        self.quality_dim = quality_dim
+        if quality_dim:
+            self.embed_y = linear(embedding_dim + quality_dim, width)
+            self.no_y = nnx.Param(jnp.zeros((embedding_dim + quality_dim,)))
 
     def __call__(
         self,
         x_t_BxD: jax.Array,
         log_snr_Bx1: jax.Array,
-        c_BxC: jax.Array,
+        c_BxC: jax.Array | None,
         keep_c_Bx1: jax.Array | None = None,
         dropout_key: jax.Array | None = None,
+        observation: Observation | None = None,
+        keep_y_Bx1: jax.Array | None = None,
     ) -> jax.Array:
         """The estimate of x0.
 
         Args:
           x_t_BxD: noisy embeddings.
           log_snr_Bx1: their log SNR, which stands for t.
-          c_BxC: text conditions.
+          c_BxC: text conditions; None drops all.
           keep_c_Bx1: False where the text is dropped (classifier-free guidance); None keeps all.
           dropout_key: random key of dropout in training; None means no dropout.
+          observation: of the same faces; None drops all.
+          keep_y_Bx1: False where the observation is dropped; None keeps all.
 
         Returns:
           x0_BxD.
+
+        Raises:
+          ValueError: D takes no observation, and one is given.
         """
-        if keep_c_Bx1 is not None:
-            c_BxC = jnp.where(keep_c_Bx1, c_BxC, self.no_c[...])
+        c_BxC = _kept(c_BxC, keep_c_Bx1, self.no_c[...], len(x_t_BxD))
         rngs = None if dropout_key is None else nnx.Rngs(dropout=dropout_key)
         time = self.embed_t(fourier_features(log_snr_Bx1, self.embed_t.in_features))
-        y = nnx.silu(time + self.embed_c(c_BxC))
+        observed = self._observed(observation, keep_y_Bx1, len(x_t_BxD))
+        y = nnx.silu(time + self.embed_c(c_BxC) + observed)
         y = self.dropout(y, deterministic=rngs is None, rngs=rngs)
         # The text enters the stream too: through modulation alone it is hard to read.
-        h = self.embed_x(jnp.concatenate([x_t_BxD, y], axis=-1)).astype(jnp.float32)
+        h = self.embed_x(jnp.concatenate([x_t_BxD, y], axis=-1)).astype(jnp.float32) + observed
         for block in self.blocks:
             h = block(h, y, rngs)
         output = self.out(self.norm(h)).astype(jnp.float32)
         return to_x0(output, x_t_BxD, log_snr_Bx1, self.prediction)
+
+    def _observed(
+        self, observation: Observation | None, keep_y_Bx1: jax.Array | None, count: int
+    ) -> jax.Array | float:
+        """What the observation adds to the residual stream, [B, H]; 0 where D takes none."""
+        if not self.quality_dim:
+            if observation is not None:
+                raise ValueError('this model was trained without photos as probes: give a text')
+            return 0.0
+        y_BxY = None if observation is None else jnp.concatenate(observation, axis=-1)
+        y_BxY = _kept(y_BxY, keep_y_Bx1, self.no_y[...], count)
+        return self.embed_y(y_BxY).astype(jnp.float32)
+
+
+def _kept(
+    x_BxW: jax.Array | None, keep_Bx1: jax.Array | None, absent_W: jax.Array, count: int
+) -> jax.Array:
+    """The rows, with `absent_W` in place of those that are dropped."""
+    if x_BxW is None:
+        return jnp.broadcast_to(absent_W, (count, len(absent_W)))
+    return x_BxW if keep_Bx1 is None else jnp.where(keep_Bx1, x_BxW, absent_W)

@@ -22,20 +22,23 @@ def named_arrays(params: Params) -> dict[str, np.ndarray]:
 
 
 def params_of_arrays(
-    arrays: Mapping[str, np.ndarray], settings: Mapping[str, Any], widths: tuple[int, int]
+    arrays: Mapping[str, np.ndarray], settings: Mapping[str, Any], widths: tuple[int, ...]
 ) -> Params:
     """D and R from the arrays that `named_arrays` gave.
 
     Args:
       arrays: by name; others are ignored.
       settings: of the training.
-      widths: D and C, of embeddings and conditions.
+      widths: D, C and Q, of embeddings, conditions and qualities; without Q, D of the model takes
+        no observation.
 
     Raises:
       PackError: an array is missing or has another shape than the settings say; names it.
     """
     model = ml_collections.ConfigDict(settings['model'])
-    like = jax.eval_shape(functools.partial(init_networks, model, *widths), jax.random.key(0))
+    embedding_dim, condition_dim, *quality_dim = widths
+    init = functools.partial(init_networks, model, embedding_dim, condition_dim)
+    like = jax.eval_shape(lambda key: init(key, *quality_dim), jax.random.key(0))
 
     def fill(path: tuple, leaf: jax.ShapeDtypeStruct) -> np.ndarray:
         name = _name(path)

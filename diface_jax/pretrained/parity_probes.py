@@ -56,8 +56,7 @@ class ParityProbes:
             )
             first = embedding_NxD[:, : -appearance.width]
             embedding_NxD = np.concatenate([first, appearance(self._maps_NxP)], axis=1)
-        widths = embedding_NxD.shape[1], self._c_TxC.shape[1]
-        params = params_of_arrays(arrays, self._trained.settings, widths)
+        params = params_of_arrays(arrays, self._trained.settings, self._trained.widths)
         f_TxF = self._extractor.of_texts(params, self._c_TxC, jax.random.key(0))
         f_NxF = self._extractor.of_photos(params, normalise(embedding_NxD))
         return f_TxF @ f_NxF.T

@@ -26,6 +26,8 @@ from diface_jax.training.loaded_model import LoadedModel, load_best_checkpoint
 
 Arrays = dict[str, np.ndarray]
 
+_OBSERVATIONS = 'score/embed_y/kernel'
+
 
 class PackReport(NamedTuple):
     """What was written.
@@ -74,7 +76,8 @@ def write_pack(workdir: pathlib.Path, out: pathlib.Path, overwrite: bool = False
     scores = calibrate.ValidationModel(trained, sampling, folder).validation()
     probes = probes_of(trained, scores.data, scores.texts, store / prepared_folders.CACHE)
     exact = _exact_arrays(trained, encoders)
-    keep = () if probes.have_maps else ('appearance/components_PxK',)
+    # The probes are texts, so their scores do not depend on how observations are embedded.
+    keep = (_OBSERVATIONS,) if probes.have_maps else (_OBSERVATIONS, 'appearance/components_PxK')
     stored, parity = round_tensors(exact, probes.scores, keep)
     weights = safetensors.numpy.save(stored)
     description = {
@@ -132,7 +135,7 @@ def _description_of_model(trained: LoadedModel, stored: Arrays) -> dict[str, Any
     return {
         'settings': trained.settings,
         'step': trained.step,
-        'sizes': [len(trained.normalise.mean_D), trained.encoders['text']['width']],
+        'sizes': list(trained.widths),
         'normalisation_widths': list(trained.normalise.widths),
         'encoders': encoders,
         'thresholds': trained.thresholds,

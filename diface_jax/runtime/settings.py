@@ -241,6 +241,14 @@ class TrainSettings(Section):
     compute_dtype: Annotated[str, one_of('float32', 'bfloat16')]
     data_on_device: bool
     human_share: Share
+    probe_shares: tuple[Share, Share, Share]
+
+    def __post_init__(self) -> None:
+        if abs(sum(self.probe_shares) - 1) > 1e-6:
+            raise ValueError(
+                f'probe_shares={self.probe_shares}: expected three that add up to 1, for a text '
+                'alone, a photo alone, and both'
+            )
 
 
 @dataclasses.dataclass(frozen=True)

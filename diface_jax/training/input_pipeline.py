@@ -17,6 +17,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from diface_jax.data.batches import Batch, Batches, stacked_batches
+from diface_jax.models.observation import Observation
 from diface_jax.runtime import mesh as meshes
 from diface_jax.training.contrastive_loss import ContrastSide
 
@@ -29,12 +30,16 @@ class TrainingTable(NamedTuple):
       identity_N: numbers of their identities, from 0.
       c_TxC: conditions of texts.
       sentence_T: numbers of their sentences; equal sentences have the same number.
+      y_MxD, quality_MxQ: observations of degraded copies of the photos, L rows a photo, in the
+        photos' order; None where there are none.
     """
 
     x0_NxD: Any
     identity_N: Any
     c_TxC: Any
     sentence_T: Any
+    y_MxD: Any = None
+    quality_MxQ: Any = None
 
 
 class BatchRows(NamedTuple):
@@ -44,6 +49,7 @@ class BatchRows(NamedTuple):
       x0_BxD, mate_BxD: embeddings of the described photos and of the mates.
       c_BxC: conditions of the texts.
       identity_B, photo_B, mate_B, sentence_B: numbers of identities, photos, mates and sentences.
+      observation: of a degraded copy of each described photo; None where there is none.
     """
 
     x0_BxD: Any
@@ -53,6 +59,7 @@ class BatchRows(NamedTuple):
     photo_B: Any
     mate_B: Any
     sentence_B: Any
+    observation: Observation | None = None
 
 
 def rows_of(table: TrainingTable, batch: Batch) -> BatchRows:
@@ -65,7 +72,16 @@ def rows_of(table: TrainingTable, batch: Batch) -> BatchRows:
         photo_B=batch.photo_B,
         mate_B=batch.mate_B,
         sentence_B=table.sentence_T[batch.text_B],
+        observation=_observation_of(table, batch),
     )
+
+
+def _observation_of(table: TrainingTable, batch: Batch) -> Observation | None:
+    if table.y_MxD is None:
+        return None
+    # Stored in half the memory.
+    y_BxD = table.y_MxD[batch.copy_B].astype(np.float32)
+    return Observation(y_BxD, table.quality_MxQ[batch.copy_B])
 
 
 def contrast_sides(
@@ -110,6 +126,10 @@ def gather_rows(
         columns_BxW = jax.lax.with_sharding_constraint(part_BxW, _by_column(mesh))
         return by_row(columns_BxW)[:, :width]
 
+    observation = rows.observation
+    if observation is not None:
+        y_BxD = assemble(observation.y_BxD, embedding_dim)
+        observation = Observation(y_BxD, by_row(observation.quality_BxQ))
     return BatchRows(
         x0_BxD=assemble(rows.x0_BxD, embedding_dim),
         mate_BxD=assemble(rows.mate_BxD, embedding_dim),
@@ -118,6 +138,7 @@ def gather_rows(
         photo_B=by_row(rows.photo_B),
         mate_B=by_row(rows.mate_B),
         sentence_B=by_row(rows.sentence_B),
+        observation=observation,
     )
 
 
@@ -186,11 +207,18 @@ class InputPipeline:
 
 def _on_devices(table: TrainingTable, mesh: Mesh) -> TrainingTable:
     everywhere = meshes.replicated(mesh)
+    observed = {}
+    if table.y_MxD is not None:
+        observed = {
+            'y_MxD': meshes.put_on_mesh(_pad_columns(table.y_MxD, mesh), _by_column(mesh)),
+            'quality_MxQ': meshes.put_on_mesh(table.quality_MxQ, everywhere),
+        }
     return TrainingTable(
         x0_NxD=meshes.put_on_mesh(_pad_columns(table.x0_NxD, mesh), _by_column(mesh)),
         identity_N=meshes.put_on_mesh(table.identity_N, everywhere),
         c_TxC=meshes.put_on_mesh(_pad_columns(table.c_TxC, mesh), _by_column(mesh)),
         sentence_T=meshes.put_on_mesh(table.sentence_T, everywhere),
+        **observed,
     )
 
 

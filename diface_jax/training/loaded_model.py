@@ -43,6 +43,12 @@ class LoadedModel:
     terms: str = ''
 
     @property
+    def widths(self) -> tuple[int, ...]:
+        """D and C, and Q where D takes observations: of embeddings, conditions and qualities."""
+        widths = len(self.normalise.mean_D), self.encoders['text']['width']
+        return (*widths, self.model.quality_dim) if self.model.quality_dim else widths
+
+    @property
     def config(self) -> ml_collections.ConfigDict:
         """The settings as a config, with the sections that training depends on."""
         return ml_collections.ConfigDict(self.settings)
@@ -78,7 +84,11 @@ def load_best_checkpoint(workdir: pathlib.Path) -> LoadedModel:
         sha256=sha256_of_model(state.average, normalise),
         step=step,
         model=build_model(
-            config.model, config.diffusion.schedule, sizes.embedding_dim, sizes.condition_dim
+            config.model,
+            config.diffusion.schedule,
+            sizes.embedding_dim,
+            sizes.condition_dim,
+            sizes.quality_dim,
         ),
         params=state.average,
         normalise=normalise,

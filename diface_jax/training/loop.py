@@ -14,9 +14,11 @@ from tqdm import tqdm
 from diface_jax.data.batches import Batches
 from diface_jax.data.identity_index import IdentityIndex
 from diface_jax.data.prepared import Prepared, Split
-from diface_jax.models.diface import Sampling, build_model
-from diface_jax.models.features import FeatureExtractor
+from diface_jax.encoders.face import degrade
+from diface_jax.models.diface import Params, Sampling, build_model
+from diface_jax.models.features import FeatureExtractor, Features, scatter_rows
 from diface_jax.models.normalise import Normalisation
+from diface_jax.models.observation_rows import observation_rows, observations_at
 from diface_jax.runtime import hosts, preemption, run_state
 from diface_jax.runtime import mesh as meshes
 from diface_jax.training import state as states
@@ -44,6 +46,7 @@ SECTIONS = (
 NOT_COMPARED = ('sample',)
 # Settings that may be raised to continue a finished run: both only decide when training ends.
 EXTENDABLE = ('num_steps', 'patience')
+_POOR_WIDTH = 12.0  # of the face in the photos that validation is logged for, in pixels
 
 
 class BestStep(NamedTuple):
@@ -57,6 +60,8 @@ def training_settings(config: ml_collections.ConfigDict, data: Prepared) -> dict
     """Everything that a training run depends on, as plain JSON."""
     sections = {name: config.to_dict()[name] for name in SECTIONS}
     del sections['train']['data_on_device']  # does not change the result
+    if not data.splits['train'].observations:
+        del sections['train']['probe_shares']  # without observations, every row is a text alone
     if sections['train']['compute_dtype'] == 'float32':
         del sections['train']['compute_dtype']  # as in runs from before it was a setting
     if sections['train']['init_from']:
@@ -209,6 +214,7 @@ class _Run:
             config.diffusion.schedule,
             self._sizes.embedding_dim,
             self._sizes.condition_dim,
+            self._sizes.quality_dim,
         )
         self._extractor = FeatureExtractor(model, Sampling(**config.sample), mesh)
         self._log = MetricsLog(metrics_file)
@@ -322,9 +328,28 @@ class _Run:
             self.best, BestStep(self.step, validation.metrics[METRIC]), key=lambda b: b.value
         )
         means = {name: total / self._steps_summed for name, total in self._metric_sums.items()}
-        self._log.write(self.step, means | validation.metrics)
+        poor = self._poor_photo_metrics(average)
+        self._log.write(self.step, means | validation.metrics | poor)
         self._last_validation, self._metric_sums, self._steps_summed = self.step, {}, 0
         self._checkpoints.save(self.step, self.state, self._note() | validation._asdict())
+
+    def _poor_photo_metrics(self, average: Params) -> dict[str, float]:
+        """AUCs of validation probes with a poor photo; empty where the data have none."""
+        split, texts = self._pairs.split, self._pairs.first_track
+        if not split.observations:
+            return {}
+        level = degrade.EVALUATION_WIDTHS.index(_POOR_WIDTH)
+        observation = observations_at(
+            split.observations, split.photo_T[texts], level, self._normalise
+        )
+        metrics = {}
+        for kind, c_TxC in (('photo', None), ('text+photo', split.c_TxC[texts])):
+            f_PxF = self._extractor.of_probes(average, c_TxC, self._key, observation)
+            f_TxF = scatter_rows(f_PxF, texts, len(split.c_TxC))
+            f_NxF = self._extractor.of_photos(average, self._normalise(split.embedding_NxD))
+            name = f'validation/auc/{kind}/{_POOR_WIDTH:g} px/cross'
+            metrics[name] = self._pairs.cross_auc(Features(f_TxF, f_NxF))
+        return metrics
 
     def _note(self) -> dict[str, Any]:
         """The note of a checkpoint, without its validation."""
@@ -343,7 +368,8 @@ class _Run:
 def model_sizes(split: Split) -> ModelSizes:
     """The sizes of a model for a training split."""
     identities = len(np.unique(split.identity_N))
-    return ModelSizes(split.embedding_NxD.shape[1], split.c_TxC.shape[1], identities)
+    quality_dim = split.observations.quality_LxQ.shape[-1] if split.observations else 0
+    return ModelSizes(split.embedding_NxD.shape[1], split.c_TxC.shape[1], identities, quality_dim)
 
 
 def training_table(split: Split, normalise: Normalisation) -> TrainingTable:
@@ -365,7 +391,16 @@ def training_table(split: Split, normalise: Normalisation) -> TrainingTable:
         identity_N=np.unique(split.identity_N, return_inverse=True)[1].astype(np.int32),
         c_TxC=split.c_TxC,
         sentence_T=np.unique(split.text_T, return_inverse=True)[1].astype(np.int32),
+        **_observed(split, normalise),
     )
+
+
+def _observed(split: Split, normalise: Normalisation) -> dict[str, np.ndarray]:
+    """The columns of the observations, if there are any."""
+    if not split.observations:
+        return {}
+    y_MxD, quality_MxQ = observation_rows(split.observations, normalise)
+    return {'y_MxD': y_MxD.astype(np.float16), 'quality_MxQ': quality_MxQ}
 
 
 def training_batches(split: Split, config: ml_collections.ConfigDict) -> Batches:

@@ -74,6 +74,29 @@ class ValidationPairs:
         metrics['validation/auc'] = float(np.mean(aucs))
         return ValidationResult(metrics, thresholds)
 
+    def cross_auc(self, features: Features) -> float:
+        """The mean AUC of the protocol cross for the texts of `first_track`."""
+        draws = next(
+            draws
+            for condition, draws in self._draws.items()
+            if (condition.track, condition.protocol, condition.impostors)
+            == (self._first, 'cross', 'random')
+        )
+        curves = [
+            verification.roc_curve(protocols.pair_scores(features, pairs), pairs.genuine_P)
+            for pairs in draws
+        ]
+        return float(np.mean([verification.auc(curve) for curve in curves]))
+
+    @property
+    def _first(self) -> str:
+        return 'human' if 'human' in self._texts else next(iter(self._texts))
+
+    @property
+    def first_track(self) -> np.ndarray:
+        """Rows of the human track's texts or, where it has none, of the first track's."""
+        return self._texts[self._first]
+
     @property
     def texts(self) -> np.ndarray:
         """Rows of the texts that pairs are drawn from."""

@@ -42,11 +42,15 @@ class TrainState:
 
 
 class ModelSizes(NamedTuple):
-    """Sizes of a model that depend on the data: D, C and the number of training identities."""
+    """Sizes of a model that depend on the data: D, C, the number of training identities, and Q.
+
+    Q is the width of a photo's quality; 0 where the data have no observations.
+    """
 
     embedding_dim: int
     condition_dim: int
     num_identities: int
+    quality_dim: int = 0
 
 
 def make_optimiser(settings: OptimiserSettings, num_steps: int) -> optax.GradientTransformation:
@@ -100,7 +104,9 @@ def init_params(
 ) -> Params:
     """Initial parameters of D, R and the head; arguments are sections of the settings."""
     networks_key, head_key = jax.random.split(key)
-    params = init_networks(model, sizes.embedding_dim, sizes.condition_dim, networks_key)
+    params = init_networks(
+        model, sizes.embedding_dim, sizes.condition_dim, networks_key, sizes.quality_dim
+    )
     params['head'] = {'log_scale': jnp.float32(-math.log(contrast.temperature))}
     if margin.kind != 'none':
         shape = (sizes.num_identities, model.refine.feature_dim)

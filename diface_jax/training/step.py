@@ -70,6 +70,8 @@ class StepSettings(NamedTuple):
       optimisers: by network, as `make_optimisers` returns them.
       ema_decay: decay of the parameters' average, a step.
       fsdp: whether parameters are cut over 'data' as well.
+      probe_shares: of rows with a text alone, an observation alone, and both, where there are
+        observations.
     """
 
     diffusion: DiffusionSettings
@@ -79,6 +81,7 @@ class StepSettings(NamedTuple):
     optimisers: Optimisers
     ema_decay: float
     fsdp: bool
+    probe_shares: tuple[float, float, float]
 
     @classmethod
     def of(cls, settings: Settings) -> 'StepSettings':
@@ -91,6 +94,7 @@ class StepSettings(NamedTuple):
             optimisers=make_optimisers(settings.optimiser, settings.train.num_steps),
             ema_decay=settings.train.ema_decay,
             fsdp=settings.mesh.fsdp,
+            probe_shares=settings.train.probe_shares,
         )
 
 
@@ -116,14 +120,16 @@ def joint_step(
       The state after the step, and scalars: both losses, their weights and weighted sum, and the
       norm of the gradient that each loss sends to each network.
     """
-    denoise_key, refine_key = jax.random.split(jax.random.fold_in(key, state.step))
+    step_key = jax.random.fold_in(key, state.step)
+    denoise_key, refine_key = jax.random.split(step_key)
+    probes = _draw_probes(rows, jax.random.fold_in(step_key, 0), settings.probe_shares)
     # With FSDP a device stores a part of each parameter: gather them, and scatter the gradients.
     params = constrain_to_rules(state.params, mesh, fsdp=False)
     denoise, denoise_grads = jax.value_and_grad(_denoising)(
-        params, rows, denoise_key, model, settings.diffusion
+        params, rows, probes, denoise_key, model, settings.diffusion
     )
     refine, refine_grads = jax.value_and_grad(_refinement)(
-        params, rows, refine_key, model, settings, mesh
+        params, rows, probes, refine_key, model, settings, mesh
     )
     denoise_grads, refine_grads = constrain_to_rules(
         (denoise_grads, refine_grads), mesh, settings.fsdp
@@ -146,14 +152,41 @@ def joint_step(
     return _update(state, grads, settings.optimisers, settings.ema_decay), metrics
 
 
+class _Probes(NamedTuple):
+    """Which rows of a batch have a text and which an observation; None: all, none."""
+
+    keep_c_Bx1: jax.Array | None = None
+    keep_y_Bx1: jax.Array | None = None
+
+
+def _draw_probes(rows: BatchRows, key: jax.Array, shares: tuple[float, float, float]) -> _Probes:
+    """Draws the kind of each row: a text alone, an observation alone, or both."""
+    if rows.observation is None:
+        return _Probes()
+    text_alone, photo_alone, _ = shares
+    place_Bx1 = jax.random.uniform(key, (len(rows.x0_BxD), 1))
+    is_text_Bx1 = place_Bx1 < text_alone
+    is_photo_Bx1 = ~is_text_Bx1 & (place_Bx1 < text_alone + photo_alone)
+    return _Probes(keep_c_Bx1=~is_photo_Bx1, keep_y_Bx1=~is_text_Bx1)
+
+
 def _denoising(
-    params: Params, rows: BatchRows, key: jax.Array, model: DiFace, diffusion: DiffusionSettings
+    params: Params,
+    rows: BatchRows,
+    probes: _Probes,
+    key: jax.Array,
+    model: DiFace,
+    diffusion: DiffusionSettings,
 ) -> jax.Array:
     """The denoising loss; texts are dropped at random for classifier-free guidance."""
     drop_key, dropout_key, loss_key = jax.random.split(key, 3)
     x0_BxD = rows.x0_BxD
     keep_c_Bx1 = jax.random.bernoulli(drop_key, 1.0 - diffusion.drop_text, (len(x0_BxD), 1))
-    denoise = model.denoiser(params, rows.c_BxC, keep_c_Bx1, dropout_key)
+    if probes.keep_c_Bx1 is not None:
+        keep_c_Bx1 &= probes.keep_c_Bx1
+    denoise = model.denoiser(
+        params, rows.c_BxC, keep_c_Bx1, dropout_key, rows.observation, probes.keep_y_Bx1
+    )
     return losses.denoising_loss(
         denoise, x0_BxD, loss_key, model.log_snr, diffusion.num_levels, diffusion.snr_clip
     )
@@ -162,6 +195,7 @@ def _denoising(
 def _refinement(
     params: Params,
     rows: BatchRows,
+    probes: _Probes,
     key: jax.Array,
     model: DiFace,
     settings: StepSettings,
@@ -175,7 +209,15 @@ def _refinement(
     contrast, margin = settings.contrast, settings.margin
     recover_key, noise_key, *dropout_keys = jax.random.split(key, 5)
     sampling = Sampling(contrast.num_steps)
-    recovered_BxD = model.recover(params, rows.c_BxC, recover_key, sampling, dropout_keys[0])
+    recovered_BxD = model.recover(
+        params,
+        rows.c_BxC,
+        recover_key,
+        sampling,
+        dropout_keys[0],
+        rows.observation,
+        *probes,
+    )
     photo_2xBxD = jnp.stack([rows.x0_BxD, rows.mate_BxD])
     photo_2xBxD += contrast.embedding_noise * jax.random.normal(noise_key, photo_2xBxD.shape)
     f_text_BxF = model.refine(params, recovered_BxD, dropout_keys[1])
@@ -233,7 +275,11 @@ def make_steps(
     """
     widths = sizes.embedding_dim, sizes.condition_dim
     model = build_model(
-        settings.model, settings.diffusion.schedule, *widths, settings.train.compute_dtype
+        settings.model,
+        settings.diffusion.schedule,
+        *widths,
+        sizes.quality_dim,
+        settings.train.compute_dtype,
     )
     step_settings = StepSettings.of(settings)
 
