@@ -423,7 +423,7 @@ class Model:
         return make_queries(probes, self._inference, check)
 
     def _rule_of(self, query: Query) -> ScoreRule:
-        return self._decision_rule.of_probe(query.kind, query.face_px)
+        return self._decision_rule.of_probe(query.kind, query.detail_px)
 
     def _scored(
         self,

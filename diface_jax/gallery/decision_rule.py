@@ -35,14 +35,15 @@ class DecisionRule(NamedTuple):
         """The rule of probes that are text alone."""
         return ScoreRule(self.calibration, self.threshold)
 
-    def of_probe(self, kind: str, face_px: float | None = None) -> ScoreRule:
+    def of_probe(self, kind: str, detail_px: float | None = None) -> ScoreRule:
         """The rule of a kind of probe.
 
         Args:
           kind: TEXT, PHOTO or TEXT_AND_PHOTO.
-          face_px: width of the face in the probe's photo, in pixels.
+          detail_px: width of the face in the probe's photo, in pixels; of a blurred face, that of a
+            sharp one that shows as much.
         """
-        return self.of_texts if kind == TEXT else self.with_photo[kind].at(face_px)
+        return self.of_texts if kind == TEXT else self.with_photo[kind].at(detail_px)
 
     def to_json(self) -> dict[str, Any]:
         """As plain numbers, texts and lists."""

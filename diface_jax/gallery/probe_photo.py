@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from diface_jax.encoders.face.degrade import FULL_WIDTH
 from diface_jax.encoders.face.probe_face import ProbeFace
 from diface_jax.gallery import enrollment, face_pictures
 from diface_jax.gallery.store import Box
@@ -13,6 +14,7 @@ from diface_jax.gallery.store import Box
 MAX_BYTES = 50_000_000  # of a probe's photo
 # Width of a second face, as a share of the largest one's, from which nobody can say which is meant.
 _AS_LARGE = 0.75
+_BLURRED = 0.75  # share of a face's width from which it is called blurred
 
 
 class PhotoSummary(NamedTuple):
@@ -22,13 +24,23 @@ class PhotoSummary(NamedTuple):
       name: path of the file; '' of bytes.
       box: left, top, right, bottom of the face, in pixels.
       face_px: width of the face, in pixels (see `align.face_width`).
+      detail_px: width of a sharp face that shows as much; less than `face_px` of a blurred one.
       faces: how many faces the photo shows.
     """
 
     name: str
     box: Box
     face_px: float
+    detail_px: float
     faces: int
+
+    @property
+    def size(self) -> str:
+        """How large and how sharp the face is, as the end of a sentence."""
+        wide = f'{round(self.face_px)} pixels wide'
+        if self.detail_px > _BLURRED * min(self.face_px, FULL_WIDTH):
+            return wide
+        return f'{wide}, but no sharper than one of {round(self.detail_px)} pixels'
 
     @property
     def title(self) -> str:
@@ -90,7 +102,7 @@ def read_probe_photo(
             )
     except ValueError as error:
         raise ValueError(f'{name or "the photo"}: {error}') from error
-    summary = PhotoSummary(name, face.box, face.face_px, face.faces)
+    summary = PhotoSummary(name, face.box, face.face_px, face.detail_px, face.faces)
     return ProbePhoto(summary, face.chips, face_pictures.wide_picture(image_HxWx3, face.box))
 
 

@@ -51,8 +51,8 @@ class ProbeSummary:
         if not self.photo:
             return ''
         if self.shares:
-            return self.shares.sentence(self.photo.face_px)
-        return f'The face in the photo is {round(self.photo.face_px)} pixels wide.'
+            return self.shares.sentence(self.photo.size)
+        return f'The face in the photo is {self.photo.size}.'
 
     @property
     def notes(self) -> list[str]:

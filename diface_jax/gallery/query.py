@@ -71,9 +71,9 @@ class Query(NamedTuple):
         return TEXT_AND_PHOTO if self.texts else PHOTO
 
     @property
-    def face_px(self) -> float | None:
-        """Width of the face in the photo, in pixels; None without a photo."""
-        return self.photo and self.photo.summary.face_px
+    def detail_px(self) -> float | None:
+        """Width of a sharp face that shows as much as the photo's; None without a photo."""
+        return self.photo and self.photo.summary.detail_px
 
 
 def make_queries(

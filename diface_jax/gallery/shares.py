@@ -11,13 +11,11 @@ class Shares(NamedTuple):
     text: float
     photo: float
 
-    def sentence(self, face_px: float) -> str:
-        """The shares in words, with the width of the photo's face in pixels."""
+    def sentence(self, size: str) -> str:
+        """The shares in words, with the size of the photo's face, such as '12 pixels wide'."""
         photo = round(100 * self.photo)
-        return (
-            f'The photo counts for about {photo}%, the words for {100 - photo}%: its face is '
-            f'{round(face_px)} pixels wide.'
-        )
+        words = 100 - photo
+        return f'The photo counts for about {photo}%, the words for {words}%: its face is {size}.'
 
 
 def shares_of(f_F: np.ndarray, text_F: np.ndarray, photo_F: np.ndarray) -> Shares:

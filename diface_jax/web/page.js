@@ -2,7 +2,7 @@
 const PAGE = 10, MOST = 1000;
 const IMAGES = /\.(jpe?g|png|webp|avif|hei[cf]|tiff?|bmp|gif)$/i;
 const $ = (id) => document.getElementById(id);
-// Photos to search by, {probe, picture, face_px, notes, name}: all of this page, and the one in use.
+// Photos to search by, {probe, picture, size, notes, name}: all of this page, and the one in use.
 const taken = [];
 let probe = null, reading = 0;
 let shown = [], wanted = PAGE, searched = 0, turn = 0, viewed = null;
@@ -183,7 +183,7 @@ function showProbe(photo) {
   $('probe-image').src = probe ? probe.picture : 'data:,';
   $('choose-probe').textContent = probe ? 'Choose another' : 'choose a photo';
   $('probe-about').textContent = probe
-    ? `Searches by the face in ${plain(probe.name)}, ${count(Math.round(probe.face_px), 'pixel', 'pixels')} wide. Links leave it out.`
+    ? `Searches by the face in ${plain(probe.name)}, which is ${probe.size}. Links leave it out.`
     : 'A photo of the person may help, also a poor one: drop or paste it here, or';
 }
 

@@ -136,7 +136,7 @@ def _add_search_routes(
         return {
             'probe': probes.keep(data, photo),
             'picture': f'data:image/jpeg;base64,{picture}',
-            'face_px': photo.summary.face_px,
+            'size': photo.summary.size,
             'notes': photo.summary.notes,
         }
 

@@ -83,6 +83,31 @@ def test_numbers_are_those_of_the_kind_and_the_width(model, gallery):
     )
 
 
+def test_a_blurred_photo_is_judged_as_a_smaller_one(model, gallery, monkeypatch):
+    def find(image_HxWx3):
+        return world.probe_face_of(image_HxWx3)._replace(detail_px=4.0)
+
+    monkeypatch.setattr(world.Oracle, 'probe_face_of', staticmethod(find))
+    answer = model.search(gallery, photo=world.photo(3))
+    assert answer.threshold == world.decision_rule().of_probe('photo', 4.0).threshold
+    assert answer.probe.in_words == (
+        'The face in the photo is 8 pixels wide, but no sharper than one of 4 pixels.'
+    )
+
+
+@pytest.mark.parametrize(
+    ('face_px', 'detail_px', 'size'),
+    [
+        (12.4, 11.0, '12 pixels wide'),
+        (60.0, 9.6, '60 pixels wide, but no sharper than one of 10 pixels'),
+        # Chips show no more of larger faces.
+        (400.0, 90.0, '400 pixels wide'),
+    ],
+)
+def test_a_blurred_photo_is_called_so(face_px, detail_px, size):
+    assert probe_photo.PhotoSummary('', (0, 0, 9, 9), face_px, detail_px, 1).size == size
+
+
 def test_several_people_are_searched_in_one_pass(model, gallery):
     photos = [world.photo(3), None, world.photo(5)]
     answers = model.search_many(gallery, ['person 3', 'person 4', ()], k=1, photos=photos)
@@ -106,6 +131,7 @@ def test_verify_by_a_photo_and_by_both(model, tmp_path):
         'photo': str(still),
         'box': (0, 0, 1, 1),
         'face_px': 2.0,
+        'detail_px': 2.0,
         'faces': 2,
     }
     assert both['shares']['photo'] == pytest.approx(0.2, abs=0.01)
@@ -138,7 +164,7 @@ def test_what_cannot_be_a_probe_is_explained(model, gallery, tmp_path, monkeypat
 
 def test_two_faces_of_like_size_are_refused():
     def find(image_HxWx3):
-        return ProbeFace((0, 0, 7, 7), np.zeros((2, 150, 150, 3), np.uint8), 8.0, 3, 0.8)
+        return ProbeFace((0, 0, 7, 7), np.zeros((2, 150, 150, 3), np.uint8), 8.0, 8.0, 3, 0.8)
 
     with pytest.raises(ValueError, match='3 faces, of which two are about as large: cut out the'):
         probe_photo.read_probe_photo(world.photo(1), find)

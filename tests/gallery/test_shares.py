@@ -23,6 +23,6 @@ def test_no_share_is_below_0():
 
 
 def test_the_sentence():
-    assert Shares(0.304, 0.696).sentence(12.2) == (
+    assert Shares(0.304, 0.696).sentence('12 pixels wide') == (
         'The photo counts for about 70%, the words for 30%: its face is 12 pixels wide.'
     )

@@ -42,7 +42,8 @@ def probe_face_of(image):
     if not faces:
         raise ValueError('no face found')
     second = 0.5 if faces > 1 else 0.0
-    return ProbeFace((0, 0, side - 1, side - 1), image[:, :side], float(side), faces, second)
+    box, chips = (0, 0, side - 1, side - 1), image[:, :side]
+    return ProbeFace(box, chips, float(side), float(side), faces, second)
 
 
 def poor_photo(*people, side=2):

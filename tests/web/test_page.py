@@ -329,7 +329,7 @@ def test_a_photo_alone_then_with_words_then_removed(page, still):
     give(page, still)
     assert page.names()[:3] == ['person-4'] * 3
     assert page['probe-image'].get_property('naturalWidth') > 0
-    assert 'still.png, 2 pixels wide' in page['probe-about'].text
+    assert 'still.png, which is 2 pixels wide' in page['probe-about'].text
     assert page['probe-words'].text == 'The face in the photo is 2 pixels wide.'
     assert page['notes'].text.startswith('the photo shows 2 faces')
     assert not page['ask'].is_displayed()

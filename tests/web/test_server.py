@@ -69,7 +69,7 @@ def test_a_photo_is_searched_by_and_forgotten(page, monkeypatch):
     assert page.get('/api/gallery').json()['takes_probe_photos'] is True
     taken = page.post('/api/probe', content=world.poor_photo(4, 2)).json()
     assert taken['picture'].startswith('data:image/jpeg;base64,')
-    assert taken['face_px'] == 2
+    assert taken['size'] == '2 pixels wide'
     assert taken['notes'][0].startswith('the photo shows 2 faces')
     first, *_ = search_by(page, taken, []).json()['results']
     assert first['person'] == 'person-4'

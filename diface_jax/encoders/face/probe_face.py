@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from diface_jax.encoders.face import align
+from diface_jax.encoders.face import align, quality
 
 _SMALLEST = 10  # pixels of the smallest box; the face in it is 7 pixels wide
 _MOST_WORK = 6e6  # pixels of the largest image that the detector slides over: some seconds
@@ -24,6 +24,7 @@ class ProbeFace(NamedTuple):
       box: left, top, right, bottom in pixels of the photo (see `align.DetectedFace`).
       chips: chips_2x150x150x3, as `align.face_chips` cuts them.
       face_px: its width in pixels of the photo (see `align.face_width`).
+      detail_px: width of a sharp face that shows as much; less than `face_px` of a blurred one.
       faces: how many faces the photo shows.
       second_share: width of the second largest as a share of its own; 0 where there is none.
     """
@@ -31,6 +32,7 @@ class ProbeFace(NamedTuple):
     box: tuple[int, int, int, int]
     chips: np.ndarray
     face_px: float
+    detail_px: float
     faces: int
     second_share: float
 
@@ -65,10 +67,12 @@ def _searched_sizes(width: int, height: int) -> Iterator[int]:
 def _largest(image_HxWx3: np.ndarray, faces: list[align.DetectedFace]) -> ProbeFace:
     """The first of faces that are sorted by their size."""
     widths = [align.face_width(face.landmarks_5x2) for face in faces]
+    chips = align.face_chips(image_HxWx3, faces[0].landmarks_5x2)
     return ProbeFace(
         box=faces[0].box,
-        chips=align.face_chips(image_HxWx3, faces[0].landmarks_5x2),
+        chips=chips,
         face_px=widths[0],
+        detail_px=min(widths[0], quality.sharp_width(chips)),
         faces=len(faces),
         second_share=widths[1] / widths[0] if len(faces) > 1 else 0.0,
     )
