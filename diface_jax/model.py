@@ -2,6 +2,8 @@
 
 `model = diface_jax.load()`, then `model.enroll('GALLERY', 'PHOTOS')`, then
 `model.search('GALLERY', 'a young woman with wavy blond hair').results`.
+A photograph of the person, however poor, can stand beside the words or in their place:
+`model.search('GALLERY', 'a young woman', photo='still.jpg')`.
 """
 
 import dataclasses
@@ -26,7 +28,9 @@ from diface_jax.gallery.calibration import prior_probability
 from diface_jax.gallery.conditions import Where
 from diface_jax.gallery.decision_rule import DecisionRule
 from diface_jax.gallery.inference import InferenceModel
-from diface_jax.gallery.query import Query, Texts, make_queries
+from diface_jax.gallery.probe_photo import ProbePhoto, read_probe_photo
+from diface_jax.gallery.probe_summary import ProbeSummary
+from diface_jax.gallery.query import Probe, Query, Texts, make_queries
 from diface_jax.gallery.query_text import UnreadWords
 from diface_jax.gallery.results import (
     FaceScore,
@@ -36,6 +40,7 @@ from diface_jax.gallery.results import (
     VerifiedFace,
     VerifyResults,
 )
+from diface_jax.gallery.score_rule import ScoreRule
 from diface_jax.gallery.search import LoadedGallery
 from diface_jax.gallery.search_options import (
     DEFAULT_ENROLLED,
@@ -52,7 +57,13 @@ from diface_jax.runtime.progress_bar import ProgressBar
 from diface_jax.runtime.settings import SampleSettings
 
 Path = str | pathlib.Path
+# A photograph of the person sought: a file, its bytes, or what `Model.probe_photo` returns.
+Photo = Path | bytes | ProbePhoto
 _log = logging.getLogger('absl')
+_NO_PROBE_PHOTOS = (
+    'this model was trained without photographs as probes: describe the person in words, or give a '
+    'model that was trained with them (docs/searching.md, "Words and a poor photograph")'
+)
 
 
 class Model:
@@ -152,23 +163,25 @@ class Model:
     def search(
         self,
         gallery: Path,
-        texts: Texts,
+        texts: Texts = (),
         k: int = DEFAULT_K,
         where: Where = (),
         enrolled: float = DEFAULT_ENROLLED,
         false_matches: float = DEFAULT_FALSE_MATCHES,
+        photo: Photo | None = None,
     ) -> SearchResults:
-        """The k faces of a gallery that match a description best.
+        """The k faces of a gallery that match a description, a photograph, or both best.
 
         Args:
           gallery: folder of the gallery.
-          texts: a sentence, or several about one person.
+          texts: a sentence, or several about one person; none to search by a photo alone.
           k: how many results.
           where: only entries that fit all conditions, such as {'person': 'An*'}; see
             `gallery.search_options.SearchOptions`.
           enrolled: prior probability that the person described is in the gallery.
           false_matches: a match may score as high by chance at most this often in a gallery of
             this size.
+          photo: a photograph of the person, however poor: its largest face is taken.
 
         Returns:
           The results, best first, each with its probability, whether it is a match, and how well
@@ -176,10 +189,12 @@ class Model:
 
         Raises:
           GalleryError: the gallery is of another model, or is not a gallery; says what to do.
-          ValueError: an argument cannot be used, or no word of a text is understood.
+          OSError: the photo cannot be read.
+          ValueError: an argument cannot be used, no word of a text is understood, no face of the
+            photo is found, or the model does not take photographs as probes.
         """
         search = SearchOptions(k, where, enrolled, false_matches)
-        return self._search(pathlib.Path(gallery), [texts], search)[0]
+        return self._search(pathlib.Path(gallery), [self._probe(texts, photo)], search)[0]
 
     def search_many(
         self,
@@ -189,41 +204,71 @@ class Model:
         where: Where = (),
         enrolled: float = DEFAULT_ENROLLED,
         false_matches: float = DEFAULT_FALSE_MATCHES,
+        photos: Sequence[Photo | None] | None = None,
     ) -> list[SearchResults]:
-        """As `search`, for several people, in one pass over the gallery."""
+        """As `search`, for several people, in one pass over the gallery.
+
+        Args:
+          gallery: folder of the gallery.
+          descriptions: the texts of each person.
+          k: how many results each.
+          where: as in `search`.
+          enrolled: as in `search`.
+          false_matches: as in `search`.
+          photos: the photo of each person, or None; as many as descriptions.
+
+        Raises:
+          ValueError: as of `search`, or there are not as many photos as descriptions.
+        """
+        photos = [None] * len(descriptions) if photos is None else photos
+        if len(photos) != len(descriptions):
+            raise ValueError(
+                f'{len(photos)} photos for {len(descriptions)} descriptions: give one for each, '
+                'None where there is none'
+            )
+        probes = [self._probe(*each) for each in zip(descriptions, photos, strict=True)]
         search = SearchOptions(k, where, enrolled, false_matches)
-        return self._search(pathlib.Path(gallery), descriptions, search)
+        return self._search(pathlib.Path(gallery), probes, search)
 
     def identify(
         self,
         gallery: Path,
-        texts: Texts,
+        texts: Texts = (),
         k: int = DEFAULT_K,
         where: Where = (),
         enrolled: float = DEFAULT_ENROLLED,
         false_matches: float = DEFAULT_FALSE_MATCHES,
+        photo: Photo | None = None,
     ) -> SearchResults:
         """As `search`, but the results are people, each by their best face.
 
         An entry without a person is a person of its own.
         """
         search = SearchOptions(k, where, enrolled, false_matches, people=True)
-        return self._search(pathlib.Path(gallery), [texts], search)[0]
+        return self._search(pathlib.Path(gallery), [self._probe(texts, photo)], search)[0]
 
-    def verify(self, photo: Path | bytes, texts: Texts, prior: float = 0.5) -> VerifyResults:
-        """Whether a photo shows the person described.
+    def verify(
+        self,
+        photo: Path | bytes,
+        texts: Texts = (),
+        prior: float = 0.5,
+        probe_photo: Photo | None = None,
+    ) -> VerifyResults:
+        """Whether a photo shows the person of a description, of another photograph, or of both.
 
         Args:
-          photo: a file, or its bytes.
-          texts: a sentence, or several about one person.
-          prior: prior probability that the photo shows the person described.
+          photo: the photo to be verified: a file, or its bytes.
+          texts: a sentence, or several about one person; none to verify by a photo alone.
+          prior: prior probability that the photo shows this person.
+          probe_photo: a photograph of the person sought, however poor: its largest face is taken.
 
         Raises:
-          OSError: the file cannot be read.
-          ValueError: the file shows no face or is not a photo, or no word of a text is understood.
+          OSError: a file cannot be read.
+          ValueError: a file shows no face or is not a photo, no word of a text is understood, or
+            the model does not take photographs as probes.
         """
         self._require_photographs()
-        query = self._queries([texts])[0]
+        query = self._queries([self._probe(texts, probe_photo)])[0]
         name = '' if isinstance(photo, bytes) else str(photo)
         faces = self._faces_of(photo, name or 'the photo')
         f_NxF = self._inference.of_photos(self._inference.embed([chip for _, chip in faces]))
@@ -232,12 +277,29 @@ class Model:
         verified.sort(key=lambda face: -face.scored.score)
         return VerifyResults(
             photo=name,
-            texts=query.texts,
+            probe=ProbeSummary.of(query),
             prior=prior,
-            threshold=self._decision_rule.threshold,
+            threshold=self._rule_of(query).threshold,
             faces=tuple(verified),
-            unread=query.unread,
         )
+
+    def probe_photo(self, photo: Path | bytes) -> ProbePhoto:
+        """The largest face of a photograph, to search by it, once or several times.
+
+        Raises:
+          OSError: the file cannot be read.
+          ValueError: it is not a photo, shows no face or two that are about as large, or the model
+            does not take photographs as probes.
+        """
+        self._require_photographs()
+        if not self.takes_probe_photos or not self._decision_rule.with_photo:
+            raise ValueError(_NO_PROBE_PHOTOS)
+        return read_probe_photo(photo, self._inference.probe_face_of)
+
+    @property
+    def takes_probe_photos(self) -> bool:
+        """Whether one can search by a photograph: whether the model was trained for that."""
+        return self.takes_photographs and self._inference.takes_photos
 
     @property
     def takes_photographs(self) -> bool:
@@ -299,10 +361,10 @@ class Model:
     # --- computing results ---
 
     def _search(
-        self, gallery: pathlib.Path, descriptions: Sequence[Texts], options: SearchOptions
+        self, gallery: pathlib.Path, probes: Sequence[Probe], options: SearchOptions
     ) -> list[SearchResults]:
         self._open(gallery).close()  # an unusable gallery is reported before anything is computed
-        queries = self._queries(descriptions)
+        queries = self._queries(probes)
         if not queries:
             return []
         with self._open(gallery) as store, store.reading():
@@ -336,25 +398,32 @@ class Model:
         ranked = enumerate(zip(entries, scored, strict=True), 1)
         return SearchResults(
             mode='identify' if options.people else 'search',
-            texts=query.texts,
+            probe=ProbeSummary.of(query),
             gallery=dict(gallery_info),
             where=conditions.conditions_to_json(options.where),
             prior=prior,
-            threshold=self._decision_rule.threshold,
+            threshold=self._rule_of(query).threshold,
             false_matches=options.false_matches,
             results=tuple(SearchResult(rank, entry, score) for rank, (entry, score) in ranked),
             next_question=self._next_question(query, f_KxF[: next_question.CANDIDATES]),
             enrolled=options.enrolled,
-            unread=query.unread,
         )
 
-    def _queries(self, descriptions: Sequence[Texts]) -> list[Query]:
-        taught = self._decision_rule.words if descriptions else frozenset()
+    def _probe(self, texts: Texts, photo: Photo | None) -> Probe:
+        if photo is None or isinstance(photo, ProbePhoto):
+            return Probe(texts, photo)
+        return Probe(texts, self.probe_photo(photo))
+
+    def _queries(self, probes: Sequence[Probe]) -> list[Query]:
+        taught = self._decision_rule.words if probes else frozenset()
 
         def check(text: str) -> UnreadWords:
             return vocabulary.check_words(text, self._inference, taught)
 
-        return make_queries(descriptions, self._inference.of_texts, check)
+        return make_queries(probes, self._inference, check)
+
+    def _rule_of(self, query: Query) -> ScoreRule:
+        return self._decision_rule.of_probe(query.kind, query.detail_px)
 
     def _scored(
         self,
@@ -364,12 +433,13 @@ class Model:
         searched: int,
         false_matches: float,
     ) -> list[FaceScore]:
-        """Score, probability and explanation of each face, given a description."""
-        calibration, threshold = self._decision_rule.calibration, self._decision_rule.threshold
+        """Score, probability and explanation of each face, given a probe."""
+        calibration, threshold = self._rule_of(query)
         score_K = _dot(f_KxF, query.f_F)
         chance_K = calibration.false_matches(score_K, searched)
         llr_K = calibration.llr(score_K)
-        phrase_llr_KxP = calibration.llr(_dot(f_KxF, query.phrase_PxF.T))
+        # A phrase is text alone, whatever stands beside it.
+        phrase_llr_KxP = self._decision_rule.calibration.llr(_dot(f_KxF, query.phrase_PxF.T))
         columns = (
             score_K.tolist(),
             llr_K.tolist(),
@@ -381,13 +451,13 @@ class Model:
         return [FaceScore(*row) for row in zip(*columns, strict=True)]
 
     def _next_question(self, query: Query, f_KxF: np.ndarray) -> next_question.NextQuestion | None:
-        if len(f_KxF) < 2:
+        """The next question; None of a photo alone, where nobody may have seen the person."""
+        if len(f_KxF) < 2 or not query.texts:
             return None
-        llr, rates = self._decision_rule.calibration.llr, self._decision_rule.rates
-        answer_llr_KxA = llr(_dot(f_KxF, self._answers_AxF.T))
-        return next_question.next_question(
-            query.texts, llr(_dot(f_KxF, query.f_F)), answer_llr_KxA, rates
-        )
+        rule = self._decision_rule
+        llr_K = self._rule_of(query).calibration.llr(_dot(f_KxF, query.f_F))
+        answer_llr_KxA = rule.calibration.llr(_dot(f_KxF, self._answers_AxF.T))
+        return next_question.next_question(query.texts, llr_K, answer_llr_KxA, rule.rates)
 
     # --- computed once ---
 

@@ -25,7 +25,6 @@ from diface_jax.gallery.results import (
     FaceScore,
     SearchResults,
     VerifyResults,
-    unread_notes,
 )
 from diface_jax.pretrained.find_model import DEFAULT, find_model
 from diface_jax.runtime import hosts, schema
@@ -84,12 +83,25 @@ _TEXT = flags.DEFINE_multi_string(
     'text',
     [],
     'search, identify, verify: a description. Repeat --text to describe one person in several '
-    'sentences; their features are averaged.',
+    'sentences; their features are averaged. A photograph of the person may stand beside it.',
 )
 _QUERIES = flags.DEFINE_string(
     'queries', None, 'search: a text file with one description per line, each of another person.'
 )
-_PHOTO = flags.DEFINE_string('photo', None, 'verify: the photograph.')
+_PHOTO = flags.DEFINE_string(
+    'photo',
+    None,
+    'search, identify: a photograph of the person sought, however poor, beside --text or in its '
+    'place: the same as --probe_photo. verify: the photograph to be verified.',
+)
+_PROBE_PHOTO = flags.DEFINE_string(
+    'probe_photo',
+    None,
+    'search, identify, verify: a photograph of the person sought, however poor (a blurred still '
+    'with a face of 12 pixels), beside --text or in its place. Its largest face is taken, its '
+    'quality decides how much it counts, and the answer says how much. It needs a model that was '
+    'trained with photographs as probes.',
+)
 _K = flags.DEFINE_integer('k', search_options.DEFAULT_K, 'search, identify: how many results.')
 _WHERE = flags.DEFINE_multi_string(
     'where',
@@ -169,7 +181,7 @@ def run_gallery_command(mode: str) -> int:
         if mode == 'sync':
             return _sync()
         _check(mode)
-        if mode == 'verify' or (mode == 'enroll' and _PHOTOS.value):
+        if _takes_photographs(mode):
             simulated_model.refuse_simulated_model(find_model(_MODEL.value))
         sampling = _parse_sampling(_SAMPLING.value) if _SAMPLING.value else {}
         # Imported late: it imports JAX, which a missing flag need not wait for.
@@ -181,19 +193,50 @@ def run_gallery_command(mode: str) -> int:
         raise ValueError(f'{_GALLERY.value}: {error}') from error
 
 
+def _takes_photographs(mode: str) -> bool:
+    """Whether a command is given photographs."""
+    if mode == 'enroll':
+        return bool(_PHOTOS.value)
+    return mode == 'verify' or (mode in ('search', 'identify') and bool(_probe_photo(mode)))
+
+
 def _check(mode: str) -> None:
     if mode != 'verify':
         _need('gallery', _GALLERY.value)
     else:
         _need('photo', _PHOTO.value)
-    if mode in ('search', 'identify', 'verify') and bool(_TEXT.value) == bool(_QUERIES.value):
-        raise ValueError('give --text="..." (or, to search, --queries=FILE)')
-    if _QUERIES.value and mode != 'search':
-        raise ValueError('--queries goes with --mode=search')
+    if mode in ('search', 'identify', 'verify'):
+        _check_probe(mode)
     if _PHOTOS.value and _EMBEDDINGS.value:
         raise ValueError('give --photos or --embeddings, one after the other')
-    if mode in ('search', 'identify', 'verify') and not _QUERIES.value:
+
+
+def _check_probe(mode: str) -> None:
+    """Checks what is given of the person sought."""
+    photo = _probe_photo(mode)
+    if _QUERIES.value and mode != 'search':
+        raise ValueError('--queries goes with --mode=search')
+    if _QUERIES.value and photo:
+        raise ValueError('--queries are texts alone: give a photograph with --text, one by one')
+    if _QUERIES.value and _TEXT.value:
+        raise ValueError('give --text="..." or --queries=FILE')
+    if not (_TEXT.value or _QUERIES.value or photo):
+        flag = '--probe_photo' if mode == 'verify' else '--photo'
+        raise ValueError(
+            f'give --text="...", a photograph of the person sought ({flag}=FILE), or both'
+            + (' (or --queries=FILE)' if mode == 'search' else '')
+        )
+    if _TEXT.value:
         query_text.check_texts(_TEXT.value)
+
+
+def _probe_photo(mode: str) -> str | None:
+    """The photograph of the person sought; --photo is one where no other can be meant."""
+    if mode == 'verify':
+        return _PROBE_PHOTO.value
+    if _PHOTO.value and _PROBE_PHOTO.value:
+        raise ValueError('give --photo or --probe_photo, which mean the same here')
+    return _PHOTO.value or _PROBE_PHOTO.value
 
 
 def _parse_sampling(text: str) -> dict[str, int | float]:
@@ -244,10 +287,9 @@ def _search(mode: str, model: 'Model') -> int:
     if _QUERIES.value:
         descriptions = _read_queries(pathlib.Path(_QUERIES.value))
         all_results = model.search_many(_GALLERY.value, descriptions, *options)
-    elif mode == 'identify':
-        all_results = [model.identify(_GALLERY.value, _TEXT.value, *options)]
     else:
-        all_results = [model.search(_GALLERY.value, _TEXT.value, *options)]
+        verb = model.identify if mode == 'identify' else model.search
+        all_results = [verb(_GALLERY.value, _TEXT.value, *options, photo=_probe_photo(mode))]
     for number, results in enumerate(all_results, 1):
         is_last = number == len(all_results)
         explanations = _explanations(results) if is_last else []
@@ -281,8 +323,8 @@ def _write_sheet(results: SearchResults, model: 'Model', path: pathlib.Path) -> 
 
 
 def _verify(_: str, model: 'Model') -> int:
-    results = model.verify(_PHOTO.value, _TEXT.value, _PRIOR.value)
-    lines = [f'{results.decision}: {printable(results.photo)}', *unread_notes(results.unread)]
+    results = model.verify(_PHOTO.value, _TEXT.value, _PRIOR.value, _PROBE_PHOTO.value)
+    lines = [f'{results.decision}: {printable(results.photo)}', *_probe_lines(results)]
     for face in results.faces:
         scored = face.scored
         lines.append(f'  face at {face.box}: {scored.likelihood}, score {scored.score:.3f}')
@@ -386,7 +428,7 @@ def _exit_code(all_results: Sequence[SearchResults | VerifyResults]) -> int:
 
 def _search_lines(results: SearchResults) -> list[str]:
     """The results of a search, in the order and the words of the page."""
-    lines = [f'{results.summary}: {" / ".join(results.texts)}', *unread_notes(results.unread)]
+    lines = [f'{results.summary}: {printable(results.probe.title)}', *_probe_lines(results)]
     for result in results.results:
         kind = 'match' if result.scored.match else 'lead'
         lines.append(f'{result.rank:3} {result.scored.likelihood}, a {kind}: {_line(result.entry)}')
@@ -401,6 +443,11 @@ def _search_lines(results: SearchResults) -> list[str]:
     return lines
 
 
+def _probe_lines(results: SearchResults | VerifyResults) -> list[str]:
+    """How the probe was read, and how much words and photo count."""
+    return [*filter(None, [results.probe.in_words]), *results.probe.notes]
+
+
 def _explanations(results: SearchResults) -> list[str]:
     """What the numbers mean, and when a result is a match."""
     if not results.results:
@@ -411,7 +458,7 @@ def _explanations(results: SearchResults) -> list[str]:
         f'  about 1 in N  {meaning["likelihood"]}',
         f'  by chance     {meaning["expected_false_matches"]}',
         f'  score         {meaning["score"]}',
-        f'  phrases       {meaning["phrases"]}',
+        *([f'  phrases       {meaning["phrases"]}'] if 'phrases' in meaning else []),
         f'  {results.match_rule}',
     ]
 
@@ -427,9 +474,8 @@ def _numbers(scored: FaceScore) -> str:
 
 
 def _phrases(scored: FaceScore) -> list[str]:
-    return [
-        f'      {"; ".join(f"{effect.phrase} {effect.nats:+.2f}" for effect in scored.phrases)}'
-    ]
+    effects = [f'{effect.phrase} {effect.nats:+.2f}' for effect in scored.phrases]
+    return [f'      {"; ".join(effects)}'] if effects else []
 
 
 def _print(content: Any, text: str) -> None:

@@ -7,7 +7,8 @@ import dataclasses
 import json
 import logging
 import pathlib
-from collections.abc import Mapping
+import types
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -16,10 +17,12 @@ import numpy as np
 from diface_jax.data import prepared
 from diface_jax.data.prepared import Prepared
 from diface_jax.gallery.calibration import Calibration
-from diface_jax.gallery.decision_rule import DecisionRule
+from diface_jax.gallery.decision_rule import PHOTO, TEXT_AND_PHOTO, DecisionRule
+from diface_jax.gallery.score_rule import ScoreRule, WidthRules
 from diface_jax.gallery.vocabulary import words_of
 from diface_jax.models.diface import Sampling
-from diface_jax.models.features import FeatureExtractor, Features
+from diface_jax.models.features import FeatureExtractor, Features, scatter_rows
+from diface_jax.models.observation_rows import observations_at
 from diface_jax.runtime import mesh as meshes
 from diface_jax.runtime import run_state
 from diface_jax.training.loaded_model import LoadedModel
@@ -29,6 +32,21 @@ FILE = 'calibration.json'
 _log = logging.getLogger('absl')
 _KEY = 0  # of the sampler's noise
 _ENOUGH = 100  # free-hand sentences to calibrate on
+_POINTS = 60  # of a false match rate with a photo: there are as many curves as kinds and widths
+
+
+class PhotoProbes(NamedTuple):
+    """Probes with a validation photo at one level of degradation.
+
+    Attributes:
+      face_px: the geometric mean of the faces' widths, in pixels.
+      features: the probes' features, by rows of texts, beside the photos'.
+      threshold: threshold s of the probes.
+    """
+
+    face_px: float
+    features: Features
+    threshold: float
 
 
 class ValidationScores(NamedTuple):
@@ -39,12 +57,15 @@ class ValidationScores(NamedTuple):
       features: of the validation split.
       texts: rows of the texts that `features` holds.
       thresholds: threshold s by condition ('human/cross/random').
+      with_photo: the probes PHOTO and TEXT_AND_PHOTO at each level of degradation; empty where the
+        model takes no photographs as probes.
     """
 
     data: Prepared
     features: Features
     texts: np.ndarray
     thresholds: dict[str, float]
+    with_photo: Mapping[str, Sequence[PhotoProbes]] = types.MappingProxyType({})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +110,39 @@ class ValidationModel:
         )
         is_validated = self.sampling == self.validated_sampling
         thresholds = self.trained.thresholds if is_validated else pairs.judge(features).thresholds
-        return ValidationScores(data, features, pairs.texts, thresholds)
+        with_photo = {}
+        if self.trained.model.quality_dim:
+            with_photo = {
+                kind: self._photo_probes(kind, data, pairs, extractor, features)
+                for kind in (PHOTO, TEXT_AND_PHOTO)
+            }
+        return ValidationScores(data, features, pairs.texts, thresholds, with_photo)
+
+    def _photo_probes(
+        self,
+        kind: str,
+        data: Prepared,
+        pairs: ValidationPairs,
+        extractor: FeatureExtractor,
+        features: Features,
+    ) -> list[PhotoProbes]:
+        """The probes of a kind at each level of degradation: each text's own photo."""
+        split = data.splits['validation']
+        texts = np.union1d(calibration_texts(data, pairs.texts), pairs.first_track)
+        c_TxC = split.c_TxC[texts] if kind == TEXT_AND_PHOTO else None
+        probes = []
+        for level, px_N in enumerate(split.observations.face_px_L.T):
+            observation = observations_at(
+                split.observations, split.photo_T[texts], level, self.trained.normalise
+            )
+            f_PxF = extractor.of_probes(
+                self.trained.params, c_TxC, jax.random.key(_KEY), observation
+            )
+            f_TxF = scatter_rows(f_PxF, texts, len(split.photo_T))
+            of_level = Features(f_TxF, features.photo_NxF)
+            face_px = float(np.exp(np.log(px_N[px_N > 0]).mean()))
+            probes.append(PhotoProbes(face_px, of_level, pairs.cross_threshold(of_level)))
+        return probes
 
 
 def load_or_calibrate(model: ValidationModel, workdir: pathlib.Path) -> DecisionRule:
@@ -127,7 +180,7 @@ def load_or_calibrate(model: ValidationModel, workdir: pathlib.Path) -> Decision
 
 def fit_decision_rule(scores: ValidationScores) -> DecisionRule:
     """Calibrates the scores of a model, with its threshold, on the validation split."""
-    data, features, texts, thresholds = scores
+    data, features, texts, thresholds, with_photo = scores
     chosen = calibration_texts(data, texts)
     sentences = data.splits['validation'].text_T
     return DecisionRule(
@@ -135,7 +188,23 @@ def fit_decision_rule(scores: ValidationScores) -> DecisionRule:
         threshold=cross_threshold(thresholds),
         rates=_rates(data),
         words=frozenset(word for text in sentences for word in words_of(text)),
+        with_photo={
+            kind: _width_rules(data, chosen, probes) for kind, probes in with_photo.items()
+        },
     )
+
+
+def _width_rules(data: Prepared, texts: np.ndarray, probes: Sequence[PhotoProbes]) -> WidthRules:
+    """The rules of a kind of probe, by the width of the face."""
+    rising = sorted(probes, key=lambda each: each.face_px)
+    rules = [
+        ScoreRule(
+            Calibration.fit(*cross_scores(each.features, data, texts), points=_POINTS),
+            each.threshold,
+        )
+        for each in rising
+    ]
+    return WidthRules(tuple(each.face_px for each in rising), tuple(rules))
 
 
 def _read(path: pathlib.Path, model: ValidationModel) -> DecisionRule | None:

@@ -43,8 +43,13 @@ class Calibration(NamedTuple):
     impostors: int
 
     @classmethod
-    def fit(cls, genuine_P: np.ndarray, impostor_Q: np.ndarray) -> Self:
+    def fit(cls, genuine_P: np.ndarray, impostor_Q: np.ndarray, points: int = _POINTS) -> Self:
         """Fits the scores of genuine and impostor pairs.
+
+        Args:
+          genuine_P: scores of genuine pairs.
+          impostor_Q: scores of impostor pairs.
+          points: scores, at most, at which the false match rate is kept.
 
         Raises:
           ValueError: there are fewer than two of a kind, a score is not finite, or impostors score
@@ -61,7 +66,7 @@ class Calibration(NamedTuple):
         score_N = np.concatenate([genuine_P, thinned])
         centre, scale = float(score_N.mean()), float(score_N.std())
         llr_coefficients = _regression((score_N - centre) / scale, len(genuine_P))
-        score_Q, fmr_Q = _tail(impostor_Q)
+        score_Q, fmr_Q = _tail(impostor_Q, points)
         counts = len(genuine_P), len(impostor_Q)
         return cls(centre, scale, llr_coefficients, score_Q, fmr_Q, *counts)
 
@@ -92,6 +97,31 @@ class Calibration(NamedTuple):
     def false_matches(self, score: np.ndarray, gallery: int) -> np.ndarray:
         """Expected number of impostors in a gallery of this size that score as high or higher."""
         return gallery * self.false_match_rate(score)
+
+    def blend(self, other: Self, share: float) -> Self:
+        """The calibration between this one (share 0) and another (share 1).
+
+        Log-likelihood ratios and logarithms of false match rates are interpolated.
+        """
+        # The other's parabola, in this one's z.
+        step, shift = self.scale / other.scale, (self.centre - other.centre) / other.scale
+        constant, linear, square = other.llr_coefficients
+        in_own_z = np.array(
+            [
+                constant + linear * shift + square * shift**2,
+                (linear + 2 * square * shift) * step,
+                square * step**2,
+            ]
+        )
+        score_Q = np.union1d(self.score_Q, other.score_Q)
+        log_fmr_2xQ = np.log([each.false_match_rate(score_Q) for each in (self, other)])
+        return self._replace(
+            llr_coefficients=(1 - share) * self.llr_coefficients + share * in_own_z,
+            score_Q=score_Q,
+            fmr_Q=np.exp((1 - share) * log_fmr_2xQ[0] + share * log_fmr_2xQ[1]),
+            genuine=min(self.genuine, other.genuine),
+            impostors=min(self.impostors, other.impostors),
+        )
 
     def to_json(self) -> dict[str, Any]:
         """As plain numbers and lists."""
@@ -170,13 +200,13 @@ def _regression(z_N: np.ndarray, genuine: int) -> np.ndarray:
     return np.append(fitted.intercept_ - np.log(_GENUINE / (1 - _GENUINE)), fitted.coef_)
 
 
-def _tail(impostor_Q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _tail(impostor_Q: np.ndarray, points: int) -> tuple[np.ndarray, np.ndarray]:
     """Scores, rising, and the false match rates at them, by the rule (r + 1) / (n + 1).
 
     The ranks are dense where matches are rare, since there a decision is made.
     """
     rising = np.sort(impostor_Q)
-    ranks = np.unique(np.geomspace(1, len(rising), _POINTS).round().astype(int))
+    ranks = np.unique(np.geomspace(1, len(rising), points).round().astype(int))
     score = np.unique(rising[len(rising) - ranks])
     as_high = len(rising) - np.searchsorted(rising, score)
     above = np.nextafter(rising[-1], np.inf)

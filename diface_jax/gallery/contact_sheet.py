@@ -30,7 +30,7 @@ def write_contact_sheet(
       OSError: it cannot be written there.
       ValueError: an entry's picture is damaged; says which.
     """
-    head = textwrap.wrap(' / '.join(results.texts), 105)[:6]
+    head = textwrap.wrap(results.probe.title, 105)[:6]
     head += [results.summary, _MISUSE, '']
     rows = -(-len(results.results) // _COLUMNS)
     top = _GAP + len(head) * _LINE

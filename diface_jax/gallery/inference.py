@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from diface_jax.data.encoder_bundle import EncoderBundle
-from diface_jax.encoders.face import align
+from diface_jax.encoders.face import align, probe_face
 from diface_jax.encoders.face.quality import photo_quality
 from diface_jax.models.diface import DiFace, Params, Sampling
 from diface_jax.models.features import FeatureExtractor, padded_batches
@@ -49,6 +49,7 @@ class InferenceModel:
     """
 
     faces_of = staticmethod(faces_of)
+    probe_face_of = staticmethod(probe_face.find_probe_face)
 
     def __init__(
         self, trained: LoadedModel, encoders: EncoderBundle, sampling: Sampling | None = None
@@ -95,9 +96,8 @@ class InferenceModel:
         """Observations of faces, from their crops.
 
         Args:
-          chips: as `faces_of` cuts them; at least one.
-          face_px: widths of the faces in their photos, in pixels, as `align.face_width_of_box`
-            gives them for the boxes of `faces_of`.
+          chips: as `faces_of` or `probe_face_of` cuts them; at least one.
+          face_px: widths of the faces in their photos, in pixels (see `align.face_width`).
         """
         pairs = zip(chips, face_px, strict=True)
         quality_BxQ = np.stack([photo_quality(crop, width) for crop, width in pairs])

@@ -20,6 +20,17 @@ class UnreadWords(NamedTuple):
     not_read: tuple[str, ...] = ()
 
 
+def check_probe(texts: str | Sequence[str], photo: object | None) -> list[str]:
+    """The sentences of a probe as `check_texts` returns them; none where it is a photo alone.
+
+    Raises:
+      ValueError: there is neither a sentence nor a photo, or a sentence cannot be used.
+    """
+    if photo is not None and not (texts if isinstance(texts, str) else list(texts)):
+        return []
+    return check_texts(texts)
+
+
 def check_texts(texts: str | Sequence[str]) -> list[str]:
     """One or more sentences about one person, with single spaces.
 
@@ -29,7 +40,10 @@ def check_texts(texts: str | Sequence[str]) -> list[str]:
     """
     texts = [texts] if isinstance(texts, str) else list(texts)
     if not texts:
-        raise ValueError('no description: give --text="..."')
+        raise ValueError(
+            'nothing to search by: give a description (--text="..."), a photograph of the person '
+            '(--photo), or both'
+        )
     for text in texts:
         if not any(letter.isalnum() for letter in text):
             raise ValueError('the description is empty: it holds no word')

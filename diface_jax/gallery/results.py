@@ -1,11 +1,11 @@
 """Results of searches and verifications, as Python and as JSON (schema in docs/searching.md)."""
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any
 
 from diface_jax.gallery.likelihood_words import likelihood_in_words
 from diface_jax.gallery.next_question import NextQuestion
+from diface_jax.gallery.probe_summary import ProbeSummary
 from diface_jax.gallery.query_text import UnreadWords
 from diface_jax.gallery.store import GalleryEntry
 
@@ -23,8 +23,8 @@ MEANING = {
         'somebody else.'
     ),
     'score': (
-        'how well face and words agree: 1 at best, around 0 for a face that has nothing to do '
-        'with them.'
+        'how well face and {probe} agree: 1 at best, around 0 for a face that has nothing to do '
+        'with the {probe}.'
     ),
     'phrases': (
         'how much each phrase on its own speaks for this face (above 0) or against it (below 0), '
@@ -86,7 +86,7 @@ class SearchResults:
 
     Attributes:
       mode: 'search' (faces), or 'identify' (people, each by their best face).
-      texts: the sentences of the description.
+      probe: what the search was given.
       gallery: its path, and the numbers of entries and people in it and of those searched.
       where: the conditions of the search: by name, a pattern or a list of patterns.
       prior: prior probability of each person searched that they are the one described; None when
@@ -96,11 +96,10 @@ class SearchResults:
       results: best first; often none of them is a match.
       next_question: the most informative question to ask the witness, if one is worth asking.
       enrolled: prior probability that the person described is in the gallery.
-      unread: words of the texts that do not help the search.
     """
 
     mode: str
-    texts: tuple[str, ...]
+    probe: ProbeSummary
     gallery: dict[str, Any]
     where: dict[str, str | list[str]]
     prior: float | None
@@ -109,7 +108,16 @@ class SearchResults:
     results: tuple[SearchResult, ...]
     next_question: NextQuestion | None
     enrolled: float
-    unread: UnreadWords
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The sentences of the description."""
+        return self.probe.texts
+
+    @property
+    def unread(self) -> UnreadWords:
+        """Words of the texts that do not help the search."""
+        return self.probe.unread
 
     @property
     def decision(self) -> str:
@@ -140,9 +148,20 @@ class SearchResults:
 
     @property
     def meaning(self) -> dict[str, str]:
-        """What the numbers of a result mean, in a sentence each, by name."""
-        values = {'searched': self.gallery['entries_searched'], 'enrolled': self.enrolled}
-        return {name: sentence.format(**values) for name, sentence in MEANING.items()}
+        """What the numbers of a result mean, in a sentence each, by name.
+
+        Without 'phrases' where there is no description.
+        """
+        values = {
+            'searched': self.gallery['entries_searched'],
+            'enrolled': self.enrolled,
+            'probe': self.probe.name,
+        }
+        return {
+            name: sentence.format(**values)
+            for name, sentence in MEANING.items()
+            if name != 'phrases' or self.texts
+        }
 
     @property
     def _searched(self) -> int:
@@ -156,7 +175,7 @@ class SearchResults:
             'decision': self.decision,
             'summary': self.summary,
             'match_rule': self.match_rule,
-            'notes': unread_notes(self.unread),
+            'notes': self.probe.notes,
         }
         results = [
             {'rank': result.rank, **_entry(result.entry), **result.scored.to_json()}
@@ -176,17 +195,21 @@ class VerifiedFace:
 
 @dataclasses.dataclass(frozen=True)
 class VerifyResults:
-    """Whether a photo shows the person described: whether one of its faces is a match.
+    """Whether a photo shows the person sought: whether one of its faces is a match.
 
-    `unread` is as in `SearchResults`.
+    Attributes:
+      photo: path of the photo that was verified; '' of bytes.
+      probe: what it was verified against.
+      prior: prior probability that the photo shows the person sought.
+      threshold: s; a match scores at least this.
+      faces: of the photo, the best first.
     """
 
     photo: str
-    texts: tuple[str, ...]
+    probe: ProbeSummary
     prior: float
     threshold: float
     faces: tuple[VerifiedFace, ...]
-    unread: UnreadWords
 
     @property
     def decision(self) -> str:
@@ -199,26 +222,10 @@ class VerifyResults:
             'schema': SCHEMA,
             'mode': 'verify',
             'decision': self.decision,
-            'notes': unread_notes(self.unread),
+            'notes': self.probe.notes,
         }
         faces = [{'box': face.box, **face.scored.to_json()} for face in self.faces]
         return head | _fields(self) | {'faces': faces}
-
-
-def unread_notes(unread: UnreadWords) -> list[str]:
-    """What of a description does not help the search, a sentence for each kind."""
-    notes = []
-    if unread.not_about_a_face:
-        notes.append(f'{_quoted(unread.not_about_a_face)}: not about a face')
-    if unread.not_understood:
-        notes.append(f'{_quoted(unread.not_understood)}: not understood')
-    if unread.not_read:
-        notes.append(f'too long, the end is not read: {" ".join(unread.not_read)}')
-    return notes
-
-
-def _quoted(words: Sequence[str]) -> str:
-    return ', '.join(f"'{word}'" for word in words)
 
 
 def _form(count: int, one_of_them: str, several: str) -> str:
@@ -226,8 +233,8 @@ def _form(count: int, one_of_them: str, several: str) -> str:
 
 
 def _fields(results: SearchResults | VerifyResults) -> dict[str, Any]:
-    values = dataclasses.asdict(results)
-    return values | values.pop('unread')._asdict()
+    values = {field.name: getattr(results, field.name) for field in dataclasses.fields(results)}
+    return values | values.pop('probe').to_json()
 
 
 def _entry(entry: GalleryEntry) -> dict[str, Any]:

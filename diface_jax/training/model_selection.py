@@ -76,17 +76,25 @@ class ValidationPairs:
 
     def cross_auc(self, features: Features) -> float:
         """The mean AUC of the protocol cross for the texts of `first_track`."""
-        draws = next(
-            draws
-            for condition, draws in self._draws.items()
-            if (condition.track, condition.protocol, condition.impostors)
-            == (self._first, 'cross', 'random')
-        )
         curves = [
             verification.roc_curve(protocols.pair_scores(features, pairs), pairs.genuine_P)
-            for pairs in draws
+            for pairs in self._cross_draws
         ]
         return float(np.mean([verification.auc(curve) for curve in curves]))
+
+    def cross_threshold(self, features: Features) -> float:
+        """The threshold s of the protocol cross for the texts of `first_track`."""
+        return protocols.choose_threshold(features, self._cross_draws)
+
+    @property
+    def _cross_draws(self) -> Sequence[verification.VerificationPairs]:
+        """The pairs of the texts of `first_track` with other photos, and with random impostors."""
+        wanted = self._first, 'cross', 'random'
+        return next(
+            draws
+            for condition, draws in self._draws.items()
+            if (condition.track, condition.protocol, condition.impostors) == wanted
+        )
 
     @property
     def _first(self) -> str:

@@ -2,6 +2,9 @@
 const PAGE = 10, MOST = 1000;
 const IMAGES = /\.(jpe?g|png|webp|avif|hei[cf]|tiff?|bmp|gif)$/i;
 const $ = (id) => document.getElementById(id);
+// Photos to search by, {probe, picture, size, notes, name}: all of this page, and the one in use.
+const taken = [];
+let probe = null, reading = 0;
 let shown = [], wanted = PAGE, searched = 0, turn = 0, viewed = null;
 
 // --- building blocks ---
@@ -50,10 +53,10 @@ async function request(path, options) {
 
 async function ask(path, options) { return (await request(path, options)).json(); }
 
-function copyButton(element, text, what) {
+function copyButton(element, text, what, also = () => '') {
   const label = element.textContent;
   element.onclick = async () => {
-    try { await navigator.clipboard.writeText(text()); element.textContent = 'Copied'; say(`${what} copied`); }
+    try { await navigator.clipboard.writeText(text()); element.textContent = 'Copied'; say(`${what} copied${also()}`); }
     catch { element.textContent = 'Not allowed'; say(`The browser does not allow copying. ${what}: ${text()}`); }
     setTimeout(() => { element.textContent = label; }, 1500);
   };
@@ -70,6 +73,7 @@ async function refresh() {
       : 'No faces yet';
     $('add').hidden = !has.takes_photographs;
     $('no-photographs').hidden = has.takes_photographs;
+    $('probe').hidden = !has.takes_probe_photos;
     if (!has.takes_photographs) document.title = $('title').textContent = 'Search simulated people';
     if (!has.entries) $('add').open = true;
     offer(has.choices);
@@ -157,6 +161,43 @@ async function filesIn(entry) {
 
 function chosen(input) { return [...input.files].map((file) => ({ file, path: file.webkitRelativePath || file.name })); }
 
+// --- the photo of the person sought ---
+
+async function takeProbe(file) {
+  if (!file) return;
+  const mine = ++reading;
+  say('The photo is being read');
+  try {
+    const answer = await ask('/api/probe', { method: 'POST', body: file });
+    if (mine !== reading) return;
+    taken.push({ ...answer, name: file.name });
+    showProbe(taken.at(-1));
+    await begin();
+  } catch (error) { if (mine === reading) fail(new Error(sentence(error.message))); }
+  $('probe-file').value = '';
+}
+
+function showProbe(photo) {
+  probe = photo;
+  $('probe-image').hidden = $('remove-probe').hidden = !probe;
+  $('probe-image').src = probe ? probe.picture : 'data:,';
+  $('choose-probe').textContent = probe ? 'Choose another' : 'choose a photo';
+  $('probe-about').textContent = probe
+    ? `Searches by the face in ${plain(probe.name)}, which is ${probe.size}. Links leave it out.`
+    : 'A photo of the person may help, also a poor one: drop or paste it here, or';
+}
+
+function removeProbe() {
+  reading++;
+  showProbe(null);
+  $('choose-probe').focus();
+  if ($('text').value.trim()) return begin();
+  turn++;
+  $('answer').hidden = true;
+  remember();
+  say('The photo is removed');
+}
+
 // --- the link: description and filters after the # ---
 
 const FIELDS = { q: 'text', person: 'f-person', tag: 'f-tag', path: 'f-path', since: 'f-since', until: 'f-until' };
@@ -164,10 +205,14 @@ const FIELDS = { q: 'text', person: 'f-person', tag: 'f-tag', path: 'f-path', si
 function link() {
   const values = new URLSearchParams();
   for (const [name, id] of Object.entries(FIELDS)) if ($(id).value.trim()) values.set(name, $(id).value.trim());
+  if (probe) values.set('photo', 'left-out');
   if ($('f-once').checked) values.set('once', '1');
   if (wanted > PAGE) values.set('show', wanted);
   return `#${values}`;
 }
+
+// An entry of the history keeps which photo it was.
+function remember(how = 'pushState') { history[how](taken.indexOf(probe), '', link()); }
 
 function readLink() {
   const values = new URLSearchParams(location.hash.slice(1));
@@ -176,7 +221,14 @@ function readLink() {
   $('f-once').checked = values.has('once');
   wanted = Math.min(MOST, Math.max(PAGE, Number(values.get('show')) || PAGE));
   tellFilters();
-  return values.has('q');
+  showProbe((values.has('photo') && taken[history.state]) || null);
+  tellMissing(values.has('photo') && !probe);
+  return values.has('q') || Boolean(probe);
+}
+
+function tellMissing(isMissing) {
+  $('missing').hidden = !isMissing;
+  if (isMissing) say($('missing').textContent);
 }
 
 function where() {
@@ -207,7 +259,7 @@ async function search(focus) {
     const answer = await ask('/api/search', {
       method: 'POST',
       headers: { 'Content-Type': 'application/json' },
-      body: JSON.stringify({ texts: [$('text').value], k: wanted, people: $('f-once').checked, where: where() }),
+      body: JSON.stringify({ ...given(), k: wanted, people: $('f-once').checked, where: where() }),
     });
     if (mine === turn) show(answer, focus);
   } catch (error) {
@@ -221,10 +273,17 @@ async function search(focus) {
   $('go').textContent = 'Search';
 }
 
+// What is given of the person sought.
+function given() {
+  const texts = probe && !$('text').value.trim() ? [] : [$('text').value];
+  return { texts, probe: probe ? probe.probe : '' };
+}
+
 function begin() {
   wanted = PAGE;
+  tellMissing(false);
   tellFilters();
-  if (link() !== location.hash) history.pushState(null, '', link());
+  if (link() !== location.hash || (history.state ?? -1) !== taken.indexOf(probe)) remember();
   return search();
 }
 
@@ -234,6 +293,7 @@ function show(answer, focus) {
   $('error').hidden = true;
   $('answer').hidden = false;
   $('heading').textContent = answer.summary.replace(/^./, (letter) => letter.toUpperCase());
+  $('probe-words').textContent = answer.probe_in_words;
   $('notes').replaceChildren(...answer.notes.map((note) => make('li', plain(note))));
   explain(answer);
   shown = answer.results;
@@ -241,7 +301,7 @@ function show(answer, focus) {
   $('results').append(...shown.slice(before).map(card));
   $('more').hidden = shown.length < wanted || wanted >= Math.min(MOST, searched);
   suggest(answer.next_question);
-  say([answer.summary, ...answer.notes].join('. '));
+  say([answer.summary, answer.probe_in_words, ...answer.notes].filter(Boolean).join('. '));
   if (focus === 'heading') $('heading').focus();
   if (focus === 'new') $('results').children[before]?.querySelector('button').focus();
 }
@@ -250,7 +310,8 @@ function explain(answer) {
   $('rule').hidden = !answer.results.length;
   $('match-rule').textContent = answer.match_rule;
   const names = { likelihood: 'about 1 in 30', expected_false_matches: 'by chance', score: 'score', phrases: '✓ fits, ~ unclear, ✗ does not fit' };
-  $('meaning').replaceChildren(...Object.entries(names).flatMap(([key, name]) => [make('dt', name), make('dd', sentence(answer.meaning[key]))]));
+  const told = Object.entries(names).filter(([key]) => answer.meaning[key]);
+  $('meaning').replaceChildren(...told.flatMap(([key, name]) => [make('dt', name), make('dd', sentence(answer.meaning[key]))]));
 }
 
 function sentence(text) { return text.replace(/^./, (letter) => letter.toUpperCase()); }
@@ -262,7 +323,7 @@ function suggest(next) {
   $('answers').replaceChildren(...next.answers.map((choice) => button(choice.say, () => {
     $('text').value = `${$('text').value.trim().replace(/[.,;]*$/, '.')} ${choice.sentence}`;
     wanted = PAGE;
-    history.pushState(null, '', link());
+    remember();
     search('heading');
   })));
 }
@@ -426,14 +487,14 @@ async function remove(face) {
 
 $('search').onsubmit = (event) => { event.preventDefault(); begin(); };
 $('text').onkeydown = (event) => { if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) { event.preventDefault(); $('search').requestSubmit(); } };
-$('filters').onchange = () => { if ($('text').value.trim() && !$('answer').hidden) begin(); else tellFilters(); };
+$('filters').onchange = () => { if (($('text').value.trim() || probe) && !$('answer').hidden) begin(); else tellFilters(); };
 $('clear').onclick = () => {
   for (const id of ['f-person', 'f-tag', 'f-path', 'f-since', 'f-until']) $(id).value = '';
   $('f-once').checked = false;
   $('filters').onchange();
 };
-$('more').onclick = () => { wanted = Math.min(MOST, wanted + PAGE); history.replaceState(null, '', link()); search('new'); };
-copyButton($('copy-link'), () => location.href, 'Link');
+$('more').onclick = () => { wanted = Math.min(MOST, wanted + PAGE); remember('replaceState'); search('new'); };
+copyButton($('copy-link'), () => location.href, 'Link', () => (probe ? '. It leaves out the photo' : ''));
 $('close').onclick = () => $('viewer').close();
 $('previous').onclick = () => step(-1);
 $('next').onclick = () => step(1);
@@ -444,9 +505,30 @@ for (const [choose, input] of [['choose-files', 'files'], ['choose-folder', 'fol
   $(choose).onclick = () => $(input).click();
   $(input).onchange = () => add(chosen($(input)));
 }
-for (const name of ['dragenter', 'dragover']) document.addEventListener(name, (event) => { event.preventDefault(); if ($('add').hidden) return; $('add').open = true; $('drop').classList.add('over'); });
-document.addEventListener('dragleave', (event) => { if (!event.relatedTarget) $('drop').classList.remove('over'); });
-document.addEventListener('drop', async (event) => { event.preventDefault(); $('drop').classList.remove('over'); if (!$('add').hidden) add(await dropped(event.dataTransfer)); });
+$('choose-probe').onclick = () => $('probe-file').click();
+$('probe-file').onchange = () => takeProbe($('probe-file').files[0]);
+$('remove-probe').onclick = removeProbe;
+document.addEventListener('paste', (event) => {
+  const file = [...event.clipboardData.files].find(({ type }) => type.startsWith('image/'));
+  if (file && !$('probe').hidden && !document.querySelector('dialog[open]')) { event.preventDefault(); takeProbe(file); }
+});
+// A photo that is dropped on the form is searched by; others are added.
+function isForProbe(event) { return !$('probe').hidden && Boolean(event.target.closest?.('#search')); }
+function highlight(zone) { for (const id of ['drop', 'probe']) $(id).classList.toggle('over', id === zone); }
+for (const name of ['dragenter', 'dragover']) document.addEventListener(name, (event) => {
+  event.preventDefault();
+  if (isForProbe(event)) return highlight('probe');
+  if ($('add').hidden) return;
+  $('add').open = true;
+  highlight('drop');
+});
+document.addEventListener('dragleave', (event) => { if (!event.relatedTarget) highlight(''); });
+document.addEventListener('drop', async (event) => {
+  event.preventDefault();
+  highlight('');
+  if (isForProbe(event)) takeProbe(event.dataTransfer.files[0]);
+  else if (!$('add').hidden) add(await dropped(event.dataTransfer));
+});
 addEventListener('popstate', () => { if (readLink()) search(); else $('answer').hidden = true; });
 refresh();
 if (readLink()) search();

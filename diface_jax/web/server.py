@@ -4,7 +4,10 @@ It listens on this machine only, and answers only its own page: a request under 
 (DNS rebinding) or from the page of another site is refused. The page loads nothing from elsewhere.
 """
 
+import base64
+import collections
 import dataclasses
+import hashlib
 import pathlib
 import socket
 import sqlite3
@@ -14,7 +17,8 @@ from typing import Annotated, Any
 
 from absl import logging
 
-from diface_jax.gallery import enrollment, store
+from diface_jax.gallery import enrollment, probe_photo, store
+from diface_jax.gallery.probe_photo import ProbePhoto
 from diface_jax.gallery.search_options import DEFAULT_K
 from diface_jax.model import Model
 from diface_jax.web.browser import open_in_browser
@@ -31,6 +35,7 @@ except ImportError as error:
 
 HOST = '127.0.0.1'
 MAX_RESULTS = 1000
+_PROBES = 16  # photographs to search by that are kept in memory, of all open pages
 _HEADERS = {
     # Of everything but the page, which brings its own.
     'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'",
@@ -79,7 +84,9 @@ def application(model: Model, gallery: pathlib.Path) -> FastAPI:
     def page() -> Response:
         return HTMLResponse(web_page.text, headers={'Content-Security-Policy': web_page.policy})
 
+    probes = _ProbePhotos()
     _add_gallery_routes(app, model, gallery, turn)
+    _add_search_routes(app, model, gallery, turn, probes)
     _add_entry_routes(app, model, gallery, turn)
     return app
 
@@ -93,12 +100,13 @@ def _add_gallery_routes(
             return {
                 **model.count(gallery),
                 'takes_photographs': model.takes_photographs,
+                'takes_probe_photos': model.takes_probe_photos,
                 'choices': model.choices(gallery),
             }
 
     @app.post('/api/photos')
     async def enroll(request: Request, name: str, person: str = '') -> dict[str, Any]:
-        data = await _body(request)
+        data = await _body(request, enrollment.MAX_BYTES)
         label = store.PhotoLabel(person.strip() or None)
 
         def enroll_it() -> enrollment.EnrollReport:
@@ -107,15 +115,42 @@ def _add_gallery_routes(
 
         return dataclasses.asdict(await run_in_threadpool(enroll_it))
 
+
+def _add_search_routes(
+    app: FastAPI,
+    model: Model,
+    gallery: pathlib.Path,
+    turn: threading.Lock,
+    probes: '_ProbePhotos',
+) -> None:
+    @app.post('/api/probe')
+    async def probe(request: Request) -> dict[str, Any]:
+        data = await _body(request, probe_photo.MAX_BYTES)
+
+        def read_it() -> ProbePhoto:
+            with turn:
+                return model.probe_photo(data)
+
+        photo = await run_in_threadpool(read_it)
+        picture = base64.b64encode(photo.picture).decode()
+        return {
+            'probe': probes.keep(data, photo),
+            'picture': f'data:image/jpeg;base64,{picture}',
+            'size': photo.summary.size,
+            'notes': photo.summary.notes,
+        }
+
     @app.post('/api/search')
     def search(
         texts: Annotated[list[str], Body()],
         k: Annotated[int, Body(ge=1, le=MAX_RESULTS)] = DEFAULT_K,
         people: Annotated[bool, Body()] = False,
         where: Annotated[list[tuple[str, str]], Body()] = (),
+        probe: Annotated[str, Body()] = '',
     ) -> dict[str, Any]:
+        verb, photo = model.identify if people else model.search, probes.photo(probe)
         with turn:
-            results = (model.identify if people else model.search)(gallery, texts, k, where)
+            results = verb(gallery, texts, k, where, photo=photo)
         return results.to_json() | {'meaning': results.meaning}
 
 
@@ -154,11 +189,33 @@ def _explain(_: Request, error: Exception) -> Response:
     return JSONResponse({'error': str(error)}, 400)
 
 
-async def _body(request: Request) -> bytes:
-    """The body of a request; ValueError where it is larger than a photo may be."""
+async def _body(request: Request, most: int) -> bytes:
+    """The body of a request; ValueError where it has more bytes than that."""
     data = bytearray()
     async for part in request.stream():
         data += part
-        if len(data) > enrollment.MAX_BYTES:
-            raise ValueError(f'more than {enrollment.MAX_BYTES:,} bytes')
+        if len(data) > most:
+            raise ValueError(f'more than {most:,} bytes')
     return bytes(data)
+
+
+class _ProbePhotos:
+    """The faces of the photographs that pages search by, in memory alone; the latest are kept."""
+
+    def __init__(self) -> None:
+        self._photos: collections.OrderedDict[str, ProbePhoto] = collections.OrderedDict()
+
+    def keep(self, data: bytes, photo: ProbePhoto) -> str:
+        """Keeps what was made of a photo's bytes; returns its key."""
+        key = hashlib.sha256(data).hexdigest()
+        self._photos[key] = photo
+        self._photos.move_to_end(key)
+        while len(self._photos) > _PROBES:
+            self._photos.popitem(last=False)
+        return key
+
+    def photo(self, key: str) -> ProbePhoto | None:
+        """The photo of a key; None of '', which is no photo. Raises ValueError where it is gone."""
+        if key and key not in self._photos:
+            raise ValueError('the photo is no longer in memory: choose it again')
+        return self._photos[key] if key else None

@@ -95,6 +95,60 @@ def test_json_is_as_documented(command, gallery, tmp_path):
     assert json.loads(answers[2])['faces'][0]['phrases'][1]['phrase'] == 'smiling'
 
 
+@pytest.fixture
+def still(tmp_path):
+    file = tmp_path / 'still.png'
+    file.write_bytes(world.poor_photo(4, 5))
+    return file
+
+
+def test_a_photo_beside_words_or_alone(command, gallery, still):
+    code, said = command('search', f'--gallery={gallery}', f'--photo={still}', '--k=2')
+    assert code == 0
+    assert said.startswith(
+        f'2 matches among 18 faces, most likely first: {still}\n'
+        'The face in the photo is 2 pixels wide.\n'
+        'the photo shows 2 faces, and the largest is taken: cut out another if it is meant\n'
+    )
+    assert 'phrases ' not in said
+    same = command('search', f'--gallery={gallery}', f'--probe_photo={still}', '--k=2')
+    assert same == (code, said)
+    _, said = command('identify', *asked(gallery, 'person 3', f'--photo={still}'))
+    assert f'most likely first: {still} / person 3\nThe photo counts for about 20%' in said
+    assert ': person-3 ' in said.splitlines()[3]
+
+
+def test_verify_keeps_the_photo_to_be_verified_apart_from_the_probe(command, gallery, still):
+    photos = still.parent / 'photos'
+    fits, other = (f'--photo={photos / person / "0.png"}' for person in ('person-4', 'person-2'))
+    probe = f'--probe_photo={still}'
+    assert command('verify', fits, probe)[0] == 0
+    assert command('verify', other, probe)[0] == 2
+    code, said = command('verify', fits, probe, '--text=person 4', '--json')
+    answer = json.loads(said)
+    documented = set(re.findall(r'`([a-z_]+)`', REFERENCE.read_text()))
+    assert keys_in(answer) <= documented
+    assert (answer['probe'], answer['probe_photo']['face_px']) == ('text+photo', 2.0)
+    assert code == 0
+
+
+@pytest.mark.parametrize(
+    ('mode', 'flags', 'why'),
+    [
+        ('search', ['--photo=a.png', '--probe_photo=b.png'], 'which mean the same here'),
+        ('search', ['--photo=a.png', '--queries=texts.txt'], '--queries are texts alone'),
+        ('search', [], 'person sought (--photo=FILE), or both (or --queries=FILE)'),
+        ('identify', ['--photo=nowhere.png'], 'nowhere.png'),
+        ('verify', ['--photo=a.png'], 'person sought (--probe_photo=FILE), or both'),
+        ('verify', ['--probe_photo=a.png'], '--photo is missing'),
+    ],
+)
+def test_probes_that_cannot_be_are_explained(command, gallery, mode, flags, why):
+    code, said = command(mode, f'--gallery={gallery}', *flags)
+    assert code == 1
+    assert why in said
+
+
 def test_enroll_says_json_too(command, gallery, tmp_path):
     code, said = command(
         'enroll', f'--gallery={gallery}', f'--photos={tmp_path / "photos"}', '--json'

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from diface_jax.gallery import calibrate
-from diface_jax.gallery.decision_rule import DecisionRule
+from diface_jax.gallery.calibration import Calibration
+from diface_jax.gallery.decision_rule import PHOTO, TEXT_AND_PHOTO, DecisionRule
 from diface_jax.gallery.vocabulary import words_of
 from diface_jax.models.diface import Sampling
 from diface_jax.models.features import Features
@@ -107,6 +108,39 @@ def test_rates_are_shares_of_the_labels(tmp_path):
     rates = calibrate.load_or_calibrate(Encoding(), tmp_path).rates
     label_NxA = population.prepared().splits['validation'].label_NxA
     assert rates == pytest.approx(dict(zip(population.ATTRIBUTES, label_NxA.mean(0), strict=True)))
+
+
+def with_photos(scores):
+    """Scores of probes with photos of 24 and of 7 pixels, the latter with more noise."""
+    split, rng = scores.data.splits['validation'], np.random.default_rng(1)
+
+    def probes(face_px, noise, threshold):
+        photo_TxF = scores.features.photo_NxF[split.photo_T]
+        text_TxF = (photo_TxF + noise * rng.standard_normal(photo_TxF.shape)) / 16
+        features = Features(text_TxF, scores.features.photo_NxF)
+        return calibrate.PhotoProbes(face_px, features, threshold)
+
+    levels = [probes(24.0, 0.5, 0.7), probes(7.0, 2.0, 0.4)]
+    return scores._replace(with_photo={PHOTO: levels, TEXT_AND_PHOTO: levels})
+
+
+def test_photos_have_rules_by_their_width():
+    scores = with_photos(Encoding().validation())
+    rule = calibrate.fit_decision_rule(scores)
+    for kind in (PHOTO, TEXT_AND_PHOTO):
+        widths, (poor, good) = rule.with_photo[kind]
+        assert widths == (7.0, 24.0)
+        assert (poor.threshold, good.threshold) == (0.4, 0.7)
+        assert len(good.calibration.score_Q) <= calibrate._POINTS + 1
+        for of_level, fitted in zip(scores.with_photo[kind], (good, poor), strict=True):
+            texts = calibrate.calibration_texts(scores.data, scores.texts)
+            genuine, impostor = calibrate.cross_scores(of_level.features, scores.data, texts)
+            whole = Calibration.fit(genuine, impostor)
+            assert fitted.calibration.llr(0.5) == pytest.approx(whole.llr(0.5))
+            # Fewer points, but the same curve.
+            rare = float(np.quantile(impostor, 0.999))
+            assert fitted.calibration.false_match_rate(rare) == pytest.approx(0.001, rel=0.1)
+    assert calibrate.fit_decision_rule(Encoding().validation()).with_photo == {}
 
 
 def test_threshold_without_free_hand_sentences():

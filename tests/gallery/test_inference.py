@@ -9,7 +9,8 @@ import pytest
 from diface_jax import model as models
 from diface_jax.data import prepared
 from diface_jax.data.encoder_bundle import EncoderBundle
-from diface_jax.encoders.face import align, dlib_resnet
+from diface_jax.data.observations import Observations
+from diface_jax.encoders.face import align, dlib_resnet, quality
 from diface_jax.encoders.face.appearance import Appearance
 from diface_jax.encoders.face.encoder import FaceEncoder
 from diface_jax.encoders.text import bert
@@ -43,13 +44,17 @@ def encoders():
 @pytest.fixture(scope='module')
 def trained(encoders):
     config = tiny.config()
-    sizes = states.ModelSizes(WIDTH, bert.POOLS * 384, 4)
+    sizes = states.ModelSizes(WIDTH, bert.POOLS * 384, 4, len(quality.NAMES))
     return LoadedModel(
         name='untrained',
         sha256='00',
         step=1,
         model=build_model(
-            config.model, config.diffusion.schedule, sizes.embedding_dim, sizes.condition_dim
+            config.model,
+            config.diffusion.schedule,
+            sizes.embedding_dim,
+            sizes.condition_dim,
+            sizes.quality_dim,
         ),
         params=states.init_sharded(config, sizes, meshes.make_mesh()).average,
         normalise=Normalisation(np.full(WIDTH, 0.01, np.float32), (dlib_resnet.WIDTH, 4)),
@@ -95,6 +100,40 @@ def test_faces_become_unit_features(encoded):
     np.testing.assert_allclose(encoded.of_photos(embedding_NxD[1:2]), f_NxF[1:2], atol=1e-5)
 
 
+def test_a_face_alone_or_beside_a_text_becomes_a_unit_feature(encoded):
+    assert encoded.takes_photos
+    chips = np.random.default_rng(0).integers(0, 255, (2, 150, 150, 3), np.uint8)
+    observation = encoded.observe([chips, chips], [64.0, 8.0])
+    np.testing.assert_array_equal(*observation.y_BxD)
+    c_BxC = encoded.conditions(TEXTS[:2])
+    alone = encoded.of_probes(None, observation)
+    both = encoded.of_probes(c_BxC, observation)
+    for f_BxF in (alone, both):
+        assert np.allclose(np.linalg.norm(f_BxF, axis=1), 1, atol=1e-5)
+        # The same face in a smaller photo is something else.
+        assert np.abs(f_BxF[0] - f_BxF[1]).max() > 1e-3
+    assert np.abs(both - alone).max() > 1e-3
+    assert np.abs(both - encoded.of_texts(TEXTS[:2])).max() > 1e-3
+
+
+def test_validation_photos_are_probes_at_each_level(trained, encoded, monkeypatch):
+    monkeypatch.setattr(prepared, 'load_prepared', lambda folder: wide_population())
+    model = calibrate.ValidationModel(trained, encoded.sampling, pathlib.Path('prepared'))
+    scores = model.validation()
+    assert set(scores.with_photo) == {'photo', 'text+photo'}
+    texts = calibrate.calibration_texts(scores.data, scores.texts)
+    for levels in scores.with_photo.values():
+        # The first level is of photos of 48 and 64 pixels, whose geometric mean is 55.4.
+        assert [each.face_px for each in levels] == pytest.approx([55.43, 12.0], rel=0.01)
+        assert np.isfinite([each.threshold for each in levels]).all()
+    f_PxF, *others = (
+        each.features.text_TxF[texts] for levels in scores.with_photo.values() for each in levels
+    )
+    assert np.allclose(np.linalg.norm(f_PxF, axis=1), 1, atol=1e-5)
+    for other_PxF in others:
+        assert np.abs(f_PxF - other_PxF).max() > 1e-3
+
+
 def test_another_sampling_changes_texts_and_thresholds_but_no_photo(
     trained, encoded, encoders, monkeypatch
 ):
@@ -124,7 +163,15 @@ def wide_population():
     rng = np.random.default_rng(0)
     embedding_NxD = rng.standard_normal((len(split.identity_N), WIDTH)).astype(np.float32)
     c_TxC = rng.standard_normal((len(split.photo_T), bert.POOLS * 384)).astype(np.float32)
-    wide = dataclasses.replace(split, embedding_NxD=embedding_NxD, c_TxC=c_TxC)
+    levels = len(embedding_NxD), 2
+    observations = Observations(
+        rng.standard_normal((*levels, WIDTH)).astype(np.float16),
+        rng.standard_normal((*levels, len(quality.NAMES))).astype(np.float32),
+        np.where(np.arange(levels[0])[:, None] % 2, (64.0, 12.0), (48.0, 12.0)),
+    )
+    wide = dataclasses.replace(
+        split, embedding_NxD=embedding_NxD, c_TxC=c_TxC, observations=observations
+    )
     return dataclasses.replace(data, splits={**data.splits, 'validation': wide})
 
 

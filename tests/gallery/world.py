@@ -33,6 +33,27 @@ def faces_of(image):
     return [(box, image[None, :, box[0] : box[2] + 1]) for box in boxes]
 
 
+def probe_face_of(image):
+    """The first tile, of whatever size the tiles are."""
+    from diface_jax.encoders.face.probe_face import ProbeFace
+
+    side = image.shape[0]
+    faces = image.shape[1] // side
+    if not faces:
+        raise ValueError('no face found')
+    second = 0.5 if faces > 1 else 0.0
+    box, chips = (0, 0, side - 1, side - 1), image[:, :side]
+    return ProbeFace(box, chips, float(side), float(side), faces, second)
+
+
+def poor_photo(*people, side=2):
+    """A photo of these people, with faces as small as `side` pixels."""
+    image = Image.open(io.BytesIO(photo(*people)))
+    data = io.BytesIO()
+    image.resize((side * len(people), side)).save(data, 'PNG')
+    return data.getvalue()
+
+
 def embedding(who, noise=0):
     """What the oracle's E makes of a face."""
     near = _WHO_PxD[who] + 0.01 * np.random.default_rng((who, noise)).standard_normal(WIDTH)
@@ -64,6 +85,24 @@ class Oracle:
         made = [embedding(red, blue) for red, _, blue in colours]
         return np.array(made, np.float32).reshape(-1, WIDTH)
 
+    takes_photos = True
+    probe_face_of = staticmethod(probe_face_of)
+
+    def observe(self, chips, face_px):
+        """Faces, and how far each is trusted: one of 8 pixels as far as words."""
+        px_Nx1 = np.array(face_px)[:, None]
+        return self.of_photos(self.embed(chips)), px_Nx1 / (px_Nx1 + TILE)
+
+    def conditions(self, sentences):
+        return self.of_texts(sentences)
+
+    def of_probes(self, c_BxC, observation):
+        photo_BxF, trust_Bx1 = observation
+        if c_BxC is None:
+            return photo_BxF
+        f_BxF = (1 - trust_Bx1) * c_BxC + trust_Bx1 * photo_BxF
+        return f_BxF / np.linalg.norm(f_BxF, axis=1, keepdims=True)
+
     def of_photos(self, embedding_NxD):
         length_Nx1 = np.linalg.norm(embedding_NxD, axis=1, keepdims=True)
         return self._sign * embedding_NxD / length_Nx1
@@ -86,18 +125,23 @@ def decision_rule():
     """As if genuine pairs scored about 0.8 and impostors 0."""
     # Imported here: they bring JAX along.
     from diface_jax.gallery.calibration import Calibration
-    from diface_jax.gallery.decision_rule import DecisionRule
+    from diface_jax.gallery.decision_rule import PHOTO, TEXT_AND_PHOTO, DecisionRule
+    from diface_jax.gallery.score_rule import ScoreRule, WidthRules
 
     share = (np.arange(2000) + 0.5) / 2000
     genuine = 0.8 + 0.25 * (2 * share[::10] - 1)
-    return DecisionRule(Calibration.fit(genuine, 0.6 * (2 * share - 1)), 0.5, RATES)
+    of_texts = ScoreRule(Calibration.fit(genuine, 0.6 * (2 * share - 1)), 0.5)
+    # Poor photographs need a higher score.
+    poor = ScoreRule(of_texts.calibration._replace(centre=0.3), 0.6)
+    rules = WidthRules((2.0, 8.0), (poor, of_texts))
+    return DecisionRule(*of_texts, RATES, with_photo={PHOTO: rules, TEXT_AND_PHOTO: rules})
 
 
-def model(oracle=None):
+def model(oracle=None, make_rule=decision_rule):
     """The user's verbs over an oracle."""
     from diface_jax.model import Model
 
-    return Model(oracle or Oracle(), decision_rule)
+    return Model(oracle or Oracle(), make_rule)
 
 
 def folder_of(root, people=6, photos=3):

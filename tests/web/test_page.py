@@ -1,5 +1,6 @@
 """The page in a browser: headless Chromium, driven by selenium; one for all tests."""
 
+import base64
 import contextlib
 import io
 import shutil
@@ -110,7 +111,7 @@ class Page:
         return self[name].get_property('textContent')
 
     def wait_for(self, condition):
-        WebDriverWait(self.browser, 10, 0.02).until(lambda _: condition())
+        WebDriverWait(self.browser, 30, 0.02).until(lambda _: condition())
 
     def press(self, *keys):
         webdriver.ActionChains(self.browser, duration=0).send_keys(*keys).perform()
@@ -300,9 +301,113 @@ def test_nothing_runs_from_a_name(page):
     page.browser.get_log('browser')  # says that the policy refused it
 
 
+# --- a photo of the person sought ---
+
+
+@pytest.fixture
+def still(tmp_path):
+    file = tmp_path / 'still.png'
+    file.write_bytes(world.poor_photo(4, 5))
+    return file
+
+
+def give(page, still):
+    before = page.script('return turn')
+    page['probe-file'].send_keys(str(still))
+    page.wait_for_answer(before)
+
+
+def drop_on(page, name, file):
+    target = page[name].rect
+    at = {'x': target['x'] + target['width'] / 2, 'y': target['y'] + 20}
+    data = {'items': [], 'files': [str(file)], 'dragOperationsMask': 1}
+    for kind in ('dragEnter', 'dragOver', 'drop'):
+        page.browser.execute_cdp_cmd('Input.dispatchDragEvent', {'type': kind, 'data': data, **at})
+
+
+def test_a_photo_alone_then_with_words_then_removed(page, still):
+    give(page, still)
+    assert page.names()[:3] == ['person-4'] * 3
+    assert page['probe-image'].get_property('naturalWidth') > 0
+    assert 'still.png, which is 2 pixels wide' in page['probe-about'].text
+    assert page['probe-words'].text == 'The face in the photo is 2 pixels wide.'
+    assert page['notes'].text.startswith('the photo shows 2 faces')
+    assert not page['ask'].is_displayed()
+    page.search('person 3')
+    assert page['probe-words'].text.startswith('The photo counts for about 20%')
+    assert page.names()[0] == 'person-3'
+    before = page.script('return turn')
+    page['remove-probe'].click()
+    page.wait_for_answer(before)
+    assert page.focused() == page['choose-probe']
+    assert not page['probe-image'].is_displayed()
+    assert page['probe-words'].text == ''
+    page.browser.back()
+    page.wait_for(lambda: page['probe-image'].is_displayed())
+    page.wait_for(lambda: '20%' in page['probe-words'].text)
+
+
+def test_a_dropped_photo_and_a_pasted_one_are_searched_by(page, still):
+    before = page.script('return turn')
+    drop_on(page, 'text', still)
+    page.wait_for_answer(before)
+    assert page.names()[0] == 'person-4'
+    assert page['count'].text == '19 faces in 19 photographs'
+    encoded = base64.b64encode(world.poor_photo(2)).decode()
+    page.script(_PASTE, encoded)
+    page.wait_for(lambda: page.names()[:1] == ['person-2'])
+    assert 'pasted.png' in page['probe-about'].text
+
+
+_PASTE = """
+const bytes = Uint8Array.from(atob(arguments[0]), (letter) => letter.charCodeAt(0));
+const clipboardData = new DataTransfer();
+clipboardData.items.add(new File([bytes], 'pasted.png', { type: 'image/png' }));
+document.getElementById('text').dispatchEvent(
+  new ClipboardEvent('paste', { clipboardData, bubbles: true, cancelable: true }));
+"""
+
+
+def test_a_link_leaves_the_photo_out_and_says_so(page, still):
+    page.search('person 3')
+    give(page, still)
+    link = urllib.parse.parse_qs(page.browser.current_url.split('#')[1])
+    assert link == {'q': ['person 3'], 'photo': ['left-out']}
+    page.browser.refresh()
+    page.wait_for_answer()
+    assert 'which a link leaves out: choose it again' in page['missing'].text
+    assert not page['probe-image'].is_displayed()
+    give(page, still)
+    assert not page['missing'].is_displayed()
+
+
+def test_the_keyboard_chooses_and_removes_a_photo(page, still):
+    page['go'].click()
+    page['text'].click()
+    page.press(Keys.TAB, Keys.TAB)
+    assert page.focused() == page['choose-probe']
+    give(page, still)
+    page['choose-probe'].send_keys(Keys.TAB)
+    assert page.focused() == page['remove-probe']
+    page.press(Keys.ENTER)
+    page.wait_for(lambda: page.text('status') == 'The photo is removed')
+    assert not page['answer'].is_displayed()
+    assert page.focused() == page['choose-probe']
+
+
+def test_a_photo_that_cannot_be_searched_by_is_explained(page, still):
+    give(page, still)
+    (still.parent / 'note.png').write_bytes(b'no image')
+    page['probe-file'].send_keys(str(still.parent / 'note.png'))
+    page.wait_for(lambda: page['error'].is_displayed())
+    assert page['error'].text.startswith('The photo: not an image')
+    assert 'still.png' in page['probe-about'].text
+
+
 @pytest.mark.parametrize('dark', [False, True], ids=['light', 'dark'])
-def test_narrow_and_dark(page, dark):
+def test_narrow_and_dark(page, still, dark):
     page.width(360, dark)
+    give(page, still)
     page.search('person 3, with a beard, smiling')
     assert page.script('return document.documentElement.scrollWidth') <= 360
     colours = page.script(
@@ -353,12 +458,7 @@ ADDED = '2 new faces; 1 photograph without one, see below; 1 file is no photogra
 
 
 def test_a_dropped_folder_is_added(fresh, tmp_path):
-    folder = folder_to_add(tmp_path)
-    target = fresh['drop'].rect
-    at = {'x': target['x'] + target['width'] / 2, 'y': target['y'] + 20}
-    data = {'items': [], 'files': [str(folder)], 'dragOperationsMask': 1}
-    for kind in ('dragEnter', 'dragOver', 'drop'):
-        fresh.browser.execute_cdp_cmd('Input.dispatchDragEvent', {'type': kind, 'data': data, **at})
+    drop_on(fresh, 'drop', folder_to_add(tmp_path))
     fresh.wait_for(lambda: ADDED in fresh['adding'].text)
     assert 'trip/blurred.jpg: not an image' in fresh['adding'].text
     fresh.wait_for(lambda: fresh['count'].text == '2 faces in 2 photographs')
@@ -403,3 +503,4 @@ def test_a_page_of_simulated_people_offers_no_photographs(browser, tmp_path):
         page = Page(browser, address).open()
         page.wait_for(lambda: page['no-photographs'].is_displayed())
         assert not page['add'].is_displayed()
+        assert not page['probe'].is_displayed()

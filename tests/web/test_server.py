@@ -63,6 +63,40 @@ def test_what_cannot_be_is_explained(page, monkeypatch):
     assert page.get('/api/gallery').json()['entries'] == 1
 
 
+def test_a_photo_is_searched_by_and_forgotten(page, monkeypatch):
+    for who in range(1, 6):
+        drop(page, world.photo(who), name=f'{who}.png', person=f'person-{who}')
+    assert page.get('/api/gallery').json()['takes_probe_photos'] is True
+    taken = page.post('/api/probe', content=world.poor_photo(4, 2)).json()
+    assert taken['picture'].startswith('data:image/jpeg;base64,')
+    assert taken['size'] == '2 pixels wide'
+    assert taken['notes'][0].startswith('the photo shows 2 faces')
+    first, *_ = search_by(page, taken, []).json()['results']
+    assert first['person'] == 'person-4'
+    both = search_by(page, taken, ['person 3'], people=True).json()
+    assert both['shares']['photo'] == pytest.approx(0.2, abs=0.01)
+    assert both['probe_in_words'].startswith('The photo counts for about 20%')
+    # It is not in the gallery, and the latest photos alone are kept.
+    assert page.get('/api/gallery').json()['entries'] == 5
+    monkeypatch.setattr(server, '_PROBES', 1)
+    page.post('/api/probe', content=world.poor_photo(1))
+    assert 'choose it again' in search_by(page, taken, []).json()['error']
+
+
+def search_by(page, taken, texts, **options):
+    return page.post('/api/search', json={'texts': texts, 'probe': taken['probe'], **options})
+
+
+def test_what_cannot_be_a_probe_is_explained(page, monkeypatch):
+    response = page.post('/api/probe', content=b'no image')
+    assert response.status_code == 400
+    assert response.json()['error'].startswith('the photo: not an image')
+    monkeypatch.setattr(server.probe_photo, 'MAX_BYTES', 100)
+    assert 'more than 100 bytes' in page.post('/api/probe', content=bytes(101)).json()['error']
+    drop(page, world.photo(1))
+    assert 'nothing to search by' in page.post('/api/search', json={'texts': []}).json()['error']
+
+
 @pytest.mark.parametrize('number', ['99', '0', '-1', str(1 << 63), str(10**40)])
 def test_a_picture_that_is_not_there_is_not_found(page, number):
     drop(page, world.photo(1))
@@ -135,7 +169,10 @@ def test_a_model_of_simulated_people_takes_no_photographs(tmp_path):
     application = server.application(world.model(oracle), tmp_path / 'gallery')
     with testclient.TestClient(application, base_url='http://127.0.0.1:8080') as page:
         assert page.get('/api/gallery').json()['takes_photographs'] is False
+        assert page.get('/api/gallery').json()['takes_probe_photos'] is False
         assert 'simulated people' in drop(page, world.photo(1)).json()['error']
+        probe = page.post('/api/probe', content=world.photo(1))
+        assert 'simulated people' in probe.json()['error']
 
 
 @pytest.mark.parametrize(
@@ -154,6 +191,7 @@ def test_no_other_site_is_answered(page, headers):
         ('GET', '/api/faces/1'),
         ('GET', '/api/photos/1'),
         ('POST', '/api/search'),
+        ('POST', '/api/probe'),
         ('DELETE', '/api/entries/1'),
     ):
         response = page.request(method, path, headers=headers, json={'texts': ['person 1']})

@@ -165,14 +165,19 @@ def smallest_face(width: int, height: int) -> int:
     return min(SMALLEST_FACE, max(_SMALLEST_PIXELS, share))
 
 
-def detect(image_HxWx3: np.ndarray, probability: float = _LIKELY) -> list[DetectedFace]:
-    """Finds the faces in a uint8 RGB image, largest first, down to `smallest_face` pixels.
+def detect(
+    image_HxWx3: np.ndarray, probability: float = _LIKELY, smallest: int | None = None
+) -> list[DetectedFace]:
+    """Finds the faces in a uint8 RGB image, largest first.
 
-    With a lower `probability` the detector finds more faces, but also more false ones.
+    Args:
+      image_HxWx3: the photo.
+      probability: with a lower one the detector finds more faces, but also more false ones.
+      smallest: side of the smallest face to search for, in pixels; None: `smallest_face`.
     """
     height, width = image_HxWx3.shape[:2]
     image_HxWx3 = np.ascontiguousarray(image_HxWx3)  # dlib only reads such arrays
-    smallest = smallest_face(width, height)
+    smallest = smallest or smallest_face(width, height)
     detected = mtcnn.load_mtcnn().detect(image_HxWx3, smallest, probability)
     faces = [
         _face(image_HxWx3, box_4, points_5x2)
