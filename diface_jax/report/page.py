@@ -83,6 +83,8 @@ _OPTIONAL = (
     'clusters',
     'path',
     'panels',
+    'retrieval',
+    'added',
     'sweep',
     'ablation',
 )

@@ -59,7 +59,9 @@ def test_the_galleries_hold_the_mates(folder):
             assert [int(mate['person']) for mate in mates] == [people[p] for p in person_P]
             described = [texts[row]['photo'] for row in text_P]
             shown = [mate['photo'] for mate in mates]
-            assert all((a == b) == (protocol == 'same') for a, b in zip(described, shown))
+            assert all(
+                (a == b) == (protocol == 'same') for a, b in zip(described, shown, strict=True)
+            )
         assert galleries[f'{name}/gallery'].shape[1] == len(world.benchmark().gallery_sizes)
 
 
