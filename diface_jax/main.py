@@ -177,6 +177,8 @@ def _run() -> int:
     if _MODE.value not in _WITHOUT_DEVICES:
         devices.require_devices()
         compilation_cache.keep_compiled_programs()
+    if _MODE.value == 'export':
+        return commands.export_model(_OUT.value, _OVERWRITE.value)
     if _MODE.value in modes.GALLERY:
         if _WORKDIR.value:
             raise ValueError('leave out --workdir: a model is given as --model=PACK_OR_WORKDIR')

@@ -17,7 +17,7 @@ from diface_jax.runtime import mesh as meshes
 from diface_jax.runtime import run_state
 from diface_jax.training.loaded_model import LoadedModel
 
-_KEY = 0  # of the sampler's noise: a sentence always gets the same features
+KEY = 0  # of the sampler's noise: a sentence always gets the same features
 _TEXTS = 16  # computed at a time; always as many, so that one program serves all searches
 
 # From a photo's pixels to the boxes and crops of its faces, the largest first; raises ValueError
@@ -65,6 +65,11 @@ class InferenceModel:
             instead='Install the encoders that it was trained with, or train again.',
         )
 
+    @property
+    def parts(self) -> tuple[LoadedModel, EncoderBundle]:
+        """The trained model and its frozen encoders."""
+        return self._trained, self._encoders
+
     def is_token(self, word: str) -> bool:
         """Whether the text encoder has a word whole in its vocabulary."""
         return self._encoders.text.encoder.is_token(word)
@@ -101,7 +106,7 @@ def _text_features(model: DiFace, sampling: Sampling) -> Callable[[Params, np.nd
     """
 
     def of_one(params: Params, c_C: jax.Array) -> jax.Array:
-        x0_1xD = model.recover(params, c_C[None], jax.random.key(_KEY), sampling)
+        x0_1xD = model.recover(params, c_C[None], jax.random.key(KEY), sampling)
         return model.refine(params, x0_1xD)[0]
 
     return jax.jit(jax.vmap(of_one, in_axes=(None, 0)))
