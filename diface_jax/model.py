@@ -32,6 +32,7 @@ from diface_jax.gallery.probe_photo import ProbePhoto, read_probe_photo
 from diface_jax.gallery.probe_summary import ProbeSummary
 from diface_jax.gallery.query import Probe, Query, Texts, make_queries
 from diface_jax.gallery.query_text import UnreadWords
+from diface_jax.gallery.recogniser import require_recogniser
 from diface_jax.gallery.results import (
     FaceScore,
     PhraseEffect,
@@ -130,15 +131,37 @@ class Model:
             )
 
     def enroll_embeddings(
-        self, gallery: Path, path: Path, ids: Path | None = None
+        self,
+        gallery: Path,
+        source: Path,
+        ids: Path | None = None,
+        sql: str | None = None,
+        recogniser: str | None = None,
     ) -> enrollment.EnrollReport:
-        """Enrols raw embeddings of the same face encoder; see `embedding_files.read_embeddings`."""
-        from diface_jax.gallery import embedding_files  # it imports pyarrow
+        """Enrols raw embeddings of the same face encoder, without photographs.
 
-        ids = None if ids is None else pathlib.Path(ids)
-        rows = embedding_files.read_embeddings(pathlib.Path(path), ids, self._inference.width)
+        Args:
+          gallery: folder of the gallery; created when it does not exist.
+          source: a file (see `embedding_files.read_embeddings`), or the URL of a PostgreSQL
+            database.
+          ids: for `.npy`, a text file with one id per line.
+          sql: for a database, the query (see `embedding_database.read_database`).
+          recogniser: the network that made the embeddings, by name or hash; None: as the file says.
+
+        Raises:
+          ImportError, OSError, ValueError: the source cannot be read, or its embeddings are of
+            another width or recogniser; says what to do.
+        """
+        from diface_jax.gallery import embedding_database, embedding_files  # they import pyarrow
+
+        if embedding_database.is_database(str(source)):
+            rows = embedding_database.read_database(str(source), sql, self._inference.width)
+        else:
+            ids = None if ids is None else pathlib.Path(ids)
+            rows = embedding_files.read_embeddings(pathlib.Path(source), ids, self._inference.width)
+        require_recogniser(recogniser or rows.recogniser, self._inference.face_encoder)
         with self._open(gallery, create=True) as store:
-            return enrollment.enroll_embeddings(store, *rows, self._inference)
+            return enrollment.enroll_embeddings(store, *rows[:3], self._inference)
 
     def refresh(self, gallery: Path) -> int:
         """Updates the features of a gallery to this model, from its embeddings, without photos.

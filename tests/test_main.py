@@ -1,5 +1,6 @@
 """The main job, as a user runs it."""
 
+import csv
 import dataclasses
 import json
 import pathlib
@@ -17,7 +18,8 @@ from diface_jax import main
 from diface_jax.cli import pipeline
 from diface_jax.data import prepared
 from diface_jax.data.grammar.captions import CELEBA_40
-from diface_jax.evaluation import evaluate, identification, protocols
+from diface_jax.evaluation import added_method, evaluate, identification, protocols
+from diface_jax.evaluation.methods import MethodSuite
 from diface_jax.models.diface import Sampling
 from diface_jax.models.features import FeatureExtractor
 from diface_jax.runtime import mesh as meshes
@@ -253,6 +255,46 @@ def test_a_data_set_cannot_be_its_own_second(config, tmp_path):
     config.second_data.root = f'{config.data.root}/'
     with pytest.raises(ValueError, match='is the data set itself'):
         pipeline.run_pipeline('prepare', config, tmp_path, overwrite=False)
+
+
+def test_a_scores_file_of_ccas_own_features_reproduces_its_row(config, workdir, tmp_path):
+    folder, file = tmp_path / 'protocol', tmp_path / 'mine.npz'
+    pipeline.write_protocol_of(config, workdir, str(folder), overwrite=False)
+    protocol = json.loads((folder / 'protocol.json').read_text())
+    model, data = (
+        loaded_model.load_best_checkpoint(workdir),
+        pipeline._load_train_data(config, workdir),
+    )
+    settings, sampling, pairs = (
+        config.evaluate,
+        Sampling(**config.sample),
+        ValidationPairs(data, (1.0,)),
+    )
+    cca = MethodSuite(settings, sampling, (1.0,), model, data, pairs)._cca()
+    arrays = {'protocol': protocol['sha256']}
+    for name in ('validation', 'test'):
+        with (folder / 'texts.csv').open() as texts, (folder / 'photos.csv').open() as photos:
+            text_id = [row['text'] for row in csv.DictReader(texts) if row['split'] == name]
+            photo_id = [row['photo'] for row in csv.DictReader(photos) if row['split'] == name]
+        text, photo = cca(data, name)
+        arrays |= {f'{name}/text_id': text_id, f'{name}/photo_id': photo_id}
+        arrays |= {f'{name}/text_embedding': text, f'{name}/photo_embedding': photo}
+    np.savez(file, **arrays)
+    added = added_method.name_method(str(file), None)
+    pipeline.run_pipeline('evaluate', config, workdir, overwrite=False, added=added)
+    pipeline.run_pipeline('report', config, workdir, overwrite=False)
+    evaluation = json.loads((workdir / 'evaluation.json').read_text())
+    assert evaluation['thresholds']['mine'] == evaluation['thresholds']['cca']
+    for section in ('results', 'differences', 'curves', 'retrieval'):
+        mine, of_cca = (
+            [{**row, 'method': ''} for row in evaluation[section] if row['method'] == method]
+            for method in ('mine', 'cca')
+        )
+        if section == 'differences':  # DiFace's own features are computed anew
+            mine, of_cca = ([row['value'] for row in rows] for rows in (mine, of_cca))
+        assert mine == of_cca
+        assert mine
+    assert 'file of its embeddings mine.npz' in (workdir / 'report.html').read_text()
 
 
 def test_sampling_is_a_setting_of_the_evaluation_alone(config, workdir):

@@ -41,9 +41,9 @@ _LISTED = 20  # entries that are shown before they are deleted
 _MODEL = flags.DEFINE_string(
     'model',
     None,
-    'enroll, search, identify, verify, serve: the model. A folder that --mode=pack has written, '
-    'the name of a pack that comes with the package, or the workdir of a training. Default: the '
-    f'pack {DEFAULT}.',
+    'enroll, search, identify, verify, serve, export: the model. A folder that --mode=pack has '
+    'written, the name of a pack that comes with the package, or the workdir of a training. '
+    f'Default: the pack {DEFAULT}.',
 )
 _GALLERY = flags.DEFINE_string('gallery', None, 'Folder of the gallery; enroll creates it.')
 _PHOTOS = flags.DEFINE_string(
@@ -76,7 +76,23 @@ _REMOVE_MISSING = flags.DEFINE_bool(
 )
 _TAG = flags.DEFINE_multi_string('tag', [], 'enroll: NAME=VALUE, a tag of all these photographs.')
 _EMBEDDINGS = flags.DEFINE_string(
-    'embeddings', None, 'enroll: embeddings of the same face encoder, as .npy, .npz or .parquet.'
+    'embeddings',
+    None,
+    'enroll: embeddings of the same face encoder: a file (.npy, .npz or .parquet), or the URL of a '
+    'PostgreSQL database with pgvector (postgresql://USER@HOST/DATABASE), with --sql and '
+    '--recogniser.',
+)
+_SQL = flags.DEFINE_string(
+    'sql',
+    None,
+    'enroll: the query for a database: columns id and embedding, and person if known; other '
+    'columns become tags.',
+)
+_RECOGNISER = flags.DEFINE_string(
+    'recogniser',
+    None,
+    'enroll: the network that made the embeddings, by its name or its SHA-256; embeddings of '
+    'another one than the model was trained on are refused.',
 )
 _IDS = flags.DEFINE_string('ids', None, 'enroll: a text file with one id on each line, for .npy.')
 _TEXT = flags.DEFINE_multi_string(
@@ -200,6 +216,22 @@ def _takes_photographs(mode: str) -> bool:
     return mode == 'verify' or (mode in ('search', 'identify') and bool(_probe_photo(mode)))
 
 
+def export_model(out: str | None, overwrite: bool) -> int:
+    """Writes the model of --model as StableHLO and ONNX into the folder `out`; returns DONE.
+
+    Raises:
+      ValueError: `out` is not given, or the model cannot be exported.
+      OSError: there is no such model, or something is at `out` already.
+    """
+    _need('out', out)
+    # Imported late: it imports JAX.
+    from diface_jax.pretrained import load_model, write_export
+
+    inference = load_model.load_model(_MODEL.value).inference
+    print(write_export.write_export(inference, pathlib.Path(out), overwrite))
+    return DONE
+
+
 def _check(mode: str) -> None:
     if mode != 'verify':
         _need('gallery', _GALLERY.value)
@@ -209,6 +241,14 @@ def _check(mode: str) -> None:
         _check_probe(mode)
     if _PHOTOS.value and _EMBEDDINGS.value:
         raise ValueError('give --photos or --embeddings, one after the other')
+    is_database = (_EMBEDDINGS.value or '').startswith(('postgresql://', 'postgres://'))
+    if is_database and not (_SQL.value and _RECOGNISER.value):
+        raise ValueError(
+            'a database needs --sql, a query with the columns id and embedding, and --recogniser, '
+            'the network that made the embeddings'
+        )
+    if _SQL.value and not is_database:
+        raise ValueError('--sql goes with --embeddings=postgresql://USER@HOST/DATABASE')
 
 
 def _check_probe(mode: str) -> None:
@@ -263,7 +303,9 @@ def _need(name: str, value: str | None) -> None:
 
 def _enroll(_: str, model: 'Model') -> int:
     if _EMBEDDINGS.value:
-        report = model.enroll_embeddings(_GALLERY.value, _EMBEDDINGS.value, _IDS.value)
+        report = model.enroll_embeddings(
+            _GALLERY.value, _EMBEDDINGS.value, _IDS.value, _SQL.value, _RECOGNISER.value
+        )
     elif _PHOTOS.value:
         report = model.enroll(
             _GALLERY.value,

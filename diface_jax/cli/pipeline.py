@@ -34,6 +34,9 @@ from diface_jax.data.prepared import Prepared
 from diface_jax.data.simulation.population import Population
 from diface_jax.encoders.text import adapters, bert
 from diface_jax.evaluation import ablation, evaluate, sweep
+from diface_jax.evaluation.added_method import AddedMethod, add_method
+from diface_jax.evaluation.benchmark import Benchmark
+from diface_jax.evaluation.protocol_files import write_protocol
 from diface_jax.pretrained import packed_model
 from diface_jax.pretrained.write_pack import write_pack
 from diface_jax.report.page import write_report
@@ -53,6 +56,7 @@ def run_pipeline(
     workdir: pathlib.Path,
     overwrite: bool,
     resume_from: int | None = None,
+    added: AddedMethod | None = None,
 ) -> None:
     """Runs one stage, or with mode 'all' those of ORDER, on all hosts.
 
@@ -62,6 +66,7 @@ def run_pipeline(
       workdir: where outputs go.
       overwrite: replaces an output of other settings, once the new one is complete.
       resume_from: step of the checkpoint to continue training from; None: the newest.
+      added: a system that 'evaluate' measures too, by a file of its scores.
 
     Raises:
       ValueError: a setting cannot be used (names its key), or hosts do not share the workdir.
@@ -71,7 +76,7 @@ def run_pipeline(
     stages = {
         'prepare': _prepare,
         'train': functools.partial(_train, resume_from=resume_from),
-        'evaluate': _evaluate,
+        'evaluate': functools.partial(_evaluate, added=added),
         'report': _report,
         'tune_text': _tune_text,
         'sweep': _sweep,
@@ -95,6 +100,28 @@ def pack_model(workdir: str | None, out: str | None, overwrite: bool) -> int:
     if hosts.is_multihost():
         raise ValueError('a pack is written by one host: leave out --distributed')
     print(write_pack(pathlib.Path(workdir), pathlib.Path(out), overwrite))
+    return 0
+
+
+def write_protocol_of(
+    config: ml_collections.ConfigDict, workdir: pathlib.Path, out: str | None, overwrite: bool
+) -> int:
+    """Writes the benchmark of the prepared data of a workdir into the folder `out`; returns 0.
+
+    Raises:
+      ValueError: `out` is not given, a setting cannot be used, or several hosts would write it.
+      OSError: there is no prepared data, or something is at `out` already.
+    """
+    if not out:
+        raise ValueError('give --out, the folder of the protocol')
+    if hosts.is_multihost():
+        raise ValueError('a protocol is written by one host: leave out --distributed')
+    settings = Settings.from_config(config)
+    train_data, data = _load_measured_data(settings, workdir, overwrite)
+    if 'test' not in data.splits:
+        raise ValueError('no photo to test on: give data.shares a share for test')
+    benchmark = Benchmark(settings.evaluate, settings.captions.coverage, train_data, data)
+    print(write_protocol(benchmark, pathlib.Path(out), overwrite))
     return 0
 
 
@@ -174,16 +201,30 @@ def _replace(old: Sequence[pathlib.Path], new: Sequence[pathlib.Path]) -> None:
     hosts.barrier('replaced')
 
 
-def _evaluate(settings: Settings, workdir: pathlib.Path, overwrite: bool) -> None:
+def _evaluate(
+    settings: Settings, workdir: pathlib.Path, overwrite: bool, added: AddedMethod | None
+) -> None:
     model = loaded_model.load_best_checkpoint(workdir)
     folder = find_prepared(settings, settings.data, _store(workdir))
-    train_data = data = _load_train_data(settings, workdir)
-    if settings.evaluate.data.root:
-        data = prepared.load_prepared(_prepare_test_data(settings, workdir, folder, overwrite))
+    train_data, data = _load_measured_data(settings, workdir, overwrite)
     out = _results_file(settings, workdir)
     text_encoder = bert.load_text_encoder(settings.encoders.text or None)
     encode = EncoderBundle.load(text_encoder, folder).text.encode
     evaluate.evaluate(settings, model, train_data, data, encode, out, overwrite)
+    if added:
+        add_method(settings, model, train_data, data, out, added, overwrite)
+
+
+def _load_measured_data(
+    settings: Settings, workdir: pathlib.Path, overwrite: bool
+) -> tuple[Prepared, Prepared]:
+    """The data set trained on, and the one to measure on: the same, or another one."""
+    train_data = _load_train_data(settings, workdir)
+    if not settings.evaluate.data.root:
+        return train_data, train_data
+    folder = find_prepared(settings, settings.data, _store(workdir))
+    test_data = _prepare_test_data(settings, workdir, folder, overwrite)
+    return train_data, prepared.load_prepared(test_data)
 
 
 def _prepare_test_data(

@@ -3,27 +3,23 @@
 import json
 import pathlib
 import subprocess
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ml_collections
 import numpy as np
 from absl import logging
 
-from diface_jax.data.prepared import Prepared, Split, shared_photos
-from diface_jax.evaluation import identification, protocols
+from diface_jax.data.prepared import Prepared, shared_photos
 from diface_jax.evaluation.analysis.error_analysis import ErrorAnalysis
+from diface_jax.evaluation.benchmark import Benchmark
+from diface_jax.evaluation.compare import compare
 from diface_jax.evaluation.methods import Method, MethodSuite
-from diface_jax.evaluation.paired_bootstrap import paired_differences
 from diface_jax.evaluation.poor_photo import poor_photo_results
-from diface_jax.evaluation.protocols import Condition
-from diface_jax.evaluation.verification import VerificationPairs
 from diface_jax.models.diface import Sampling
-from diface_jax.models.features import Features
 from diface_jax.report.text_table import text_table
 from diface_jax.report.word_tables import words_text
 from diface_jax.runtime import hosts, run_state
-from diface_jax.runtime import mesh as meshes
 from diface_jax.training.loaded_model import LoadedModel
 from diface_jax.training.model_selection import ValidationPairs
 
@@ -196,23 +192,20 @@ def _measure(
 ) -> dict[str, Any]:
     """Metrics and curves of every method under every condition, and DiFace's error analysis."""
     settings, coverage = config.evaluate, config.captions.coverage
+    benchmark = Benchmark(settings, coverage, train_data, data)
     sampling, pairs = Sampling(**config.sample), ValidationPairs(train_data, coverage)
     suite = MethodSuite(settings, sampling, coverage, trained, train_data, pairs)
     methods = suite.methods(data.attributes)
-    threshold_data = data if 'validation' in data.splits else train_data
-    thresholds = _thresholds(methods, threshold_data, ValidationPairs(threshold_data, coverage))
-    if threshold_data is train_data and config.sample.to_dict() == trained.settings.get('sample'):
+    thresholds = _thresholds(methods, benchmark)
+    uses_train_data = benchmark.threshold_data is train_data
+    if uses_train_data and config.sample.to_dict() == trained.settings.get('sample'):
         thresholds['diface'] = trained.thresholds  # as stored in the checkpoint
     features = {
         name: method(data, 'test')
         for name, method in hosts.progress(methods.items(), 'features', unit='method')
     }
-    texts = data.splits['test'].tracks(coverage)
-    effort = protocols.Repetitions(settings.draws, settings.resamples, settings.seed)
-    draws = _draw_pairs(data, texts, set(thresholds['diface']), effort)
-    estimates, curves = _compare(
-        features, thresholds, data.splits['test'], texts, draws, settings.galleries, effort
-    )
+    texts, effort, draws = benchmark.tracks('test'), benchmark.repetitions, benchmark.test_pairs()
+    compared = compare(benchmark, features, thresholds, draws)
     explanation = ErrorAnalysis(
         settings,
         config.sample,
@@ -228,62 +221,19 @@ def _measure(
     with hosts.working('error analysis'):
         explained = explanation.sections()
     return {
-        'thresholds': {'from': threshold_data.card['name'], **thresholds},
-        'results': [estimate.row for estimate in estimates],
-        'differences': list(paired_differences(estimates)),
-        'curves': curves,
+        'thresholds': {'from': benchmark.threshold_data.card['name'], **thresholds},
+        **compared,
         'poor_photos': poor_photo_results(config, trained, train_data, data),
         **explained,
     }
 
 
-def _draw_pairs(
-    data: Prepared,
-    texts: Mapping[str, np.ndarray],
-    with_threshold: Container[str],
-    repetitions: protocols.Repetitions,
-) -> dict[Condition, list[VerificationPairs]]:
-    """Pairs of the test split, for the conditions that have a threshold."""
-    split, gender_N = data.splits['test'], data.gender('test')
+def _thresholds(methods: Mapping[str, Method], benchmark: Benchmark) -> dict[str, dict[str, float]]:
+    """Threshold s of each method by condition, on the validation split."""
     return {
-        condition: protocols.draw_pair_sets(
-            split, texts[condition.track], condition, gender_N, repetitions
-        )
-        for condition in protocols.conditions(tuple(texts), gender_N is not None)
-        if condition.name in with_threshold
-    }
-
-
-def _compare(
-    features: Mapping[str, Features],
-    thresholds: Mapping[str, Mapping[str, float]],
-    split: Split,
-    texts: Mapping[str, np.ndarray],
-    draws: Mapping[Condition, Sequence[VerificationPairs]],
-    galleries: Sequence[int],
-    repetitions: protocols.Repetitions,
-) -> tuple[list[protocols.Estimate], list[protocols.ResultRow]]:
-    """Estimates and curves of all methods, in verification and identification."""
-    with hosts.working('verification'):
-        estimates = list(
-            protocols.verification_estimates(features, thresholds, split, draws, repetitions)
-        )
-        curves = list(protocols.roc_curves(features, split, draws, repetitions))
-    for track, text_rows in texts.items():
-        identified = identification.identification_results(
-            features, split, track, text_rows, galleries, repetitions, meshes.make_mesh()
-        )
-        estimates += identified.estimates
-        curves += identified.curves
-    return estimates, curves
-
-
-def _thresholds(
-    methods: Mapping[str, Method], data: Prepared, pairs: ValidationPairs
-) -> dict[str, dict[str, float]]:
-    """Threshold s of each method by condition, on the validation split of a data set."""
-    return {
-        name: pairs.judge(method(data, 'validation')).thresholds
+        name: benchmark.validation_pairs.judge(
+            method(benchmark.threshold_data, 'validation')
+        ).thresholds
         for name, method in hosts.progress(methods.items(), 'thresholds', unit='method')
     }
 

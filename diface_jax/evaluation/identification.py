@@ -17,6 +17,7 @@ from diface_jax.data.prepared import Split, another_photo
 from diface_jax.evaluation import bootstrap, protocols, ranking, verification
 from diface_jax.evaluation.protocols import Estimate, Repetitions, ResultRow
 from diface_jax.evaluation.ranking import GalleryPartitions, MateRanks, Probes
+from diface_jax.evaluation.score_matrix import ScoreMatrix, ranked_rows
 from diface_jax.models.features import Features
 from diface_jax.runtime import hosts
 
@@ -92,7 +93,7 @@ def split_into_galleries(rng: np.random.Generator, num_people: int, size: int) -
     return rng.permutation(gallery_I)
 
 
-class _GalleryDraw(NamedTuple):
+class GalleryDraw(NamedTuple):
     """A draw, its galleries of each size, and the people enrolled in the open set."""
 
     draw: IdentificationDraw
@@ -100,13 +101,27 @@ class _GalleryDraw(NamedTuple):
     enrolled_I: np.ndarray
 
 
-def _gallery_draws(
+def gallery_sizes(galleries: Sequence[int], num_people: int) -> list[int]:
+    """Sizes of galleries that the people of a data set fill; see `identification_results`."""
+    return sorted({size or num_people for size in galleries if size <= num_people} or {num_people})
+
+
+def gallery_draws(
     split: Split,
     texts: np.ndarray,
     protocol: str,
     sizes: Sequence[int],
     repetitions: Repetitions,
-) -> list[_GalleryDraw]:
+) -> list[GalleryDraw]:
+    """Draws of probes and galleries, the same for every method.
+
+    Args:
+      split: the split to measure on.
+      texts: rows of the texts of a track.
+      protocol: as in `draw_identification`.
+      sizes: people in a gallery, from `gallery_sizes`.
+      repetitions: how many draws, and their seed.
+    """
     rng = np.random.default_rng(repetitions.seed)
     # All probes are drawn before all galleries: the order decides what the seed gives.
     draws = [draw_identification(rng, split, texts, protocol) for _ in range(repetitions.draws)]
@@ -115,19 +130,19 @@ def _gallery_draws(
 
 def _draw_galleries(
     rng: np.random.Generator, draw: IdentificationDraw, sizes: Sequence[int]
-) -> _GalleryDraw:
+) -> GalleryDraw:
     """Galleries of each size; in the open set half of the probes' people are not enrolled."""
     num_people = len(draw.photo_I)
     gallery_SxI = np.stack([split_into_galleries(rng, num_people, size) for size in sizes])
     enrolled_I = np.ones(num_people, bool)
     enrolled_I[rng.permutation(draw.person_P)[: len(draw.person_P) // 2]] = False
-    return _GalleryDraw(draw, gallery_SxI, enrolled_I)
+    return GalleryDraw(draw, gallery_SxI, enrolled_I)
 
 
 def _rank_draw(
-    features: Features,
+    features: Features | ScoreMatrix,
     split: Split,
-    gallery_draw: _GalleryDraw,
+    gallery_draw: GalleryDraw,
     protocol: str,
     photos: str,
     mesh: Mesh,
@@ -143,13 +158,9 @@ def _rank_draw(
             mate_P = split.photo_T[draw.text_P]
         else:
             hidden_P = split.photo_T[draw.text_P]
-    probes = Probes(features.text_TxF[draw.text_P], draw.person_P, mate_P, hidden_P)
-    gallery = GalleryPartitions(
-        features.photo_NxF[gallery_photos],
-        person_G,
-        gallery_draw.gallery_SxI,
-        gallery_draw.enrolled_I,
-    )
+    f_PxF, f_GxF = ranked_rows(features, draw.text_P, gallery_photos)
+    probes = Probes(f_PxF, draw.person_P, mate_P, hidden_P)
+    gallery = GalleryPartitions(f_GxF, person_G, gallery_draw.gallery_SxI, gallery_draw.enrolled_I)
     return ranking.rank_mates(probes, gallery, mesh)
 
 
@@ -241,7 +252,7 @@ def open_set_rates(open_set: OpenSet, resample_counts_RxI: np.ndarray) -> dict[s
 
 
 def _rank_list(
-    person_N: np.ndarray, gallery_draw: _GalleryDraw, ranks: MateRanks, s: int, level: str
+    person_N: np.ndarray, gallery_draw: GalleryDraw, ranks: MateRanks, s: int, level: str
 ) -> RankList:
     """Ranks in the galleries of the s-th size, of the probes whose person is in a gallery."""
     gallery_I = gallery_draw.gallery_SxI[s]
@@ -257,7 +268,7 @@ def _rank_list(
     return RankList(rank_SxP[s, in_gallery_P], among_P, person_P)
 
 
-def _open_set(gallery_draw: _GalleryDraw, ranks: MateRanks, s: int) -> OpenSet:
+def _open_set(gallery_draw: GalleryDraw, ranks: MateRanks, s: int) -> OpenSet:
     """The open set of a draw in galleries of the s-th size."""
     person_P = gallery_draw.draw.person_P
     in_gallery_P = gallery_draw.gallery_SxI[s, person_P] >= 0
@@ -285,7 +296,7 @@ class IdentificationResults(NamedTuple):
 
 
 def identification_results(
-    methods: Mapping[str, Features],
+    methods: Mapping[str, Features | ScoreMatrix],
     split: Split,
     track: str,
     texts: np.ndarray,
@@ -296,7 +307,7 @@ def identification_results(
     """Identification metrics of a track: every method, protocol, size and kind of gallery.
 
     Args:
-      methods: features of the split, by method.
+      methods: features of the split, or its scores, by method.
       split: the split to measure on.
       track: name of the track.
       texts: rows of its texts.
@@ -311,14 +322,14 @@ def identification_results(
     """
     person_N = np.unique(split.identity_N, return_inverse=True)[1]
     num_people = person_N.max() + 1
-    sizes = sorted({size or num_people for size in galleries if size <= num_people} or {num_people})
+    sizes = gallery_sizes(galleries, num_people)
     resample_counts_RxI = bootstrap.resample_counts(
         num_people, repetitions.resamples, repetitions.seed
     )
     results = IdentificationResults([], [])
     tasks = list(itertools.product(verification.PROTOCOLS, LEVELS, methods))
     for protocol, photos, method in hosts.progress(tasks, desc=f'identification, {track}'):
-        draws = _gallery_draws(split, texts, protocol, sizes, repetitions)
+        draws = gallery_draws(split, texts, protocol, sizes, repetitions)
         ranks = [_rank_draw(methods[method], split, d, protocol, photos, mesh) for d in draws]
         condition = protocols.Condition(track, protocol, 'random')
         labels = {'method': method, **condition._asdict(), 'photos': photos}
@@ -333,7 +344,7 @@ def _add_results(
     results: IdentificationResults,
     labels: ResultRow,
     person_N: np.ndarray,
-    ranked: Sequence[tuple[_GalleryDraw, MateRanks]],
+    ranked: Sequence[tuple[GalleryDraw, MateRanks]],
     s: int,
     resample_counts_RxI: np.ndarray,
 ) -> None:

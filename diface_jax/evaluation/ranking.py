@@ -28,7 +28,7 @@ class Probes(NamedTuple):
     """Probe texts.
 
     Attributes:
-      f_PxF: their features.
+      f_PxF: their features; their scores of the G photos, where these have no features.
       person_P: the person each one describes, a number below I.
       mate_P: row of the mate at image level; -1: the best photo of the person.
       hidden_P: row of a gallery photo that is removed for this probe; -1: none is.
@@ -44,14 +44,14 @@ class GalleryPartitions(NamedTuple):
     """Photos of I people, and S partitions of these people into disjoint galleries.
 
     Attributes:
-      f_GxF: features of the photos.
+      f_GxF: features of the photos; None where the probes hold scores.
       person_G: the person in each photo; each of 0 to I - 1 has at least one photo.
       gallery_SxI: number of the gallery each person is in; -1: in none. A probe is searched for
         only in the gallery of its own person.
       enrolled_I: whether each person is enrolled in the open-set galleries.
     """
 
-    f_GxF: np.ndarray
+    f_GxF: np.ndarray | None
     person_G: np.ndarray
     gallery_SxI: np.ndarray
     enrolled_I: np.ndarray
@@ -61,8 +61,8 @@ class MateRanks(NamedTuple):
     """Score and rank of the correct match of each probe.
 
     Ranks start at 1; competitors with the same score as the mate count half. Scores are dot
-    products of features scaled so that the longest has length 1. Values of a probe whose person is
-    in no gallery, or (in the open set) not enrolled, are meaningless.
+    products of features scaled so that the longest has length 1, or as they were given. Values of
+    a probe whose person is in no gallery, or (in the open set) not enrolled, are meaningless.
 
     Attributes:
       score_P: score of the person's best photo.
@@ -97,10 +97,10 @@ def rank_mates(
       ValueError: a feature is not finite.
     """
     num_probes = len(probes.person_P)
-    f_PxF, f_GxF = _scaled(probes.f_PxF), _scaled(gallery.f_GxF)
     columns, groups = _lay_out(gallery.person_G)
+    f_PxF, f_CxF = _rows_to_score(probes, gallery, columns)
     replicated, by_row = meshes.replicated(mesh), meshes.sharded_by_row(mesh)
-    arrays = (f_GxF[columns.photo_C], columns, _members(gallery, columns), gallery.gallery_SxI)
+    arrays = (f_CxF, columns, _members(gallery, columns), gallery.gallery_SxI)
     gallery_arrays = meshes.put_on_mesh(arrays, replicated)
     size = mesh.size * int(np.clip(scores // len(columns.photo_C), 1, _ROWS))
     padded = [_pad_rows(field, size) for field in probes._replace(f_PxF=f_PxF)]
@@ -110,6 +110,15 @@ def rank_mates(
         blocks.append(_rank_block(Probes(*block), *gallery_arrays, groups=groups))
     fields = zip(*meshes.fetch_from_mesh(blocks), strict=True)
     return MateRanks(*[np.concatenate(field, axis=-1)[..., :num_probes] for field in fields])
+
+
+def _rows_to_score(
+    probes: Probes, gallery: GalleryPartitions, columns: '_Columns'
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Features of the probes and by column, scaled; or scores by column, as they are, and None."""
+    if gallery.f_GxF is None:
+        return probes.f_PxF[:, columns.photo_C].astype(np.float32), None
+    return _scaled(probes.f_PxF), _scaled(gallery.f_GxF)[columns.photo_C]
 
 
 def _scaled(f_NxF: np.ndarray) -> np.ndarray:
@@ -173,7 +182,7 @@ def _members(gallery: GalleryPartitions, columns: _Columns) -> _Members:
 @functools.partial(jax.jit, static_argnames='groups')
 def _rank_block(
     probes: Probes,
-    f_CxF: jax.Array,
+    f_CxF: jax.Array | None,
     columns: _Columns,
     members: _Members,
     gallery_SxI: jax.Array,
@@ -181,7 +190,8 @@ def _rank_block(
 ) -> MateRanks:
     """`rank_mates` of a block of probes."""
     f_PxF, person_P, _, hidden_P = probes
-    score_PxC = jnp.matmul(f_PxF, f_CxF.T, precision='highest')
+    is_scored = f_CxF is None
+    score_PxC = f_PxF if is_scored else jnp.matmul(f_PxF, f_CxF.T, precision='highest')
     score_PxC = jnp.where(columns.photo_C == hidden_P[:, None], -jnp.inf, score_PxC)
     score_PxI = _best_by_person(score_PxC, groups)
     own_PxI = columns.person_I == person_P[:, None]

@@ -44,11 +44,19 @@ _READING_ERRORS = (
 
 
 class ImportedEmbeddings(NamedTuple):
-    """Raw embeddings of E, with the id, person and tags of each."""
+    """Raw embeddings of E, with the id, person and tags of each.
+
+    Attributes:
+      names: the ids.
+      embedding_NxD: the embeddings.
+      labels: person and tags.
+      recogniser: name or hash of the network that made them; None: not said.
+    """
 
     names: list[str]
     embedding_NxD: np.ndarray
     labels: list[PhotoLabel]
+    recogniser: str | None = None
 
 
 def read_embeddings(path: pathlib.Path, ids: pathlib.Path | None, width: int) -> ImportedEmbeddings:
@@ -57,6 +65,7 @@ def read_embeddings(path: pathlib.Path, ids: pathlib.Path | None, width: int) ->
     Args:
       path: `.npy`: embedding_NxD. `.npz`: arrays `id` and `embedding`, and `person` if known.
         `.parquet`: columns `id` and `embedding`, `person` if known; other columns become tags.
+        Both may name the recogniser: an array or an entry of the schema's metadata `recogniser`.
       ids: for `.npy`, a text file with one id per line.
       width: D, of this model's embeddings.
 
@@ -73,11 +82,23 @@ def read_embeddings(path: pathlib.Path, ids: pathlib.Path | None, width: int) ->
         raise FileNotFoundError(f'no file of embeddings: {path}')
     readers = {'.npy': _from_npy, '.npz': _from_npz, '.parquet': _from_parquet}
     try:
-        embeddings = readers[path.suffix](path, ids)
-        embedding_NxD = _float32(embeddings.embedding_NxD)
-        _check(embeddings.names, embedding_NxD, embeddings.labels, width)
+        return check_embeddings(readers[path.suffix](path, ids), width)
     except _READING_ERRORS as error:
         raise ValueError(f'{path} cannot be read: {_reason(error)}') from error
+
+
+def check_embeddings(embeddings: ImportedEmbeddings, width: int) -> ImportedEmbeddings:
+    """The same embeddings as float32.
+
+    Args:
+      embeddings: as they were read.
+      width: D, of this model's embeddings.
+
+    Raises:
+      ValueError: they are of another width, or a row is invalid; says which.
+    """
+    embedding_NxD = _float32(embeddings.embedding_NxD)
+    _check(embeddings.names, embedding_NxD, embeddings.labels, width)
     return embeddings._replace(embedding_NxD=embedding_NxD)
 
 
@@ -149,7 +170,10 @@ def _from_npz(path: pathlib.Path, _: pathlib.Path | None) -> ImportedEmbeddings:
         if 'person.npy' in archive.namelist():
             people = [person or None for person in _strings(_member(archive, 'person'), 'person')]
         labels = [PhotoLabel(person) for person in people]
-        return ImportedEmbeddings(names, _member(archive, 'embedding'), labels)
+        recogniser = None
+        if 'recogniser.npy' in archive.namelist():
+            (recogniser,) = _strings(_member(archive, 'recogniser').reshape(-1), 'recogniser')
+        return ImportedEmbeddings(names, _member(archive, 'embedding'), labels, recogniser)
 
 
 def _member(archive: zipfile.ZipFile, name: str) -> np.ndarray:
@@ -216,7 +240,10 @@ def _from_parquet(path: pathlib.Path, _: pathlib.Path | None) -> ImportedEmbeddi
         PhotoLabel(None if person is None else str(person), _tags(columns, row))
         for row, person in enumerate(people)
     ]
-    return ImportedEmbeddings(names, embedding_NxD, labels)
+    recogniser = (table.schema.metadata or {}).get(b'recogniser')
+    return ImportedEmbeddings(
+        names, embedding_NxD, labels, recogniser and recogniser.decode('utf-8')
+    )
 
 
 def _rows_of_numbers(column: Any) -> np.ndarray:

@@ -19,7 +19,7 @@ from diface_jax.runtime import mesh as meshes
 from diface_jax.runtime import run_state
 from diface_jax.training.loaded_model import LoadedModel
 
-_KEY = 0  # of the sampler's noise: a sentence always gets the same features
+KEY = 0  # of the sampler's noise: a sentence always gets the same features
 _PROBES = 16  # computed at a time; always as many, so that one program serves all searches
 
 # From a photo's pixels to the boxes and crops of its faces, the largest first; raises ValueError
@@ -67,6 +67,11 @@ class InferenceModel:
             encoders.description,
             instead='Install the encoders that it was trained with, or train again.',
         )
+
+    @property
+    def parts(self) -> tuple[LoadedModel, EncoderBundle]:
+        """The trained model and its frozen encoders."""
+        return self._trained, self._encoders
 
     def is_token(self, word: str) -> bool:
         """Whether the text encoder has a word whole in its vocabulary."""
@@ -145,7 +150,7 @@ def _probe_features(
 
     def of_one(params: Params, known: tuple[Any, Any]) -> jax.Array:
         c_1xC, observation = jax.tree.map(lambda row: row[None], known)
-        key = jax.random.key(_KEY)
+        key = jax.random.key(KEY)
         x0_1xD = model.recover(params, c_1xC, key, sampling, observation=observation)
         return model.refine(params, x0_1xD)[0]
 

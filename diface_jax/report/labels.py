@@ -56,11 +56,13 @@ def impostor_name(name: str) -> str:
 
 
 def metric_name(name: str) -> str:
-    """A metric: 'TAR at FAR 1%', 'rank 10', 'DIR at FPIR 1%, rank 10'."""
+    """A metric: 'TAR at FAR 1%', 'rank 10', 'R@10' (of photos), 'DIR at FPIR 1%, rank 10'."""
     match = _METRIC_AT.fullmatch(name)
     if match is None:
         return _METRICS.get(name, name)
     metric, rate, at, rank = match.groups()
+    if metric == 'recall':
+        return f'R@{at}'
     if rate is None:
         return f'rank {at}' if metric == 'rank' else f'{metric} for {100 * float(at):g}%'
     text = f'{metric.upper()} at {rate.upper()} {100 * float(at):g}%'

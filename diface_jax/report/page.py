@@ -90,6 +90,8 @@ _OPTIONAL = (
     'clusters',
     'path',
     'panels',
+    'retrieval',
+    'added',
     'sweep',
     'ablation',
     'poor_photos',

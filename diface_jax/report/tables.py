@@ -1,6 +1,6 @@
 """The tables of the report, with all cells as text."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import NamedTuple
 
 from diface_jax.report import labels
@@ -128,6 +128,9 @@ def _by_method(caption: str, rows: Sequence[Row], group_by: Sequence[str]) -> Re
 def _group_name(group: Row) -> str:
     if 'impostors' in group:
         return labels.impostor_name(group['impostors'])
+    if 'captions' in group:
+        track = labels.track_name(group['track'])
+        return f'{track}: {group["captions"]:,} captions, {group["photos"]:,} photos'
     return f'{group["gallery"]:,} people, {_GALLERY_KINDS[group["photos"], group["level"]]}'
 
 
@@ -141,11 +144,16 @@ def _share_cell(row: Row | None) -> TableCell:
     )
 
 
-def difference_table(rows: Sequence[Row]) -> ReportTable:
+def retrieval_table(rows: Sequence[Row]) -> ReportTable:
+    """Image-level retrieval: a group for each track, a line for each method."""
+    return _by_method('Image-level retrieval', rows, ['track', 'captions', 'photos'])
+
+
+def difference_table(rows: Sequence[Row], added: Container[str] = ()) -> ReportTable:
     """Lead of DiFace in AUC and rank 10; a group for each track.
 
-    Lists the baselines that are the strongest in at least one column of the group. The upper bound
-    is not a baseline.
+    Lists the baselines that are the strongest in at least one column of the group, and the `added`
+    systems. The upper bound is not a baseline.
     """
     rows = [r for r in rows if r['metric'] in ('auc', 'rank@10') and r['method'] != UPPER_BOUND]
     columns = list(dict.fromkeys(map(_column, rows)))
@@ -157,7 +165,7 @@ def difference_table(rows: Sequence[Row]) -> ReportTable:
                 labels.method_name(name),
                 [_points_cell(row_of.get((name, column))) for column in columns],
             )
-            for name in _strongest(row_of)
+            for name in _listed(row_of, added)
         ]
         groups.append(TableGroup(labels.track_name(track), lines))
     return ReportTable(
@@ -170,14 +178,15 @@ def _column(row: Row) -> str:
     return f'{row["protocol"]}: {labels.metric_name(row["metric"])}{against}'
 
 
-def _strongest(row_of: Mapping[tuple[str, str], Row]) -> list[str]:
-    """Methods with the smallest lead of DiFace in a column, in the order of the rows."""
+def _listed(row_of: Mapping[tuple[str, str], Row], added: Container[str]) -> list[str]:
+    """Methods with the smallest lead of DiFace in a column, and added ones, in the rows' order."""
     smallest: dict[str, Row] = {}
     for (_, column), row in row_of.items():
         if column not in smallest or row['value'] < smallest[column]['value']:
             smallest[column] = row
     strongest = {row['method'] for row in smallest.values()}
-    return [name for name in dict.fromkeys(name for name, _ in row_of) if name in strongest]
+    names = dict.fromkeys(name for name, _ in row_of)
+    return [name for name in names if name in strongest or name in added]
 
 
 def _points_cell(row: Row | None) -> TableCell:

@@ -37,13 +37,15 @@ def _block(results: Sequence[Row], track: str, protocol: str, impostors: str) ->
     # Verification rows have no gallery; of identification, take the largest gallery.
     row_of = {(r['method'], r['metric']): r for r in rows if r['gallery'] in (None, people)}
     columns = _COLUMNS | ({name: f'{r}/{people}' for name, r in _RANKS.items()} if people else {})
+    methods = list(dict.fromkeys(row['method'] for row in rows))
+    width = max(map(len, methods), default=0) + 1
     lines = [
         f'{labels.track_name(track)}; {labels.protocol_name(protocol)}; '
         f'{labels.impostor_name(impostors)}',
-        _line('', list(columns.values())),
+        _line('', list(columns.values()), width),
     ]
-    for method in dict.fromkeys(row['method'] for row in rows):
-        lines.append(_line(method, [_cell(row_of.get((method, name))) for name in columns]))
+    for method in methods:
+        lines.append(_line(method, [_cell(row_of.get((method, name))) for name in columns], width))
     return '\n'.join(lines)
 
 
@@ -53,5 +55,5 @@ def _cell(row: Row | None) -> str:
     return f'{labels.percent(row["value"])} ({labels.percent_interval(row["ci95"])})'
 
 
-def _line(name: str, cells: Sequence[str]) -> str:
-    return f'{name:<9}' + ''.join(f'{cell:>21}' for cell in cells)
+def _line(name: str, cells: Sequence[str], width: int) -> str:
+    return name.ljust(width) + ''.join(f'{cell:>21}' for cell in cells)

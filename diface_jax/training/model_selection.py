@@ -32,6 +32,10 @@ class ValidationPairs:
       data: prepared, with a validation split.
       coverage: shares of the attributes that the grammar's sentences state (`captions.coverage`).
 
+    Attributes:
+      split: the validation split.
+      draws: the pairs by condition.
+
     Raises:
       ValueError: there is no validation split, or it has no sentence; says what to do.
     """
@@ -47,21 +51,21 @@ class ValidationPairs:
         if not self._texts:
             raise ValueError('no validation photo has a sentence to select the model by')
         gender_N = data.gender('validation')
-        self._draws = {
+        self.draws = {
             condition: protocols.draw_pair_sets(
                 self.split, self._texts[condition.track], condition, gender_N, REPETITIONS
             )
             for condition in protocols.conditions(tuple(self._texts), gender_N is not None)
         }
 
-    def judge(self, features: Features) -> ValidationResult:
-        """AUCs and thresholds of a method, from its features of the validation split."""
+    def judge(self, scorer: protocols.Scorer) -> ValidationResult:
+        """AUCs and thresholds of a method, from its features or scores of the validation split."""
         metrics, thresholds = {}, {}
-        for condition, draws in self._draws.items():
-            thresholds[condition.name] = protocols.choose_threshold(features, draws)
+        for condition, draws in self.draws.items():
+            thresholds[condition.name] = protocols.choose_threshold(scorer, draws)
             if condition.impostors == 'random':
                 curves = [
-                    verification.roc_curve(protocols.pair_scores(features, pairs), pairs.genuine_P)
+                    verification.roc_curve(protocols.pair_scores(scorer, pairs), pairs.genuine_P)
                     for pairs in draws
                 ]
                 name = f'validation/auc/{condition.track}/{condition.protocol}'

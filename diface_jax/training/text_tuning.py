@@ -32,7 +32,7 @@ from diface_jax.training.loop import METRIC, training_batches, training_table
 from diface_jax.training.model_selection import ValidationPairs
 
 _DECAY = 0.99  # of the average over steps
-_BUCKET = 16  # lengths are padded to multiples of it
+_BUCKET = 32  # lengths are padded to multiples of it
 
 
 class TunedText(NamedTuple):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from sklearn import metrics
 
 from diface_jax.evaluation import verification as v
 
@@ -172,3 +173,21 @@ def test_one_kind_alone_among_many_pairs():
             v.roc_curve(np.arange(100.0), genuine_P)
     with pytest.raises(ValueError, match='2 of 100'):
         v.roc_curve(np.where(np.arange(100) < 2, np.nan, 0.5), np.arange(100) == 50)
+
+
+@pytest.mark.parametrize('seed', range(3))
+@pytest.mark.parametrize('levels', [2, 7, 10_000])  # the fewer, the more scores are equal
+def test_error_rates_are_those_of_scikit_learn(seed, levels):
+    rng = np.random.default_rng(seed)
+    score_TxN = rng.integers(0, levels, (20, 30)) / 7
+    score_P = score_TxN[rng.integers(0, 20, 500), rng.integers(0, 30, 500)]
+    genuine_P = rng.random(500) < 0.3
+    curve = v.roc_curve(score_P, genuine_P)
+    far, tar, threshold = metrics.roc_curve(genuine_P, score_P, drop_intermediate=False)
+    np.testing.assert_allclose(curve.far, far)
+    np.testing.assert_allclose(curve.tar, tar)
+    np.testing.assert_array_equal(curve.threshold, threshold)
+    assert v.auc(curve) == pytest.approx(metrics.roc_auc_score(genuine_P, score_P))
+    s = np.median(score_P) + 0.01  # no score is at it, where a pair counts half
+    balanced = metrics.balanced_accuracy_score(genuine_P, score_P > s)
+    assert v.accuracy(score_P, genuine_P, s) == pytest.approx(balanced)

@@ -60,6 +60,23 @@ def differences(rng, methods, tracks, gallery=550):
     return records
 
 
+def retrieval(rng, methods, tracks):
+    """The `retrieval`."""
+    return [
+        {
+            'method': method,
+            'track': track,
+            'captions': 1635,
+            'photos': 1635,
+            'metric': f'recall@{k}',
+            **around(rng, 0.3, sd=False),
+        }
+        for track in tracks
+        for method in methods
+        for k in (1, 5, 10, 20)
+    ]
+
+
 def band(values):
     return [[max(0.0, v - 0.03), min(1.0, v + 0.03)] for v in values]
 
@@ -282,6 +299,8 @@ def content(methods=METHODS, tracks=('grammar-100', 'human'), conditions=None, s
         'results': rows(rng, methods, tracks),
         'differences': differences(np.random.default_rng(seed), methods, tracks),
         'curves': curves(rng, methods, conditions),
+        'retrieval': retrieval(np.random.default_rng(seed), methods, tracks),
+        'added': {'ridge': {'file': 'ridge.npz', 'kind': 'scores', 'sha256': 'ef' * 32}},
         'attributes': attributes(rng, ATTRIBUTES),
         'concepts': concepts(),
         'negation': negation(),

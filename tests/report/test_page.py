@@ -26,6 +26,8 @@ OPTIONAL = (
     'panels',
     'sweep',
     'ablation',
+    'retrieval',
+    'added',
 )
 
 
@@ -107,6 +109,18 @@ def test_every_result_is_in_its_table(page, content):
         assert below == f'{100 * low:.1f}–{100 * high:.1f}'
 
 
+def test_retrieval_has_a_line_for_each_method(page, content):
+    cells = {cell[:4]: cell.text for cell in page.cells}
+    for row in content['retrieval']:
+        group = f'{labels.track_name(row["track"])}: 1,635 captions, 1,635 photos'
+        names = (labels.method_name(row['method']), labels.metric_name(row['metric']))
+        assert cells['Image-level retrieval', group, *names] == f'{100 * row["value"]:.1f}'
+
+
+def test_a_system_that_was_added_is_named_with_its_file(out):
+    assert 'measured by the file of its scores ridge.npz' in out.read_text()
+
+
 def numbers_in(content):
     if isinstance(content, dict | list):
         for value in content.values() if isinstance(content, dict) else content:
@@ -131,7 +145,7 @@ def test_sections_without_data_say_so(bare, tmp_path):
     page = Page(text)
     assert not page.all('figure')
     assert not list((tmp_path / 'report').iterdir())
-    assert len([attrs for attrs in page.all('p') if attrs.get('class') == 'none']) == 13
+    assert len([attrs for attrs in page.all('p') if attrs.get('class') == 'none']) == 14
     for missing in (
         'differences',
         'ROC',

@@ -71,6 +71,12 @@ def test_differences_are_to_baselines_that_are_strongest_somewhere():
     assert len(grammar.lines) == 1
 
 
+def test_a_system_that_was_added_is_compared_however_poor_it_is():
+    rows = [lead('towers', 0.003), lead('ridge', 0.1), lead('mine', 0.3)]
+    (group,) = tables.difference_table(rows, {'mine': {}}).groups
+    assert [name for name, _ in group.lines] == ['two towers, no diffusion', 'mine']
+
+
 def test_with_nothing_but_a_bound_beside_it_there_is_no_difference():
     assert tables.difference_table([lead('oracle', 0.1)]).groups == []
 
@@ -88,6 +94,7 @@ def test_photos_left_out_are_counted_by_reason():
         ('auc', 'AUC'),
         ('tar@far=0.001', 'TAR at FAR 0.1%'),
         ('rank@10', 'rank 10'),
+        ('recall@5', 'R@5'),
         ('penetration@0.9', 'penetration for 90%'),
         ('dir@fpir=0.01,rank=10', 'DIR at FPIR 1%, rank 10'),
     ],

@@ -339,6 +339,24 @@ class TextEncoder:
         """The network in use."""
         return nnx.merge(self._graphdef, self._state)
 
+    def of_tokens(self, tokens_BxL: jax.Array, mask_BxL: jax.Array) -> jax.Array:
+        """The `pooled_states` of tokens, with this encoder's weights; JAX can trace it."""
+        return pooled_states(self._graphdef, self._state, tokens_BxL, mask_BxL)
+
+    def tokens(self, sentences: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """tokens_BxL and mask_BxL of sentences, padded to the longest.
+
+        Raises:
+            ValueError: a sentence is empty or blank; the message gives its index.
+        """
+        tokens_N = self.tokenize(sentences)
+        return pad_tokens(tokens_N, (len(tokens_N), max(map(len, tokens_N))))
+
+    @property
+    def tokenizer_json(self) -> str:
+        """The tokenizer, as a `tokenizer.json` of the library tokenizers."""
+        return self._tokenizer.to_str()
+
     def is_token(self, word: str) -> bool:
         """Whether a word is a single token of the vocabulary."""
         tokens = self._tokenizer.encode(word, add_special_tokens=False).tokens

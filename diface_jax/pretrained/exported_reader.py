@@ -1,0 +1,36 @@
+"""Reads an export with numpy and onnxruntime alone, and checks it against its example.
+
+python read.py            # in the folder of the export
+"""
+
+import json
+import pathlib
+
+import numpy as np
+import onnxruntime
+
+FOLDER = pathlib.Path(__file__).resolve().parent
+
+
+def main() -> None:
+    """Prints scores of the example, and how far they are from the package's."""
+    description = json.loads((FOLDER / 'export.json').read_text())
+    example = np.load(FOLDER / 'example.npz')
+    text_to_f = onnxruntime.InferenceSession(FOLDER / 'text_to_f.onnx')
+    embedding_to_f = onnxruntime.InferenceSession(FOLDER / 'embedding_to_f.onnx')
+
+    # Sentences become tokens by tokenizer.json (any library that reads it). The graph takes rows of
+    # one length: they are filled up with 0 where the mask is False.
+    missing = description['onnx_tokens'] - example['tokens'].shape[1]
+    tokens, mask = (np.pad(example[name], ((0, 0), (0, missing))) for name in ('tokens', 'mask'))
+    (f_text,) = text_to_f.run(['f'], {'tokens': tokens, 'mask': mask})
+    (f_photo,) = embedding_to_f.run(['f'], {'embedding': example['embedding']})
+
+    # Features have length 1, and the score of a sentence and a face is their dot product.
+    print('scores', (f_text @ f_photo.T).round(4).tolist())
+    worst = max(np.abs(f_text - example['text_f']).max(), np.abs(f_photo - example['f']).max())
+    print(f'largest difference from the package: {worst:.1e}')
+
+
+if __name__ == '__main__':
+    main()
