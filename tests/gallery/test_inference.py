@@ -1,8 +1,10 @@
 """Where a gallery meets the encoders and the model: the real encoders, an untrained model."""
 
 import dataclasses
+import itertools
 import pathlib
 
+import jax
 import numpy as np
 import pytest
 
@@ -76,6 +78,36 @@ def test_a_text_is_the_same_whatever_stands_beside_it(encoded):
         np.testing.assert_allclose(encoded.of_texts([text])[0], f_F, atol=1e-5)
     np.testing.assert_allclose(encoded.of_texts(TEXTS[::-1])[::-1], together, atol=1e-5)
     assert np.abs(together[0] - together[1]).max() > 1e-3
+
+
+def test_a_model_of_texts_takes_no_photo(encoded):
+    assert not encoded.takes_photos
+    with pytest.raises(ValueError, match='a text, a photo, or both'):
+        encoded.of_probes(None, None)
+
+
+def test_a_probe_is_a_text_a_photo_or_both(trained, encoders):
+    """A model that takes photos; none of the probes depends on the others."""
+    config, quality_dim = tiny.config(), len(quality.NAMES)
+    sizes = states.ModelSizes(WIDTH, bert.POOLS * 384, 4, quality_dim)
+    model = build_model(config.model, config.diffusion.schedule, *sizes[:2], quality_dim)
+    params = states.init_sharded(config, sizes, meshes.make_mesh()).average
+    with_photos = dataclasses.replace(trained, model=model, params=params)
+    encoded = inference.InferenceModel(with_photos, encoders)
+    assert encoded.takes_photos
+    rng = np.random.default_rng(0)
+    chips = list(rng.integers(0, 255, (2, 2, 150, 150, 3), np.uint8))
+    observation, c_TxC = encoded.observe(chips, [12.0, 80.0]), encoded.conditions(TEXTS[:2])
+    assert observation.quality_BxQ.shape == (2, quality_dim)
+    probes = [(c_TxC, None), (None, observation), (c_TxC, observation)]
+    features = [encoded.of_probes(*probe) for probe in probes]
+    for f_BxF in features:
+        assert np.allclose(np.linalg.norm(f_BxF, axis=1), 1, atol=1e-5)
+    for one, other in itertools.combinations(features, 2):
+        assert np.abs(one - other).max() > 1e-3
+    second = jax.tree.map(lambda rows: rows[1:], observation)
+    f_F = encoded.of_probes(c_TxC[1:], second)[0]
+    np.testing.assert_allclose(f_F, features[2][1], atol=1e-5)
 
 
 def test_a_text_that_is_too_long_is_cut_at_a_word_without_a_warning(encoded, caplog):
