@@ -147,7 +147,7 @@ class _Tuning:
     ) -> tuple[_Params, Any]:
         """One step on a batch; shorter and longer sentences are padded apart from each other."""
         order = np.argsort([len(self._tokens_T[text]) for text in batch.text_B], kind='stable')
-        batch = Batch(*(rows[order] for rows in batch))
+        batch = jax.tree.map(lambda rows_B: rows_B[order], batch)
         halves = np.array_split(batch.text_B, 2)
         padded = [_padded([self._tokens_T[text] for text in texts]) for texts in halves]
         return self._step(params, momenta, padded, rows_of(self._table, batch), key)
