@@ -20,26 +20,28 @@ def concept_table(concepts: Content) -> ReportTable:
     by_count = sorted(concepts['rows'], key=lambda row: -row['positives'])
     names = dict.fromkeys(row['concept'] for row in by_count)
     query_of = {row['concept']: row['query'] for row in concepts['rows']}
-    lines = [('mean of the concepts', [TableCell(''), *map(_mean_cell, concepts['means'])])]
-    lines += [
-        (name, [TableCell(query_of[name]), *(_auc_cell(row_of.get((name, s))) for s in splits)])
-        for name in names
-    ]
-    columns = ['query', *(f'AUC, {_SPLITS[split]}' for split in splits)]
-    caption = 'AUC of a short query, in %, with the number of positives'
+    mean_cells = [cell for mean in concepts['means'] for cell in _mean_cells(mean)]
+    lines = [('mean of the concepts', [TableCell(''), *mean_cells])]
+    for name in names:
+        cells = [cell for split in splits for cell in _auc_cells(row_of.get((name, split)))]
+        lines.append((name, [TableCell(query_of[name]), *cells]))
+    columns = ['query']
+    for split in splits:
+        columns += [f'AUC, {_SPLITS[split]}', 'positives']
+    caption = 'AUC of a short query for each concept, in %'
     return ReportTable(caption, 'concept', columns, [TableGroup('', lines)])
 
 
-def _mean_cell(mean: Row) -> TableCell:
-    text = f'{labels.percent(mean["mean_auc"])} ({mean["concepts"]} concepts)'
-    return TableCell(text, labels.percent_interval(mean['ci95']), 'share')
+def _mean_cells(mean: Row) -> list[TableCell]:
+    share, interval = labels.percent(mean['mean_auc']), labels.percent_interval(mean['ci95'])
+    return [TableCell(share, interval, 'share'), TableCell(f'{mean["concepts"]} concepts')]
 
 
-def _auc_cell(row: Row | None) -> TableCell:
+def _auc_cells(row: Row | None) -> list[TableCell]:
     if row is None:
-        return TableCell('–')
-    text = f'{labels.percent(row["auc"])} ({row["positives"]})'
-    return TableCell(text, labels.percent_interval(row['ci95']), 'share')
+        return [TableCell('–'), TableCell('–')]
+    share, interval = labels.percent(row['auc']), labels.percent_interval(row['ci95'])
+    return [TableCell(share, interval, 'share'), TableCell(str(row['positives']))]
 
 
 def negation_table(negation: Content) -> ReportTable:
@@ -49,7 +51,7 @@ def negation_table(negation: Content) -> ReportTable:
     )
     lines = [('all', [TableCell(str(negation['pairs'])), in_all])]
     for row in negation['rows']:
-        share = TableCell(labels.percent(row['right'] / row['pairs']), kind='share')
+        share = TableCell(labels.percent(row['share']), kind='share')
         lines.append((row['attribute'].replace('_', ' '), [TableCell(str(row['pairs'])), share]))
     columns = ['pairs', 'moves the right way']
     return ReportTable(

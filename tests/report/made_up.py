@@ -210,8 +210,8 @@ def negation():
         'share': 2 / 3,
         'ci95': [0.3, 1.0],
         'rows': [
-            {'attribute': 'No_Beard', 'pairs': 4, 'right': 4},
-            {'attribute': 'Young', 'pairs': 2, 'right': 0},
+            {'attribute': 'No_Beard', 'pairs': 4, 'share': 1.0},
+            {'attribute': 'Young', 'pairs': 2, 'share': 0.0},
         ],
         'wrong': [],
     }

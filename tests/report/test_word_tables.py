@@ -6,12 +6,12 @@ from tests.report import made_up
 
 def test_a_concept_has_a_line_with_each_split_and_its_positives():
     table = word_tables.concept_table(made_up.concepts())
-    assert table.columns == ['query', 'AUC, validation people', 'AUC, test people']
+    assert table.columns[1::2] == ['AUC, validation people', 'AUC, test people']
     lines = [(name, *(cell.text for cell in cells)) for name, cells in table.groups[0].lines]
     assert lines == [
-        ('mean of the concepts', '', '58.0 (2 concepts)', '64.0 (1 concepts)'),
-        ('red hair', 'red hair', '61.0 (24)', '64.0 (31)'),
-        ('frown', 'frowning', '55.0 (6)', '–'),
+        ('mean of the concepts', '', '58.0', '2 concepts', '64.0', '1 concepts'),
+        ('red hair', 'red hair', '61.0', '24', '64.0', '31'),
+        ('frown', 'frowning', '55.0', '6', '–', '–'),
     ]
 
 

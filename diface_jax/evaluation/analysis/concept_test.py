@@ -74,17 +74,15 @@ def concept_aucs(
       `means`: one for each split: the mean AUC of its rows, the names of the COMMONEST concepts
       (by positives) and the lowest AUC among these. None if there is no row.
     """
-    described = {name: each for name, each in photos.items() if len(each.text_T)}
-    if len(described) > 1:
-        described[POOLED] = DescribedPhotos(
-            *map(np.concatenate, zip(*described.values(), strict=True))
-        )
-    if not described or not concepts:
+    read = {name: _Read.of(each, concepts) for name, each in photos.items() if len(each.text_T)}
+    if not read:
         return None
+    if len(read) > 1:
+        read[POOLED] = _Read.pooled(list(read.values()))
     query_CxF = of_texts([concept.query for concept in concepts])
     rows, means = [], []
-    for split, each in described.items():
-        cases = list(_cases(concepts, query_CxF, each))
+    for split, each in read.items():
+        cases = list(each.cases(concepts, query_CxF))
         if cases:
             split_rows, mean = _measure(split, cases, effort)
             rows += split_rows
@@ -92,17 +90,38 @@ def concept_aucs(
     return {'rows': rows, 'means': means} if rows else None
 
 
-def _cases(
-    concepts: Sequence[Concept], query_CxF: np.ndarray, photos: DescribedPhotos
-) -> Iterator[_Case]:
-    for concept, query_F in zip(concepts, query_CxF, strict=True):
-        statements = [concept.statement(text) for text in photos.text_T]
-        positive_T = np.array([each is Statement.SAYS for each in statements])
-        negative_T = np.array([each is Statement.OTHERWISE for each in statements])
-        if min(positive_T.sum(), negative_T.sum()) >= MIN_PHOTOS:
-            used = positive_T | negative_T
-            score_P = photos.f_TxF[used] @ query_F
-            yield _Case(concept, score_P, photos.person_T[used], positive_T[used])
+class _Read(NamedTuple):
+    """Photos, and whether their sentences say each concept, or say otherwise."""
+
+    photos: DescribedPhotos
+    says_CxT: np.ndarray
+    otherwise_CxT: np.ndarray
+
+    @classmethod
+    def of(cls, photos: DescribedPhotos, concepts: Sequence[Concept]) -> '_Read':
+        statement_CxT = [
+            [concept.statement(text) for text in photos.text_T] for concept in concepts
+        ]
+        says, otherwise = (
+            np.array([[each is kind for each in row_T] for row_T in statement_CxT])
+            for kind in (Statement.SAYS, Statement.OTHERWISE)
+        )
+        return cls(photos, says, otherwise)
+
+    @classmethod
+    def pooled(cls, parts: Sequence['_Read']) -> '_Read':
+        photos, says, otherwise = zip(*parts, strict=True)
+        columns = (np.concatenate(column) for column in zip(*photos, strict=True))
+        return cls(DescribedPhotos(*columns), np.hstack(says), np.hstack(otherwise))
+
+    def cases(self, concepts: Sequence[Concept], query_CxF: np.ndarray) -> Iterator[_Case]:
+        """The concepts with enough positives and negatives."""
+        f_TxF, person_T = self.photos.f_TxF, self.photos.person_T
+        for row, concept in enumerate(concepts):
+            says_T, otherwise_T = self.says_CxT[row], self.otherwise_CxT[row]
+            if min(says_T.sum(), otherwise_T.sum()) >= MIN_PHOTOS:
+                used = says_T | otherwise_T
+                yield _Case(concept, f_TxF[used] @ query_CxF[row], person_T[used], says_T[used])
 
 
 def _measure(

@@ -99,6 +99,6 @@ def _by_attribute(pairs: Sequence[NegationPair], right_P: np.ndarray) -> list[Re
     for attribute in dict.fromkeys(pair.attribute for pair in pairs):
         of_attribute = [pair.attribute == attribute for pair in pairs]
         right = right_P[of_attribute]
-        row = {'attribute': attribute, 'pairs': len(right), 'right': int(right.sum())}
-        rows.append(row)
+        share = float(right.mean())
+        rows.append({'attribute': attribute, 'pairs': len(right), 'share': share})
     return rows

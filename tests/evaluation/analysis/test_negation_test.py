@@ -43,8 +43,8 @@ def test_each_pair_moves_towards_what_the_affirmed_sentence_says():
     # 'bald' does not move at all, and no photo is known to have a crown.
     assert (result['pairs'], result['share']) == (3, 2 / 3)
     assert result['rows'] == [
-        {'attribute': 'No_Beard', 'pairs': 2, 'right': 2},
-        {'attribute': 'Bald', 'pairs': 1, 'right': 0},
+        {'attribute': 'No_Beard', 'pairs': 2, 'share': 1.0},
+        {'attribute': 'Bald', 'pairs': 1, 'share': 0.0},
     ]
     assert result['wrong'] == [PAIRS[2]._asdict()]
     assert 0.0 <= result['ci95'][0] < 2 / 3 < result['ci95'][1] <= 1.0
