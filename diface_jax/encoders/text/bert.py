@@ -341,7 +341,9 @@ class TextEncoder:
 
     def of_tokens(self, tokens_BxL: jax.Array, mask_BxL: jax.Array) -> jax.Array:
         """The `pooled_states` of tokens, with this encoder's weights; JAX can trace it."""
-        return pooled_states(self._graphdef, self._state, tokens_BxL, mask_BxL)
+        # Copied, as nnx accepts variables of the trace that it runs in alone.
+        state = jax.tree.map(lambda leaf: leaf, self._state)
+        return pooled_states(self._graphdef, state, tokens_BxL, mask_BxL)
 
     def tokens(self, sentences: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """tokens_BxL and mask_BxL of sentences, padded to the longest.
