@@ -101,7 +101,8 @@ class Calibration(NamedTuple):
     def blend(self, other: Self, share: float) -> Self:
         """The calibration between this one (share 0) and another (share 1).
 
-        Log-likelihood ratios and logarithms of false match rates are interpolated.
+        The parabolas of the log-likelihood ratios are interpolated, and the logarithms of the false
+        match rates.
         """
         # The other's parabola, in this one's z.
         step, shift = self.scale / other.scale, (self.centre - other.centre) / other.scale

@@ -1,12 +1,10 @@
 """The face of a probe: also where it has a few pixels."""
 
-import io
-
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 
-from diface_jax.encoders.face import align, probe_face
+from diface_jax.encoders.face import align, degrade, probe_face
 
 pytest.importorskip('dlib', reason="needs pip install 'diface_jax[faces]'")
 
@@ -58,13 +56,22 @@ def test_without_a_face_it_says_what_to_do_and_large_photos_stay_affordable(monk
     assert sizes == [20, 10, 40, 20]
 
 
-def test_a_face_of_nine_pixels_is_found(shared):
+@pytest.fixture(scope='module')
+def portrait(shared):
+    """A photograph of 178x218 pixels."""
+    return Image.open(max((shared / 'data' / 'celeba' / 'img_align_celeba').glob('*.jpg')))
+
+
+def test_a_face_of_nine_pixels_is_found(portrait):
     """Shrunk, since no photograph there is as poor; where it was, and as wide."""
-    file = min((shared / 'data' / 'celeba' / 'img_align_celeba').glob('19*.jpg'))
-    image = Image.open(io.BytesIO(file.read_bytes())).convert('RGB')
-    large = probe_face.find_probe_face(np.asarray(image))
+    large = probe_face.find_probe_face(np.asarray(portrait))
     scale = 9 / large.face_px
-    size = [round(side * scale) for side in image.size]
-    small = probe_face.find_probe_face(np.asarray(image.resize(size, Image.Resampling.BOX)))
+    size = [round(side * scale) for side in portrait.size]
+    small = probe_face.find_probe_face(np.asarray(portrait.resize(size, Image.Resampling.BOX)))
     assert small.face_px == pytest.approx(9, rel=0.2)
     assert np.multiply(large.box, scale) == pytest.approx(np.array(small.box), abs=3)
+    # A sharp photo shows as much as its width says, a blurred one less.
+    assert large.detail_px > 0.75 * degrade.FULL_WIDTH
+    assert small.detail_px == small.face_px
+    blurred = portrait.filter(ImageFilter.GaussianBlur(4))
+    assert probe_face.find_probe_face(np.asarray(blurred)).detail_px < 20

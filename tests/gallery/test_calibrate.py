@@ -42,7 +42,7 @@ class Encoding:
 
 
 def test_pairs_are_of_other_photos_and_of_everybody_else():
-    data, features, texts, _ = Encoding().validation()
+    data, features, texts, *_ = Encoding().validation()
     genuine, impostor = calibrate.cross_scores(features, data, texts)
     split = data.splits['validation']
     expected = {True: [], False: []}
@@ -58,7 +58,7 @@ def test_pairs_are_of_other_photos_and_of_everybody_else():
 
 
 def test_free_hand_sentences_are_judged_by_where_there_are_enough(monkeypatch):
-    data, _, texts, _ = Encoding().validation()
+    data, _, texts, *_ = Encoding().validation()
     human = data.splits['validation'].texts('human')
     monkeypatch.setattr(calibrate, '_ENOUGH', len(human))
     assert calibrate.calibration_texts(data, texts).tolist() == human.tolist()
@@ -138,8 +138,8 @@ def test_photos_have_rules_by_their_width():
             whole = Calibration.fit(genuine, impostor)
             assert fitted.calibration.llr(0.5) == pytest.approx(whole.llr(0.5))
             # Fewer points, but the same curve.
-            rare = float(np.quantile(impostor, 0.999))
-            assert fitted.calibration.false_match_rate(rare) == pytest.approx(0.001, rel=0.1)
+            rare = float(np.quantile(impostor, 0.95))
+            assert fitted.calibration.false_match_rate(rare) == pytest.approx(0.05, rel=0.1)
     assert calibrate.fit_decision_rule(Encoding().validation()).with_photo == {}
 
 

@@ -20,7 +20,7 @@ def rule(genuine, threshold, spread=0.5):
 
 POOR, GOOD = rule(0.3, 0.2), rule(0.7, 0.4, spread=0.4)
 RULES = WidthRules((8.0, 32.0), (POOR, GOOD))
-SCORES = np.linspace(-0.3, 0.35, 40)
+SCORES = np.linspace(0.1, 0.35, 40)  # where both ratios rise
 
 
 def test_at_a_known_width_and_outside_it_is_that_widths_rule():
