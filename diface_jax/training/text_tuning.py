@@ -122,7 +122,8 @@ class _Tuning:
         # Sentences of the first coverage alone: encoding the others would take long.
         self._pairs = ValidationPairs(data, settings.captions.coverage[:1])
         self.transform = _optimiser(settings)
-        self._network = conditions.encoder.network
+        # An argument of the step: as constants these parameters would slow its compilation.
+        self._graphdef, self._frozen = nnx.split(conditions.encoder.network)
         self._step = jax.jit(self._updated)
 
     def start(self) -> tuple[_Params, dict[str, float]]:
@@ -139,8 +140,9 @@ class _Tuning:
         metrics = self._metrics(towers, self._validation.c_TxC)
         logging.info('tune_text: frozen, %s', _summary(metrics))
         tune, key = self._settings.tune_text, jax.random.key(self._settings.seed)
-        layers = nnx.state(self._network.layers)
-        return _Params(init_adapters(layers, tune.layers, tune.rank, key), params), metrics
+        return _Params(
+            init_adapters(self._frozen['layers'], tune.layers, tune.rank, key), params
+        ), metrics
 
     def step(
         self, params: _Params, momenta: Any, batch: Batch, key: jax.Array
@@ -150,7 +152,7 @@ class _Tuning:
         batch = jax.tree.map(lambda rows_B: rows_B[order], batch)
         halves = np.array_split(batch.text_B, 2)
         padded = [_padded([self._tokens_T[text] for text in texts]) for texts in halves]
-        return self._step(params, momenta, padded, rows_of(self._table, batch), key)
+        return self._step(params, momenta, self._frozen, padded, rows_of(self._table, batch), key)
 
     def judge(self, params: _Params) -> dict[str, float]:
         """Validation metrics of adapters with their towers."""
@@ -172,40 +174,50 @@ class _Tuning:
         self,
         params: _Params,
         momenta: Any,
+        frozen: nnx.State,
         padded: Sequence[tuple[jax.Array, jax.Array]],
         rows: BatchRows,
         key: jax.Array,
     ) -> tuple[_Params, Any]:
-        grads = jax.grad(self._loss)(params, padded, rows, key)
+        grads = jax.grad(self._loss)(params, frozen, padded, rows, key)
         updates, momenta = self.transform.update(grads, momenta, params)
         return optax.apply_updates(params, updates), momenta
 
     def _loss(
         self,
         params: _Params,
+        frozen: nnx.State,
         padded: Sequence[tuple[jax.Array, jax.Array]],
         rows: BatchRows,
         key: jax.Array,
     ) -> jax.Array:
-        pool_BxP = jnp.concatenate([self._pooled(params.adapters, *part) for part in padded])
+        pools = [self._pooled(params.adapters, frozen, *part) for part in padded]
+        pool_BxP = jnp.concatenate(pools)
         c_BxC = self._conditions.of_vectors(pool_BxP)
         towers = nnx.merge(self._towers, params.towers)
         settings = self._settings.evaluate.two_tower
         return two_tower.towers_loss(towers, c_BxC, rows, key, settings)
 
-    def _pooled(self, of_layers: Adapters, tokens_BxL: jax.Array, mask_BxL: jax.Array) -> jax.Array:
+    def _pooled(
+        self,
+        of_layers: Adapters,
+        frozen: nnx.State,
+        tokens_BxL: jax.Array,
+        mask_BxL: jax.Array,
+    ) -> jax.Array:
         """The pooled states; no gradient is computed below the adapted layers."""
-        frozen = self._conditions.encoder.num_layers - self._settings.tune_text.layers
-        graphdef, layers = nnx.split(self._network.layers)
+        network = nnx.merge(self._graphdef, frozen)
+        graphdef, layers = nnx.split(network.layers)
+        end = self._conditions.encoder.num_layers - self._settings.tune_text.layers
         first, last = (
             jax.tree.map(lambda layer_SxX, part=part: layer_SxX[part], layers)
-            for part in (slice(None, frozen), slice(frozen, None))
+            for part in (slice(None, end), slice(end, None))
         )
-        last = adapters.adapt(last, of_layers)
-        x_BxLxC = self._network.embed(tokens_BxL)
+        x_BxLxC = network.embed(tokens_BxL)
         low_SxBxLxC = bert.run_layers(nnx.merge(graphdef, first), x_BxLxC, mask_BxL)
         hidden_SxBxLxC = jax.lax.stop_gradient(jnp.concatenate([x_BxLxC[None], low_SxBxLxC]))
-        high_SxBxLxC = bert.run_layers(nnx.merge(graphdef, last), hidden_SxBxLxC[-1], mask_BxL)
+        last = nnx.merge(graphdef, adapters.adapt(last, of_layers))
+        high_SxBxLxC = bert.run_layers(last, hidden_SxBxLxC[-1], mask_BxL)
         return bert.pool_depths(jnp.concatenate([hidden_SxBxLxC, high_SxBxLxC]), mask_BxL)
 
 
