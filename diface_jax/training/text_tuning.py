@@ -1,11 +1,13 @@
 """Trains adapters of the text encoder on faces, before D and R are trained on its output.
 
 The paper's text encoder is frozen. Frozen, it does not understand ways of speaking that differ from
-the training sentences (docs/tried.md). Two plain towers take the place of D and R here, since a
-step through the text encoder costs fifty times as much as a joint step. Face embeddings stay
-frozen. The adapters of the best validation are kept, averaged over the steps.
+the training sentences, nor queries of few words (docs/tried.md). Two plain towers take the place of
+D and R here, since a step through the text encoder costs ten times as much as a joint step. Face
+embeddings stay frozen, and so do the encoder's lower layers: their states are computed once. The
+adapters of the best validation are kept, averaged over the steps.
 """
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -17,9 +19,9 @@ from absl import logging
 from flax import nnx
 
 from diface_jax.data.batches import Batch, Batches
-from diface_jax.data.prepared import Prepared
+from diface_jax.data.prepared import TRACKS, Prepared, Split
 from diface_jax.encoders.text import adapters, bert
-from diface_jax.encoders.text.adapters import Adapters, init_adapters
+from diface_jax.encoders.text.adapters import init_adapters
 from diface_jax.encoders.text.condition import ConditionEncoder
 from diface_jax.evaluation import two_tower
 from diface_jax.evaluation.two_tower import TwoTower
@@ -27,12 +29,13 @@ from diface_jax.models.features import Features, scatter_rows
 from diface_jax.models.normalise import Normalisation
 from diface_jax.runtime import hosts
 from diface_jax.runtime.settings import Settings
+from diface_jax.training.frozen_states import frozen_states
 from diface_jax.training.input_pipeline import BatchRows, rows_of
 from diface_jax.training.loop import METRIC, training_batches, training_table
 from diface_jax.training.model_selection import ValidationPairs
 
 _DECAY = 0.99  # of the average over steps
-_BUCKET = 32  # lengths are padded to multiples of it
+_GROUPS = 4  # of a batch's sentences, by length: each is padded to its own length
 
 
 class TunedText(NamedTuple):
@@ -64,14 +67,7 @@ def tune_text(settings: Settings, data: Prepared, conditions: ConditionEncoder) 
     _check(settings, conditions.encoder)
     tuning = _Tuning(settings, data, conditions)
     params, frozen = tuning.start()
-    tune = settings.tune_text
-    batches = Batches(
-        data.splits['train'],
-        tune.batch_size,
-        tune.human_share,
-        settings.seed,
-        settings.train.phrase_share,
-    )
+    tune, batches = settings.tune_text, tuning.batches()
     momenta, average, best = tuning.transform.init(params), params, (frozen[METRIC], None, frozen)
     key = jax.random.key(settings.seed)
     for step in hosts.progress(range(tune.num_steps), desc='tune_text', unit='step'):
@@ -98,10 +94,12 @@ def _check(settings: Settings, encoder: bert.TextEncoder) -> None:
             'the data set was prepared with adapters already: tune on one that was prepared with '
             'encoders.text_adapters empty'
         )
-    layers = encoder.num_layers
-    if settings.tune_text.layers > layers:
+    # The states half way are read too, and stay frozen.
+    upper = encoder.num_layers - encoder.num_layers // 2
+    if settings.tune_text.layers > upper:
         raise ValueError(
-            f'tune_text.layers={settings.tune_text.layers}, and {encoder.name} has {layers}'
+            f'tune_text.layers={settings.tune_text.layers}: at most the upper half of '
+            f"{encoder.name}'s {encoder.num_layers} layers can be adapted, {upper}"
         )
 
 
@@ -114,16 +112,17 @@ class _Tuning:
 
     def __init__(self, settings: Settings, data: Prepared, conditions: ConditionEncoder) -> None:
         self._settings, self._conditions = settings, conditions
-        self._train, self._validation = data.splits['train'], data.splits['validation']
+        self._train, self._validation = _fewer(data.splits['train']), data.splits['validation']
         normalise = Normalisation.fit(self._train.embedding_NxD, data.widths)
         self._table = training_table(self._train, normalise)
-        self._tokens_T = conditions.encoder.tokenize(self._train.text_T)
         self._x0_NxD = normalise(self._validation.embedding_NxD).astype(np.float32)
         # Sentences of the first coverage alone: encoding the others would take long.
         self._pairs = ValidationPairs(data, settings.captions.coverage[:1])
         self.transform = _optimiser(settings)
-        # An argument of the step: as constants these parameters would slow its compilation.
-        self._graphdef, self._frozen = nnx.split(conditions.encoder.network)
+        tune = settings.tune_text
+        self._states = frozen_states(conditions.encoder, self._train.text_T, tune.layers)
+        self._layers, parameters = nnx.split(conditions.encoder.network.layers)
+        self._last = jax.tree.map(lambda layer_SxX: layer_SxX[-tune.layers :], parameters)
         self._step = jax.jit(self._updated)
 
     def start(self) -> tuple[_Params, dict[str, float]]:
@@ -140,19 +139,22 @@ class _Tuning:
         metrics = self._metrics(towers, self._validation.c_TxC)
         logging.info('tune_text: frozen, %s', _summary(metrics))
         tune, key = self._settings.tune_text, jax.random.key(self._settings.seed)
-        return _Params(
-            init_adapters(self._frozen['layers'], tune.layers, tune.rank, key), params
-        ), metrics
+        return _Params(init_adapters(self._last, tune.layers, tune.rank, key), params), metrics
+
+    def batches(self) -> Batches:
+        """The batches of the tuning."""
+        tune, seed = self._settings.tune_text, self._settings.seed
+        phrase_share = self._settings.train.phrase_share
+        return Batches(self._train, tune.batch_size, tune.human_share, seed, phrase_share)
 
     def step(
         self, params: _Params, momenta: Any, batch: Batch, key: jax.Array
     ) -> tuple[_Params, Any]:
-        """One step on a batch; shorter and longer sentences are padded apart from each other."""
-        order = np.argsort([len(self._tokens_T[text]) for text in batch.text_B], kind='stable')
+        """One step on a batch, whose sentences are padded in groups of similar length."""
+        order = np.argsort(self._states.length_T[batch.text_B], kind='stable')
         batch = jax.tree.map(lambda rows_B: rows_B[order], batch)
-        halves = np.array_split(batch.text_B, 2)
-        padded = [_padded([self._tokens_T[text] for text in texts]) for texts in halves]
-        return self._step(params, momenta, self._frozen, padded, rows_of(self._table, batch), key)
+        groups = [self._states.padded(texts) for texts in np.array_split(batch.text_B, _GROUPS)]
+        return self._step(params, momenta, self._last, groups, rows_of(self._table, batch), key)
 
     def judge(self, params: _Params) -> dict[str, float]:
         """Validation metrics of adapters with their towers."""
@@ -174,57 +176,62 @@ class _Tuning:
         self,
         params: _Params,
         momenta: Any,
-        frozen: nnx.State,
-        padded: Sequence[tuple[jax.Array, jax.Array]],
+        last: nnx.State,
+        groups: Sequence[tuple[jax.Array, jax.Array]],
         rows: BatchRows,
         key: jax.Array,
     ) -> tuple[_Params, Any]:
-        grads = jax.grad(self._loss)(params, frozen, padded, rows, key)
+        grads = jax.grad(self._loss)(params, last, groups, rows, key)
         updates, momenta = self.transform.update(grads, momenta, params)
         return optax.apply_updates(params, updates), momenta
 
     def _loss(
         self,
         params: _Params,
-        frozen: nnx.State,
-        padded: Sequence[tuple[jax.Array, jax.Array]],
+        last: nnx.State,
+        groups: Sequence[tuple[jax.Array, jax.Array]],
         rows: BatchRows,
         key: jax.Array,
     ) -> jax.Array:
-        pools = [self._pooled(params.adapters, frozen, *part) for part in padded]
-        pool_BxP = jnp.concatenate(pools)
-        c_BxC = self._conditions.of_vectors(pool_BxP)
+        # NNX refuses variables of an outer trace: `tree.map` makes new ones.
+        last = jax.tree.map(lambda layer_KxX: layer_KxX, last)
+        layers = nnx.merge(self._layers, adapters.adapt(last, params.adapters))
+        pooled = [_last_depth(layers, *group) for group in groups]
+        c_BxC = self._with_last_depth(rows.c_BxC, jnp.concatenate(pooled))
         towers = nnx.merge(self._towers, params.towers)
         settings = self._settings.evaluate.two_tower
         return two_tower.towers_loss(towers, c_BxC, rows, key, settings)
 
-    def _pooled(
-        self,
-        of_layers: Adapters,
-        frozen: nnx.State,
-        tokens_BxL: jax.Array,
-        mask_BxL: jax.Array,
-    ) -> jax.Array:
-        """The pooled states; no gradient is computed below the adapted layers."""
-        network = nnx.merge(self._graphdef, frozen)
-        graphdef, layers = nnx.split(network.layers)
-        end = self._conditions.encoder.num_layers - self._settings.tune_text.layers
-        first, last = (
-            jax.tree.map(lambda layer_SxX, part=part: layer_SxX[part], layers)
-            for part in (slice(None, end), slice(end, None))
-        )
-        x_BxLxC = network.embed(tokens_BxL)
-        low_SxBxLxC = bert.run_layers(nnx.merge(graphdef, first), x_BxLxC, mask_BxL)
-        hidden_SxBxLxC = jax.lax.stop_gradient(jnp.concatenate([x_BxLxC[None], low_SxBxLxC]))
-        last = nnx.merge(graphdef, adapters.adapt(last, of_layers))
-        high_SxBxLxC = bert.run_layers(last, hidden_SxBxLxC[-1], mask_BxL)
-        return bert.pool_depths(jnp.concatenate([hidden_SxBxLxC, high_SxBxLxC]), mask_BxL)
+    def _with_last_depth(self, c_BxC: jax.Array, last_BxP: jax.Array) -> jax.Array:
+        """Conditions whose pools of the last depth are replaced."""
+        width = self._conditions.encoder.width
+        several = c_BxC.shape[1] == bert.POOLS * width
+        columns = bert.last_depth_columns(width) if several else np.arange(width)
+        mean_C, scale_C = (array_C[columns] for array_C in self._conditions.standard)
+        # Not a division: compiled, the gradient of one by an infinite scale is NaN.
+        c_BxP = (last_BxP[:, : len(columns)] - mean_C) * (1 / scale_C)
+        c_BxC = jnp.asarray(c_BxC)
+        return c_BxC.at[:, columns].set(c_BxP)
 
 
-def _padded(tokens_by_row: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
-    """tokens_BxL and mask_BxL of sentences, L a multiple of _BUCKET: few shapes are compiled."""
-    length = -(-max(map(len, tokens_by_row)) // _BUCKET) * _BUCKET
-    return bert.pad_tokens(list(tokens_by_row), (len(tokens_by_row), length))
+def _fewer(split: Split) -> Split:
+    """A training split with the first of the grammar's sentences about each photo, and all others.
+
+    The grammar's sentences are many and alike, and each takes memory and time.
+    """
+    grammar_T = split.track_T == TRACKS.index('grammar')
+    first_T = np.zeros(len(grammar_T), bool)
+    rows = np.flatnonzero(grammar_T)
+    first_T[rows[np.unique(split.photo_T[rows], return_index=True)[1]]] = True
+    kept = np.flatnonzero(first_T | ~grammar_T)
+    of_texts = ('photo_T', 'track_T', 'coverage_T', 'text_T', 'c_TxC')
+    return dataclasses.replace(split, **{name: getattr(split, name)[kept] for name in of_texts})
+
+
+def _last_depth(layers: nnx.Module, x_BxLxC: jax.Array, mask_BxL: jax.Array) -> jax.Array:
+    """The last layer's states, pooled: the mean over tokens, then the maximum; [B, 2 C]."""
+    last_1xBxLxC = bert.run_layers(layers, x_BxLxC, mask_BxL)[-1:]
+    return jnp.concatenate(bert.pool_tokens(last_1xBxLxC, mask_BxL), axis=-1)[0]
 
 
 def _optimiser(settings: Settings) -> optax.GradientTransformation:

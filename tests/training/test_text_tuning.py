@@ -72,7 +72,7 @@ def test_a_tuning_that_helps_nothing_is_refused(data, monkeypatch):
 def test_more_layers_than_there_are(data):
     config = tiny.config()
     config.tune_text.update(layers=3)
-    with pytest.raises(ValueError, match=r'tune_text\.layers=3, and tiny has 2'):
+    with pytest.raises(ValueError, match=r'tune_text\.layers=3: at most the upper half of tiny'):
         text_tuning.tune_text(Settings.from_config(config), *data)
 
 

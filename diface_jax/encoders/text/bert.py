@@ -241,10 +241,21 @@ def pool_depths(hidden_SxBxLxC: jax.Array, mask_BxL: jax.Array) -> jax.Array:
     """Pools the hidden states of the input and of each layer; as `pooled_states` returns them."""
     last = len(hidden_SxBxLxC) - 1
     depths_3xBxLxC = hidden_SxBxLxC[jnp.array([0, last // 2, last])]
-    mask_BxLx1 = mask_BxL[:, :, None]
-    mean_3xBxC = jnp.mean(depths_3xBxLxC, axis=2, where=mask_BxLx1)
-    max_3xBxC = jnp.max(depths_3xBxLxC, axis=2, where=mask_BxLx1, initial=-jnp.inf)
+    mean_3xBxC, max_3xBxC = pool_tokens(depths_3xBxLxC, mask_BxL)
     return jnp.concatenate([*mean_3xBxC, *max_3xBxC], axis=-1)
+
+
+def pool_tokens(hidden_SxBxLxC: jax.Array, mask_BxL: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The mean and the maximum over the tokens where the mask is True; each [S, B, C]."""
+    mask_BxLx1 = mask_BxL[:, :, None]
+    mean_SxBxC = jnp.mean(hidden_SxBxLxC, axis=2, where=mask_BxLx1)
+    return mean_SxBxC, jnp.max(hidden_SxBxLxC, axis=2, where=mask_BxLx1, initial=-jnp.inf)
+
+
+def last_depth_columns(width: int) -> np.ndarray:
+    """The columns of `pooled_states` that the last layer fills: its mean, then its maximum."""
+    pools = SENTENCE_POOL, POOLS // 2 + SENTENCE_POOL
+    return np.concatenate([np.arange(width * pool, width * (pool + 1)) for pool in pools])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
