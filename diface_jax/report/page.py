@@ -81,6 +81,7 @@ _OPTIONAL = (
     'attributes',
     'concepts',
     'negation',
+    'short_queries',
     'mistakes',
     'differences',
     'groups',
