@@ -151,7 +151,8 @@ def _without_second(settings: Mapping[str, Any]) -> dict[str, Any]:
 def _print_tables(content: Mapping[str, Any]) -> None:
     if hosts.is_first():
         print(text_table(content['results']))
-        print(words_text(content))
+        if words := words_text(content):
+            print(words)
 
 
 def attach_extras(out: pathlib.Path, extras: Mapping[str, pathlib.Path]) -> None:

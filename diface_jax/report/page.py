@@ -84,6 +84,7 @@ _OPTIONAL = (
     'attributes',
     'concepts',
     'negation',
+    'short_queries',
     'mistakes',
     'differences',
     'groups',

@@ -1,4 +1,4 @@
-"""Tables of single words and of negations, for the page and for the terminal."""
+"""Tables of single words, negations and short queries, for the page and for the terminal."""
 
 from collections.abc import Sequence
 
@@ -62,8 +62,20 @@ def negation_table(negation: Content) -> ReportTable:
     )
 
 
+def short_query_table(short_queries: Content) -> ReportTable:
+    """AUC of each short query, the lowest first, under their mean."""
+    mean = labels.percent(short_queries['mean_auc'])
+    mean_cell = TableCell(mean, labels.percent_interval(short_queries['ci95']), 'share')
+    lines = [('mean', [mean_cell, TableCell('')])]
+    for row in sorted(short_queries['rows'], key=lambda row: row['auc']):
+        auc = TableCell(labels.percent(row['auc']), kind='share')
+        lines.append((row['query'], [auc, TableCell(f'{row["photos"]:,}')]))
+    caption = 'Short queries against labels, in %'
+    return ReportTable(caption, 'query', ['AUC', 'photos that fit'], [TableGroup('', lines)])
+
+
 def words_text(content: Content) -> str:
-    """Both results in lines for the terminal; '' where neither was measured."""
+    """The results in lines for the terminal; '' where nothing was measured."""
     lines: list[str] = []
     if concepts := content.get('concepts'):
         lines += ['', 'Words that no label says: AUC of a short query', *_concept_lines(concepts)]
@@ -73,6 +85,12 @@ def words_text(content: Content) -> str:
             f'Negation: {labels.percent(negation["share"])} '
             f'({labels.percent_interval(negation["ci95"])}) of {negation["pairs"]} pairs move the '
             'right way',
+        ]
+    if queries := content.get('short_queries'):
+        lines += [
+            '',
+            f'Short queries: mean AUC {labels.percent(queries["mean_auc"])} '
+            f'({labels.percent_interval(queries["ci95"])}) of {queries["queries"]} queries',
         ]
     return '\n'.join(lines)
 

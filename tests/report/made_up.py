@@ -217,6 +217,14 @@ def negation():
     }
 
 
+def short_queries():
+    rows = [
+        {'query': 'man beard', 'photos': 90, 'auc': 0.9},
+        {'query': 'lady in hat', 'photos': 5, 'auc': 0.8},
+    ]
+    return {'queries': 2, 'mean_auc': 0.85, 'ci95': [0.8, 0.9], 'rows': rows}
+
+
 def spread(rng):
     names = ('fisher', 'silhouette', 'cos_within', 'cos_between')
     return {name: float(rng.random()) for name in names}
@@ -304,6 +312,7 @@ def content(methods=METHODS, tracks=('grammar-100', 'human'), conditions=None, s
         'attributes': attributes(rng, ATTRIBUTES),
         'concepts': concepts(),
         'negation': negation(),
+        'short_queries': short_queries(),
         'mistakes': [
             failure_case(rng, kind, tracks[0]) for kind in ('false match', 'false non-match')
         ],

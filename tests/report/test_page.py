@@ -18,6 +18,7 @@ OPTIONAL = (
     'attributes',
     'concepts',
     'negation',
+    'short_queries',
     'mistakes',
     'differences',
     'groups',

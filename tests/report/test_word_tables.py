@@ -24,9 +24,19 @@ def test_negations_are_counted_by_attribute():
     ]
 
 
+def test_the_hardest_short_query_comes_first():
+    lines = word_tables.short_query_table(made_up.short_queries()).groups[0].lines
+    assert [(name, *(cell.text for cell in cells)) for name, cells in lines] == [
+        ('mean', '85.0', ''),
+        ('lady in hat', '80.0', '5'),
+        ('man beard', '90.0', '90'),
+    ]
+
+
 def test_the_terminal_names_the_lowest_concept():
     text = word_tables.words_text(made_up.content())
     assert 'lowest 55.0 (frown)' in text
+    assert 'Short queries: mean AUC 85.0 (80.0–90.0) of 2 queries' in text
     assert 'Negation: 66.7 (30.0–100.0) of 6 pairs' in text
 
 

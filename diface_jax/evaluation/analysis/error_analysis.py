@@ -20,6 +20,7 @@ from diface_jax.evaluation.analysis import (
     failure_cases,
     fairness,
     negation_test,
+    short_queries,
 )
 from diface_jax.evaluation.analysis.scored_condition import ScoredCondition
 from diface_jax.evaluation.protocols import Condition, Repetitions, ResultRow
@@ -72,6 +73,7 @@ class ErrorAnalysis:
             'attributes': self._attributes(),
             'concepts': self._concepts(),
             'negation': self._negation(),
+            'short_queries': self._short_queries(),
             'mistakes': list(self._failure_cases(scored)),
             'groups': {'rows': group_rows, 'largest_gap': fairness.largest_gap(group_rows)},
             **self._clusters(),
@@ -136,6 +138,17 @@ class ErrorAnalysis:
         """Pairs of sentences with and without a negation; None without labels."""
         return negation_test.negation_shares(
             negation_test.read_pairs(),
+            self._split,
+            self.data.attributes,
+            self.features.photo_NxF,
+            self._of_texts,
+            self.effort,
+        )
+
+    def _short_queries(self) -> dict[str, Any] | None:
+        """AUC of queries as people type them; None without labels."""
+        return short_queries.short_query_aucs(
+            short_queries.read_short_queries(),
             self._split,
             self.data.attributes,
             self.features.photo_NxF,
