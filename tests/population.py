@@ -1,7 +1,10 @@
 """A small made-up population for tests: people, photos, labels, texts."""
 
+import dataclasses
+
 import numpy as np
 
+from diface_jax.data.observations import Observations
 from diface_jax.data.prepared import Prepared, Split
 
 ATTRIBUTES = ('Blond_Hair', 'Male', 'Smiling')
@@ -31,6 +34,21 @@ def split(seed, people, first_identity=0, dim=16, width=24, human=True):
         text_T=np.array([f'text {i}' for i in range(len(photo))], object),
         c_TxC=c.astype(np.float32),
     )
+
+
+def observed(split, copies=2, qualities=6):
+    """The split with noisy observations of its photos: each copy is noisier than the one before."""
+    rng = np.random.default_rng(len(split.file_N))
+    shape = len(split.file_N), copies, split.embedding_NxD.shape[1]
+    noise = rng.standard_normal(shape) * np.arange(copies)[:, None]
+    face_px_NxL = np.tile(64 / 2.0 ** np.arange(copies), (len(split.file_N), 1))
+    quality_NxLxQ = np.repeat(np.log2(face_px_NxL)[..., None] - 4, qualities, axis=2)
+    observations = Observations(
+        (split.embedding_NxD[:, None] + noise).astype(np.float16),
+        quality_NxLxQ.astype(np.float32),
+        face_px_NxL.astype(np.float32),
+    )
+    return dataclasses.replace(split, observations=observations)
 
 
 def prepared(people=(60, 40, 40)):

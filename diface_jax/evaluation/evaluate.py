@@ -15,6 +15,7 @@ from diface_jax.evaluation import identification, protocols
 from diface_jax.evaluation.analysis.error_analysis import ErrorAnalysis
 from diface_jax.evaluation.methods import Method, MethodSuite
 from diface_jax.evaluation.paired_bootstrap import paired_differences
+from diface_jax.evaluation.poor_photo import poor_photo_results
 from diface_jax.evaluation.protocols import Condition
 from diface_jax.evaluation.verification import VerificationPairs
 from diface_jax.models.diface import Sampling
@@ -229,6 +230,7 @@ def _measure(
         'results': [estimate.row for estimate in estimates],
         'differences': list(paired_differences(estimates)),
         'curves': curves,
+        'poor_photos': poor_photo_results(config, trained, train_data, data),
         **explained,
     }
 

@@ -20,7 +20,12 @@ from diface_jax.runtime import hosts
 from diface_jax.runtime import mesh as meshes
 from diface_jax.runtime.settings import TwoTowerSettings
 from diface_jax.training.contrastive_loss import contrastive_loss
-from diface_jax.training.input_pipeline import TrainingTable, contrast_sides, rows_of
+from diface_jax.training.input_pipeline import (
+    BatchRows,
+    TrainingTable,
+    contrast_sides,
+    rows_of,
+)
 
 
 class Tower(nnx.Module):
@@ -54,12 +59,22 @@ class TwoTower(nnx.Module):
         self.log_scale = nnx.Param(-jnp.log(jnp.float32(settings.temperature)))
 
 
+def text_input(rows: BatchRows, key: jax.Array) -> jax.Array:
+    """The conditions of the texts; the key is for inputs that drop some at random."""
+    return rows.c_BxC
+
+
+# From a batch and a random key to inputs of the tower for texts, [B, I].
+ProbeInput = Callable[[BatchRows, jax.Array], jax.Array]
+
+
 def fit_towers(
     settings: TwoTowerSettings,
     table: TrainingTable,
     batches: Batches,
     judge: Callable[[TwoTower], float],
     seed: int,
+    probe_input: ProbeInput = text_input,
 ) -> TwoTower:
     """Trains towers and returns those of the step with the best validation.
 
@@ -69,16 +84,22 @@ def fit_towers(
       batches: rows by step, the same as DiFace's.
       judge: rates towers on validation; higher is better.
       seed: of the initial parameters and of the training noise.
+      probe_input: what the first tower sees of a batch.
 
     Returns:
       The towers with the best validation.
     """
     key = jax.random.key(seed)
-    widths = (table.x0_NxD.shape[1], table.c_TxC.shape[1])
-    towers = TwoTower(*widths, settings, rngs=nnx.Rngs(jax.random.fold_in(key, 1 << 31)))
+    seen = jax.eval_shape(lambda: probe_input(rows_of(table, batches(0)), key))
+    towers = TwoTower(
+        table.x0_NxD.shape[1],
+        seen.shape[1],
+        settings,
+        rngs=nnx.Rngs(jax.random.fold_in(key, 1 << 31)),
+    )
     static, params = nnx.split(towers, nnx.Param)
     transform = optax.adamw(settings.learning_rate, weight_decay=settings.weight_decay)
-    step = _make_step(static, transform, settings)
+    step = _make_step(static, transform, settings, probe_input)
     state, best = (params, transform.init(params)), (-np.inf, params)
     for step_number in hosts.progress(range(settings.num_steps), desc='towers', unit='step'):
         state = step(state, batches(step_number), table, jax.random.fold_in(key, step_number))
@@ -89,7 +110,10 @@ def fit_towers(
 
 
 def _make_step(
-    static: nnx.GraphDef, transform: optax.GradientTransformation, settings: TwoTowerSettings
+    static: nnx.GraphDef,
+    transform: optax.GradientTransformation,
+    settings: TwoTowerSettings,
+    probe_input: ProbeInput,
 ) -> Callable[[Any, Batch, TrainingTable, jax.Array], Any]:
     mesh = meshes.one_device_mesh()
 
@@ -99,7 +123,8 @@ def _make_step(
         rows = rows_of(table, batch)
         seen_2xBxD = jnp.stack([rows.x0_BxD, rows.mate_BxD])
         seen_2xBxD += settings.embedding_noise * jax.random.normal(noise_key, seen_2xBxD.shape)
-        f_text = towers.text(rows.c_BxC, text_key)
+        inputs_BxI = probe_input(rows, jax.random.fold_in(text_key, 0))
+        f_text = towers.text(inputs_BxI, text_key)
         text, photo = contrast_sides(f_text, towers.photo(seen_2xBxD, photo_key), rows)
         return contrastive_loss(
             text, photo, towers.log_scale[...], settings.same_photo_weight, mesh

@@ -11,11 +11,13 @@ from diface_jax.report import (
     interval_plots,
     labels,
     line_plots,
+    poor_photo_plots,
     rate_plots,
     tables,
 )
 from diface_jax.report.content import Content, Row
 from diface_jax.report.headline import headline
+from diface_jax.report.poor_photo_table import poor_photo_tables
 from diface_jax.report.thumbnails import make_thumbnails
 
 
@@ -59,6 +61,7 @@ def write_report(content: Content, out: pathlib.Path) -> None:
         examples=_by_condition(content['panels'] or ()),
         failure_cases=_by_condition(content['mistakes'] or ()),
         tables=tables,
+        poor_photo_tables=poor_photo_tables,
         card=data_card_tables,
         labels=labels,
     )
@@ -85,6 +88,7 @@ _OPTIONAL = (
     'panels',
     'sweep',
     'ablation',
+    'poor_photos',
 )
 _PLOTS = {
     'roc': rate_plots.roc_plots,
@@ -96,4 +100,5 @@ _PLOTS = {
     'attributes': interval_plots.attribute_plots,
     'people': interval_plots.group_plots,
     'ablation': interval_plots.ablation_plots,
+    'poor_photos': poor_photo_plots.poor_photo_plots,
 }

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import numpy as np
 import pytest
 
@@ -26,13 +27,22 @@ def test_texts_describe_the_photos_and_mates_are_the_same_person(split):
     batches, alone = Batches(split, 32, 0.5, seed=0), 0
     count = np.bincount(split.identity_N)
     for step in range(20):
-        photo, mate, text = batches(step)
+        photo, mate, text, copy = batches(step)
+        assert copy is None
         np.testing.assert_array_equal(split.photo_T[text], photo)
         np.testing.assert_array_equal(split.identity_N[mate], split.identity_N[photo])
         np.testing.assert_array_equal(mate == photo, count[split.identity_N[photo]] == 1)
         assert len(set(photo)) == 32
         alone += np.sum(mate == photo)
     assert alone > 0
+
+
+def test_copies_are_those_of_the_photos_and_change_no_other_draw(split):
+    observed = population.observed(split, copies=3)
+    batch, without = (Batches(part, 32, 0.5, seed=0)(5) for part in (observed, split))
+    np.testing.assert_array_equal(batch.copy_B // 3, batch.photo_B)
+    assert set(batch.copy_B % 3) == {0, 1, 2}
+    jax.tree.map(np.testing.assert_array_equal, batch._replace(copy_B=None), without)
 
 
 @pytest.mark.parametrize(

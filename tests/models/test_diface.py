@@ -8,15 +8,16 @@ from flax import nnx
 
 from diface_jax.models.diface import Sampling, build_model, init_networks
 from diface_jax.models.normalise import Normalisation
+from diface_jax.models.observation import Observation
 from diface_jax.models.refine import RefinementNetwork, l2_normalise
 from diface_jax.models.score import Block
 from tests import tiny
 
 
-def build(compute_dtype='float32'):
+def build(compute_dtype='float32', quality_dim=0):
     config = tiny.config()
-    model = build_model(config.model, config.diffusion.schedule, 8, 12, compute_dtype)
-    return model, init_networks(config.model, 8, 12, jax.random.key(0))
+    model = build_model(config.model, config.diffusion.schedule, 8, 12, quality_dim, compute_dtype)
+    return model, init_networks(config.model, 8, 12, jax.random.key(0), quality_dim)
 
 
 @pytest.fixture(scope='module')
@@ -56,6 +57,48 @@ def test_a_dropped_text_has_no_effect(built):
     one, other = (model.denoiser(params, normal(s, 4, 12), keep)(x_t, log_snr) for s in (2, 3))
     np.testing.assert_array_equal(one[2:], other[2:])
     assert np.all(np.any(one[:2] != other[:2], axis=1))
+
+
+def test_a_dropped_observation_has_no_effect():
+    model, params = build(quality_dim=3)
+    x_t, c, log_snr = normal(1, 4, 8), normal(2, 4, 12), jnp.zeros((4, 1))
+    keep = jnp.array([[True], [True], [False], [False]])
+
+    def estimate(seed, **kept):
+        observation = Observation(normal(seed, 4, 8), normal(seed, 4, 3))
+        return model.denoiser(params, c, observation=observation, **kept)(x_t, log_snr)
+
+    one, other = (estimate(seed, keep_y_Bx1=keep) for seed in (3, 4))
+    np.testing.assert_array_equal(one[2:], other[2:])
+    assert np.all(np.any(one[:2] != other[:2], axis=1))
+    np.testing.assert_allclose(one[2:], model.denoiser(params, c)(x_t, log_snr)[2:], atol=1e-6)
+
+
+def test_a_photo_alone_needs_no_text():
+    model, params = build(quality_dim=3)
+    observation, key = Observation(normal(3, 2, 8), normal(4, 2, 3)), jax.random.key(0)
+    alone = model.recover(params, None, key, Sampling(2, 3), observation=observation)
+    dropped = model.recover(
+        params,
+        normal(5, 2, 12),
+        key,
+        Sampling(2, 3),
+        observation=observation,
+        keep_c_Bx1=jnp.zeros((2, 1), bool),
+    )
+    assert alone.shape == (2, 8)
+    np.testing.assert_allclose(alone, dropped, atol=1e-5)
+
+
+def test_without_observations_a_model_is_what_it_was(built):
+    """The same initial parameters, and a photo as a probe is refused."""
+    (model, params), (_, more) = built, build(quality_dim=3)
+    for path, leaf in jax.tree_util.tree_flatten_with_path(params)[0]:
+        same = next(x for p, x in jax.tree_util.tree_flatten_with_path(more)[0] if p == path)
+        np.testing.assert_array_equal(leaf, same)
+    observation = Observation(normal(3, 4, 8), normal(4, 4, 3))
+    with pytest.raises(ValueError, match='trained without photos as probes'):
+        model.denoiser(params, None, observation=observation)(normal(1, 4, 8), jnp.zeros((4, 1)))
 
 
 def test_dropout_only_with_a_key(built):

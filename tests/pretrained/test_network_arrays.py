@@ -12,6 +12,17 @@ from tests import tiny
 WIDTHS = 16, 24
 
 
+def test_a_model_that_takes_photos_comes_back_too():
+    model = tiny.config().model
+    params = init_networks(model, *WIDTHS, jax.random.key(0), quality_dim=3)
+    arrays, settings = named_arrays(params), {'model': model.to_dict()}
+    jax.tree.map(
+        np.testing.assert_array_equal, params_of_arrays(arrays, settings, (16, 24, 3)), params
+    )
+    with pytest.raises(PackError, match='embed_y'):
+        params_of_arrays(arrays, settings, (16, 24, 4))
+
+
 @pytest.fixture(scope='module')
 def params():
     return init_networks(tiny.config().model, *WIDTHS, jax.random.key(0))

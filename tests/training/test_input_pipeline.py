@@ -12,15 +12,22 @@ from tests import population, subprocesses
 
 def table_and_batches():
     """Widths that do not divide over eight devices."""
-    split = population.split(0, 60, dim=13, width=21)
+    split = population.observed(population.split(0, 60, dim=13, width=21))
     ids = np.arange(len(split.c_TxC), dtype=np.int32)
-    table = TrainingTable(split.embedding_NxD, split.identity_N, split.c_TxC, ids % 7)
+    y_NxLxD, quality_NxLxQ, _ = split.observations
+    table = TrainingTable(
+        split.embedding_NxD,
+        split.identity_N,
+        split.c_TxC,
+        ids % 7,
+        y_NxLxD.reshape(-1, 13),
+        quality_NxLxQ.reshape(len(split.file_N) * 2, -1),
+    )
     return table, Batches(split, 16, 0.5, seed=0)
 
 
 def same(rows, others):
-    for one, other in zip(rows, others, strict=True):
-        np.testing.assert_array_equal(one, other)
+    jax.tree.map(np.testing.assert_array_equal, rows, others)
 
 
 def check(model):
@@ -36,7 +43,7 @@ def check(model):
         same(rows, expected)
         same(
             look(resident.table, jax.tree.map(lambda index: index[0], indices)),
-            [part[0] for part in expected],
+            jax.tree.map(lambda part: part[0], expected),
         )
         assert rows.c_BxC.sharding.is_equivalent_to(meshes.sharded_by_data(mesh, axis=1), 3)
 

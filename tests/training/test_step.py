@@ -15,8 +15,11 @@ from tests import population, subprocesses, tiny
 
 
 def run(config, num_steps):
-    """Joint steps on the small population on all devices: parameters before and after, metrics."""
-    split = population.prepared().splits['train']
+    """Joint steps on the small population, with observations, on all devices.
+
+    Returns parameters before and after, and metrics.
+    """
+    split = population.observed(population.prepared().splits['train'])
     mesh = meshes.make_mesh(config.mesh.model)
     table = loop.training_table(split, Normalisation.fit(split.embedding_NxD, (16,)))
     feed = InputPipeline(
