@@ -214,6 +214,22 @@ def test_real_photographs(shared, encoded, tmp_path):
     assert [found.entry.id for found in answer.results] == expected.tolist()
 
 
+def test_a_real_photograph_is_searched_by(shared, with_photos, encoders, tmp_path):
+    """The score is that of its own chips and width, beside the words."""
+    photo, text = max((shared / 'data/celeba/img_align_celeba').glob('*.jpg')), 'a young woman'
+    encoded = inference.InferenceModel(with_photos, encoders)
+    model, gallery = models.Model(encoded, world.decision_rule), tmp_path / 'gallery'
+    model.enroll(gallery, photo)
+    chips = chip_of(photo)
+    face = align.detect(align.decode(photo.read_bytes()))[0]
+    observation = encoded.observe([chips], [align.face_width(face.landmarks_5x2)])
+    f_F = encoded.of_probes(encoded.conditions([text]), observation)[0]
+    answer = model.search(gallery, text, photo=photo)
+    expected = encoded.of_photos(encoded.embed([chips]))[0] @ f_F
+    assert answer.results[0].scored.score == pytest.approx(expected, abs=1e-5)
+    assert sum(answer.probe.shares) == pytest.approx(1.0)
+
+
 def chip_of(photo):
     with open(photo, 'rb') as file:
         return align.align_every_face(align.decode(file.read()))[0][1]
