@@ -22,7 +22,7 @@ from diface_jax.evaluation.poor_photo_methods import (
     Fusion,
     NoiseOfObservations,
     ProbeMethod,
-    Probes,
+    PhotoProbes,
     SingleMethods,
 )
 from diface_jax.evaluation.protocols import Estimate, Repetitions, ResultRow
@@ -83,7 +83,7 @@ def _tracks(config: ml_collections.ConfigDict, *splits: Split) -> list[str]:
 
 def _probes(
     data: Prepared, name: str, config: ml_collections.ConfigDict, track: str, single: SingleMethods
-) -> dict[int, Probes]:
+) -> dict[int, PhotoProbes]:
     """The probes of a track by level of `EVALUATION_WIDTHS`."""
     split = data.splits[name]
     texts = split.tracks(config.captions.coverage)[track]
@@ -133,7 +133,7 @@ class _Tuned(NamedTuple):
 
     @classmethod
     def fit(
-        cls, single: SingleMethods, towers: two_tower.TwoTower, probes: Mapping[int, Probes]
+        cls, single: SingleMethods, towers: two_tower.TwoTower, probes: Mapping[int, PhotoProbes]
     ) -> '_Tuned':
         """Chooses the sampling, and fits the noise and the fusions, on validation probes."""
         tuned_probes = probes[EVALUATION_WIDTHS.index(_TUNED_WIDTH)]
@@ -185,18 +185,18 @@ class _Tuned(NamedTuple):
         }
 
 
-def _noise_of(single: SingleMethods, probes: Probes) -> NoiseOfObservations:
+def _noise_of(single: SingleMethods, probes: PhotoProbes) -> NoiseOfObservations:
     photo_P = probes.split.photo_T[probes.text_P]
     x0_PxD = single.trained.normalise(probes.split.embedding_NxD[photo_P])
     return NoiseOfObservations.fit(probes.observation.y_BxD, x0_PxD)
 
 
-def _fused(fusion: Fusion, methods: Sequence[ProbeMethod], probes: Probes) -> Features:
+def _fused(fusion: Fusion, methods: Sequence[ProbeMethod], probes: PhotoProbes) -> Features:
     return fusion([method(probes) for method in methods], probes.observation.quality_BxQ)
 
 
 def _measure(
-    tuned: _Tuned, probes: Mapping[int, Probes], effort: Repetitions
+    tuned: _Tuned, probes: Mapping[int, PhotoProbes], effort: Repetitions
 ) -> Iterator[Estimate]:
     """AUC and R@10 of each method at each width, and of the words alone."""
     first = next(iter(probes.values()))
@@ -208,14 +208,14 @@ def _measure(
             yield from _estimates(method(of_level), of_level, draws, effort, labels)
 
 
-def _draws(probes: Probes, effort: Repetitions) -> list[IdentificationDraw]:
+def _draws(probes: PhotoProbes, effort: Repetitions) -> list[IdentificationDraw]:
     rng = np.random.default_rng(effort.seed)
     return [
         draw_identification(rng, probes.split, probes.text_P, 'cross') for _ in range(effort.draws)
     ]
 
 
-def _auc(features: Features, probes: Probes) -> float:
+def _auc(features: Features, probes: PhotoProbes) -> float:
     """The AUC of one draw of probes and gallery, to choose by."""
     (draw,) = _draws(probes, Repetitions(1, 0, 0))
     return float(placements(features, probes, draw).auc_P.mean())
@@ -228,7 +228,7 @@ class Placements(NamedTuple):
     rank_P: np.ndarray
 
 
-def placements(features: Features, probes: Probes, draw: IdentificationDraw) -> Placements:
+def placements(features: Features, probes: PhotoProbes, draw: IdentificationDraw) -> Placements:
     """Where the mate of each probe stands; a tie counts half.
 
     The mean of `auc_P` is the AUC over all pairs of a probe and a gallery photo. The best rank
@@ -251,7 +251,7 @@ def placements(features: Features, probes: Probes, draw: IdentificationDraw) -> 
 
 def _estimates(
     features: Features,
-    probes: Probes,
+    probes: PhotoProbes,
     draws: Sequence[IdentificationDraw],
     effort: Repetitions,
     labels: tuple[str, str, float | None],

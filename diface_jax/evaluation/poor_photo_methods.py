@@ -31,8 +31,8 @@ _IMPOSTORS = 20  # of each genuine pair that a fusion is fitted on
 _DRAWS = 4
 
 
-class Probes(NamedTuple):
-    """Probes of a split: P texts, and the photos that they describe, degraded to one width.
+class PhotoProbes(NamedTuple):
+    """PhotoProbes of a split: P texts, and the photos that they describe, degraded to one width.
 
     Attributes:
       split: the photos and texts.
@@ -46,15 +46,15 @@ class Probes(NamedTuple):
 
 
 # From probes to features of the probes [P, F] and of all photos of the split [N, F].
-ProbeMethod = Callable[[Probes], Features]
+ProbeMethod = Callable[[PhotoProbes], Features]
 
 
-def make_probes(split: Split, texts: np.ndarray, level: int, trained: LoadedModel) -> Probes:
-    """Probes of these texts, their photos at a level of `degrade.EVALUATION_WIDTHS`."""
+def make_probes(split: Split, texts: np.ndarray, level: int, trained: LoadedModel) -> PhotoProbes:
+    """PhotoProbes of these texts, their photos at a level of `degrade.EVALUATION_WIDTHS`."""
     texts = np.sort(texts)
     photo_P = split.photo_T[texts]
     observation = observations_at(split.observations, photo_P, level, trained.normalise)
-    return Probes(split, texts, observation)
+    return PhotoProbes(split, texts, observation)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,29 +71,29 @@ class SingleMethods:
     sampling: Sampling
     seed: int
 
-    def words(self, probes: Probes) -> Features:
+    def words(self, probes: PhotoProbes) -> Features:
         """DiFace from the text alone."""
         return self._diface(probes, with_text=True, with_photo=False)
 
-    def photo(self, probes: Probes) -> Features:
+    def photo(self, probes: PhotoProbes) -> Features:
         """DiFace from the photo alone."""
         return self._diface(probes, with_text=False, with_photo=True)
 
-    def both(self, probes: Probes) -> Features:
+    def both(self, probes: PhotoProbes) -> Features:
         """DiFace from the text and the photo: D conditioned on [c, observation]."""
         return self._diface(probes, with_text=True, with_photo=True)
 
-    def cosine(self, probes: Probes) -> Features:
+    def cosine(self, probes: PhotoProbes) -> Features:
         """The photo alone, by cosine in X0."""
         return Features(unit_rows(probes.observation.y_BxD), unit_rows(self._x0(probes)))
 
-    def refined(self, probes: Probes) -> Features:
+    def refined(self, probes: PhotoProbes) -> Features:
         """The photo alone, by R."""
         extractor, params = self._extractor(self.sampling), self.trained.params
         f_PxF = extractor.of_photos(params, probes.observation.y_BxD)
         return Features(f_PxF, extractor.of_photos(params, self._x0(probes)))
 
-    def started(self, probes: Probes, scale: float, log_snr: float) -> Features:
+    def started(self, probes: PhotoProbes, scale: float, log_snr: float) -> Features:
         """DiFace that starts at the noise level of the observation, guided by the text.
 
         The observation is taken as y = scale x0 + noise, so that a multiple of it is the x_t of
@@ -113,7 +113,7 @@ class SingleMethods:
         f_PxF = extractor.refined(params, np.asarray(x0_PxD))
         return Features(f_PxF, extractor.of_photos(params, self._x0(probes)))
 
-    def _diface(self, probes: Probes, with_text: bool, with_photo: bool) -> Features:
+    def _diface(self, probes: PhotoProbes, with_text: bool, with_photo: bool) -> Features:
         extractor, params = self._extractor(self.sampling), self.trained.params
         f_PxF = extractor.of_probes(
             params,
@@ -126,7 +126,7 @@ class SingleMethods:
     def _extractor(self, sampling: Sampling) -> FeatureExtractor:
         return FeatureExtractor(self.trained.model, sampling, meshes.make_mesh())
 
-    def _x0(self, probes: Probes) -> np.ndarray:
+    def _x0(self, probes: PhotoProbes) -> np.ndarray:
         return self.trained.normalise(probes.split.embedding_NxD)
 
 
@@ -216,7 +216,7 @@ class FittingPairs(NamedTuple):
     genuine_M: np.ndarray
 
 
-def draw_fitting_pairs(probes: Probes, seed: int) -> FittingPairs:
+def draw_fitting_pairs(probes: PhotoProbes, seed: int) -> FittingPairs:
     """Genuine pairs of the protocol cross, each with `_IMPOSTORS` impostor pairs of its probe."""
     rng, parts = np.random.default_rng(seed), []
     for _ in range(_DRAWS):
@@ -238,7 +238,7 @@ def draw_fitting_pairs(probes: Probes, seed: int) -> FittingPairs:
 
 def fit_fusion(
     parts_of_level: Mapping[int, Sequence[Features]],
-    probes_of_level: Mapping[int, Probes],
+    probes_of_level: Mapping[int, PhotoProbes],
     uses_quality: bool,
     seed: int,
 ) -> Fusion:
@@ -301,7 +301,9 @@ def both_inputs(
     )
 
 
-def tower_features(towers: two_tower.TwoTower, trained: LoadedModel, probes: Probes) -> Features:
+def tower_features(
+    towers: two_tower.TwoTower, trained: LoadedModel, probes: PhotoProbes
+) -> Features:
     """Features of probes with text and photo, by towers fitted with `probe_input`."""
     inputs = both_inputs(probes.split.c_TxC[probes.text_P], probes.observation)
     x0_NxD = jnp.asarray(trained.normalise(probes.split.embedding_NxD))

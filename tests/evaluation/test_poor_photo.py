@@ -5,14 +5,14 @@ import pytest
 
 from diface_jax.evaluation import poor_photo, poor_photo_methods
 from diface_jax.evaluation.identification import IdentificationDraw
-from diface_jax.evaluation.poor_photo_methods import Fusion, NoiseOfObservations, Probes
+from diface_jax.evaluation.poor_photo_methods import Fusion, NoiseOfObservations, PhotoProbes
 from diface_jax.models.features import Features
 from tests import population
 
 
 def test_where_mates_stand():
     """Scores written by hand: two probes of people 0 and 2, three photos, and a tie."""
-    probes = Probes(None, np.array([4, 7]), None)
+    probes = PhotoProbes(None, np.array([4, 7]), None)
     features = Features(
         np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([[0.9, 0.0], [0.2, 0.5], [0.1, 0.5]])
     )
@@ -50,7 +50,7 @@ def test_the_noise_of_observations():
 
 def test_a_fusion_is_fitted_on_pairs_of_the_protocol_cross():
     split = population.split(3, 30)
-    pairs = poor_photo_methods.draw_fitting_pairs(Probes(split, split.texts('human'), None), 0)
+    pairs = poor_photo_methods.draw_fitting_pairs(PhotoProbes(split, split.texts('human'), None), 0)
     described = split.photo_T[split.texts('human')][pairs.probe_M]
     same = split.identity_N[described] == split.identity_N[pairs.photo_M]
     np.testing.assert_array_equal(same, pairs.genuine_M)
