@@ -12,7 +12,7 @@ from diface_jax.runtime import config_files
 def get_config() -> ml_collections.ConfigDict:
     """All settings."""
     config = config_files.load_config('celeba')
-    config.degraded.per_photo = 4
+    config.degraded.per_photo = 2
     config.train.num_steps = 3000
     config.evaluate.two_tower.num_steps = 4000
     return config

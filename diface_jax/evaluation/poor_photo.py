@@ -21,8 +21,8 @@ from diface_jax.evaluation.identification import IdentificationDraw, draw_identi
 from diface_jax.evaluation.poor_photo_methods import (
     Fusion,
     NoiseOfObservations,
-    ProbeMethod,
     PhotoProbes,
+    ProbeMethod,
     SingleMethods,
 )
 from diface_jax.evaluation.protocols import Estimate, Repetitions, ResultRow

@@ -11,7 +11,6 @@ import pytest
 from diface_jax import model as models
 from diface_jax.data import prepared
 from diface_jax.data.encoder_bundle import EncoderBundle
-from diface_jax.data.observations import Observations
 from diface_jax.encoders.face import align, dlib_resnet, quality
 from diface_jax.encoders.face.appearance import Appearance
 from diface_jax.encoders.face.encoder import FaceEncoder
@@ -46,17 +45,13 @@ def encoders():
 @pytest.fixture(scope='module')
 def trained(encoders):
     config = tiny.config()
-    sizes = states.ModelSizes(WIDTH, bert.POOLS * 384, 4, len(quality.NAMES))
+    sizes = states.ModelSizes(WIDTH, bert.POOLS * 384, 4)
     return LoadedModel(
         name='untrained',
         sha256='00',
         step=1,
         model=build_model(
-            config.model,
-            config.diffusion.schedule,
-            sizes.embedding_dim,
-            sizes.condition_dim,
-            sizes.quality_dim,
+            config.model, config.diffusion.schedule, sizes.embedding_dim, sizes.condition_dim
         ),
         params=states.init_sharded(config, sizes, meshes.make_mesh()).average,
         normalise=Normalisation(np.full(WIDTH, 0.01, np.float32), (dlib_resnet.WIDTH, 4)),
@@ -64,6 +59,16 @@ def trained(encoders):
         encoders=encoders.description,
         settings=run_state.to_plain_json(config.to_dict()),
     )
+
+
+@pytest.fixture(scope='module')
+def with_photos(trained):
+    """A model that takes photos as probes."""
+    config, quality_dim = tiny.config(), len(quality.NAMES)
+    sizes = states.ModelSizes(WIDTH, bert.POOLS * 384, 4, quality_dim)
+    model = build_model(config.model, config.diffusion.schedule, *sizes[:2], quality_dim)
+    params = states.init_sharded(config, sizes, meshes.make_mesh()).average
+    return dataclasses.replace(trained, model=model, params=params)
 
 
 @pytest.fixture(scope='module')
@@ -86,19 +91,14 @@ def test_a_model_of_texts_takes_no_photo(encoded):
         encoded.of_probes(None, None)
 
 
-def test_a_probe_is_a_text_a_photo_or_both(trained, encoders):
-    """A model that takes photos; none of the probes depends on the others."""
-    config, quality_dim = tiny.config(), len(quality.NAMES)
-    sizes = states.ModelSizes(WIDTH, bert.POOLS * 384, 4, quality_dim)
-    model = build_model(config.model, config.diffusion.schedule, *sizes[:2], quality_dim)
-    params = states.init_sharded(config, sizes, meshes.make_mesh()).average
-    with_photos = dataclasses.replace(trained, model=model, params=params)
+def test_a_probe_is_a_text_a_photo_or_both(with_photos, encoders):
+    """None of the probes depends on the others."""
     encoded = inference.InferenceModel(with_photos, encoders)
     assert encoded.takes_photos
     rng = np.random.default_rng(0)
     chips = list(rng.integers(0, 255, (2, 2, 150, 150, 3), np.uint8))
     observation, c_TxC = encoded.observe(chips, [12.0, 80.0]), encoded.conditions(TEXTS[:2])
-    assert observation.quality_BxQ.shape == (2, quality_dim)
+    assert observation.quality_BxQ.shape == (2, len(quality.NAMES))
     probes = [(c_TxC, None), (None, observation), (c_TxC, observation)]
     features = [encoded.of_probes(*probe) for probe in probes]
     for f_BxF in features:
@@ -132,31 +132,15 @@ def test_faces_become_unit_features(encoded):
     np.testing.assert_allclose(encoded.of_photos(embedding_NxD[1:2]), f_NxF[1:2], atol=1e-5)
 
 
-def test_a_face_alone_or_beside_a_text_becomes_a_unit_feature(encoded):
-    assert encoded.takes_photos
-    chips = np.random.default_rng(0).integers(0, 255, (2, 150, 150, 3), np.uint8)
-    observation = encoded.observe([chips, chips], [64.0, 8.0])
-    np.testing.assert_array_equal(*observation.y_BxD)
-    c_BxC = encoded.conditions(TEXTS[:2])
-    alone = encoded.of_probes(None, observation)
-    both = encoded.of_probes(c_BxC, observation)
-    for f_BxF in (alone, both):
-        assert np.allclose(np.linalg.norm(f_BxF, axis=1), 1, atol=1e-5)
-        # The same face in a smaller photo is something else.
-        assert np.abs(f_BxF[0] - f_BxF[1]).max() > 1e-3
-    assert np.abs(both - alone).max() > 1e-3
-    assert np.abs(both - encoded.of_texts(TEXTS[:2])).max() > 1e-3
-
-
-def test_validation_photos_are_probes_at_each_level(trained, encoded, monkeypatch):
+def test_validation_photos_are_probes_at_each_level(with_photos, monkeypatch):
     monkeypatch.setattr(prepared, 'load_prepared', lambda folder: wide_population())
-    model = calibrate.ValidationModel(trained, encoded.sampling, pathlib.Path('prepared'))
+    sampling = Sampling(num_steps=1)
+    model = calibrate.ValidationModel(with_photos, sampling, pathlib.Path('prepared'))
     scores = model.validation()
     assert set(scores.with_photo) == {'photo', 'text+photo'}
     texts = calibrate.calibration_texts(scores.data, scores.texts)
     for levels in scores.with_photo.values():
-        # The first level is of photos of 48 and 64 pixels, whose geometric mean is 55.4.
-        assert [each.face_px for each in levels] == pytest.approx([55.43, 12.0], rel=0.01)
+        assert [each.face_px for each in levels] == pytest.approx([64.0, 32.0])
         assert np.isfinite([each.threshold for each in levels]).all()
     f_PxF, *others = (
         each.features.text_TxF[texts] for levels in scores.with_photo.values() for each in levels
@@ -195,15 +179,8 @@ def wide_population():
     rng = np.random.default_rng(0)
     embedding_NxD = rng.standard_normal((len(split.identity_N), WIDTH)).astype(np.float32)
     c_TxC = rng.standard_normal((len(split.photo_T), bert.POOLS * 384)).astype(np.float32)
-    levels = len(embedding_NxD), 2
-    observations = Observations(
-        rng.standard_normal((*levels, WIDTH)).astype(np.float16),
-        rng.standard_normal((*levels, len(quality.NAMES))).astype(np.float32),
-        np.where(np.arange(levels[0])[:, None] % 2, (64.0, 12.0), (48.0, 12.0)),
-    )
-    wide = dataclasses.replace(
-        split, embedding_NxD=embedding_NxD, c_TxC=c_TxC, observations=observations
-    )
+    wide = dataclasses.replace(split, embedding_NxD=embedding_NxD, c_TxC=c_TxC)
+    wide = population.observed(wide, qualities=len(quality.NAMES))
     return dataclasses.replace(data, splits={**data.splits, 'validation': wide})
 
 
@@ -235,6 +212,22 @@ def test_real_photographs(shared, encoded, tmp_path):
     f_F = encoded.of_texts(['a man with a beard'])[0]
     expected = id_G[np.argsort(-(f_GxF.astype(float) @ f_F.astype(float)), kind='stable')]
     assert [found.entry.id for found in answer.results] == expected.tolist()
+
+
+def test_a_real_photograph_is_searched_by(shared, with_photos, encoders, tmp_path):
+    """The score is that of its own chips and width, beside the words."""
+    photo, text = max((shared / 'data/celeba/img_align_celeba').glob('*.jpg')), 'a young woman'
+    encoded = inference.InferenceModel(with_photos, encoders)
+    model, gallery = models.Model(encoded, world.decision_rule), tmp_path / 'gallery'
+    model.enroll(gallery, photo)
+    chips = chip_of(photo)
+    face = align.detect(align.decode(photo.read_bytes()))[0]
+    observation = encoded.observe([chips], [align.face_width(face.landmarks_5x2)])
+    f_F = encoded.of_probes(encoded.conditions([text]), observation)[0]
+    answer = model.search(gallery, text, photo=photo)
+    expected = encoded.of_photos(encoded.embed([chips]))[0] @ f_F
+    assert answer.results[0].scored.score == pytest.approx(expected, abs=1e-5)
+    assert sum(answer.probe.shares) == pytest.approx(1.0)
 
 
 def chip_of(photo):

@@ -33,8 +33,6 @@ _LIKELY, _FAINT = 0.7, 0.3
 # The box that dlib's predictor expects, from the eyebrows to the chin: its side, as a multiple of
 # the geometric mean of MTCNN's, and how far its centre is moved down, as a share of its side.
 _BOX_SIDE, _BOX_DOWN = 0.98, 0.09
-# Its width, as a multiple of the square that the chips extend; the mean over CelebA and LFW.
-_BOX_TO_FACE = 1.31
 # The predictor knows faces that are turned by less; it sees others turned upright.
 _TURNED = math.radians(20)
 # Pixels of a box that the predictor sees enlarged if it is smaller.
@@ -107,12 +105,6 @@ def face_width(landmarks_5x2: np.ndarray) -> float:
     """
     eyes_2x2, mean_2x2 = np.asarray(landmarks_5x2)[[0, 2]], _MEAN_FACE_5x2[[0, 2]]
     return float(np.linalg.norm(np.diff(eyes_2x2, axis=0)) / np.ptp(mean_2x2[:, 0]))
-
-
-def face_width_of_box(box: tuple[int, int, int, int]) -> float:
-    """`face_width` by the box of a `DetectedFace`, which is wider; within 15% of it mostly."""
-    left, _, right, _ = box
-    return (right - left + 1) / _BOX_TO_FACE
 
 
 def align_every_face(
