@@ -208,10 +208,7 @@ class _Tuning:
         several = c_BxC.shape[1] == bert.POOLS * width
         columns = bert.last_depth_columns(width) if several else np.arange(width)
         mean_C, scale_C = (array_C[columns] for array_C in self._conditions.standard)
-        # Not a division: compiled, the gradient of one by an infinite scale is NaN.
-        c_BxP = (last_BxP[:, : len(columns)] - mean_C) * (1 / scale_C)
-        c_BxC = jnp.asarray(c_BxC)
-        return c_BxC.at[:, columns].set(c_BxP)
+        return c_BxC.at[:, columns].set((last_BxP[:, : len(columns)] - mean_C) / scale_C)
 
 
 def _fewer(split: Split) -> Split:
@@ -230,8 +227,15 @@ def _fewer(split: Split) -> Split:
 
 def _last_depth(layers: nnx.Module, x_BxLxC: jax.Array, mask_BxL: jax.Array) -> jax.Array:
     """The last layer's states, pooled: the mean over tokens, then the maximum; [B, 2 C]."""
-    last_1xBxLxC = bert.run_layers(layers, x_BxLxC, mask_BxL)[-1:]
-    return jnp.concatenate(bert.pool_tokens(last_1xBxLxC, mask_BxL), axis=-1)[0]
+    last_BxLxC = bert.run_layers(layers, x_BxLxC, mask_BxL)[-1]
+    mask_BxLx1 = mask_BxL[:, :, None]
+    mean_BxC = jnp.mean(last_BxLxC, axis=1, where=mask_BxLx1)
+    # The gradient of `max` is NaN where XLA computes the states once more for it and rounds them
+    # differently, so that none equals the maximum.
+    masked_BxLxC = jnp.where(mask_BxLx1, jax.lax.stop_gradient(last_BxLxC), -jnp.inf)
+    largest_Bx1xC = jnp.argmax(masked_BxLxC, axis=1, keepdims=True)
+    max_BxC = jnp.take_along_axis(last_BxLxC, largest_Bx1xC, axis=1)[:, 0]
+    return jnp.concatenate([mean_BxC, max_BxC], axis=-1)
 
 
 def _optimiser(settings: Settings) -> optax.GradientTransformation:

@@ -234,22 +234,13 @@ def pooled_states(
     """
     # The default of bfloat16 on accelerators would give a text other vectors there.
     with jax.default_matmul_precision('highest'):
-        return pool_depths(nnx.merge(graphdef, state)(tokens_BxL, mask_BxL), mask_BxL)
-
-
-def pool_depths(hidden_SxBxLxC: jax.Array, mask_BxL: jax.Array) -> jax.Array:
-    """Pools the hidden states of the input and of each layer; as `pooled_states` returns them."""
+        hidden_SxBxLxC = nnx.merge(graphdef, state)(tokens_BxL, mask_BxL)
     last = len(hidden_SxBxLxC) - 1
     depths_3xBxLxC = hidden_SxBxLxC[jnp.array([0, last // 2, last])]
-    mean_3xBxC, max_3xBxC = pool_tokens(depths_3xBxLxC, mask_BxL)
-    return jnp.concatenate([*mean_3xBxC, *max_3xBxC], axis=-1)
-
-
-def pool_tokens(hidden_SxBxLxC: jax.Array, mask_BxL: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The mean and the maximum over the tokens where the mask is True; each [S, B, C]."""
     mask_BxLx1 = mask_BxL[:, :, None]
-    mean_SxBxC = jnp.mean(hidden_SxBxLxC, axis=2, where=mask_BxLx1)
-    return mean_SxBxC, jnp.max(hidden_SxBxLxC, axis=2, where=mask_BxLx1, initial=-jnp.inf)
+    mean_3xBxC = jnp.mean(depths_3xBxLxC, axis=2, where=mask_BxLx1)
+    max_3xBxC = jnp.max(depths_3xBxLxC, axis=2, where=mask_BxLx1, initial=-jnp.inf)
+    return jnp.concatenate([*mean_3xBxC, *max_3xBxC], axis=-1)
 
 
 def last_depth_columns(width: int) -> np.ndarray:
