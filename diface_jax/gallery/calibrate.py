@@ -35,7 +35,7 @@ _ENOUGH = 100  # free-hand sentences to calibrate on
 _POINTS = 60  # of a false match rate with a photo: there are as many curves as kinds and widths
 
 
-class PhotoProbes(NamedTuple):
+class LevelProbes(NamedTuple):
     """Probes with a validation photo at one level of degradation.
 
     Attributes:
@@ -65,7 +65,7 @@ class ValidationScores(NamedTuple):
     features: Features
     texts: np.ndarray
     thresholds: dict[str, float]
-    with_photo: Mapping[str, Sequence[PhotoProbes]] = types.MappingProxyType({})
+    with_photo: Mapping[str, Sequence[LevelProbes]] = types.MappingProxyType({})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,7 +125,7 @@ class ValidationModel:
         pairs: ValidationPairs,
         extractor: FeatureExtractor,
         features: Features,
-    ) -> list[PhotoProbes]:
+    ) -> list[LevelProbes]:
         """The probes of a kind at each level of degradation: each text's own photo."""
         split = data.splits['validation']
         texts = np.union1d(calibration_texts(data, pairs.texts), pairs.first_track)
@@ -140,8 +140,8 @@ class ValidationModel:
             )
             f_TxF = scatter_rows(f_PxF, texts, len(split.photo_T))
             of_level = Features(f_TxF, features.photo_NxF)
-            face_px = float(np.exp(np.log(px_N[px_N > 0]).mean()))
-            probes.append(PhotoProbes(face_px, of_level, pairs.cross_threshold(of_level)))
+            face_px = round(float(np.exp(np.log(px_N[px_N > 0]).mean())), 2)
+            probes.append(LevelProbes(face_px, of_level, pairs.cross_threshold(of_level)))
         return probes
 
 
@@ -194,7 +194,7 @@ def fit_decision_rule(scores: ValidationScores) -> DecisionRule:
     )
 
 
-def _width_rules(data: Prepared, texts: np.ndarray, probes: Sequence[PhotoProbes]) -> WidthRules:
+def _width_rules(data: Prepared, texts: np.ndarray, probes: Sequence[LevelProbes]) -> WidthRules:
     """The rules of a kind of probe, by the width of the face."""
     rising = sorted(probes, key=lambda each: each.face_px)
     rules = [

@@ -118,7 +118,7 @@ def with_photos(scores):
         photo_TxF = scores.features.photo_NxF[split.photo_T]
         text_TxF = (photo_TxF + noise * rng.standard_normal(photo_TxF.shape)) / 16
         features = Features(text_TxF, scores.features.photo_NxF)
-        return calibrate.PhotoProbes(face_px, features, threshold)
+        return calibrate.LevelProbes(face_px, features, threshold)
 
     levels = [probes(24.0, 0.5, 0.7), probes(7.0, 2.0, 0.4)]
     return scores._replace(with_photo={PHOTO: levels, TEXT_AND_PHOTO: levels})
