@@ -11,7 +11,7 @@ import onnxruntime
 FOLDER = pathlib.Path(__file__).resolve().parent
 
 
-def main() -> None:
+def check_example() -> None:
     """Prints scores of the example, and how far they are from the package's."""
     example = np.load(FOLDER / 'example.npz')
     options = onnxruntime.SessionOptions()
@@ -33,4 +33,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    check_example()
