@@ -37,6 +37,7 @@ def text_function(trained: LoadedModel, encoders: EncoderBundle, sampling: Sampl
         raise ValueError(f'a sampler with eta={sampling.eta:g} is not exported: it needs eta=0')
     text, params = encoders.text, jax.tree.map(np.asarray, trained.params)
     mean_C, scale_C = text.standard
+    of_condition = _condition_function(trained.model, params, sampling)
 
     def text_to_f(tokens_BxL: jax.Array, mask_BxL: jax.Array) -> jax.Array:
         with jax.disable_jit():  # layers one after the other: converters lack a scan over weights
@@ -44,26 +45,30 @@ def text_function(trained: LoadedModel, encoders: EncoderBundle, sampling: Sampl
         if len(mean_C) != vector_BxP.shape[1]:
             vector_BxP = sentence_vectors(vector_BxP)
         c_BxC = (vector_BxP - mean_C) / scale_C
-        x0_BxD = _recovered(trained.model, params, c_BxC, sampling)
-        return trained.model.refine(params, x0_BxD)
+        return jax.vmap(of_condition)(c_BxC)
 
     return text_to_f
 
 
-def _recovered(model: DiFace, params: Params, c_BxC: jax.Array, sampling: Sampling) -> jax.Array:
-    """As `DiFace.recover` of each text alone: all start from the same noise, a constant here."""
+def _condition_function(
+    model: DiFace, params: Params, sampling: Sampling
+) -> Callable[[jax.Array], jax.Array]:
+    """The function c_C -> f_F of a text: as in a search, with its noise as a constant."""
+    num_samples = sampling.num_samples
     start_key, _ = jax.random.split(jax.random.key(KEY))
-    shape = (sampling.num_samples, model.embedding_dim)
-    noise_KxD = np.asarray(jax.random.normal(start_key, shape))
-    c = jnp.repeat(c_BxC, sampling.num_samples, axis=0)
-    denoise = guided_denoiser(
-        model.denoiser(params, c),
-        model.denoiser(params, c, jnp.zeros((len(c), 1), bool)),
-        sampling.guidance,
-    )
-    x_T = jnp.tile(noise_KxD, (len(c_BxC), 1))
-    x0 = ddim(denoise, x_T, model.log_snr, sampling.num_steps)
-    return x0.reshape(-1, sampling.num_samples, model.embedding_dim).mean(axis=1)
+    noise_KxD = np.asarray(jax.random.normal(start_key, (num_samples, model.embedding_dim)))
+
+    def of_condition(c_C: jax.Array) -> jax.Array:
+        c_KxC = jnp.broadcast_to(c_C, (num_samples, len(c_C)))
+        denoise = guided_denoiser(
+            model.denoiser(params, c_KxC),
+            model.denoiser(params, c_KxC, jnp.zeros((num_samples, 1), bool)),
+            sampling.guidance,
+        )
+        x0_KxD = ddim(denoise, jnp.asarray(noise_KxD), model.log_snr, sampling.num_steps)
+        return model.refine(params, x0_KxD.mean(axis=0, keepdims=True))[0]
+
+    return of_condition
 
 
 def embedding_function(trained: LoadedModel) -> EmbeddingToF:

@@ -3,7 +3,6 @@
 python read.py            # in the folder of the export
 """
 
-import json
 import pathlib
 
 import numpy as np
@@ -12,18 +11,19 @@ import onnxruntime
 FOLDER = pathlib.Path(__file__).resolve().parent
 
 
-def main() -> None:
+def check_example() -> None:
     """Prints scores of the example, and how far they are from the package's."""
-    description = json.loads((FOLDER / 'export.json').read_text())
     example = np.load(FOLDER / 'example.npz')
-    text_to_f = onnxruntime.InferenceSession(FOLDER / 'text_to_f.onnx')
-    embedding_to_f = onnxruntime.InferenceSession(FOLDER / 'embedding_to_f.onnx')
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors alone
+    text_to_f, embedding_to_f = (
+        onnxruntime.InferenceSession(FOLDER / f'{name}.onnx', options)
+        for name in ('text_to_f', 'embedding_to_f')
+    )
 
-    # Sentences become tokens by tokenizer.json (any library that reads it). The graph takes rows of
-    # one length: they are filled up with 0 where the mask is False.
-    missing = description['onnx_tokens'] - example['tokens'].shape[1]
-    tokens, mask = (np.pad(example[name], ((0, 0), (0, missing))) for name in ('tokens', 'mask'))
-    (f_text,) = text_to_f.run(['f'], {'tokens': tokens, 'mask': mask})
+    # Sentences become tokens by tokenizer.json (any library that reads it). Shorter ones are filled
+    # up with 0, where the mask is False.
+    (f_text,) = text_to_f.run(['f'], {name: example[name] for name in ('tokens', 'mask')})
     (f_photo,) = embedding_to_f.run(['f'], {'embedding': example['embedding']})
 
     # Features have length 1, and the score of a sentence and a face is their dot product.
@@ -33,4 +33,4 @@ def main() -> None:
 
 
 if __name__ == '__main__':
-    main()
+    check_example()

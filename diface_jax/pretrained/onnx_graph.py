@@ -1,10 +1,12 @@
 """Converts a function of arrays to ONNX, by jax2onnx (extra [export])."""
 
 import importlib.util
+import logging
 import pathlib
 from collections.abc import Callable, Sequence
 
 import jax
+from jax.extend.core import jaxpr_as_fun
 
 MISSING = "no ONNX was written: it needs pip install 'diface_jax[export]'"
 
@@ -30,10 +32,12 @@ def write_onnx(
     """
     import jax2onnx  # takes seconds to import
 
+    # Of shapes inside that it leaves open.
+    logging.getLogger('onnx_ir').setLevel(logging.ERROR)
     # Traced here: jax2onnx replaces functions of jax.numpy by versions that can do less, and then
     # traces. So it gets primitives alone.
     traced = jax.make_jaxpr(function)(*inputs)
-    primitives = jax.core.jaxpr_as_fun(traced)
+    primitives = jaxpr_as_fun(traced)
     jax2onnx.to_onnx(
         lambda *arrays: primitives(*arrays)[0],
         inputs=list(inputs),

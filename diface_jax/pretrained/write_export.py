@@ -1,7 +1,7 @@
 """Writes a model as files that run without this package: StableHLO, and ONNX.
 
-Two functions: text to f after the tokenizer, and embedding of E to f. StableHLO takes any number of
-rows and tokens, on CPU, CUDA and TPU; ONNX any number of rows of a fixed number of tokens.
+Two functions: text to f after the tokenizer, and embedding of E to f. Both formats take any number
+of rows and tokens; StableHLO runs on CPU, CUDA and TPU.
 """
 
 import hashlib
@@ -38,8 +38,7 @@ The model {name} (SHA-256 `{sha256}`) as two functions. Terms: {terms}
 
 `f` has length 1; the score of a sentence and a face is the dot product. `tokenizer.json` is for the
 library tokenizers; the mask is True where there is a token, special ones included, and a sentence
-has at most {max_tokens} tokens. The ONNX graph takes rows of {onnx_tokens} tokens, StableHLO of any
-number. Embeddings are raw outputs of {encoders}.
+has at most {max_tokens} tokens. Embeddings are raw outputs of {encoders}.
 
 `python read.py` needs numpy and onnxruntime, reads `example.npz` and compares. With JAX alone:
 
@@ -101,9 +100,7 @@ def write_export(
     _write_stablehlo(building / 'text_to_f.stablehlo', text_to_f, of_tokens)
     _write_stablehlo(building / 'embedding_to_f.stablehlo', embedding_to_f, of_embedding)
     difference = _difference(building, example)
-    length = encoders.text.encoder.max_tokens
     if has_onnx := onnx_graph.can_convert():
-        of_tokens = [_shape((rows, length), jnp.int32), _shape((rows, length), jnp.bool_)]
         names, path = ('tokens', 'mask'), building / 'text_to_f.onnx'
         onnx_graph.write_onnx(text_to_f, of_tokens, names, path)
         path = building / 'embedding_to_f.onnx'
@@ -190,7 +187,6 @@ def _write_rest(
         'embedding_width': inference.width,
         'feature_width': int(example['f'].shape[1]),
         'max_tokens': text.max_tokens,
-        'onnx_tokens': text.max_tokens,
         'encoders': {'face': face, 'text': {'name': text.name, 'sha256': text.sha256}},
         'files': {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
     }

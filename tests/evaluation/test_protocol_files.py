@@ -3,12 +3,17 @@
 import csv
 import dataclasses
 import json
+import pathlib
+import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from diface_jax.evaluation import verification
 from diface_jax.evaluation.protocol_files import write_protocol
+from diface_jax.evaluation.scores_file import read_scores
 from tests.evaluation import benchmark_world as world
 
 
@@ -75,6 +80,16 @@ def test_the_description_names_version_seeds_and_counts(folder):
     assert sum(int(row['retrieval']) for row in texts) == len(texts)
     assert {row['track'] for row in texts} == {'grammar-100', 'human'}
     assert table(folder / 'photos.csv', 'train')
+
+
+def test_the_example_of_the_documentation_makes_a_file_that_is_read(folder, tmp_path):
+    page = (pathlib.Path(__file__).parents[2] / 'docs' / 'benchmark.md').read_text()
+    (tmp_path / 'example.py').write_text(re.search(r'```python\n(.*?)```', page, re.DOTALL)[1])
+    command = [sys.executable, tmp_path / 'example.py', folder, tmp_path / 'mine.npz']
+    subprocess.run(command, check=True, capture_output=True)
+    scores = read_scores(tmp_path / 'mine.npz', world.benchmark())
+    assert scores.kind == 'embeddings'
+    assert scores.methods['test'].text_TxF.shape == (len(table(folder / 'texts.csv', 'test')), 8)
 
 
 def test_another_sentence_or_seed_is_another_protocol():
