@@ -96,7 +96,7 @@ class ValidationPairs:
         wanted = self._first, 'cross', 'random'
         return next(
             draws
-            for condition, draws in self._draws.items()
+            for condition, draws in self.draws.items()
             if (condition.track, condition.protocol, condition.impostors) == wanted
         )
 
