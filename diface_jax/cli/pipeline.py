@@ -30,7 +30,7 @@ from diface_jax.data.encoder_bundle import EncoderBundle
 from diface_jax.data.prepare import find_prepared, prepare
 from diface_jax.data.prepared import Prepared
 from diface_jax.data.simulation.population import Population
-from diface_jax.encoders.text import bert
+from diface_jax.encoders.text import encoder as text_encoders
 from diface_jax.evaluation import ablation, evaluate, sweep
 from diface_jax.pretrained import packed_model
 from diface_jax.pretrained.write_pack import write_pack
@@ -123,7 +123,7 @@ def _encoders_to_start_from(settings: Settings) -> EncoderBundle | None:
     if not settings.train.init_from:
         return None
     pack = init_from.read_start(settings.train.init_from)
-    text_encoder = bert.load_text_encoder(settings.encoders.text or None)
+    text_encoder = text_encoders.load_text_encoder(settings.encoders.text or None)
     return packed_model.pack_encoders(pack, text_encoder)
 
 
@@ -177,7 +177,7 @@ def _evaluate(settings: Settings, workdir: pathlib.Path, overwrite: bool) -> Non
     if settings.evaluate.data.root:
         data = prepared.load_prepared(_prepare_test_data(settings, workdir, folder, overwrite))
     out = _results_file(settings, workdir)
-    text_encoder = bert.load_text_encoder(settings.encoders.text or None)
+    text_encoder = text_encoders.load_text_encoder(settings.encoders.text or None)
     encode = EncoderBundle.load(text_encoder, folder).text.encode
     evaluate.evaluate(settings, model, train_data, data, encode, out, overwrite)
 

@@ -7,8 +7,8 @@ from diface_jax.data import prepared
 from diface_jax.encoders import arrays
 from diface_jax.encoders.face.appearance import Appearance
 from diface_jax.encoders.face.encoder import FaceEncoder, SimulatedEncoder
-from diface_jax.encoders.text import bert
 from diface_jax.encoders.text.condition import ConditionEncoder, Standardisation
+from diface_jax.encoders.text.encoder import TextEncoder
 
 # Beside the rows of the data set that they were fitted on.
 _APPEARANCE, _STANDARDISATION = 'appearance.safetensors', 'standardisation.safetensors'
@@ -32,7 +32,7 @@ class EncoderBundle(NamedTuple):
             arrays.save_arrays(self.face.appearance, folder / _APPEARANCE)
 
     @classmethod
-    def load(cls, text: bert.TextEncoder, folder: pathlib.Path) -> Self:
+    def load(cls, text: TextEncoder, folder: pathlib.Path) -> Self:
         """The encoders as they were fitted when the data set in `folder` was prepared.
 
         Raises:

@@ -29,8 +29,8 @@ from diface_jax.data.readers import dispatch, simulated
 from diface_jax.data.readers.records import DataSet
 from diface_jax.data.text_conditions import fit_condition_encoder, pooled_vectors
 from diface_jax.encoders.face import align, dlib_resnet
-from diface_jax.encoders.text import bert
 from diface_jax.encoders.text.condition import ConditionEncoder
+from diface_jax.encoders.text.encoder import TextEncoder, load_text_encoder
 from diface_jax.runtime import hosts, run_state
 from diface_jax.runtime.settings import (
     CaptionsSettings,
@@ -78,7 +78,7 @@ def prepare(
     if encoders:
         text_encoder = encoders.text.encoder
     else:
-        text_encoder = bert.load_text_encoder(config.encoders.text or None)
+        text_encoder = load_text_encoder(config.encoders.text or None)
     existing = _existing_folder(store, root, _identity(source, hashes))
     has_own = not encoders_from or encoders_from == existing
     fitted = encoders if has_own else EncoderBundle.load(text_encoder, encoders_from)
@@ -142,6 +142,8 @@ def _settings(
         'text_sha256': builder.text_encoder.sha256,
         'alignment': align.VERSION,
     }
+    if builder.text_encoder.unusual_reading:
+        frozen['text_reading'] = builder.text_encoder.unusual_reading
     settings = {
         'data': how_read,
         'captions': config.captions.to_dict(),
@@ -288,7 +290,7 @@ class _Builder:
     encoders: EncodersSettings
     source: DataSet
     hashes: Sequence[str]
-    text_encoder: bert.TextEncoder
+    text_encoder: TextEncoder
     fitted: EncoderBundle | None
     has_own: bool
     store: pathlib.Path

@@ -69,7 +69,7 @@ def write_pack(workdir: pathlib.Path, out: pathlib.Path, overwrite: bool = False
     _check_free(out, overwrite)
     trained, store = load_best_checkpoint(workdir), workdir / 'prepared'
     folder = prepared_folders.folder_of_model(store, trained.settings['data'], trained.encoders)
-    encoders = EncoderBundle.load(packed_model.text_encoder_of(trained.encoders), folder)
+    encoders = EncoderBundle.load(packed_model.text_encoder_of(trained), folder)
     sampling = Sampling(**trained.settings['sample'])
     scores = calibrate.ValidationModel(trained, sampling, folder).validation()
     probes = probes_of(trained, scores.data, scores.texts, store / prepared_folders.CACHE)

@@ -2,13 +2,13 @@
 
 import pytest
 
-from diface_jax.encoders.text import bert
+from diface_jax.encoders.text.encoder import load_text_encoder
 from diface_jax.gallery import query_text, vocabulary
 
 
 @pytest.fixture(scope='module')
 def reader():
-    return bert.load_text_encoder()
+    return load_text_encoder()
 
 
 @pytest.mark.parametrize(
