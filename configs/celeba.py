@@ -112,6 +112,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.evaluate.resamples = 1000  # of the bootstrap over identities
     config.evaluate.galleries = (100, 1000, 0)  # people per gallery; 0: all
     config.evaluate.literal_num_steps = 25  # T~ of the paper's method: one sample, no R
+    # A folder with a CLIP (ViT layout; FLIP and FaRL are such) to compare with; empty: none.
+    config.evaluate.clip = ''
     config.evaluate.two_tower = {
         'width': 256,
         'feature_dim': 128,

@@ -25,13 +25,14 @@ import ml_collections
 from absl import logging
 
 from diface_jax.cli.modes import ORDER
-from diface_jax.data import check, prepared
+from diface_jax.data import check, prepared, prepared_folders
 from diface_jax.data.encoder_bundle import EncoderBundle
 from diface_jax.data.prepare import find_prepared, prepare
 from diface_jax.data.prepared import Prepared
 from diface_jax.data.simulation.population import Population
 from diface_jax.encoders.text import encoder as text_encoders
 from diface_jax.evaluation import ablation, evaluate, sweep
+from diface_jax.evaluation.clip_baseline import ClipBaseline
 from diface_jax.pretrained import packed_model
 from diface_jax.pretrained.write_pack import write_pack
 from diface_jax.report.page import write_report
@@ -179,7 +180,11 @@ def _evaluate(settings: Settings, workdir: pathlib.Path, overwrite: bool) -> Non
     out = _results_file(settings, workdir)
     text_encoder = text_encoders.load_text_encoder(settings.encoders.text or None)
     encode = EncoderBundle.load(text_encoder, folder).text.encode
-    evaluate.evaluate(settings, model, train_data, data, encode, out, overwrite)
+    clip = None
+    if settings.evaluate.clip:
+        cache = _store(workdir) / prepared_folders.CACHE
+        clip = ClipBaseline.load(settings.evaluate.clip, cache, (train_data, data))
+    evaluate.evaluate(settings, model, train_data, data, encode, out, overwrite, clip)
 
 
 def _prepare_test_data(

@@ -286,6 +286,7 @@ class EvaluateSettings(Section):
     resamples: Annotated[int, between(1, 1_000_000)]
     galleries: tuple[Count, ...]
     literal_num_steps: SamplerSteps
+    clip: str
     two_tower: TwoTowerSettings
     path_num_steps: SamplerSteps
     photos_per_attribute: Count

@@ -93,11 +93,38 @@ _OPEN_CLIP_IMAGE = {
     'patch_size': 'patch_size',
 }
 _HEAD_WIDTH = 64  # of OpenCLIP's image towers
+# Mean and standard deviation of red, green and blue that OpenAI's towers were trained with.
+_COLOURS = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
 
 
 def is_open_clip(folder: pathlib.Path) -> bool:
     """Whether a folder has the config of OpenCLIP alone."""
     return not (folder / folder_files.CONFIG).is_file() and (folder / OPEN_CLIP_CONFIG).is_file()
+
+
+def require_clip(folder: pathlib.Path) -> None:
+    """Makes sure that a folder has a CLIP of two towers.
+
+    Raises:
+      FileNotFoundError: the config or the weights are missing.
+      ValueError: it holds another model.
+    """
+    what = 'Give a folder with a CLIP: config.json (or open_clip_config.json) and its safetensors.'
+    if not is_open_clip(folder):
+        folder_files.require_file(folder, folder_files.CONFIG, what)
+        kind = folder_files.read_json(folder / folder_files.CONFIG).get('model_type')
+        if kind != 'clip':
+            raise ValueError(f'{folder} holds a {kind}, not a clip. {what}')
+    folder_files.require_file(folder, folder_files.weights_file(folder).name, what)
+
+
+def read_colours(folder: pathlib.Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of red, green and blue, by which pixels of 0 to 1 are scaled."""
+    settings = folder_files.read_json(folder / 'preprocessor_config.json')
+    open_clip = folder_files.read_json(folder / OPEN_CLIP_CONFIG).get('preprocess_cfg', {})
+    mean = settings.get('image_mean') or open_clip.get('mean') or _COLOURS[0]
+    scale = settings.get('image_std') or open_clip.get('std') or _COLOURS[1]
+    return tuple(mean), tuple(scale)
 
 
 def load_clip_text(folder: pathlib.Path) -> ClipText:

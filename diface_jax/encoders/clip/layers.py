@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from diface_jax.encoders.layer_stack import layer_norm, stack_layers
+
 _ACTIVATIONS = {
     'quick_gelu': lambda x: x * jax.nn.sigmoid(1.702 * x),
     'gelu': lambda x: jax.nn.gelu(x, approximate=False),
@@ -23,16 +25,16 @@ class TowerSizes(NamedTuple):
     layer_norm_eps: float = 1e-5
 
 
-class Layer(nnx.Module):
+class ClipLayer(nnx.Module):
     """Attention and two dense maps, each of the normalised states, each added to them."""
 
     def __init__(self, sizes: TowerSizes, *, rngs: nnx.Rngs) -> None:
         width = sizes.hidden_size
         self.heads, self.activation = sizes.num_attention_heads, sizes.hidden_act
-        self.attention_norm = layer_norm(sizes, rngs)
+        self.attention_norm = layer_norm(width, sizes.layer_norm_eps, rngs)
         self.qkv = nnx.Linear(width, 3 * width, rngs=rngs)
         self.mix = nnx.Linear(width, width, rngs=rngs)
-        self.feed_norm = layer_norm(sizes, rngs)
+        self.feed_norm = layer_norm(width, sizes.layer_norm_eps, rngs)
         self.up = nnx.Linear(width, sizes.intermediate_size, rngs=rngs)
         self.down = nnx.Linear(sizes.intermediate_size, width, rngs=rngs)
 
@@ -54,36 +56,12 @@ class Layer(nnx.Module):
         return x_BxLxC + self.down(_ACTIVATIONS[self.activation](self.up(self.feed_norm(x_BxLxC))))
 
 
-def stack_of_layers(sizes: TowerSizes, rngs: nnx.Rngs) -> Layer:
-    """All layers as one module, whose parameters have the layer as their first axis.
+def stack_clip_layers(sizes: TowerSizes, rngs: nnx.Rngs) -> ClipLayer:
+    """All layers of a tower as one module.
 
     Raises:
       ValueError: the activation is not implemented.
     """
     if sizes.hidden_act not in _ACTIVATIONS:
         raise ValueError(f'a CLIP with {sizes.hidden_act}: supported are {", ".join(_ACTIVATIONS)}')
-
-    @nnx.split_rngs(splits=sizes.num_hidden_layers)
-    @nnx.vmap
-    def stack(rngs: nnx.Rngs) -> Layer:
-        return Layer(sizes, rngs=rngs)
-
-    return stack(rngs)
-
-
-def hidden_states(layers: Layer, x_BxLxC: jax.Array, mask_BxL: jax.Array | None) -> jax.Array:
-    """The input of stacked layers and their outputs, [S, B, L, C]."""
-
-    @nnx.scan(in_axes=(0, nnx.Carry), out_axes=(nnx.Carry, 0))
-    def run(layer: Layer, x_BxLxC: jax.Array) -> tuple[jax.Array, jax.Array]:
-        x_BxLxC = layer(x_BxLxC, mask_BxL)
-        return x_BxLxC, x_BxLxC
-
-    return jnp.concatenate([x_BxLxC[None], run(layers, x_BxLxC)[1]])
-
-
-def layer_norm(sizes: TowerSizes, rngs: nnx.Rngs) -> nnx.LayerNorm:
-    """A norm of the tower's width and epsilon."""
-    return nnx.LayerNorm(
-        sizes.hidden_size, epsilon=sizes.layer_norm_eps, use_fast_variance=False, rngs=rngs
-    )
+    return stack_layers(lambda rngs: ClipLayer(sizes, rngs=rngs), sizes.num_hidden_layers, rngs)

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from diface_jax.encoders.clip import layers
+from diface_jax.encoders.clip.layers import TowerSizes, stack_clip_layers
+from diface_jax.encoders.layer_stack import hidden_states, layer_norm
 
 
 class TextSizes(NamedTuple):
@@ -48,8 +49,8 @@ class ClipText(nnx.Module):
         tower = _tower_sizes(sizes)
         self.words = nnx.Embed(sizes.vocab_size, self.width, rngs=rngs)
         self.positions = nnx.Embed(self.max_tokens, self.width, rngs=rngs)
-        self.layers = layers.stack_of_layers(tower, rngs)
-        self.norm = layers.layer_norm(tower, rngs)
+        self.layers = stack_clip_layers(tower, rngs)
+        self.norm = layer_norm(self.width, sizes.layer_norm_eps, rngs)
 
     def __call__(self, tokens_BxL: jax.Array, mask_BxL: jax.Array) -> jax.Array:
         """Hidden states [S, B, L, C], float32, of the input and of each layer; the last normalised.
@@ -57,7 +58,7 @@ class ClipText(nnx.Module):
         A token attends to itself and earlier ones, but not to those where the mask is False.
         """
         x_BxLxC = self.words(tokens_BxL) + self.positions(jnp.arange(tokens_BxL.shape[1]))
-        hidden_SxBxLxC = layers.hidden_states(self.layers, x_BxLxC, mask_BxL)
+        hidden_SxBxLxC = hidden_states(self.layers, x_BxLxC, mask_BxL)
         return hidden_SxBxLxC.at[-1].set(self.norm(hidden_SxBxLxC[-1]))
 
 
@@ -70,9 +71,9 @@ class ClipImage(nnx.Module):
         self.patches = nnx.Linear(3 * self.patch**2, self.width, use_bias=False, rngs=rngs)
         self.class_token = nnx.Param(jnp.zeros(self.width))
         self.positions = nnx.Embed(1 + (self.size // self.patch) ** 2, self.width, rngs=rngs)
-        self.first_norm = layers.layer_norm(tower, rngs)
-        self.layers = layers.stack_of_layers(tower, rngs)
-        self.norm = layers.layer_norm(tower, rngs)
+        self.first_norm = layer_norm(self.width, sizes.layer_norm_eps, rngs)
+        self.layers = stack_clip_layers(tower, rngs)
+        self.norm = layer_norm(self.width, sizes.layer_norm_eps, rngs)
 
     def __call__(self, image_Bx3xHxW: jax.Array) -> jax.Array:
         """The normalised last state of the class token, [B, C], of standardised images."""
@@ -82,7 +83,7 @@ class ClipImage(nnx.Module):
         first_Bx1xC = jnp.broadcast_to(self.class_token[...], (batch, 1, self.width))
         x_BxLxC = jnp.concatenate([first_Bx1xC, self.patches(patch_BxLxP)], axis=1)
         x_BxLxC = self.first_norm(x_BxLxC + self.positions.embedding[...])
-        return self.norm(layers.hidden_states(self.layers, x_BxLxC, None)[-1, :, 0])
+        return self.norm(hidden_states(self.layers, x_BxLxC, None)[-1, :, 0])
 
 
 class Clip(nnx.Module):
@@ -110,5 +111,5 @@ class Clip(nnx.Module):
         return self.image_projection(self.image(image_Bx3xHxW))
 
 
-def _tower_sizes(sizes: TextSizes | ImageSizes) -> layers.TowerSizes:
-    return layers.TowerSizes(*(getattr(sizes, field) for field in layers.TowerSizes._fields))
+def _tower_sizes(sizes: TextSizes | ImageSizes) -> TowerSizes:
+    return TowerSizes(*(getattr(sizes, field) for field in TowerSizes._fields))

@@ -12,6 +12,7 @@ import safetensors.numpy
 from flax import nnx
 
 from diface_jax.encoders import folder_files, name_table
+from diface_jax.encoders.layer_stack import hidden_states, layer_norm, stack_layers
 
 EMBEDDINGS = {
     'words': ('embeddings.word_embeddings',),
@@ -71,8 +72,10 @@ class Bert(nnx.Module):
         self.words = nnx.Embed(sizes.vocab_size, self.width, rngs=rngs)
         self.positions = nnx.Embed(sizes.max_position_embeddings, self.width, rngs=rngs)
         self.types = nnx.Embed(sizes.type_vocab_size, self.width, rngs=rngs)
-        self.norm = layer_norm(sizes, rngs)
-        self.layers = stack_of_layers(sizes, rngs)
+        self.norm = layer_norm(self.width, sizes.layer_norm_eps, rngs)
+        self.layers = stack_layers(
+            lambda rngs: BertLayer(sizes, rngs=rngs), sizes.num_hidden_layers, rngs
+        )
 
     def __call__(self, tokens_BxL: jax.Array, mask_BxL: jax.Array) -> jax.Array:
         """Hidden states [S, B, L, C], float32, of the input and of each layer.
@@ -84,7 +87,7 @@ class Bert(nnx.Module):
         return hidden_states(self.layers, self.norm(x_BxLxC), mask_BxL)
 
 
-class Layer(nnx.Module):
+class BertLayer(nnx.Module):
     """Attention and two dense maps, each added to its input and normalised."""
 
     def __init__(self, sizes: BertSizes, *, rngs: nnx.Rngs) -> None:
@@ -92,10 +95,10 @@ class Layer(nnx.Module):
         self.heads = sizes.num_attention_heads
         self.qkv = nnx.Linear(width, 3 * width, rngs=rngs)
         self.mix = nnx.Linear(width, width, rngs=rngs)
-        self.mix_norm = layer_norm(sizes, rngs)
+        self.mix_norm = layer_norm(width, sizes.layer_norm_eps, rngs)
         self.up = nnx.Linear(width, sizes.intermediate_size, rngs=rngs)
         self.down = nnx.Linear(sizes.intermediate_size, width, rngs=rngs)
-        self.down_norm = layer_norm(sizes, rngs)
+        self.down_norm = layer_norm(width, sizes.layer_norm_eps, rngs)
 
     def __call__(
         self, x_BxLxC: jax.Array, mask_BxL: jax.Array, bias_1xHxLxL: jax.Array | None = None
@@ -108,37 +111,6 @@ class Layer(nnx.Module):
         x_BxLxC = self.mix_norm(x_BxLxC + self.mix(seen_BxLxHxK.reshape(x_BxLxC.shape)))
         hidden = jax.nn.gelu(self.up(x_BxLxC), approximate=False)
         return self.down_norm(x_BxLxC + self.down(hidden))
-
-
-def stack_of_layers(sizes: BertSizes, rngs: nnx.Rngs) -> Layer:
-    """All layers as one module, whose parameters have the layer as their first axis."""
-
-    @nnx.split_rngs(splits=sizes.num_hidden_layers)
-    @nnx.vmap
-    def stack(rngs: nnx.Rngs) -> Layer:
-        return Layer(sizes, rngs=rngs)
-
-    return stack(rngs)
-
-
-def hidden_states(
-    layers: Layer, x_BxLxC: jax.Array, mask_BxL: jax.Array, bias_1xHxLxL: jax.Array | None = None
-) -> jax.Array:
-    """The input of stacked layers and their outputs, [S, B, L, C]."""
-
-    @nnx.scan(in_axes=(0, nnx.Carry), out_axes=(nnx.Carry, 0))
-    def run(layer: Layer, x_BxLxC: jax.Array) -> tuple[jax.Array, jax.Array]:
-        x_BxLxC = layer(x_BxLxC, mask_BxL, bias_1xHxLxL)
-        return x_BxLxC, x_BxLxC
-
-    return jnp.concatenate([x_BxLxC[None], run(layers, x_BxLxC)[1]])
-
-
-def layer_norm(sizes: BertSizes, rngs: nnx.Rngs) -> nnx.LayerNorm:
-    """A norm of the network's width and epsilon."""
-    return nnx.LayerNorm(
-        sizes.hidden_size, epsilon=sizes.layer_norm_eps, use_fast_variance=False, rngs=rngs
-    )
 
 
 def load_bert(folder: pathlib.Path | str) -> Bert:

@@ -11,6 +11,7 @@ import safetensors.numpy
 from flax import nnx
 
 from diface_jax.encoders import folder_files, name_table
+from diface_jax.encoders.layer_stack import hidden_states, layer_norm, stack_layers
 from diface_jax.encoders.text import bert
 from diface_jax.encoders.text.relative_position import relative_buckets
 
@@ -41,9 +42,11 @@ class Mpnet(nnx.Module):
         self.max_tokens = sizes.max_position_embeddings - sizes.first_position
         self.words = nnx.Embed(sizes.vocab_size, self.width, rngs=rngs)
         self.positions = nnx.Embed(sizes.max_position_embeddings, self.width, rngs=rngs)
-        self.norm = bert.layer_norm(sizes, rngs)
+        self.norm = layer_norm(self.width, sizes.layer_norm_eps, rngs)
         self.relative = nnx.Embed(buckets, sizes.num_attention_heads, rngs=rngs)
-        self.layers = bert.stack_of_layers(sizes, rngs)
+        self.layers = stack_layers(
+            lambda rngs: bert.BertLayer(sizes, rngs=rngs), sizes.num_hidden_layers, rngs
+        )
 
     def __call__(self, tokens_BxL: jax.Array, mask_BxL: jax.Array) -> jax.Array:
         """Hidden states [S, B, L, C], float32, of the input and of each layer.
@@ -55,7 +58,7 @@ class Mpnet(nnx.Module):
         x_BxLxC = self.norm(self.words(tokens_BxL) + self.positions(position_L))
         bias_LxLxH = self.relative(relative_buckets(length, self.buckets, _MAX_DISTANCE))
         bias_1xHxLxL = bias_LxLxH.transpose(2, 0, 1)[None]
-        return bert.hidden_states(self.layers, x_BxLxC, mask_BxL, bias_1xHxLxL)
+        return hidden_states(self.layers, x_BxLxC, mask_BxL, bias_1xHxLxL)
 
 
 def load_mpnet(folder: pathlib.Path) -> Mpnet:

@@ -10,6 +10,7 @@ import safetensors.numpy
 from flax import nnx
 
 from diface_jax.encoders import folder_files, name_table
+from diface_jax.encoders.layer_stack import hidden_states, stack_layers
 from diface_jax.encoders.text.relative_position import relative_buckets
 
 _ACTIVATIONS = {
@@ -67,13 +68,7 @@ class T5Encoder(nnx.Module):
         buckets = sizes.relative_attention_num_buckets
         self.relative = nnx.Embed(buckets, sizes.num_heads, rngs=rngs)
         self.norm = _rms_norm(sizes, rngs)
-
-        @nnx.split_rngs(splits=sizes.num_layers)
-        @nnx.vmap
-        def stack(rngs: nnx.Rngs) -> _Layer:
-            return _Layer(sizes, rngs=rngs)
-
-        self.layers = stack(rngs)
+        self.layers = stack_layers(lambda rngs: _Layer(sizes, rngs=rngs), sizes.num_layers, rngs)
 
     def __call__(self, tokens_BxL: jax.Array, mask_BxL: jax.Array) -> jax.Array:
         """Hidden states [S, B, L, C], float32, of the input and of each layer.
@@ -88,11 +83,10 @@ class T5Encoder(nnx.Module):
         )
         bias_1xHxLxL = self.relative(bucket_LxL).transpose(2, 0, 1)[None]
 
-        @nnx.scan(in_axes=(0, nnx.Carry), out_axes=(nnx.Carry, 0))
-        def run(layer: _Layer, x_BxLxC: jax.Array) -> tuple[jax.Array, jax.Array]:
-            return layer(x_BxLxC, mask_BxL, bias_1xHxLxL), x_BxLxC
-
-        last_BxLxC, inputs_SxBxLxC = run(self.layers, self.words(tokens_BxL))
+        *inputs, last_BxLxC = hidden_states(
+            self.layers, self.words(tokens_BxL), mask_BxL, bias_1xHxLxL
+        )
+        inputs_SxBxLxC = jnp.stack(inputs)
         square = jnp.square(inputs_SxBxLxC).mean(axis=-1, keepdims=True)
         inputs_SxBxLxC *= jax.lax.rsqrt(square + self.sizes.layer_norm_epsilon)
         return jnp.concatenate([inputs_SxBxLxC, self.norm(last_BxLxC)[None]])
