@@ -67,7 +67,7 @@ def test_words_past_the_length_are_named(reader):
     text = beard * 24 + 'wearing red spectacles'
     read, cut = reader.split(text)
     assert read + ' ' + cut == text
-    assert len(reader._tokenize([read])[0]) <= reader.max_tokens
+    assert len(reader._tokenizer.ids([read])[0]) <= reader.max_tokens
     unread = vocabulary.check_words(text, reader)
     assert unread.not_understood == ()
     assert unread.not_read == tuple(cut.split())
