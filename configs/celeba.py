@@ -37,8 +37,6 @@ def get_config() -> ml_collections.ConfigDict:
     config.encoders.text = ''  # a folder or hub name; empty: MiniLM, which comes along
     # 'several': read the text encoder at three depths, which keeps single words apart; or 'last'.
     config.encoders.text_layers = 'several'
-    # Adapters of it that --mode=tune_text trained on faces: their file; empty: it stays frozen.
-    config.encoders.text_adapters = ''
     # Principal components of dlib's inner feature maps, beside its embedding; 0: none.
     config.encoders.appearance_dim = 256
 
@@ -103,18 +101,6 @@ def get_config() -> ml_collections.ConfigDict:
     # With degraded copies of photos: shares of rows with a text alone, a photo alone, and both.
     config.train.probe_shares = (0.5, 0.2, 0.3)
 
-    # --mode=tune_text: trains adapters (LoRA) of the text encoder's last `layers`, with plain
-    # towers and against frozen face embeddings.
-    config.tune_text = {
-        'layers': 3,
-        'rank': 32,
-        'num_steps': 600,
-        'batch_size': 128,
-        'learning_rate': 1e-3,
-        'human_share': 0.75,
-        'eval_every': 100,
-    }
-
     # model: number of devices over which hidden units are sharded (tensor parallelism); fsdp: shard
     # the training state over the other devices too. Neither changes the results.
     config.mesh = {'model': 1, 'fsdp': False}
@@ -136,6 +122,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.evaluate.resamples = 1000  # of the bootstrap over identities
     config.evaluate.galleries = (100, 1000, 0)  # people per gallery; 0: all
     config.evaluate.literal_num_steps = 25  # T~ of the paper's method: one sample, no R
+    # A folder with a CLIP (ViT layout; FLIP and FaRL are such) to compare with; empty: none.
+    config.evaluate.clip = ''
     config.evaluate.two_tower = {
         'width': 256,
         'feature_dim': 128,

@@ -30,16 +30,7 @@ SCRIPT = pathlib.Path(__file__).resolve().parents[1] / 'launch' / 'quickstart.sh
 def config(tmp_path_factory):
     root = tmp_path_factory.mktemp('data') / 'population'
     moments.population().save(root)
-    config = tiny.config()
-    config.data.root = str(root)
-    config.data.shares = (0.4, 0.3, 0.3)
-    config.simulated.update(people=60, photos=2)
-    config.train.steps_per_dispatch = 5  # as many as between evaluations: compiles once
-    config.captions.update(full=1, partial=0)
-    config.evaluate.update(photos_per_attribute=1, galleries=(0,))
-    for half in ('score', 'refine'):
-        config.optimiser[half].update(learning_rate=0.01, warmup_steps=5)
-    return config
+    return tiny.config_of_simulated(root)
 
 
 @pytest.fixture(scope='module')

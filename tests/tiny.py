@@ -20,3 +20,20 @@ def config():
     config.ablate.num_steps = 4
     config.evaluate.two_tower.update(width=16, feature_dim=16, num_steps=20, eval_every=10)
     return config
+
+
+def config_of_simulated(root):
+    """The config of tests that train on the simulated people of a population, in `root`.
+
+    Tests with the same config share their compiled programs.
+    """
+    small = config()
+    small.data.root = str(root)
+    small.data.shares = (0.4, 0.3, 0.3)
+    small.simulated.update(people=60, photos=2)
+    small.train.steps_per_dispatch = 5  # as many as between evaluations: compiles once
+    small.captions.update(full=1, partial=0)
+    small.evaluate.update(photos_per_attribute=1, galleries=(0,))
+    for half in ('score', 'refine'):
+        small.optimiser[half].update(learning_rate=0.01, warmup_steps=5)
+    return small

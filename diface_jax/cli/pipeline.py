@@ -9,8 +9,6 @@ The files of a run::
     WORKDIR/training.json           written when training is done
     WORKDIR/evaluation.json         the results; evaluation_NAME-XXXXXXXX.json on another data set
     WORKDIR/report.html             the results to read; report/ holds figures and their data
-    WORKDIR/text_adapters.safetensors  adapters of the text encoder, trained on faces
-    WORKDIR/tune_text.json          their validation, and that of the frozen encoder
     WORKDIR/sweep.json              samplings measured on validation
     WORKDIR/calibration.json        calibration of scores, for searches in galleries
     WORKDIR/population/             moments of a data set, to draw simulated people from
@@ -27,15 +25,16 @@ import ml_collections
 from absl import logging
 
 from diface_jax.cli.modes import ORDER
-from diface_jax.data import check, prepared
+from diface_jax.data import check, prepared, prepared_folders
 from diface_jax.data.encoder_bundle import EncoderBundle
 from diface_jax.data.prepare import find_prepared, prepare
 from diface_jax.data.prepared import Prepared
 from diface_jax.data.simulation.population import Population
-from diface_jax.encoders.text import adapters, bert
+from diface_jax.encoders.text import encoder as text_encoders
 from diface_jax.evaluation import ablation, evaluate, sweep
 from diface_jax.evaluation.added_method import AddedMethod, add_method
 from diface_jax.evaluation.benchmark import Benchmark
+from diface_jax.evaluation.clip_baseline import ClipBaseline
 from diface_jax.evaluation.protocol_files import write_protocol
 from diface_jax.pretrained import packed_model
 from diface_jax.pretrained.write_pack import write_pack
@@ -44,7 +43,6 @@ from diface_jax.runtime import hosts, run_state
 from diface_jax.runtime.settings import DataSettings, Settings
 from diface_jax.training import init_from, loaded_model
 from diface_jax.training.loop import train
-from diface_jax.training.text_tuning import tune_text
 
 # What training writes to a workdir.
 _TRAINING = ('checkpoints', 'metrics.jsonl', 'training.json')
@@ -78,7 +76,6 @@ def run_pipeline(
         'train': functools.partial(_train, resume_from=resume_from),
         'evaluate': functools.partial(_evaluate, added=added),
         'report': _report,
-        'tune_text': _tune_text,
         'sweep': _sweep,
         'ablate': functools.partial(_ablate, config),  # each row changes a copy of the config
         'fit_population': _fit_population,
@@ -154,7 +151,7 @@ def _encoders_to_start_from(settings: Settings) -> EncoderBundle | None:
     if not settings.train.init_from:
         return None
     pack = init_from.read_start(settings.train.init_from)
-    text_encoder = bert.load_text_encoder(settings.encoders.text or None)
+    text_encoder = text_encoders.load_text_encoder(settings.encoders.text or None)
     return packed_model.pack_encoders(pack, text_encoder)
 
 
@@ -208,9 +205,13 @@ def _evaluate(
     folder = find_prepared(settings, settings.data, _store(workdir))
     train_data, data = _load_measured_data(settings, workdir, overwrite)
     out = _results_file(settings, workdir)
-    text_encoder = bert.load_text_encoder(settings.encoders.text or None)
+    text_encoder = text_encoders.load_text_encoder(settings.encoders.text or None)
     encode = EncoderBundle.load(text_encoder, folder).text.encode
-    evaluate.evaluate(settings, model, train_data, data, encode, out, overwrite)
+    clip = None
+    if settings.evaluate.clip:
+        cache = _store(workdir) / prepared_folders.CACHE
+        clip = ClipBaseline.load(settings.evaluate.clip, cache, (train_data, data))
+    evaluate.evaluate(settings, model, train_data, data, encode, out, overwrite, clip)
     if added:
         add_method(settings, model, train_data, data, out, added, overwrite)
 
@@ -268,28 +269,6 @@ def _root_now(settings: Settings, workdir: pathlib.Path) -> str:
     """The folder with the photos of the results, now."""
     data = _test_data(settings) if settings.evaluate.data.root else settings.data
     return str(pathlib.Path(data.root).resolve())
-
-
-def _tune_text(settings: Settings, workdir: pathlib.Path, overwrite: bool) -> None:
-    """Trains adapters of the text encoder, for `encoders.text_adapters` of another workdir."""
-    if hosts.is_multihost():
-        raise ValueError('the text encoder is tuned by one host: leave out --distributed')
-    out = workdir / 'text_adapters.safetensors'
-    if out.exists() and not overwrite:
-        logging.info('tune_text: %s is there already; --overwrite trains it anew', out)
-        return
-    folder = find_prepared(settings, settings.data, _store(workdir))
-    frozen = bert.load_text_encoder(settings.encoders.text or None)
-    conditions = EncoderBundle.load(frozen, folder).text
-    result = tune_text(settings, _load_train_data(settings, workdir), conditions)
-    adapters.save_adapters(out, result.adapters, frozen.frozen)
-    summary = {'frozen': result.frozen, 'adapted': result.adapted, 'settings': settings.to_dict()}
-    run_state.write_json(workdir / 'tune_text.json', run_state.to_plain_json(summary))
-    logging.info(
-        'tune_text: wrote %s; use it in a new workdir with --config.encoders.text_adapters=%s',
-        out,
-        out,
-    )
 
 
 def _sweep(settings: Settings, workdir: pathlib.Path, overwrite: bool) -> None:

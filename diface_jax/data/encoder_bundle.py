@@ -7,12 +7,11 @@ from diface_jax.data import prepared
 from diface_jax.encoders import arrays
 from diface_jax.encoders.face.appearance import Appearance
 from diface_jax.encoders.face.encoder import FaceEncoder, SimulatedEncoder
-from diface_jax.encoders.text import adapters, bert
 from diface_jax.encoders.text.condition import ConditionEncoder, Standardisation
+from diface_jax.encoders.text.encoder import TextEncoder
 
 # Beside the rows of the data set that they were fitted on.
 _APPEARANCE, _STANDARDISATION = 'appearance.safetensors', 'standardisation.safetensors'
-_ADAPTERS = 'text_adapters.safetensors'
 
 
 class EncoderBundle(NamedTuple):
@@ -31,30 +30,23 @@ class EncoderBundle(NamedTuple):
         arrays.save_arrays(self.text.standard, folder / _STANDARDISATION)
         if self.face.appearance:
             arrays.save_arrays(self.face.appearance, folder / _APPEARANCE)
-        if self.text.encoder.adapters:
-            adapters.save_adapters(
-                folder / _ADAPTERS, self.text.encoder.adapters, self.text.encoder.frozen
-            )
 
     @classmethod
-    def load(cls, text: bert.TextEncoder, folder: pathlib.Path) -> Self:
+    def load(cls, text: TextEncoder, folder: pathlib.Path) -> Self:
         """The encoders as they were fitted when the data set in `folder` was prepared.
 
         Args:
-          text: the text encoder, frozen or with the adapters of the data set.
+          text: the frozen text encoder.
           folder: of the prepared data set.
 
         Raises:
           FileNotFoundError: there is no prepared data set.
-          ValueError: its adapters are of another text encoder.
         """
         description = prepared.read_card(folder)['encoders']['face']
         standard = arrays.load_arrays(Standardisation, folder / _STANDARDISATION)
         appearance = None
         if len(description) > 1 and not description[0].get('simulated'):
             appearance = arrays.load_arrays(Appearance, folder / _APPEARANCE)
-        if (folder / _ADAPTERS).is_file() and not text.adapters:
-            text = text.with_adapters(adapters.load_adapters(folder / _ADAPTERS, text.frozen))
         return cls(face_encoder(description, appearance), ConditionEncoder(text, standard))
 
 

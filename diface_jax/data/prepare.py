@@ -31,8 +31,8 @@ from diface_jax.data.readers.records import DataSet
 from diface_jax.data.text_conditions import fit_condition_encoder, pooled_vectors
 from diface_jax.encoders.face import align, degrade, dlib_resnet, quality
 from diface_jax.encoders.face.encoder import FaceEncoder, SimulatedEncoder
-from diface_jax.encoders.text import adapters, bert
 from diface_jax.encoders.text.condition import ConditionEncoder
+from diface_jax.encoders.text.encoder import TextEncoder, load_text_encoder
 from diface_jax.runtime import hosts, run_state
 from diface_jax.runtime.settings import (
     CaptionsSettings,
@@ -79,7 +79,10 @@ def prepare(
     _check_usable(source, data.root)
     _check_degraded(source, config.degraded)
     root = pathlib.Path(data.root).resolve()
-    text_encoder = encoders.text.encoder if encoders else _text_encoder(config.encoders)
+    if encoders:
+        text_encoder = encoders.text.encoder
+    else:
+        text_encoder = load_text_encoder(config.encoders.text or None)
     existing = _existing_folder(store, root, _identity(source, hashes))
     has_own = not encoders_from or encoders_from == existing
     fitted = encoders if has_own else EncoderBundle.load(text_encoder, encoders_from)
@@ -100,15 +103,6 @@ def prepare(
     folder = prepared_folders.prepared_folder_for(store, root.name, settings)
     _write(builder, folder, {'root': str(root), 'settings': settings}, existing)
     return folder
-
-
-def _text_encoder(encoders: EncodersSettings) -> bert.TextEncoder:
-    """The text encoder of the settings, with adapters where they name a file of them."""
-    frozen = bert.load_text_encoder(encoders.text or None)
-    if not encoders.text_adapters:
-        return frozen
-    path = pathlib.Path(encoders.text_adapters)
-    return frozen.with_adapters(adapters.load_adapters(path, frozen.frozen))
 
 
 def find_prepared(
@@ -155,18 +149,17 @@ def _settings(
     how_read = {
         name: value for name, value in data.to_dict().items() if name not in ('root', 'split_file')
     }
-    # Where the file of adapters lies is not part of it: they are part of `text_sha256`.
-    encoders = config.encoders.to_dict()
-    encoders.pop('text_adapters')
     frozen = {
         'dlib_sha256': dlib_resnet.SHA256,
         'text_sha256': builder.text_encoder.sha256,
         'alignment': align.VERSION,
     }
+    if builder.text_encoder.unusual_reading:
+        frozen['text_reading'] = builder.text_encoder.unusual_reading
     settings = {
         'data': how_read,
         'captions': config.captions.to_dict(),
-        'encoders': encoders | frozen,
+        'encoders': config.encoders.to_dict() | frozen,
         'fitted': None if builder.has_own else fitted.description,
         **_identity(source, builder.hashes),
     }
@@ -323,7 +316,7 @@ class _Builder:
     degraded: DegradedSettings
     source: DataSet
     hashes: Sequence[str]
-    text_encoder: bert.TextEncoder
+    text_encoder: TextEncoder
     fitted: EncoderBundle | None
     has_own: bool
     store: pathlib.Path

@@ -6,16 +6,17 @@ from collections.abc import Sequence
 import numpy as np
 
 from diface_jax.data import array_cache, sharded_work
-from diface_jax.encoders.text import bert
 from diface_jax.encoders.text.condition import (
     ConditionEncoder,
     Standardisation,
     sentence_vectors,
 )
+from diface_jax.encoders.text.encoder import TextEncoder
+from diface_jax.encoders.text.pooling import POOLS
 
 
 def pooled_vectors(
-    encoder: bert.TextEncoder, sentences: Sequence[str], cache: pathlib.Path
+    encoder: TextEncoder, sentences: Sequence[str], cache: pathlib.Path
 ) -> np.ndarray:
     """The pooled hidden states of sentences, each of them encoded once.
 
@@ -28,17 +29,17 @@ def pooled_vectors(
       pool_TxP, float16 since there are many; P is POOLS times the encoder's width.
     """
     if not sentences:
-        return np.zeros((0, bert.POOLS * encoder.width), np.float16)
+        return np.zeros((0, POOLS * encoder.width), np.float16)
 
     def encode(batch: Sequence[str]) -> array_cache.Arrays:
         return {'pool': encoder.encode(batch).astype(np.float16)}
 
-    depends_on = ('pools', encoder.sha256)
+    depends_on = ('pools', encoder.sha256, *encoder.unusual_reading.values())
     return sharded_work.map_sentences(sentences, cache, depends_on, encode)['pool']
 
 
 def fit_condition_encoder(
-    encoder: bert.TextEncoder, pool_TxP: np.ndarray, is_train_T: np.ndarray, text_layers: str
+    encoder: TextEncoder, pool_TxP: np.ndarray, is_train_T: np.ndarray, text_layers: str
 ) -> ConditionEncoder:
     """Standardises conditions by the training sentences, or by all where none is for training.
 
@@ -56,5 +57,5 @@ def fit_condition_encoder(
     train_TxP = pool_TxP[is_train_T] if is_train_T.any() else pool_TxP
     several = text_layers == 'several'
     vector_TxC = train_TxP if several else sentence_vectors(train_TxP)
-    pools = bert.POOLS if several else 1
+    pools = POOLS if several else 1
     return ConditionEncoder(encoder, Standardisation.fit(vector_TxC, pools))

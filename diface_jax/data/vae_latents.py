@@ -11,11 +11,10 @@ import ml_collections
 import numpy as np
 from absl import logging
 
-from diface_jax.data import array_cache, prepared, sharded_work
+from diface_jax.data import array_cache
 from diface_jax.data.face_crops import FaceCrops
-from diface_jax.data.photo_hashes import photo_hashes
 from diface_jax.data.prepared import Prepared
-from diface_jax.data.readers import dispatch
+from diface_jax.data.prepared_photos import map_prepared_photos, stacked_chips
 from diface_jax.encoders.face import align, vae
 from diface_jax.runtime import hosts, run_state
 
@@ -63,28 +62,15 @@ def vae_latents(
 
 def _chips(data: Prepared, folder: pathlib.Path) -> dict[str, np.ndarray]:
     """64x64 chips of every split's photos."""
-    how_read, root = data.card['settings']['data'], prepared.root_of(data.card)
-    shares, seed = tuple(how_read['shares']), how_read['split_seed']
-    source = dispatch.read_data_set(root, how_read['layout'], shares, seed)
-    hashes = photo_hashes(source, pathlib.Path(root), folder)
-    hash_of = dict(zip([photo.file for photo in source.photos], hashes, strict=True))
     files = np.concatenate([split.file_N for split in data.splits.values()]).tolist()
     depends_on = ('small chips', str(vae.SIZE), str(align.VERSION))
-    # A missing photo has no hash; `_shrink` raises for it.
-    hashes = [hash_of.get(file, '') for file in files]
-    arrays = sharded_work.map_photos(source, files, hashes, folder, depends_on, _shrink)
+    arrays = map_prepared_photos(data, files, folder, depends_on, _shrink)
     ends = np.cumsum([len(split.file_N) for split in data.splits.values()])
     return dict(zip(data.splits, np.split(arrays['chips'], ends[:-1]), strict=True))
 
 
 def _shrink(files: Sequence[str], crops: Sequence[FaceCrops]) -> array_cache.Arrays:
-    for file, crop in zip(files, crops, strict=True):
-        if crop.chips is None:
-            raise ValueError(
-                f'{file} had a face when it was prepared, but now: {crop.note}. Put the photo '
-                'back, or run --mode=prepare --overwrite'
-            )
-    return {'chips': vae.shrink_chips(np.stack([crop.chips[0] for crop in crops]))}
+    return {'chips': vae.shrink_chips(stacked_chips(files, crops, padding=0))}
 
 
 def _weights(

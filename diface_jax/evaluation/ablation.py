@@ -170,11 +170,13 @@ def _check_photographs(settings: Mapping[str, Any]) -> None:
 
 def _settings(config: ml_collections.ConfigDict, train_data: Prepared) -> dict[str, Any]:
     """Everything that the table depends on."""
+    evaluation = config.evaluate.to_dict()
+    del evaluation['clip']  # it is in no row
     return run_state.to_plain_json(
         {
             'training': training_settings(config, train_data),
             'ablate': config.ablate.to_dict(),
-            'evaluate': config.evaluate.to_dict(),
+            'evaluate': evaluation,
             'sample': config.sample.to_dict(),
             'variants': VARIANTS,
         }

@@ -13,6 +13,7 @@ from absl import logging
 from diface_jax.data.prepared import Prepared, shared_photos
 from diface_jax.evaluation.analysis.error_analysis import ErrorAnalysis
 from diface_jax.evaluation.benchmark import Benchmark
+from diface_jax.evaluation.clip_baseline import ClipBaseline
 from diface_jax.evaluation.compare import compare
 from diface_jax.evaluation.methods import Method, MethodSuite
 from diface_jax.evaluation.poor_photo import poor_photo_results
@@ -37,6 +38,7 @@ def evaluate(
     encode: Encode,
     out: pathlib.Path,
     overwrite: bool = False,
+    clip: ClipBaseline | None = None,
 ) -> None:
     """Evaluates every method on the test split of a data set; does nothing if that is done.
 
@@ -50,13 +52,14 @@ def evaluate(
       encode: the text encoder, for sentences with an attribute left out or changed.
       out: the file to write.
       overwrite: whether to replace a file with other settings.
+      clip: a CLIP to compare with.
 
     Raises:
       SettingsDifferError: `out` has other settings, or `data` other encoders than the model.
       ValueError: `data` has no test split, no sentence about a test photo, or test photos that the
         model was trained on.
     """
-    settings = _settings(config, trained, data)
+    settings = _settings(config, trained, data, clip)
     # The path of the photos changes no result, nor does the sampling used in validation.
     ignore = ('evaluate.data.root', 'training.sample')
     if existing := run_state.existing_output(out, settings, ignore, overwrite):
@@ -65,7 +68,7 @@ def evaluate(
         return
     _check_data(trained, train_data, data, config.captions.coverage)
     logging.info('evaluate: step %d on %s; writes %s', trained.step, data.card['name'], out)
-    measured = _measure(config, trained, train_data, data, encode)
+    measured = _measure(config, trained, train_data, data, encode, clip)
     content = {
         **measured,
         **dict.fromkeys(EXTRAS),
@@ -79,12 +82,19 @@ def evaluate(
 
 
 def _settings(
-    config: ml_collections.ConfigDict, trained: LoadedModel, data: Prepared
+    config: ml_collections.ConfigDict,
+    trained: LoadedModel,
+    data: Prepared,
+    clip: ClipBaseline | None,
 ) -> dict[str, Any]:
     """Everything that the results depend on."""
+    evaluate_settings = config.evaluate.to_dict()
+    del evaluate_settings['clip']  # its folder changes no result
+    if clip:
+        evaluate_settings['clip_sha256'] = clip.clip.sha256
     return run_state.to_plain_json(
         {
-            'evaluate': config.evaluate.to_dict(),
+            'evaluate': evaluate_settings,
             'sample': config.sample.to_dict(),
             'training': trained.settings,
             'step': trained.step,
@@ -190,12 +200,13 @@ def _measure(
     train_data: Prepared,
     data: Prepared,
     encode: Encode,
+    clip: ClipBaseline | None,
 ) -> dict[str, Any]:
     """Metrics and curves of every method under every condition, and DiFace's error analysis."""
     settings, coverage = config.evaluate, config.captions.coverage
     benchmark = Benchmark(settings, coverage, train_data, data)
     sampling, pairs = Sampling(**config.sample), ValidationPairs(train_data, coverage)
-    suite = MethodSuite(settings, sampling, coverage, trained, train_data, pairs)
+    suite = MethodSuite(settings, sampling, coverage, trained, train_data, pairs, clip)
     methods = suite.methods(data.attributes)
     thresholds = _thresholds(methods, benchmark)
     uses_train_data = benchmark.threshold_data is train_data

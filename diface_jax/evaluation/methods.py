@@ -12,6 +12,7 @@ from absl import logging
 
 from diface_jax.data.prepared import Prepared, Split
 from diface_jax.evaluation import baselines, two_tower
+from diface_jax.evaluation.clip_baseline import ClipBaseline
 from diface_jax.models.diface import Sampling
 from diface_jax.models.features import FeatureExtractor, Features
 from diface_jax.runtime import mesh as meshes
@@ -39,6 +40,7 @@ class MethodSuite:
       trained: DiFace's checkpoint.
       train_data: the data set it was trained on.
       pairs: the validation pairs of `train_data`, on which every method is tuned.
+      clip: the CLIP to compare with, or None.
     """
 
     settings: EvaluateSettings
@@ -47,6 +49,7 @@ class MethodSuite:
     trained: LoadedModel
     train_data: Prepared
     pairs: ValidationPairs
+    clip: ClipBaseline | None = None
 
     def methods(self, attributes: Iterable[str]) -> dict[str, Method]:
         """All methods by name.
@@ -65,6 +68,8 @@ class MethodSuite:
             'cca': self._cca(),
             'ridge': self._ridge(),
         }
+        if self.clip:
+            methods |= {'clip': self.clip.zero_shot, 'clip_linear': self._clip_linear(self.clip)}
         shared = sorted(set(attributes) & set(self.train_data.attributes))
         if shared:
             methods['oracle'] = self._oracle(shared)
@@ -97,11 +102,15 @@ class MethodSuite:
 
         return method
 
-    @functools.cached_property
-    def _moments(self) -> baselines.CrossMoments:
+    def _train_texts(self) -> np.ndarray:
+        """Rows of the training texts that DiFace is trained on."""
         split = self.train_data.splits['train']
         use_human = self.trained.config.train.human_share > 0
-        texts = np.arange(len(split.photo_T)) if use_human else split.texts('grammar')
+        return np.arange(len(split.photo_T)) if use_human else split.texts('grammar')
+
+    @functools.cached_property
+    def _moments(self) -> baselines.CrossMoments:
+        split, texts = self.train_data.splits['train'], self._train_texts()
         return baselines.CrossMoments.from_pairs(
             split.c_TxC[texts], self._x0(split)[split.photo_T[texts]]
         )
@@ -123,6 +132,10 @@ class MethodSuite:
             for s, dim in itertools.product(STRENGTHS, DIMS)
         }
         return self._best('cca', ((label, self._linear(fit)) for label, fit in fits.items()))
+
+    def _clip_linear(self, clip: ClipBaseline) -> Method:
+        heads = clip.linear_heads(self.train_data, self._train_texts(), STRENGTHS, DIMS)
+        return self._best('clip_linear', heads.items())
 
     def _two_tower(self) -> Method:
         train_split = self.train_data.splits['train']

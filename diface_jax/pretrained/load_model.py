@@ -48,7 +48,7 @@ def _of_pack(folder: pathlib.Path, sampling: Sampling | None) -> UsableModel:
             f'({trained.settings["sample"]}): for another, give the workdir that it was made from '
             'as --model'
         )
-    encoders = packed_model.pack_encoders(pack, packed_model.text_encoder_of(trained.encoders))
+    encoders = packed_model.pack_encoders(pack, packed_model.text_encoder_of(trained))
     return UsableModel(InferenceModel(trained, encoders), lambda: rule)
 
 
@@ -76,7 +76,7 @@ def _of_workdir(workdir: pathlib.Path, sampling: Sampling | None) -> UsableModel
     train_data = prepared_folders.folder_of_model(
         workdir / 'prepared', trained.settings['data'], trained.encoders
     )
-    encoders = EncoderBundle.load(packed_model.text_encoder_of(trained.encoders), train_data)
+    encoders = EncoderBundle.load(packed_model.text_encoder_of(trained), train_data)
     inference = InferenceModel(trained, encoders, sampling)
     validated = calibrate.ValidationModel(trained, inference.sampling, train_data)
     return UsableModel(inference, lambda: calibrate.load_or_calibrate(validated, workdir))

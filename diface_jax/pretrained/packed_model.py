@@ -1,6 +1,5 @@
 """From the content of a pack to a model that can be used: networks and encoders."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import ml_collections
@@ -8,15 +7,13 @@ import numpy as np
 
 from diface_jax.data.encoder_bundle import EncoderBundle, face_encoder
 from diface_jax.encoders.face.appearance import Appearance
-from diface_jax.encoders.text import bert
 from diface_jax.encoders.text.condition import ConditionEncoder, Standardisation
+from diface_jax.encoders.text.encoder import MODEL, TextEncoder, load_text_encoder
 from diface_jax.models.diface import build_model
 from diface_jax.models.normalise import Normalisation
 from diface_jax.pretrained.network_arrays import params_of_arrays
 from diface_jax.pretrained.pack_files import Pack, PackError
 from diface_jax.training.loaded_model import LoadedModel
-
-ADAPTERS = 'text_adapters'  # group of the tensors of the text encoder's adapters
 
 
 def trained_model(pack: Pack) -> LoadedModel:
@@ -48,25 +45,27 @@ def trained_model(pack: Pack) -> LoadedModel:
     )
 
 
-def pack_encoders(pack: Pack, text: bert.TextEncoder) -> EncoderBundle:
+def pack_encoders(pack: Pack, text: TextEncoder) -> EncoderBundle:
     """The encoders of a pack: the installed frozen ones, with what the pack holds of them.
 
     Raises:
       PackError: a tensor is missing.
-      ValueError: its adapters are of another text encoder.
     """
-    if adapters := pack.group(ADAPTERS):
-        text = text.with_adapters(adapters)
     face = pack.description['encoders']['face']
     appearance = _fitted(pack, 'appearance', Appearance) if pack.group('appearance') else None
     standard = _fitted(pack, 'standardisation', Standardisation)
     return EncoderBundle(face_encoder(face, appearance), ConditionEncoder(text, standard))
 
 
-def text_encoder_of(encoders: Mapping[str, Any]) -> bert.TextEncoder:
-    """The installed text encoder that a model was trained with, by the model's `encoders`."""
-    name = encoders['text']['name']
-    return bert.load_text_encoder(None if name == bert.MODEL else name)
+def text_encoder_of(trained: LoadedModel) -> TextEncoder:
+    """The text encoder of a model's training: the one that comes along, or that of its setting.
+
+    Raises:
+      FileNotFoundError: the folder or repository of the setting is not on this machine.
+    """
+    if trained.encoders['text']['name'] == MODEL:
+        return load_text_encoder()
+    return load_text_encoder(trained.settings['data']['encoders']['text'])
 
 
 def _fitted(pack: Pack, group: str, kind: type) -> Any:

@@ -71,7 +71,7 @@ def write_pack(workdir: pathlib.Path, out: pathlib.Path, overwrite: bool = False
     _check_free(out, overwrite)
     trained, store = load_best_checkpoint(workdir), workdir / 'prepared'
     folder = prepared_folders.folder_of_model(store, trained.settings['data'], trained.encoders)
-    encoders = EncoderBundle.load(packed_model.text_encoder_of(trained.encoders), folder)
+    encoders = EncoderBundle.load(packed_model.text_encoder_of(trained), folder)
     sampling = Sampling(**trained.settings['sample'])
     scores = calibrate.ValidationModel(trained, sampling, folder).validation()
     probes = probes_of(trained, scores.data, scores.texts, store / prepared_folders.CACHE)
@@ -116,8 +116,6 @@ def _exact_arrays(trained: LoadedModel, encoders: EncoderBundle) -> Arrays:
     }
     if encoders.face.appearance:
         groups['appearance'] = encoders.face.appearance._asdict()
-    if encoders.text.encoder.adapters:
-        groups[packed_model.ADAPTERS] = encoders.text.encoder.adapters
     fitted = {
         f'{group}/{name}': np.ascontiguousarray(array, np.float32)
         for group, arrays in groups.items()

@@ -10,6 +10,8 @@ _METHODS = {
     'towers': 'two towers, no diffusion',
     'cca': 'CCA',
     'ridge': 'ridge regression',
+    'clip': 'CLIP, zero-shot',
+    'clip_linear': 'CLIP, linear head',
     'oracle': 'oracle (true labels)',
     'gender': 'gender label only',
 }

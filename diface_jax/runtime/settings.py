@@ -100,7 +100,6 @@ class EncodersSettings(Section):
 
     text: str
     text_layers: Annotated[str, one_of('last', 'several')]
-    text_adapters: str
     appearance_dim: Annotated[int, between(0, 65_536)]
 
 
@@ -255,26 +254,6 @@ class TrainSettings(Section):
 
 
 @dataclasses.dataclass(frozen=True)
-class TuneTextSettings(Section):
-    """The training of adapters of the text encoder."""
-
-    layers: Annotated[int, between(1, 1000)]
-    rank: Annotated[int, between(1, 1000)]
-    num_steps: Positive
-    batch_size: Positive
-    learning_rate: Rate
-    human_share: Share
-    eval_every: Positive
-
-    def __post_init__(self) -> None:
-        if self.eval_every > self.num_steps:
-            raise ValueError(
-                f'eval_every must be at most num_steps={self.num_steps}, not {self.eval_every}: '
-                'otherwise no adapters are ever validated'
-            )
-
-
-@dataclasses.dataclass(frozen=True)
 class MeshSettings(Section):
     """How the devices share the work."""
 
@@ -325,6 +304,7 @@ class EvaluateSettings(Section):
     resamples: Annotated[int, between(1, 1_000_000)]
     galleries: tuple[Count, ...]
     literal_num_steps: SamplerSteps
+    clip: str
     two_tower: TwoTowerSettings
     path_num_steps: SamplerSteps
     photos_per_attribute: Count
@@ -382,7 +362,6 @@ class Settings(Section):
     loss_weight: LossWeightSettings
     optimiser: OptimisersSettings
     train: TrainSettings
-    tune_text: TuneTextSettings
     mesh: MeshSettings
     sample: SampleSettings
     evaluate: EvaluateSettings

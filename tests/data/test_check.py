@@ -11,7 +11,6 @@ from diface_jax.cli import pipeline
 from diface_jax.data import check, prepare
 from diface_jax.data.readers import dispatch
 from diface_jax.data.readers.records import DataSet, Photo, Problem
-from diface_jax.encoders.text import bert
 from tests import celeba_tree, tiny
 
 LABELS = {'Male': True, 'Bald': False}
@@ -183,7 +182,7 @@ def test_check_without_a_root_says_what_to_give():
 
 def test_prepare_refuses_before_it_embeds_anything(root, tmp_path, monkeypatch):
     monkeypatch.setattr(prepare, 'prepare', None)
-    monkeypatch.setattr(bert, 'load_text_encoder', None)
+    monkeypatch.setattr(prepare, 'load_text_encoder', None)
     settings = config(data=root)
     settings.encoders.appearance_dim = 256
 

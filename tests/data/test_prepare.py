@@ -13,8 +13,8 @@ from diface_jax.data.encoder_bundle import EncoderBundle
 from diface_jax.encoders import arrays
 from diface_jax.encoders.face import dlib_resnet
 from diface_jax.encoders.face.appearance import Appearance
-from diface_jax.encoders.text import bert
 from diface_jax.encoders.text.condition import ConditionEncoder
+from diface_jax.encoders.text.encoder import TextEncoder, load_text_encoder
 from diface_jax.runtime import run_state
 from tests import celeba_tree, tiny
 
@@ -111,7 +111,7 @@ def test_the_maps_of_training_photos_stay_in_the_cache(folder):
 
 def test_the_encoders_of_a_pack_are_used_and_kept(root, folder, tmp_path):
     shutil.copytree(folder.parent / 'cache', tmp_path / 'cache')
-    bundle = EncoderBundle.load(bert.load_text_encoder(), folder)
+    bundle = EncoderBundle.load(load_text_encoder(), folder)
     standard = bundle.text.standard._replace(mean_C=bundle.text.standard.mean_C + 1)
     bundle = bundle._replace(text=ConditionEncoder(bundle.text.encoder, standard))
     config = settings(root)
@@ -134,7 +134,7 @@ def test_an_interrupted_job_goes_on_and_makes_the_same(root, folder, tmp_path, m
         raise Killed
 
     config = settings(root)
-    monkeypatch.setattr(bert.TextEncoder, 'encode', die)
+    monkeypatch.setattr(TextEncoder, 'encode', die)
     with pytest.raises(Killed):
         prepare.prepare(config, config.data, tmp_path)
     with pytest.raises(FileNotFoundError, match='--mode=prepare'):

@@ -14,8 +14,9 @@ from diface_jax.data.encoder_bundle import EncoderBundle
 from diface_jax.encoders.face import align, dlib_resnet, quality
 from diface_jax.encoders.face.appearance import Appearance
 from diface_jax.encoders.face.encoder import FaceEncoder
-from diface_jax.encoders.text import bert
 from diface_jax.encoders.text.condition import ConditionEncoder, Standardisation
+from diface_jax.encoders.text.encoder import load_text_encoder
+from diface_jax.encoders.text.pooling import POOLS
 from diface_jax.gallery import calibrate, inference, store
 from diface_jax.models.diface import Sampling, build_model
 from diface_jax.models.normalise import Normalisation
@@ -38,14 +39,14 @@ def encoders():
     rng = np.random.default_rng(0)
     maps = sum(dlib_resnet.block_widths(dlib_resnet.load_dlib_resnet(), 2))
     looks = Appearance(np.zeros(maps, np.float32), rng.standard_normal((maps, 4), np.float32))
-    standard = Standardisation.fit(rng.standard_normal((20, bert.POOLS * 384)), bert.POOLS)
-    return EncoderBundle(FaceEncoder(looks), ConditionEncoder(bert.load_text_encoder(), standard))
+    standard = Standardisation.fit(rng.standard_normal((20, POOLS * 384)), POOLS)
+    return EncoderBundle(FaceEncoder(looks), ConditionEncoder(load_text_encoder(), standard))
 
 
 @pytest.fixture(scope='module')
 def trained(encoders):
     config = tiny.config()
-    sizes = states.ModelSizes(WIDTH, bert.POOLS * 384, 4)
+    sizes = states.ModelSizes(WIDTH, POOLS * 384, 4)
     return LoadedModel(
         name='untrained',
         sha256='00',
@@ -65,7 +66,7 @@ def trained(encoders):
 def with_photos(trained):
     """A model that takes photos as probes."""
     config, quality_dim = tiny.config(), len(quality.NAMES)
-    sizes = states.ModelSizes(WIDTH, bert.POOLS * 384, 4, quality_dim)
+    sizes = states.ModelSizes(WIDTH, POOLS * 384, 4, quality_dim)
     model = build_model(config.model, config.diffusion.schedule, *sizes[:2], quality_dim)
     params = states.init_sharded(config, sizes, meshes.make_mesh()).average
     return dataclasses.replace(trained, model=model, params=params)
@@ -178,7 +179,7 @@ def wide_population():
     split = data.splits['validation']
     rng = np.random.default_rng(0)
     embedding_NxD = rng.standard_normal((len(split.identity_N), WIDTH)).astype(np.float32)
-    c_TxC = rng.standard_normal((len(split.photo_T), bert.POOLS * 384)).astype(np.float32)
+    c_TxC = rng.standard_normal((len(split.photo_T), POOLS * 384)).astype(np.float32)
     wide = dataclasses.replace(split, embedding_NxD=embedding_NxD, c_TxC=c_TxC)
     wide = population.observed(wide, qualities=len(quality.NAMES))
     return dataclasses.replace(data, splits={**data.splits, 'validation': wide})

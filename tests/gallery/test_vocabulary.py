@@ -2,13 +2,13 @@
 
 import pytest
 
-from diface_jax.encoders.text import bert
+from diface_jax.encoders.text.encoder import load_text_encoder
 from diface_jax.gallery import query_text, vocabulary
 
 
 @pytest.fixture(scope='module')
 def reader():
-    return bert.load_text_encoder()
+    return load_text_encoder()
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_words_past_the_length_are_named(reader):
     text = beard * 24 + 'wearing red spectacles'
     read, cut = reader.split(text)
     assert read + ' ' + cut == text
-    assert len(reader.tokenize([read])[0]) <= reader.max_tokens
+    assert len(reader._tokenizer.ids([read])[0]) <= reader.max_tokens
     unread = vocabulary.check_words(text, reader)
     assert unread.not_understood == ()
     assert unread.not_read == tuple(cut.split())

@@ -11,8 +11,9 @@ import pytest
 
 from diface_jax.data.encoder_bundle import EncoderBundle
 from diface_jax.encoders.face.encoder import SimulatedEncoder
-from diface_jax.encoders.text import bert
 from diface_jax.encoders.text.condition import ConditionEncoder, Standardisation
+from diface_jax.encoders.text.encoder import load_text_encoder
+from diface_jax.encoders.text.pooling import POOLS
 from diface_jax.gallery.inference import InferenceModel
 from diface_jax.models.diface import Sampling, build_model
 from diface_jax.models.normalise import Normalisation
@@ -21,8 +22,7 @@ from diface_jax.runtime import mesh as meshes
 from diface_jax.runtime import run_state
 from diface_jax.training import state as states
 from diface_jax.training.loaded_model import LoadedModel
-from tests import tiny
-from tests.pretrained import tiny_text_encoder
+from tests import tiny, tiny_bert
 
 WIDTHS = (8, 4)
 SAMPLING = Sampling(num_steps=1, num_samples=2)
@@ -32,11 +32,13 @@ SAMPLING = Sampling(num_steps=1, num_samples=2)
 def inference(tmp_path_factory):
     """An untrained model with a random text encoder."""
     rng = np.random.default_rng(0)
-    folder = tiny_text_encoder.write(tmp_path_factory.mktemp('text') / 'encoder')
-    width = bert.POOLS * tiny_text_encoder.WIDTH
-    standard = Standardisation.fit(rng.standard_normal((20, width)), bert.POOLS)
+    folder = tiny_bert.save_model(
+        tmp_path_factory.mktemp('text') / 'encoder', tiny_bert.random_tensors()
+    )
+    width = POOLS * tiny_bert.CONFIG.hidden_size
+    standard = Standardisation.fit(rng.standard_normal((20, width)), POOLS)
     standard.scale_C[3] = np.inf  # as of a dimension that is the same in every sentence
-    text = ConditionEncoder(bert.load_text_encoder(str(folder)), standard)
+    text = ConditionEncoder(load_text_encoder(str(folder)), standard)
     face = [{'name': f'made up {i}', 'sha256': '00', 'width': w} for i, w in enumerate(WIDTHS)]
     encoders, config = EncoderBundle(SimulatedEncoder(face), text), tiny.config()
     sizes = states.ModelSizes(sum(WIDTHS), width, 4)
@@ -111,7 +113,7 @@ def test_the_description_says_what_it_is_of(written, inference):
     assert (description['format'], description['version']) == ('diface export', 1)
     assert (description['name'], description['sha256']) == ('tiny', 'ab' * 32)
     assert description['embedding_width'] == inference.width
-    assert description['max_tokens'] == tiny_text_encoder.MAX_TOKENS
+    assert description['max_tokens'] == tiny_bert.MAX_TOKENS
     assert 'made up 0 and made up 1' in (written / 'README.md').read_text()
 
 

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from diface_jax.encoders import arrays
-from diface_jax.encoders.text import bert
+from diface_jax.encoders.text import pooling
+from diface_jax.encoders.text.encoder import TextEncoder
 
 
 class Standardisation(NamedTuple):
@@ -50,19 +51,19 @@ class ConditionEncoder:
       standard: the standardisation, fitted either on all pools or on the sentence vector alone.
     """
 
-    encoder: bert.TextEncoder
+    encoder: TextEncoder
     standard: Standardisation
 
     @property
     def description(self) -> dict[str, Any]:
-        """Name, hashes and width, for data cards and checkpoints."""
+        """Name, hashes, width and unusual reading, for data cards and checkpoints."""
         width = len(self.standard.mean_C)
-        adapted = {'adapters': True} if self.encoder.adapters else {}
-        return adapted | {
+        return {
             'name': self.encoder.name,
             'width': width,
             'pools': width // self.encoder.width,
             'sha256': self.encoder.sha256,
+            **self.encoder.unusual_reading,
             'standardisation': arrays.sha256_of_arrays(self.standard),
         }
 
@@ -71,12 +72,12 @@ class ConditionEncoder:
         return self.of_vectors(self.encoder.encode(sentences))
 
     def of_vectors(self, pool_TxP: np.ndarray) -> np.ndarray:
-        """Conditions c_TxC, float32, of vectors that `bert.TextEncoder.encode` returned."""
+        """Conditions c_TxC, float32, of vectors that `TextEncoder.encode` returned."""
         uses_all_pools = len(self.standard.mean_C) == pool_TxP.shape[1]
         return self.standard(pool_TxP if uses_all_pools else sentence_vectors(pool_TxP))
 
 
 def sentence_vectors(pool_TxP: np.ndarray) -> np.ndarray:
     """The sentence vectors among all pools: the pool the encoder was tuned for; [T, width]."""
-    width = pool_TxP.shape[1] // bert.POOLS
-    return pool_TxP[:, width * bert.SENTENCE_POOL : width * (bert.SENTENCE_POOL + 1)]
+    width = pool_TxP.shape[1] // pooling.POOLS
+    return pool_TxP[:, width * pooling.SENTENCE_POOL : width * (pooling.SENTENCE_POOL + 1)]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from diface_jax.encoders.text import bert, condition
+from diface_jax.encoders.text import bert, condition, encoder, pooling
 from diface_jax.models.features import unit_rows
 from tests.tiny_bert import CONFIG, MAX_TOKENS, WORDS, random_tensors, save_model, tensor_shapes
 
@@ -24,14 +24,14 @@ def folder(tmp_path):
 
 @pytest.fixture(scope='module')
 def tiny(tmp_path_factory):
-    return bert.load_text_encoder(
+    return encoder.load_text_encoder(
         str(save_model(tmp_path_factory.mktemp('bert') / 'tiny', random_tensors()))
     )
 
 
 @pytest.fixture(scope='module')
 def minilm():
-    return bert.load_text_encoder()
+    return encoder.load_text_encoder()
 
 
 def sentences_of(lengths):
@@ -44,7 +44,7 @@ def test_minilm_equals_pytorch(minilm):
     pool_NxP = minilm.encode([row['sentence'] for row in GOLDEN])
     golden_NxC = np.array([row['vector'] for row in GOLDEN])
     assert pool_NxP.dtype == np.float32
-    assert pool_NxP.shape == (len(GOLDEN), bert.POOLS * minilm.width)
+    assert pool_NxP.shape == (len(GOLDEN), pooling.POOLS * minilm.width)
     c_NxC = unit_rows(condition.sentence_vectors(pool_NxP))
     # Of float32 weights; ours are rounded to float16.
     np.testing.assert_allclose(c_NxC, golden_NxC, rtol=0, atol=5e-4)
@@ -60,13 +60,14 @@ def test_minilm_does_not_depend_on_the_batch(minilm):
 
 
 def test_minilm_says_what_it_is(minilm):
-    assert (minilm.name, minilm.sha256) == (bert.MODEL, bert.MODEL_SHA256)
+    assert (minilm.name, minilm.sha256) == (encoder.MODEL, encoder.MODEL_SHA256)
     assert (minilm.width, minilm.max_tokens) == (384, 256)
+    assert (minilm.licence, minilm.unusual_reading) == ('apache-2.0', {})
 
 
 def test_pools_are_of_the_first_the_middle_and_the_last_depth(tiny, folder):
     sentence = sentences_of([5])[0]
-    tokens = jnp.array(tiny.tokenize([sentence]))
+    tokens = jnp.array(tiny._tokenizer.ids([sentence]))
     hidden_SxLxC = bert.load_bert(folder)(tokens, jnp.ones_like(tokens, bool))[:, 0]
     assert len(hidden_SxLxC) == CONFIG.num_hidden_layers + 1
     depths_3xLxC = hidden_SxLxC[jnp.array([0, CONFIG.num_hidden_layers // 2, -1])]
@@ -86,7 +87,7 @@ def test_order_is_the_callers_whatever_the_batches(tiny, batch_tokens):
 
 
 def test_no_sentences_give_no_vectors(tiny):
-    assert tiny.encode([]).shape == (0, bert.POOLS * CONFIG.hidden_size)
+    assert tiny.encode([]).shape == (0, pooling.POOLS * CONFIG.hidden_size)
 
 
 @pytest.mark.parametrize('blank', ['', ' \t\n'])
@@ -108,15 +109,15 @@ def test_what_fits_is_not_warned_of(tiny, caplog):
 
 
 def test_compilations_are_bounded(tiny):
-    bert.pooled_states.clear_cache()
+    pooling.pooled_states.clear_cache()
     for count in range(1, 10):
         tiny.encode(sentences_of(range(1, 2 * count, 2)))
-    assert bert.pooled_states._cache_size() == 1, 'few sentences, of any number and length'
+    assert pooling.pooled_states._cache_size() == 1, 'few sentences, of any number and length'
     lengths = np.random.default_rng(2).integers(1, 25, 300)
     tiny.encode(sentences_of(lengths), batch_tokens=64)
-    assert bert.pooled_states._cache_size() == 4, 'one more for each of the lengths 8, 16 and 20'
+    assert pooling.pooled_states._cache_size() == 4, 'one more for each of the lengths 8, 16 and 20'
     tiny.encode(sentences_of(lengths[::-1]), batch_tokens=64)
-    assert bert.pooled_states._cache_size() == 4
+    assert pooling.pooled_states._cache_size() == 4
 
 
 @pytest.mark.parametrize('progress', [True, False])
@@ -140,8 +141,8 @@ NEEDED = [n for n in tensor_shapes(CONFIG) if 'pooler' not in n and 'position_id
 
 def test_pooler_and_position_ids_are_not_needed(tmp_path):
     tensors = random_tensors()
-    complete = bert.load_text_encoder(str(save_model(tmp_path / 'whole', tensors)))
-    needed = bert.load_text_encoder(
+    complete = encoder.load_text_encoder(str(save_model(tmp_path / 'whole', tensors)))
+    needed = encoder.load_text_encoder(
         str(save_model(tmp_path / 'needed', {n: tensors[n] for n in NEEDED}))
     )
     np.testing.assert_array_equal(complete.encode(['bald']), needed.encode(['bald']))
@@ -183,26 +184,26 @@ def edit_json(path, **changes):
 def test_other_activation_is_refused(folder):
     edit_json(folder / 'config.json', hidden_act='relu')
     with pytest.raises(ValueError, match='bert with relu'):
-        bert.load_text_encoder(str(folder))
+        encoder.load_text_encoder(str(folder))
 
 
 def test_other_pooling_is_refused(folder):
     edit_json(folder / '1_Pooling/config.json', pooling_mode_mean_tokens=False)
-    with pytest.raises(ValueError, match='mean pooling'):
-        bert.load_text_encoder(str(folder))
+    with pytest.raises(ValueError, match='the pooling none; implemented are mean'):
+        encoder.load_text_encoder(str(folder))
 
 
 @pytest.mark.parametrize('name', ['config.json', 'tokenizer.json', 'model.safetensors'])
 def test_incomplete_folder_says_what_lacks(folder, name):
     (folder / name).unlink()
     with pytest.raises(FileNotFoundError, match=f'has no {name}'):
-        bert.load_text_encoder(str(folder))
+        encoder.load_text_encoder(str(folder))
 
 
 def test_shipped_copy_with_other_weights_is_refused(folder, monkeypatch):
-    monkeypatch.setattr(bert, '_SHIPPED', folder)
-    with pytest.raises(ValueError, match=f'not {bert.MODEL_SHA256}'):
-        bert.load_text_encoder()
+    monkeypatch.setattr(encoder, '_SHIPPED', folder)
+    with pytest.raises(ValueError, match=f'not {encoder.MODEL_SHA256}'):
+        encoder.load_text_encoder()
 
 
 @pytest.fixture
@@ -222,8 +223,8 @@ def test_hub_cache_is_read_offline(folder, tmp_path, monkeypatch):
     (cached / 'refs/main').write_text('0123abc')
     monkeypatch.setattr(huggingface_hub.constants, 'HF_HUB_CACHE', str(tmp_path / 'hub'))
     from_hub, from_folder = (
-        bert.load_text_encoder('someone/tiny'),
-        bert.load_text_encoder(str(folder)),
+        encoder.load_text_encoder('someone/tiny'),
+        encoder.load_text_encoder(str(folder)),
     )
     assert (from_hub.name, from_folder.name) == ('someone/tiny', 'tiny')
     assert from_hub.sha256 == from_folder.sha256
@@ -237,4 +238,4 @@ def test_unknown_source_says_what_to_do(source, tmp_path, monkeypatch):
     with pytest.raises(
         FileNotFoundError, match=r'neither a folder nor in the hub cache\. Give no encoder'
     ):
-        bert.load_text_encoder(source)
+        encoder.load_text_encoder(source)

@@ -1,0 +1,64 @@
+"""Hidden states of a sentence's tokens to one vector.
+
+A sentence encoder's own vector, of the last hidden states, loses half of the content of a face's
+description. The hidden states at the input and half way still hold the words, so they are pooled
+too.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+POOLS = 6
+SENTENCE_POOL = 2  # the encoder's own vector
+
+
+@functools.partial(jax.jit, static_argnames=('graphdef', 'pooling'))
+def pooled_states(
+    graphdef: nnx.GraphDef,
+    state: nnx.State,
+    tokens_BxL: jax.Array,
+    mask_BxL: jax.Array,
+    pooling: str = 'mean',
+) -> jax.Array:
+    """The hidden states of a network, pooled over the tokens where the mask is True.
+
+    Returns:
+      [B, POOLS * width]: the mean over tokens at the input and half way, the encoder's own vector
+      by `pooling`, unscaled, then the maximum at the input, half way and at the last layer.
+    """
+    hidden_SxBxLxC = _hidden_states(graphdef, state, tokens_BxL, mask_BxL)
+    last = len(hidden_SxBxLxC) - 1
+    depths_3xBxLxC = hidden_SxBxLxC[jnp.array([0, last // 2, last])]
+    mask_BxLx1 = mask_BxL[:, :, None]
+    mean_3xBxC = jnp.mean(depths_3xBxLxC, axis=2, where=mask_BxLx1)
+    max_3xBxC = jnp.max(depths_3xBxLxC, axis=2, where=mask_BxLx1, initial=-jnp.inf)
+    if pooling != 'mean':
+        own_BxC = _token_vector(depths_3xBxLxC[-1], mask_BxL, pooling)
+        mean_3xBxC = mean_3xBxC.at[SENTENCE_POOL].set(own_BxC)
+    return jnp.concatenate([*mean_3xBxC, *max_3xBxC], axis=-1)
+
+
+@functools.partial(jax.jit, static_argnames='graphdef')
+def last_states(
+    graphdef: nnx.GraphDef, state: nnx.State, tokens_BxL: jax.Array, mask_BxL: jax.Array
+) -> jax.Array:
+    """The last hidden states of a network, [B, L, C]."""
+    return _hidden_states(graphdef, state, tokens_BxL, mask_BxL)[-1]
+
+
+def _hidden_states(
+    graphdef: nnx.GraphDef, state: nnx.State, tokens_BxL: jax.Array, mask_BxL: jax.Array
+) -> jax.Array:
+    # The default of bfloat16 on accelerators would give a text other vectors there.
+    with jax.default_matmul_precision('highest'):
+        return nnx.merge(graphdef, state)(tokens_BxL, mask_BxL)
+
+
+def _token_vector(state_BxLxC: jax.Array, mask_BxL: jax.Array, pooling: str) -> jax.Array:
+    """The state of the first token ('cls') or of the last one ('last'), [B, C]."""
+    if pooling == 'cls':
+        return state_BxLxC[:, 0]
+    return state_BxLxC[jnp.arange(len(mask_BxL)), mask_BxL.sum(axis=1) - 1]

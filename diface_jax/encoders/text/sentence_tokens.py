@@ -1,0 +1,152 @@
+"""Sentences to padded batches of tokens, in few shapes so that little is compiled."""
+
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Self
+
+import numpy as np
+import tokenizers
+from absl import logging
+
+# Lengths are padded to multiples of this: 10% of padding at 40 tokens, and few compilations.
+_BUCKET = 8
+# The few sentences of a search are padded further, to shapes of this many tokens in all: of another
+# length, or number, they need no other program.
+_FEW, _FEW_TOKENS = 64, 512
+_FEW_LENGTHS = (32, 64, 128, 256, 512)
+
+
+class TokenBatch(NamedTuple):
+    """Some of the sentences, padded.
+
+    Attributes:
+      rows: of the sentences; rows of the batch beyond these repeat the first ones.
+      tokens_BxL: int32; 0 where there is no token.
+      mask_BxL: bool, whether there is a token.
+    """
+
+    rows: np.ndarray
+    tokens_BxL: np.ndarray
+    mask_BxL: np.ndarray
+
+
+class SentenceTokenizer(NamedTuple):
+    """Splits sentences into tokens, with those that begin and end a sentence.
+
+    Attributes:
+      tokenizer: of the encoder.
+      max_tokens: longer sentences are truncated; includes the special tokens.
+      prefix: put before each sentence.
+    """
+
+    tokenizer: tokenizers.Tokenizer
+    max_tokens: int
+    prefix: str = ''
+
+    @classmethod
+    def from_file(cls, path: pathlib.Path, max_tokens: int, prefix: str = '') -> Self:
+        """Reads a tokenizer.json.
+
+        Raises:
+          ValueError: it adds no special tokens, which every encoder here was trained with.
+        """
+        tokenizer = tokenizers.Tokenizer.from_file(str(path))
+        tokenizer.no_truncation()
+        tokenizer.no_padding()
+        if not tokenizer.num_special_tokens_to_add(is_pair=False):
+            raise ValueError(
+                f'{path} adds no token at the end of a sentence: it lacks a post_processor'
+            )
+        return cls(tokenizer, max_tokens, prefix)
+
+    def ids(self, sentences: Sequence[str]) -> list[list[int]]:
+        """The tokens of each sentence. Those that are truncated keep the token at the end.
+
+        Raises:
+          ValueError: a sentence is empty or blank; the message gives its index.
+        """
+        for index, sentence in enumerate(sentences):
+            if not sentence.strip():
+                raise ValueError(f'sentence {index} is empty: there is nothing to encode')
+        if len(sentences) == 0:
+            return []
+        encoded_N = self.tokenizer.encode_batch([self.prefix + sentence for sentence in sentences])
+        tokens_N = [encoded.ids for encoded in encoded_N]
+        too_long = sum(len(tokens) > self.max_tokens for tokens in tokens_N)
+        if too_long:
+            logging.warning(
+                '%d of %d sentences are longer than %d tokens and are truncated',
+                too_long,
+                len(tokens_N),
+                self.max_tokens,
+            )
+        return [tokens[:-1][: self.max_tokens - 1] + tokens[-1:] for tokens in tokens_N]
+
+    def batches(self, tokens_N: Sequence[Sequence[int]], batch_tokens: int) -> Iterator[TokenBatch]:
+        """Batches of static shapes, the longest sentences first.
+
+        The length is a multiple of 8, the number of rows a power of two or the maximum that
+        `batch_tokens` allows. Up to 64 sentences are padded to one of five shapes.
+
+        Args:
+          tokens_N: from `ids`.
+          batch_tokens: number of sentences times length in a batch.
+        """
+        for rows, shape in self._shapes([len(tokens) for tokens in tokens_N], batch_tokens):
+            yield TokenBatch(rows, *pad_tokens([tokens_N[row] for row in rows], shape))
+
+    def is_token(self, word: str) -> bool:
+        """Whether a word is a single token of the vocabulary."""
+        ids = self.tokenizer.encode(word, add_special_tokens=False).ids
+        return len(ids) == 1 and ids[0] != self._unknown
+
+    def split(self, sentence: str) -> tuple[str, str]:
+        """The part of a sentence within `max_tokens`, in whole words, and the rest."""
+        offsets = self.tokenizer.encode(self.prefix + sentence).offsets
+        if len(offsets) <= self.max_tokens:
+            return sentence, ''
+        last = max(0, offsets[self.max_tokens - 1][0] - len(self.prefix))
+        end = last
+        while end and not sentence[end - 1].isspace():
+            end -= 1
+        # A single word that is too long is cut.
+        end = end or last
+        return sentence[:end].rstrip(), sentence[end:]
+
+    @property
+    def _unknown(self) -> int | None:
+        model = self.tokenizer.model
+        if isinstance(model, tokenizers.models.Unigram):
+            return self.tokenizer.encode('\U0010ffff', add_special_tokens=False).ids[-1]
+        return self.tokenizer.token_to_id(model.unk_token) if model.unk_token else None
+
+    def _shapes(
+        self, lengths_N: Sequence[int], batch_tokens: int
+    ) -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
+        """The rows of each batch and its static shape (B, L)."""
+        is_few = len(lengths_N) <= _FEW
+        if is_few:
+            padded_N = np.asarray(_FEW_LENGTHS)[np.searchsorted(_FEW_LENGTHS, lengths_N)]
+        else:
+            padded_N = -(-np.asarray(lengths_N, int) // _BUCKET) * _BUCKET
+        padded_N = np.minimum(padded_N, self.max_tokens)
+        for length in np.unique(padded_N)[::-1].tolist():
+            rows = np.flatnonzero(padded_N == length)
+            if is_few:
+                size = max(1, _FEW_TOKENS // length)
+            else:
+                size = min(max(1, batch_tokens // length), 1 << (len(rows) - 1).bit_length())
+            for start in range(0, len(rows), size):
+                yield rows[start : start + size], (size, length)
+
+
+def pad_tokens(
+    tokens_by_row: list[list[int]], shape: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """tokens_BxL and mask_BxL of this shape; missing rows repeat the first ones."""
+    tokens_BxL, mask_BxL = np.zeros(shape, np.int32), np.zeros(shape, bool)
+    for row in range(shape[0]):
+        tokens = tokens_by_row[row % len(tokens_by_row)]
+        tokens_BxL[row, : len(tokens)] = tokens
+        mask_BxL[row, : len(tokens)] = True
+    return tokens_BxL, mask_BxL
