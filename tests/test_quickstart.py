@@ -70,6 +70,8 @@ def test_results_and_report_are_there_without_photographs(workdir):
     assert {row['track'] for row in made['results']} == {'grammar-100'}
     assert made['panels']
     assert made['mistakes']
+    assert made['concepts'] is None  # no free-hand sentences
+    assert {'negation', 'short_queries'} <= set(made)
     page = (workdir / 'report.html').read_text()
     assert 'These people are simulated: there are no photographs of them.' in page
     assert 'these results say nothing about real faces' in page
