@@ -29,6 +29,7 @@ OPTIONAL = (
     'ablation',
     'retrieval',
     'added',
+    'poor_photos',
 )
 
 
@@ -146,11 +147,7 @@ def test_sections_without_data_say_so(bare, tmp_path):
     page = Page(text)
     assert not page.all('figure')
     assert not list((tmp_path / 'report').iterdir())
-<<<<<<< HEAD
     assert len([attrs for attrs in page.all('p') if attrs.get('class') == 'none']) == 16
-=======
-    assert len([attrs for attrs in page.all('p') if attrs.get('class') == 'none']) == 14
->>>>>>> part-model
     for missing in (
         'differences',
         'ROC',
