@@ -59,13 +59,12 @@ def poor_photo_results(
     if not trained.model.quality_dim or not all(split.observations for split in sets):
         return None
     effort = Repetitions(config.evaluate.draws, config.evaluate.resamples, config.evaluate.seed)
-    sampling = Sampling(**config.sample)
+    single = SingleMethods(trained, Sampling(**config.sample), effort.seed)
     towers = _fit_towers(config, trained, train_data)
     results: list[ResultRow] = []
     differences: list[ResultRow] = []
     samplings = {}
     for track in _tracks(config, data.splits['test'], train_data.splits['validation']):
-        single = SingleMethods(trained, sampling, effort.seed)
         tuned = _Tuned.fit(single, towers, _probes(train_data, 'validation', config, track, single))
         samplings[track] = dataclasses.asdict(tuned.diface.sampling)
         measured = list(_measure(tuned, _probes(data, 'test', config, track, single), effort))

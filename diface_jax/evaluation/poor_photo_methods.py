@@ -5,6 +5,7 @@ of a probe by a number that depends on the quality of its photo alone.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -89,7 +90,7 @@ class SingleMethods:
 
     def refined(self, probes: PhotoProbes) -> Features:
         """The photo alone, by R."""
-        extractor, params = self._extractor(self.sampling), self.trained.params
+        extractor, params = self._extractor, self.trained.params
         f_PxF = extractor.of_photos(params, probes.observation.y_BxD)
         return Features(f_PxF, extractor.of_photos(params, self._x0(probes)))
 
@@ -109,12 +110,12 @@ class SingleMethods:
         x_t_PxD = alpha * probes.observation.y_BxD / scale
         denoise = model.denoiser(params, probes.split.c_TxC[probes.text_P])
         x0_PxD = denoise(jnp.asarray(x_t_PxD), jnp.full((len(x_t_PxD), 1), log_snr))
-        extractor = self._extractor(self.sampling)
+        extractor = self._extractor
         f_PxF = extractor.refined(params, np.asarray(x0_PxD))
         return Features(f_PxF, extractor.of_photos(params, self._x0(probes)))
 
     def _diface(self, probes: PhotoProbes, with_text: bool, with_photo: bool) -> Features:
-        extractor, params = self._extractor(self.sampling), self.trained.params
+        extractor, params = self._extractor, self.trained.params
         f_PxF = extractor.of_probes(
             params,
             probes.split.c_TxC[probes.text_P] if with_text else None,
@@ -123,8 +124,9 @@ class SingleMethods:
         )
         return Features(f_PxF, extractor.of_photos(params, self._x0(probes)))
 
-    def _extractor(self, sampling: Sampling) -> FeatureExtractor:
-        return FeatureExtractor(self.trained.model, sampling, meshes.make_mesh())
+    @functools.cached_property
+    def _extractor(self) -> FeatureExtractor:
+        return FeatureExtractor(self.trained.model, self.sampling, meshes.make_mesh())
 
     def _x0(self, probes: PhotoProbes) -> np.ndarray:
         return self.trained.normalise(probes.split.embedding_NxD)

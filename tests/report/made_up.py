@@ -212,6 +212,26 @@ def ablation(rng, names=('full', 'no R', 'v prediction')):
     return {'split': 'test', 'num_steps': 1000, 'rows': records}
 
 
+def poor_photos(rng, tracks, widths=(64.0, 12.0, 7.0)):
+    """Searches with a poor photo by two methods, a photo alone and a text alone."""
+    probes = [('text', 'diface', None)]
+    for width in widths:
+        names = ('photo', 'diface'), ('text+photo', 'diface'), ('text+photo', 'logistic mix')
+        probes += [(probe, method, width) for probe, method in names]
+    results, leads = [], []
+    for track in tracks:
+        for metric in ('auc', 'rank@10'):
+            for probe, method, width in probes:
+                where = {'track': track, 'probe': probe, 'face_px': width, 'method': method}
+                results.append({**where, 'metric': metric, **around(rng, 0.6)})
+            for width in widths:
+                where = {'track': track, 'probe': 'text+photo', 'face_px': width}
+                leads.append(
+                    {**where, 'method': 'logistic mix', 'metric': metric, **around(rng, 0.1)}
+                )
+    return {'results': results, 'differences': leads, 'sampling': {}}
+
+
 def card():
     count = {'photos': 1635, 'identities': 550, 'grammar sentences': 1635, 'human sentences': 301}
     data = {'root': 'nowhere', 'layout': 'auto', 'shares': [0.8, 0.1, 0.1], 'split_seed': 0}
@@ -250,6 +270,7 @@ def content(methods=METHODS, tracks=('grammar-100', 'human'), conditions=None, s
         'panels': [example(rng, tracks[0], 3), example(rng, tracks[-1], 57.5)],
         'sweep': sweep(rng),
         'ablation': ablation(rng),
+        'poor_photos': poor_photos(np.random.default_rng(seed), tracks),
         'data_card': card(),
         'config': {'seed': 0, 'sample': {'num_steps': 1, 'guidance': 1.0}},
         'commit': 'c0ffee',

@@ -24,6 +24,7 @@ OPTIONAL = (
     'panels',
     'sweep',
     'ablation',
+    'poor_photos',
 )
 
 
@@ -75,9 +76,9 @@ def test_headings_tables_and_pictures_say_what_they_are(page):
     assert len(page.all('h1')) == len(page.all('title')) == 1
     assert len(page.all('caption')) == len(page.all('table')) > 10
     assert all('scope' in attrs for attrs in page.all('th'))
-    assert len(page.all('figure')) == 16
+    assert len(page.all('figure')) == 18
     pictures = [attrs for attrs in page.all('svg') if 'aria-hidden' not in attrs]
-    assert len(pictures) >= 16
+    assert len(pictures) >= 18
     assert all(attrs['role'] == 'img' and attrs['aria-label'] for attrs in pictures)
 
 
@@ -129,13 +130,14 @@ def test_sections_without_data_say_so(bare, tmp_path):
     page = Page(text)
     assert not page.all('figure')
     assert not list((tmp_path / 'report').iterdir())
-    assert len([attrs for attrs in page.all('p') if attrs.get('class') == 'none']) == 13
+    assert len([attrs for attrs in page.all('p') if attrs.get('class') == 'none']) == 14
     for missing in (
         'differences',
         'ROC',
         'CMC',
         'mode sweep',
         'mode ablate',
+        'without degraded photos',
         'free-hand',
         'labels of groups',
     ):
