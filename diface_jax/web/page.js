@@ -1,5 +1,5 @@
 'use strict';
-const PAGE = 10, MOST = 1000;
+const PAGE = 10, MOST = 1000, MOST_BYTES = 50e6;
 const IMAGES = /\.(jpe?g|png|webp|avif|hei[cf]|tiff?|bmp|gif)$/i;
 const $ = (id) => document.getElementById(id);
 // Photos to search by, {probe, picture, size, notes, name}: all of this page, and the one in use.
@@ -168,6 +168,7 @@ async function takeProbe(file) {
   const mine = ++reading;
   say('The photo is being read');
   try {
+    if (file.size > MOST_BYTES) throw new Error(`${plain(file.name)} has more than ${MOST_BYTES / 1e6} megabytes: give a smaller photo`);
     const answer = await ask('/api/probe', { method: 'POST', body: file });
     if (mine !== reading) return;
     taken.push({ ...answer, name: file.name });
@@ -193,6 +194,7 @@ function removeProbe() {
   $('choose-probe').focus();
   if ($('text').value.trim()) return begin();
   turn++;
+  rest();
   $('answer').hidden = true;
   remember();
   say('The photo is removed');
@@ -268,7 +270,10 @@ async function search(focus) {
     shown = [];
     fail(error);
   }
-  if (mine !== turn) return;
+  if (mine === turn) rest();
+}
+
+function rest() {
   $('go').removeAttribute('aria-disabled');
   $('go').textContent = 'Search';
 }

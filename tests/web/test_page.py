@@ -402,6 +402,8 @@ def test_a_photo_that_cannot_be_searched_by_is_explained(page, still):
     page.wait_for(lambda: page['error'].is_displayed())
     assert page['error'].text.startswith('The photo: not an image')
     assert 'still.png' in page['probe-about'].text
+    page.script("takeProbe({ size: 5.1e7, name: 'large.png' })")
+    page.wait_for(lambda: 'arge.png has more than 50 megabytes' in page['error'].text)
 
 
 @pytest.mark.parametrize('dark', [False, True], ids=['light', 'dark'])
