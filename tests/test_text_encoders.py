@@ -45,15 +45,14 @@ def test_an_encoder_is_chosen_by_its_folder(config, tmp_path, name):
 def wide_t5(folder):
     """A T5 of MiniLM's width with random weights."""
     golden.save(folder, 't5')
-    config = golden.config('t5') | {'d_model': WIDTH}
-    (folder / 'config.json').write_text(json.dumps(config))
+    narrow = golden.config('t5')['d_model']
+    (folder / 'config.json').write_text(json.dumps(golden.config('t5') | {'d_model': WIDTH}))
     rng = np.random.default_rng(0)
-    tensors = {
-        name: rng.normal(
-            size=[WIDTH if size == golden.config('t5')['d_model'] else size for size in old.shape]
-        ).astype(np.float32)
-        for name, old in golden.weights('t5').items()
-    }
+    tensors = golden.weights('t5')
+    for name, tensor in tensors.items():
+        if 'relative' not in name:
+            shape = [WIDTH if size == narrow else size for size in tensor.shape]
+            tensors[name] = rng.normal(scale=0.1, size=shape).astype(np.float32)
     safetensors.numpy.save_file(tensors, folder / 'model.safetensors')
     return folder
 
