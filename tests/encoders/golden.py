@@ -39,7 +39,7 @@ def weights(name):
 
 
 def save(folder, name, **files):
-    """Writes a network as a folder, with a tokenizer of a few words; returns the folder.
+    """Writes a network as a folder, with a tokenizer of a few words and a licence; returns it.
 
     Args:
       folder: to make.
@@ -49,6 +49,7 @@ def save(folder, name, **files):
     folder.mkdir(parents=True)
     safetensors.numpy.save_file(weights(name), folder / 'model.safetensors')
     save_tokenizer(folder)
+    (folder / 'README.md').write_text('---\nlicense: mit\n---\n')
     for file, content in {'config': config(name), **files}.items():
         path = folder / f'{file}.json'
         path.parent.mkdir(exist_ok=True)

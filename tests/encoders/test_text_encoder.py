@@ -62,7 +62,7 @@ def test_minilm_does_not_depend_on_the_batch(minilm):
 def test_minilm_says_what_it_is(minilm):
     assert (minilm.name, minilm.sha256) == (encoder.MODEL, encoder.MODEL_SHA256)
     assert (minilm.width, minilm.max_tokens) == (384, 256)
-    assert (minilm.licence, minilm.unusual_reading) == ('apache-2.0', {})
+    assert (minilm.licence, minilm.unusual_reading) == ('Apache-2.0', {})
 
 
 def test_pools_are_of_the_first_the_middle_and_the_last_depth(tiny, folder):

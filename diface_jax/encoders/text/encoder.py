@@ -23,7 +23,7 @@ from diface_jax.encoders.text.sentence_tokens import SentenceTokenizer, pad_toke
 
 MODEL = 'sentence-transformers/all-MiniLM-L6-v2'
 MODEL_SHA256 = '553c9ff2a4d968014fb1c66fdb6f2c9dc19b3ac2360ba58a51c69e177e55d765'
-MODEL_LICENCE = 'apache-2.0'
+MODEL_LICENCE = 'Apache-2.0'
 
 _SHIPPED = pathlib.Path(__file__).parents[2] / 'pretrained/all-MiniLM-L6-v2'
 _WHAT_TO_GIVE = (
