@@ -147,7 +147,7 @@ def test_sections_without_data_say_so(bare, tmp_path):
     page = Page(text)
     assert not page.all('figure')
     assert not list((tmp_path / 'report').iterdir())
-    assert len([attrs for attrs in page.all('p') if attrs.get('class') == 'none']) == 16
+    assert len([attrs for attrs in page.all('p') if attrs.get('class') == 'none']) == 18
     for missing in (
         'differences',
         'ROC',
