@@ -55,10 +55,10 @@ def stacked_chips(files: Sequence[str], crops: Sequence[FaceCrops], padding: int
     Raises:
       ValueError: a photo has no face any more; says what to do.
     """
-    for file, (chips, reason) in zip(files, crops, strict=True):
-        if chips is None:
+    for file, crop in zip(files, crops, strict=True):
+        if crop.chips is None:
             raise ValueError(
-                f'{file} had a face when it was prepared, but now: {reason}. Put the photo back, '
-                'or run --mode=prepare --overwrite'
+                f'{file} had a face when it was prepared, but now: {crop.note}. Put the photo '
+                'back, or run --mode=prepare --overwrite'
             )
-    return np.stack([chips[padding] for chips, _ in crops])
+    return np.stack([crop.chips[padding] for crop in crops])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from diface_jax.data import array_cache, photo_embeddings, prepare, prepared, sharded_work
+from diface_jax.data.readers import simulated
 from diface_jax.encoders.face import degrade
 from diface_jax.encoders.face.quality import NAMES
 from tests import celeba_tree, tiny
@@ -77,7 +78,7 @@ def test_a_killed_job_goes_on_and_makes_the_same(root, folder, tmp_path, monkeyp
 
 def test_simulated_people_have_no_photos_to_degrade(tmp_path):
     config = tiny.config()
-    config.data.update(root=str(tmp_path / 'people'), layout='simulated')
+    config.data.update(root=str(simulated.SHIPPED), layout='simulated')
     config.simulated.people = 20
     config.degraded.per_photo = 1
     with pytest.raises(ValueError, match='simulated people have none'):
