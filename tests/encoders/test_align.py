@@ -127,7 +127,7 @@ def test_chip_is_dlibs_own_at_whole_pixels(side):
     parts = [dlib.point(*point) for point in points.astype(int).tolist()]
     face = dlib.full_object_detection(dlib.rectangle(0, 0, side, side), parts)
     expected = [dlib.get_face_chip(photo, face, size=150, padding=p) for p in align.PADDINGS]
-    np.testing.assert_array_equal(align.face_chips(photo, points), expected)
+    np.testing.assert_array_equal(align.face_chips(photo, points)[: align.ARCFACE], expected)
 
 
 def test_chip_follows_landmarks_between_pixels():
@@ -151,7 +151,7 @@ def test_largest_face_is_taken_and_the_others_noted():
     photo = scene((150, 20, 100), (300, 180, 50))
     aligned = align.align_photo(encode(photo))
     assert aligned.note == '2 faces: took the largest'
-    expected = align.face_chips(photo, align.detect(photo)[0].landmarks_5x2)
+    expected = align.face_chips(photo, *align.detect(photo)[0][1:])
     np.testing.assert_array_equal(aligned.chips, expected)
     assert align.align_photo(encode(drawn_face.draw(200))).note == ''
 
@@ -171,7 +171,7 @@ def test_face_in_its_place_beats_a_larger_one():
     aligned = align.align_photo(encode(photo), in_place(150, 20, 100))
     assert aligned.note == '2 faces: took the one in its place'
     smaller = align.detect(photo)[1]
-    np.testing.assert_array_equal(aligned.chips, align.face_chips(photo, smaller.landmarks_5x2))
+    np.testing.assert_array_equal(aligned.chips, align.face_chips(photo, *smaller[1:]))
 
 
 @pytest.mark.parametrize('faces', [(), ((300, 450, 50),)])

@@ -11,7 +11,7 @@ from diface_jax.data import prepared
 from diface_jax.data.encoder_bundle import EncoderBundle
 from diface_jax.encoders.face import align, dlib_resnet
 from diface_jax.encoders.face.appearance import Appearance
-from diface_jax.encoders.face.encoder import FaceEncoder
+from diface_jax.encoders.face.encoder import build_face_encoder
 from diface_jax.encoders.text import bert
 from diface_jax.encoders.text.condition import ConditionEncoder, Standardisation
 from diface_jax.gallery import calibrate, inference, store
@@ -37,7 +37,8 @@ def encoders():
     maps = sum(dlib_resnet.block_widths(dlib_resnet.load_dlib_resnet(), 2))
     looks = Appearance(np.zeros(maps, np.float32), rng.standard_normal((maps, 4), np.float32))
     standard = Standardisation.fit(rng.standard_normal((20, bert.POOLS * 384)), bert.POOLS)
-    return EncoderBundle(FaceEncoder(looks), ConditionEncoder(bert.load_text_encoder(), standard))
+    face = build_face_encoder(('dlib', 'appearance'), looks)
+    return EncoderBundle(face, ConditionEncoder(bert.load_text_encoder(), standard))
 
 
 @pytest.fixture(scope='module')
@@ -86,7 +87,7 @@ def test_a_text_that_is_too_long_is_cut_at_a_word_without_a_warning(encoded, cap
 
 def test_faces_become_unit_features(encoded):
     rng = np.random.default_rng(0)
-    chips = list(rng.integers(0, 255, (3, 2, 150, 150, 3), np.uint8))
+    chips = list(rng.integers(0, 255, (3, 3, 150, 150, 3), np.uint8))
     embedding_NxD = encoded.embed(chips)
     assert embedding_NxD.shape == (3, encoded.width)
     assert encoded.embed([]).shape == (0, encoded.width)

@@ -24,8 +24,10 @@ from absl import logging
 from flax import nnx
 
 from diface_jax.encoders import weights
+from diface_jax.encoders.licence import UNKNOWN
 
 MODEL = 'sentence-transformers/all-MiniLM-L6-v2'
+MODEL_LICENCE = 'Apache-2.0'
 MODEL_SHA256 = '553c9ff2a4d968014fb1c66fdb6f2c9dc19b3ac2360ba58a51c69e177e55d765'
 
 POOLS = 6
@@ -250,6 +252,11 @@ class TextEncoder:
     _tokenizer: tokenizers.Tokenizer = dataclasses.field(repr=False)
     _graphdef: nnx.GraphDef = dataclasses.field(repr=False)
     _state: nnx.State = dataclasses.field(repr=False)
+
+    @property
+    def licence(self) -> str:
+        """Of the weights; unknown for all but those that come with the package."""
+        return MODEL_LICENCE if self.sha256 == MODEL_SHA256 else UNKNOWN
 
     @classmethod
     def from_folder(cls, folder: pathlib.Path, name: str) -> Self:
