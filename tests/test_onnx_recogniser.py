@@ -1,6 +1,7 @@
 """A recogniser in an ONNX file from photographs to a search, with what a user sees on the way."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -10,6 +11,9 @@ import diface_jax
 from diface_jax.cli import pipeline
 from diface_jax.data import prepare, prepared
 from diface_jax.encoders.face import dlib_resnet
+from diface_jax.evaluation.analysis.error_analysis import ErrorAnalysis
+from diface_jax.evaluation.methods import MethodSuite
+from diface_jax.pretrained.write_pack import write_pack
 from diface_jax.runtime import run_state
 from tests import celeba_tree, drawn_face, onnx_graphs, tiny
 
@@ -35,9 +39,16 @@ def workdir(config, tmp_path_factory):
     workdir = tmp_path_factory.mktemp('work')
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dlib_resnet, 'load_dlib_resnet', None)  # E is not dlib's
+        # Baselines and the error analysis take seconds, and do not depend on E.
+        patch.setattr(MethodSuite, 'methods', only_diface)
+        patch.setattr(ErrorAnalysis, 'sections', lambda analysis: {})
         for mode in ('prepare', 'train', 'evaluate'):
             pipeline.run_pipeline(mode, config, workdir, overwrite=False)
     return workdir
+
+
+def only_diface(suite, attributes):
+    return {'diface': suite._diface(suite.sampling, refined=True)}
 
 
 def test_photographs_are_embedded_and_the_licence_is_recorded(config, workdir):
@@ -50,7 +61,7 @@ def test_photographs_are_embedded_and_the_licence_is_recorded(config, workdir):
     assert face['sha256'] == data.card['encoders']['face'][0]['sha256']
     assert text['licence'].lower() == 'apache-2.0'
     evaluation = json.loads((workdir / 'evaluation.json').read_text())
-    assert {row['method'] for row in evaluation['results']} >= {'diface', 'cca'}
+    assert {row['metric'] for row in evaluation['results']} >= {'auc', 'rank@1'}
 
 
 def test_photographs_are_enrolled_and_searched(config, workdir, tmp_path):
@@ -66,6 +77,20 @@ def test_photographs_are_enrolled_and_searched(config, workdir, tmp_path):
     vectors = np.random.default_rng(0).standard_normal((3, onnx_graphs.WIDTH)).astype(np.float32)
     np.savez(tmp_path / 'vectors.npz', id=['a', 'b', 'c'], embedding=vectors)
     assert model.enroll_embeddings(gallery, tmp_path / 'vectors.npz').faces == 3
+
+
+def test_a_pack_takes_the_file_from_its_own_folder(config, workdir, tmp_path):
+    pack, photo = tmp_path / 'pack', tmp_path / 'photo.png'
+    Image.fromarray(drawn_face.draw(200)).save(photo)
+    report = write_pack(workdir, pack)
+    assert report.files == ('tiny.onnx',)
+    assert 'copy there too, if its licence allows: tiny.onnx' in str(report)
+    card = (pack / 'MODEL_CARD.md').read_text()
+    assert '| onnx:tiny.onnx | our own, as the user states |' in card
+    with pytest.raises(FileNotFoundError, match=r'tiny\.onnx of this model .* is not in .*pack'):
+        diface_jax.load(pack).enroll(tmp_path / 'gallery', photo)
+    shutil.copy(config.encoders.face[0].removeprefix('onnx:'), pack)
+    assert diface_jax.load(pack).enroll(tmp_path / 'gallery', photo).faces == 1
 
 
 def test_prepare_refuses_an_unknown_licence(config, tmp_path):

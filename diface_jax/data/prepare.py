@@ -33,7 +33,6 @@ from diface_jax.encoders.face import align, dlib_resnet
 from diface_jax.encoders.face.encoder import (
     build_face_encoder,
     encoder_names,
-    folders_of_encoders,
     read_recognisers,
 )
 from diface_jax.encoders.face.onnx_recogniser import OnnxRecogniser
@@ -377,7 +376,7 @@ class _Builder:
             return {}
         return {
             'licences': accepted_licences(bundle.licences, self.encoders.accept_licence),
-            'folders_of_encoders': [str(path) for path in folders_of_encoders(self.encoders)],
+            'folders_of_encoders': [str(folder) for folder in bundle.face.folders],
         }
 
     def _describe(self, embeddings: PhotoEmbeddings) -> list[DescribedPhoto]:

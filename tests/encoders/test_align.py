@@ -130,6 +130,43 @@ def test_chip_is_dlibs_own_at_whole_pixels(side):
     np.testing.assert_array_equal(align.face_chips(photo, points)[: align.ARCFACE], expected)
 
 
+@pytest.mark.parametrize('degrees', [0, 30])
+def test_the_arcface_image_has_the_points_of_its_template(degrees):
+    points = np.array([(38.29, 51.7), (73.53, 51.5), (56.03, 71.74), (41.55, 92.37), (70.73, 92.2)])
+    radians = np.deg2rad(degrees)
+    turn_2x2 = np.array([(np.cos(radians), np.sin(radians)), (-np.sin(radians), np.cos(radians))])
+    in_photo = points @ turn_2x2 * 1.5 + (120, 60)
+    photo = np.zeros((300, 300, 3), np.uint8)
+    for x, y in np.rint(in_photo).astype(int):
+        photo[y - 2 : y + 3, x - 2 : x + 3] = 255
+    landmarks = drawn_face.LANDMARKS_5x2 * 150 + 50
+    chips = align.face_chips(photo, landmarks, in_photo)
+    (image,) = align.arcface_images(chips[None])
+    assert image.shape == (112, 112, 3)
+    for x, y in points:
+        rows, columns = slice(round(y) - 4, round(y) + 5), slice(round(x) - 4, round(x) + 5)
+        bright = image[rows, columns, 0].astype(float)
+        bright /= bright.sum()
+        place = np.arange(9) - 4
+        assert abs(bright.sum(axis=0) @ place + round(x) - x) < 0.7
+        assert abs(bright.sum(axis=1) @ place + round(y) - y) < 0.7
+    np.testing.assert_array_equal(chips[: align.ARCFACE], align.face_chips(photo, landmarks)[:2])
+
+
+def test_the_arcface_image_of_an_undetected_face_is_near_that_of_a_detected_one():
+    photo = drawn_face.draw(200)
+    (face,) = align.detect(photo)
+    detected, canonical = (
+        align.arcface_images(align.face_chips(photo, face.landmarks_5x2, points)[None])[0]
+        for points in (face.points_5x2, None)
+    )
+    moved = np.roll(detected, 12, axis=1)
+    error, error_when_moved = (
+        np.abs(detected.astype(float) - other).mean() for other in (canonical, moved)
+    )
+    assert error < error_when_moved / 2
+
+
 def test_chip_follows_landmarks_between_pixels():
     ramp = np.arange(200, dtype=np.uint8)[None, :, None].repeat(200, 0).repeat(3, 2)
     points = drawn_face.LANDMARKS_5x2 * 100 + 50

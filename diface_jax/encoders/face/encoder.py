@@ -75,6 +75,12 @@ class FaceEncoder:
         return [WeightsLicence(part.name, part.sha256, part.licence) for part in self.parts]
 
     @property
+    def folders(self) -> list[pathlib.Path]:
+        """The folders of the ONNX files of its encoders."""
+        parts = (part for part in self.parts if isinstance(part, OnnxRecogniser))
+        return [part.path.resolve().parent for part in parts]
+
+    @property
     def width(self) -> int:
         """D, the width of an embedding."""
         return sum(part.width for part in self.parts)
@@ -108,10 +114,11 @@ class SimulatedEncoder:
       description: name, hash and width of each part of an embedding.
       appearance: always None.
       licences: of weights; none.
+      folders: of files; none.
     """
 
     appearance = None
-    licences = ()
+    licences = folders = ()
     description: list[dict[str, Any]]
 
     @property
