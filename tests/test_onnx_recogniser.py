@@ -13,9 +13,11 @@ from diface_jax.data import prepare, prepared
 from diface_jax.encoders.face import dlib_resnet
 from diface_jax.evaluation.analysis.error_analysis import ErrorAnalysis
 from diface_jax.evaluation.methods import MethodSuite
+from diface_jax.gallery import calibrate
 from diface_jax.pretrained.write_pack import write_pack
 from diface_jax.runtime import run_state
 from tests import celeba_tree, drawn_face, onnx_graphs, tiny
+from tests.gallery import world
 
 pytest.importorskip('dlib', reason="needs pip install 'diface_jax[faces]'")
 pytest.importorskip('onnxruntime', reason="needs pip install 'diface_jax[onnx]'")
@@ -62,6 +64,13 @@ def test_photographs_are_embedded_and_the_licence_is_recorded(config, workdir):
     assert text['licence'].lower() == 'apache-2.0'
     evaluation = json.loads((workdir / 'evaluation.json').read_text())
     assert {row['metric'] for row in evaluation['results']} >= {'auc', 'rank@1'}
+
+
+@pytest.fixture(autouse=True)
+def decision_rule(monkeypatch):
+    """That of a world where a model can learn something; drawn people have random labels."""
+    for name in ('load_or_calibrate', 'fit_decision_rule'):
+        monkeypatch.setattr(calibrate, name, lambda *arguments: world.decision_rule())
 
 
 def test_photographs_are_enrolled_and_searched(config, workdir, tmp_path):

@@ -67,7 +67,7 @@ def test_dlib_and_appearance_are_described_as_before():
 
 def test_an_encoder_of_another_version_is_named():
     with pytest.raises(ValueError, match="no face encoder 'facenet'"):
-        encoder.described_face_encoder([{'name': 'facenet', 'width': 4}], None)
+        encoder.described_face_encoder([{'name': 'facenet', 'width': 4}], None, [])
 
 
 def test_two_files_of_one_name_are_refused(tmp_path, recogniser):

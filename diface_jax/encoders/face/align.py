@@ -262,8 +262,17 @@ def face_chips(
         arcface = landmarks_5x2, _ARCFACE_OF_DLIB_5x2
     else:
         arcface = _checked_points(points_5x2), _ARCFACE_5x2
-    chips.append(_chip(image_HxWx3, arcface[0], arcface[1] + _ARCFACE_MARGIN))
+    chips.append(_chip(image_HxWx3, arcface[0], _dlib_target(arcface[1] + _ARCFACE_MARGIN)))
     return np.stack(chips)
+
+
+def _dlib_target(pixels_5x2: np.ndarray) -> np.ndarray:
+    """The target with which dlib puts points on these pixels of a chip.
+
+    dlib spreads the whole side of the target over the centres of the first to the last pixel.
+    """
+    middle = (CHIP_SIZE - 1) / 2
+    return (pixels_5x2 - middle) * CHIP_SIZE / (CHIP_SIZE - 1) + CHIP_SIZE / 2
 
 
 def arcface_images(chips_NxSxHxWx3: np.ndarray) -> np.ndarray:

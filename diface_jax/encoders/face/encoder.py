@@ -186,14 +186,14 @@ def build_face_encoder(
 def described_face_encoder(
     description: Sequence[Mapping[str, Any]],
     appearance: Appearance | None,
-    folders: Sequence[pathlib.Path] = (),
+    folders: Sequence[pathlib.Path],
 ) -> FaceEncoder | SimulatedEncoder:
     """E of a data card or a checkpoint; what takes its place where the people are simulated.
 
     Args:
       description: name, hash and width of each of its parts.
       appearance: fitted, where `appearance` is one of its parts.
-      folders: where ONNX files may lie.
+      folders: where ONNX files may lie; at least one.
 
     Raises:
       ValueError: this version has no encoder of such a name.
