@@ -43,7 +43,8 @@ def workdir(config, tmp_path_factory):
         patch.setattr(dlib_resnet, 'load_dlib_resnet', None)  # E is not dlib's
         # Baselines and the error analysis take seconds, and do not depend on E.
         patch.setattr(MethodSuite, 'methods', only_diface)
-        patch.setattr(ErrorAnalysis, 'sections', lambda analysis: {})
+        no_groups = {'groups': {'rows': [], 'largest_gap': None}}
+        patch.setattr(ErrorAnalysis, 'sections', lambda analysis: no_groups)
         for mode in ('prepare', 'train', 'evaluate'):
             pipeline.run_pipeline(mode, config, workdir, overwrite=False)
     return workdir
