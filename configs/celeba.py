@@ -34,11 +34,18 @@ def get_config() -> ml_collections.ConfigDict:
     config.simulated = {'people': 1500, 'photos': 3, 'seed': 0}
 
     config.encoders = ml_collections.ConfigDict()
+    # E: face encoders whose embeddings are put side by side. `dlib`; `appearance`, the principal
+    # components of dlib's inner feature maps; `onnx:FILE`, any recogniser of the ArcFace family.
+    config.encoders.face = ('dlib', 'appearance')
+    config.encoders.appearance_dim = 256  # components; 0: leave `appearance` out
+    # What an ONNX file does not tell: the order of channels, here rgb or bgr. The rest is read from
+    # it where `scale` and `side` are 0: images are (pixel - mean) / scale, `side` pixels wide.
+    config.encoders.onnx = {'channels': 'rgb', 'mean': 0.0, 'scale': 0.0, 'side': 0}
     config.encoders.text = ''  # a folder or hub name; empty: MiniLM, which comes along
     # 'several': read the text encoder at three depths, which keeps single words apart; or 'last'.
     config.encoders.text_layers = 'several'
-    # Principal components of dlib's inner feature maps, beside its embedding; 0: none.
-    config.encoders.appearance_dim = 256
+    # The licence of encoders that you accept, where it is unknown or limits their use.
+    config.encoders.accept_licence = ''
 
     # Degraded copies of each training photo (small, blurred, dark, noisy, compressed), so that a
     # poor photo can be searched with, beside a text or alone; at most 12. 0: none.

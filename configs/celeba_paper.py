@@ -13,7 +13,7 @@ from diface_jax.runtime import config_files
 def get_config() -> ml_collections.ConfigDict:
     """All settings."""
     config = config_files.load_config('celeba')
-    config.encoders.update(text_layers='last', appearance_dim=0)
+    config.encoders.update(text_layers='last', face=('dlib',))
     config.model.refine.feature_dim = 128
     # One sample from Gaussian noise in T~ = 25 steps, compared by cosine.
     config.sample.update(num_steps=25, num_samples=1)

@@ -17,7 +17,8 @@ NAMES = [path.stem for path in pathlib.Path(celeba.__file__).parent.glob('[a-z]*
 @pytest.mark.parametrize('name', NAMES)
 def test_a_config_makes_a_model(name):
     config = importlib.import_module(f'configs.{name}').get_config()
-    embedding_dim = 128 + config.encoders.appearance_dim
+    widths = {'dlib': 128, 'appearance': config.encoders.appearance_dim}
+    embedding_dim = sum(widths[name] for name in config.encoders.face)
     model = build_model(config.model, config.diffusion.schedule, embedding_dim, 384)
     assert model.embedding_dim == embedding_dim
 
@@ -26,7 +27,7 @@ def test_the_config_by_the_letter_differs_in_what_it_says():
     paper = importlib.import_module('configs.celeba_paper').get_config()
     lines = run_state.settings_differences(celeba.get_config().to_dict(), paper.to_dict())
     assert {line.split(':')[0] for line in lines} == {
-        *('encoders.text_layers', 'encoders.appearance_dim', 'model.refine.feature_dim'),
+        *('encoders.text_layers', 'encoders.face', 'model.refine.feature_dim'),
         *('sample.num_steps', 'sample.num_samples'),
     }
 

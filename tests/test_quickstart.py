@@ -198,7 +198,7 @@ def test_a_pack_of_other_encoders_or_sizes_is_not_trained_on(config, workdir, pa
 
 def test_a_photograph_is_refused(model):
     with pytest.raises(ValueError, match='trained on simulated people'):
-        model._inference.embed([np.zeros((2, 150, 150, 3), np.uint8)])
+        model._inference.embed([np.zeros((3, 150, 150, 3), np.uint8)])
 
 
 def test_a_population_is_fitted_on_what_is_prepared(config, workdir):

@@ -24,7 +24,7 @@ def config(tmp_path):
 
 def prepare(config, workdir, folder):
     """Prepares with the text encoder of a folder; returns the prepared data set."""
-    config.encoders.text = str(folder)
+    config.encoders.update(text=str(folder), accept_licence='our own')
     pipeline.run_pipeline('prepare', config, workdir, overwrite=False)
     return prepared.load_prepared(next((workdir / 'prepared').glob('population-????????')))
 

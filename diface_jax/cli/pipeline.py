@@ -30,6 +30,7 @@ from diface_jax.data.encoder_bundle import EncoderBundle
 from diface_jax.data.prepare import find_prepared, prepare
 from diface_jax.data.prepared import Prepared
 from diface_jax.data.simulation.population import Population
+from diface_jax.encoders.face.encoder import folders_of_encoders
 from diface_jax.encoders.text import encoder as text_encoders
 from diface_jax.evaluation import ablation, evaluate, sweep
 from diface_jax.evaluation.added_method import AddedMethod, add_method
@@ -37,6 +38,7 @@ from diface_jax.evaluation.benchmark import Benchmark
 from diface_jax.evaluation.clip_baseline import ClipBaseline
 from diface_jax.evaluation.protocol_files import write_protocol
 from diface_jax.pretrained import packed_model
+from diface_jax.pretrained.find_model import find_model
 from diface_jax.pretrained.write_pack import write_pack
 from diface_jax.report.page import write_report
 from diface_jax.runtime import hosts, run_state
@@ -152,7 +154,8 @@ def _encoders_to_start_from(settings: Settings) -> EncoderBundle | None:
         return None
     pack = init_from.read_start(settings.train.init_from)
     text_encoder = text_encoders.load_text_encoder(settings.encoders.text or None)
-    return packed_model.pack_encoders(pack, text_encoder)
+    folders = [find_model(settings.train.init_from), *folders_of_encoders(settings.encoders)]
+    return packed_model.pack_encoders(pack, text_encoder, folders)
 
 
 def _train(

@@ -15,8 +15,14 @@ from diface_jax.data.grammar.captions import KNOWN_ATTRIBUTES
 from diface_jax.data.readers.dispatch import read_section
 from diface_jax.data.readers.records import SPLITS, DataSet, Photo, Problem
 from diface_jax.encoders.face.appearance import MAX_PHOTOS
+from diface_jax.encoders.face.encoder import encoder_names
 from diface_jax.runtime import hosts
-from diface_jax.runtime.settings import CaptionsSettings, DataSettings, TrainSettings
+from diface_jax.runtime.settings import (
+    APPEARANCE,
+    CaptionsSettings,
+    DataSettings,
+    TrainSettings,
+)
 from diface_jax.runtime.terminal import printable
 
 _FIRST_PROBLEMS = 3
@@ -105,9 +111,9 @@ def _require(root: str, use: str, reasons: Sequence[str]) -> None:
 
 
 def _reasons_not_to_train(source: DataSet, config: ml_collections.ConfigDict) -> list[str]:
-    return reasons_not_to_train(
-        source, config.captions, config.train, config.encoders.appearance_dim
-    )
+    has_appearance = APPEARANCE in encoder_names(config.encoders)
+    appearance_dim = config.encoders.appearance_dim if has_appearance else 0
+    return reasons_not_to_train(source, config.captions, config.train, appearance_dim)
 
 
 def describe_data_set(source: DataSet, settings: CaptionsSettings, root: str) -> list[str]:
@@ -164,7 +170,7 @@ def reasons_not_to_train(
       source: the data set.
       captions: how many sentences the grammar writes.
       train: batch size, and the share of free-hand sentences.
-      appearance_dim: components of the appearance encoder, `encoders.appearance_dim`.
+      appearance_dim: components of the appearance encoder; 0 where there is none.
     """
     if reasons := _reasons_of_any_use(source):
         return reasons

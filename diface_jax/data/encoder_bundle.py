@@ -5,8 +5,13 @@ from typing import Any, NamedTuple, Self
 
 from diface_jax.data import prepared
 from diface_jax.encoders import arrays
-from diface_jax.encoders.face.appearance import Appearance
-from diface_jax.encoders.face.encoder import FaceEncoder, SimulatedEncoder
+from diface_jax.encoders.face.appearance import Appearance, AppearanceEncoder
+from diface_jax.encoders.face.encoder import (
+    FaceEncoder,
+    SimulatedEncoder,
+    described_face_encoder,
+)
+from diface_jax.encoders.licence import WeightsLicence
 from diface_jax.encoders.text.condition import ConditionEncoder, Standardisation
 from diface_jax.encoders.text.encoder import TextEncoder
 
@@ -25,6 +30,12 @@ class EncoderBundle(NamedTuple):
         """Names, hashes and widths, for data cards and checkpoints."""
         return {'face': self.face.description, 'text': self.text.description}
 
+    @property
+    def licences(self) -> list[WeightsLicence]:
+        """The licences of the weights of all encoders."""
+        text = self.text.encoder
+        return [*self.face.licences, WeightsLicence(text.name, text.sha256, text.licence)]
+
     def save(self, folder: pathlib.Path) -> None:
         """Writes the fitted arrays into a folder; raises OSError."""
         arrays.save_arrays(self.text.standard, folder / _STANDARDISATION)
@@ -42,23 +53,13 @@ class EncoderBundle(NamedTuple):
         Raises:
           FileNotFoundError: there is no prepared data set.
         """
-        description = prepared.read_card(folder)['encoders']['face']
+        card = prepared.read_card(folder)
+        description = card['encoders']['face']
         standard = arrays.load_arrays(Standardisation, folder / _STANDARDISATION)
         appearance = None
-        if len(description) > 1 and not description[0].get('simulated'):
+        if any(part['name'] == AppearanceEncoder.name for part in description):
             appearance = arrays.load_arrays(Appearance, folder / _APPEARANCE)
-        return cls(face_encoder(description, appearance), ConditionEncoder(text, standard))
-
-
-def face_encoder(
-    description: list[dict[str, Any]], appearance: Appearance | None
-) -> FaceEncoder | SimulatedEncoder:
-    """E of this description; what takes its place where the people are simulated.
-
-    Args:
-      description: name, hash and width of each of its parts.
-      appearance: its second part; None where it has one part alone.
-    """
-    if description[0].get('simulated'):
-        return SimulatedEncoder(description)
-    return FaceEncoder(appearance)
+        # An earlier version, which knew no encoder in a file, has not written where files are.
+        folders = [folder, *map(pathlib.Path, card.get('folders_of_encoders', ()))]
+        face = described_face_encoder(description, appearance, folders)
+        return cls(face, ConditionEncoder(text, standard))

@@ -12,7 +12,7 @@ class FaceCrops(NamedTuple):
     """The crops of a photo's main face.
 
     Attributes:
-      chips: chips_2x150x150x3 (see `align`); None where the photo has no crop.
+      chips: chips_3x150x150x3 (see `align`); None where the photo has no crop.
       note: a note for the data card ('' for none); the reason where the photo has no crop.
       face_px: width of the face in the photo (see `align.face_width`); 0 where it has no crop.
     """

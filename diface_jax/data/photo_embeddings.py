@@ -1,6 +1,7 @@
 """Face embeddings of a data set's photos, and the appearance encoder that is fitted on them."""
 
 import functools
+import json
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -12,12 +13,18 @@ from diface_jax.data.encoder_bundle import EncoderBundle
 from diface_jax.data.face_crops import FaceCrops
 from diface_jax.data.observations import Observations
 from diface_jax.data.readers.records import DataSet
-from diface_jax.encoders import arrays
 from diface_jax.encoders.face import align, appearance, degrade, dlib_resnet, quality
 from diface_jax.encoders.face.appearance import MAX_PHOTOS, Appearance
-from diface_jax.encoders.face.encoder import FaceEncoder, SimulatedEncoder
+from diface_jax.encoders.face.dlib_encoder import DlibPass
+from diface_jax.encoders.face.encoder import (
+    FaceEncoder,
+    SimulatedEncoder,
+    build_face_encoder,
+    encoder_names,
+)
+from diface_jax.encoders.face.onnx_recogniser import OnnxRecogniser
 from diface_jax.runtime import hosts
-from diface_jax.runtime.settings import DegradedSettings
+from diface_jax.runtime.settings import APPEARANCE, DegradedSettings, EncodersSettings
 
 # Cached arrays depend on the weights of dlib's network and on how faces are cropped.
 _MAPS = 'maps'  # name of the cache of feature maps
@@ -51,9 +58,17 @@ class PhotoEmbedder:
         self._source, self._hashes, self._cache = source, hashes, cache
 
     def face_encoder(
-        self, fitted: EncoderBundle | None, appearance_dim: int
+        self,
+        fitted: EncoderBundle | None,
+        encoders: EncodersSettings,
+        recognisers: Mapping[str, OnnxRecogniser],
     ) -> FaceEncoder | SimulatedEncoder:
         """E of the data set: that of `fitted` if given, else fitted on the training photos.
+
+        Args:
+          fitted: encoders to use; None: those of the settings.
+          encoders: lists the face encoders.
+          recognisers: those in ONNX files, by their names in `encoders.face`.
 
         Raises:
           ValueError: there are too few training photos to fit the appearance encoder on.
@@ -62,7 +77,10 @@ class PhotoEmbedder:
             return SimulatedEncoder(self._source.embedded.encoders)
         if fitted:
             return fitted.face
-        return FaceEncoder(self._fit_appearance(appearance_dim) if appearance_dim else None)
+        names, appearance = encoder_names(encoders), None
+        if APPEARANCE in names:
+            appearance = self._fit_appearance(encoders.appearance_dim)
+        return build_face_encoder(names, appearance, recognisers)
 
     def embed(self, encoder: FaceEncoder | SimulatedEncoder) -> PhotoEmbeddings:
         """The embeddings of all photos; those of a simulated data set come with it."""
@@ -72,7 +90,7 @@ class PhotoEmbedder:
             return PhotoEmbeddings(self._source.embedded.embedding_NxD, np.ones(count, bool), notes)
         columns = self._map(
             np.arange(count),
-            ('faces', *_VERSIONS, _appearance_sha256(encoder)),
+            _depends_on('faces', encoder),
             functools.partial(_embed_crops, encoder),
         )
         return PhotoEmbeddings(columns['embedding_NxD'], columns['found_N'], columns['note_N'])
@@ -93,12 +111,12 @@ class PhotoEmbedder:
             rows = np.flatnonzero(in_part_N & has_embedding_N)
             if not len(rows):
                 continue
-            depends_on = ('degraded', *_VERSIONS, str(degrade.VERSION), str(quality.VERSION))
+            versions = str(degrade.VERSION), str(quality.VERSION)
             draw = str(copies), str(degraded.seed if copies else '')
             hash_of = {self._source.photos[row].file: self._hashes[row] for row in rows}
             columns = self._map(
                 rows,
-                (*depends_on, *draw, _appearance_sha256(encoder)),
+                _depends_on('degraded', encoder, *versions, *draw),
                 functools.partial(_observe_crops, encoder, copies, degraded.seed, hash_of),
             )
             for row, *observed in zip(rows, *columns.values(), strict=True):
@@ -109,7 +127,7 @@ class PhotoEmbedder:
         """The appearance encoder, fitted on training photos that are drawn with a fixed seed."""
         rows = self._training_rows(width)
         blocks = dlib_resnet.block_widths(dlib_resnet.load_dlib_resnet(), len(align.PADDINGS))
-        maps_of = functools.partial(_maps_of_crops, FaceEncoder(None), sum(blocks))
+        maps_of = functools.partial(_maps_of_crops, DlibPass(with_maps=True), sum(blocks))
         columns = self._map(rows, (_MAPS, *_VERSIONS), maps_of)
         hashes = [self._hashes[row] for row in rows]
         landmarks = str(self._source.landmarks_5x2)
@@ -144,6 +162,20 @@ class PhotoEmbedder:
         )
 
 
+def _depends_on(name: str, encoder: FaceEncoder, *more: str) -> tuple[str, ...]:
+    """The key of cached embeddings; that of dlib's is of versions that knew no other E.
+
+    Args:
+      name: of the cache.
+      encoder: E.
+      more: what the embeddings depend on besides.
+    """
+    dlib, *others = encoder.description
+    if dlib['name'] == dlib_resnet.NAME and len(others) == bool(encoder.appearance):
+        return name, *_VERSIONS, *more, ''.join(other['sha256'] for other in others)
+    return name, *more, json.dumps(encoder.description, sort_keys=True)
+
+
 def cached_maps(
     cache: pathlib.Path, hashes: Sequence[str], count: int
 ) -> tuple[np.ndarray, np.ndarray | None]:
@@ -169,9 +201,9 @@ def cached_maps(
 
 # The names of these arrays stand in the cache of existing working directories.
 def _maps_of_crops(
-    encoder: FaceEncoder, width: int, files: Sequence[str], crops: Sequence[FaceCrops]
+    dlib: DlibPass, width: int, files: Sequence[str], crops: Sequence[FaceCrops]
 ) -> array_cache.Arrays:
-    maps_NxP, has_face_N = _encode_crops(encoder.maps, width, np.float16, crops)
+    maps_NxP, has_face_N = _encode_crops(dlib.maps, width, np.float16, crops)
     return {'maps': maps_NxP, 'found': has_face_N}
 
 
@@ -181,10 +213,6 @@ def _embed_crops(
     embedding_NxD, has_face_N = _encode_crops(encoder.embed, encoder.width, np.float32, crops)
     note_N = array_cache.string_array([crop.note for crop in crops])
     return {'embedding_NxD': embedding_NxD, 'found_N': has_face_N, 'note_N': note_N}
-
-
-def _appearance_sha256(encoder: FaceEncoder) -> str:
-    return arrays.sha256_of_arrays(encoder.appearance) if encoder.appearance else ''
 
 
 def _observe_crops(

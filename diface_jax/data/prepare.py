@@ -8,6 +8,7 @@ one writes the data set.
 """
 
 import dataclasses
+import functools
 import itertools
 import pathlib
 import shutil
@@ -30,11 +31,21 @@ from diface_jax.data.readers import dispatch, simulated
 from diface_jax.data.readers.records import DataSet
 from diface_jax.data.text_conditions import fit_condition_encoder, pooled_vectors
 from diface_jax.encoders.face import align, degrade, dlib_resnet, quality
-from diface_jax.encoders.face.encoder import FaceEncoder, SimulatedEncoder
+from diface_jax.encoders.face.encoder import (
+    FaceEncoder,
+    SimulatedEncoder,
+    build_face_encoder,
+    encoder_names,
+    read_recognisers,
+)
+from diface_jax.encoders.face.onnx_recogniser import OnnxRecogniser
+from diface_jax.encoders.licence import WeightsLicence, accepted_licences
 from diface_jax.encoders.text.condition import ConditionEncoder
 from diface_jax.encoders.text.encoder import TextEncoder, load_text_encoder
 from diface_jax.runtime import hosts, run_state
 from diface_jax.runtime.settings import (
+    APPEARANCE,
+    DLIB,
     CaptionsSettings,
     DataSettings,
     DegradedSettings,
@@ -149,17 +160,10 @@ def _settings(
     how_read = {
         name: value for name, value in data.to_dict().items() if name not in ('root', 'split_file')
     }
-    frozen = {
-        'dlib_sha256': dlib_resnet.SHA256,
-        'text_sha256': builder.text_encoder.sha256,
-        'alignment': align.VERSION,
-    }
-    if builder.text_encoder.unusual_reading:
-        frozen['text_reading'] = builder.text_encoder.unusual_reading
     settings = {
         'data': how_read,
         'captions': config.captions.to_dict(),
-        'encoders': config.encoders.to_dict() | frozen,
+        'encoders': _encoder_settings(config.encoders, builder),
         'fitted': None if builder.has_own else fitted.description,
         **_identity(source, builder.hashes),
     }
@@ -171,6 +175,28 @@ def _settings(
     if source.embedded:
         settings['simulated'] = config.simulated.to_dict()
     return run_state.to_plain_json(settings)
+
+
+def _encoder_settings(encoders: EncodersSettings, builder: '_Builder') -> dict[str, Any]:
+    """The encoders; where E is dlib's alone, as versions that knew no other E wrote them."""
+    settings, names = encoders.to_dict(), encoder_names(encoders)
+    for name in ('face', 'onnx', 'accept_licence'):
+        del settings[name]
+    frozen = {
+        'appearance_dim': encoders.appearance_dim if APPEARANCE in names else 0,
+        'dlib_sha256': dlib_resnet.SHA256,
+        'text_sha256': builder.text_encoder.sha256,
+        'alignment': align.VERSION,
+    }
+    if builder.text_encoder.unusual_reading:
+        frozen['text_reading'] = builder.text_encoder.unusual_reading
+    if not builder.fitted and names not in ((DLIB,), (DLIB, APPEARANCE)):
+        read = {
+            name: {'sha256': recogniser.sha256, **recogniser.details}
+            for name, recogniser in builder.recognisers.items()
+        }
+        frozen['face'] = [read.get(name, name) for name in names]
+    return settings | frozen
 
 
 def _identity(source: DataSet, hashes: Sequence[str]) -> dict[str, str]:
@@ -247,6 +273,7 @@ def _write(
     replaced: pathlib.Path | None,
 ) -> None:
     """Builds a data set beside its final folder, and moves it there when it is complete."""
+    builder.check_licences()
     source = builder.source
     logging.info(
         'prepare: reads %d photos of %s in %s; writes %s',
@@ -321,11 +348,38 @@ class _Builder:
     has_own: bool
     store: pathlib.Path
 
+    @functools.cached_property
+    def recognisers(self) -> dict[str, OnnxRecogniser]:
+        """The face encoders in ONNX files, by their names in `encoders.face`; read when needed."""
+        if self.fitted or self.source.embedded:
+            return {}
+        return read_recognisers(self.encoders)
+
+    def check_licences(self) -> None:
+        """Makes sure, before the work starts, that the licences of the encoders are accepted.
+
+        Raises:
+          ValueError: the user has to accept the licence of an encoder first.
+        """
+        if not self.has_own:
+            return
+        text = self.text_encoder
+        if self.fitted:
+            face = self.fitted.face.licences
+        elif self.source.embedded:
+            face = []
+        else:
+            # `appearance` is not fitted yet: its components are under dlib's licence.
+            names = [name for name in encoder_names(self.encoders) if name != APPEARANCE]
+            face = build_face_encoder(names, recognisers=self.recognisers).licences
+        weights = [*face, WeightsLicence(text.name, text.sha256, text.licence)]
+        accepted_licences(weights, self.encoders.accept_licence)
+
     def build(self, folder: pathlib.Path) -> dict[str, Any]:
         """Writes the rows and newly fitted encoders; returns the card without root and settings."""
         cache = self.store / prepared_folders.CACHE
         embedder = PhotoEmbedder(self.source, self.hashes, cache)
-        face = embedder.face_encoder(self.fitted, self.encoders.appearance_dim)
+        face = embedder.face_encoder(self.fitted, self.encoders, self.recognisers)
         embeddings = embedder.embed(face)
         photos = self._describe(embeddings, self._observe(embedder, face, embeddings))
         pool_TxP = self._pooled_vectors(photos, cache)
@@ -343,7 +397,16 @@ class _Builder:
             if self.source.embedded:
                 simulated.write_gallery(self.source, folder)
         card = data_card(self.source, embeddings, photos, attributes)
-        return {**card, 'encoders': bundle.description}
+        return {**card, 'encoders': bundle.description, **self._encoder_files(bundle)}
+
+    def _encoder_files(self, bundle: EncoderBundle) -> dict[str, Any]:
+        """What the card says of the files of encoders that are stored with this data set."""
+        if not self.has_own:
+            return {}
+        return {
+            'licences': accepted_licences(bundle.licences, self.encoders.accept_licence),
+            'folders_of_encoders': [str(folder) for folder in bundle.face.folders],
+        }
 
     def _observe(
         self,

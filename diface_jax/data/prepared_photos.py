@@ -44,13 +44,13 @@ def map_prepared_photos(
     return sharded_work.map_photos(source, files, hashes, cache, depends_on, compute)
 
 
-def stacked_chips(files: Sequence[str], crops: Sequence[FaceCrops], padding: int) -> np.ndarray:
+def stacked_chips(files: Sequence[str], crops: Sequence[FaceCrops], template: int) -> np.ndarray:
     """The chips [N, 150, 150, 3] of photos that all had a face when they were prepared.
 
     Args:
       files: of the photos.
       crops: of each of them.
-      padding: index into `align.PADDINGS`.
+      template: which of the chips, such as `align.WIDE`.
 
     Raises:
       ValueError: a photo has no face any more; says what to do.
@@ -61,4 +61,4 @@ def stacked_chips(files: Sequence[str], crops: Sequence[FaceCrops], padding: int
                 f'{file} had a face when it was prepared, but now: {crop.note}. Put the photo '
                 'back, or run --mode=prepare --overwrite'
             )
-    return np.stack([crop.chips[padding] for crop in crops])
+    return np.stack([crop.chips[template] for crop in crops])

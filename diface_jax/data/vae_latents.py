@@ -70,7 +70,7 @@ def _chips(data: Prepared, folder: pathlib.Path) -> dict[str, np.ndarray]:
 
 
 def _shrink(files: Sequence[str], crops: Sequence[FaceCrops]) -> array_cache.Arrays:
-    return {'chips': vae.shrink_chips(stacked_chips(files, crops, padding=0))}
+    return {'chips': vae.shrink_chips(stacked_chips(files, crops, align.TIGHT))}
 
 
 def _weights(

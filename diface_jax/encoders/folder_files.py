@@ -5,6 +5,8 @@ import pathlib
 import re
 from typing import Any, NamedTuple
 
+from diface_jax.encoders.licence import UNKNOWN
+
 WEIGHTS = 'model.safetensors'
 CONFIG, TOKENIZER = 'config.json', 'tokenizer.json'
 
@@ -104,13 +106,13 @@ def read_max_tokens(folder: pathlib.Path) -> int | None:
 
 
 def read_licence(folder: pathlib.Path) -> str:
-    """The licence of the weights by the head of README.md, such as 'apache-2.0'; 'unknown'."""
+    """The licence of the weights by the head of README.md, such as 'apache-2.0', or UNKNOWN."""
     path = folder / 'README.md'
     if not path.is_file():
-        return 'unknown'
+        return UNKNOWN
     _, _, card = path.read_text(encoding='utf-8').partition('---\n')
     match = _LICENCE.search(card.partition('\n---')[0])
-    return match[1] if match else 'unknown'
+    return match[1] if match else UNKNOWN
 
 
 def weights_file(folder: pathlib.Path) -> pathlib.Path:

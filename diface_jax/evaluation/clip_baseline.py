@@ -22,7 +22,7 @@ from diface_jax.encoders.face import align
 from diface_jax.evaluation import baselines
 from diface_jax.models.features import Features, unit_rows
 
-_WIDE = 1  # of align.PADDINGS: CLIP was trained on whole photographs
+_TEMPLATE = align.WIDE  # CLIP was trained on whole photographs
 
 
 class ClipVectors(NamedTuple):
@@ -139,4 +139,4 @@ class ClipBaseline:
         return {'vector': self.clip.embed_texts(sentences)}
 
     def _photos(self, files: Sequence[str], crops: Sequence[FaceCrops]) -> array_cache.Arrays:
-        return {'vector': self.clip.embed_photos(stacked_chips(files, crops, _WIDE))}
+        return {'vector': self.clip.embed_photos(stacked_chips(files, crops, _TEMPLATE))}

@@ -68,7 +68,7 @@ class ProbePhoto(NamedTuple):
 
     Attributes:
       summary: which face of which photo it is.
-      chips: chips_2x150x150x3, as `align.face_chips` cuts them.
+      chips: chips_3x150x150x3, as `align.face_chips` cuts them.
       picture: a JPEG of the face with its hair, at most 200 pixels a side.
     """
 

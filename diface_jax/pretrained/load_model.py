@@ -48,7 +48,8 @@ def _of_pack(folder: pathlib.Path, sampling: Sampling | None) -> UsableModel:
             f'({trained.settings["sample"]}): for another, give the workdir that it was made from '
             'as --model'
         )
-    encoders = packed_model.pack_encoders(pack, packed_model.text_encoder_of(trained))
+    text_encoder = packed_model.text_encoder_of(trained)
+    encoders = packed_model.pack_encoders(pack, text_encoder, [folder])
     return UsableModel(InferenceModel(trained, encoders), lambda: rule)
 
 

@@ -34,6 +34,7 @@ def render_card(description: Mapping[str, Any], size: int, evaluations: Sequence
         data=list(_data_rows(description['trained_on'])),
         tests=[_test(content) for content in evaluations],
         terms=description['terms'],
+        encoders=list(_encoder_rows(description)),
         size=f'{size / 1e6:.1f}',
         sha256=description['weights_sha256'],
         parity=description['parity'],
@@ -76,6 +77,16 @@ def _data_rows(trained_on: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, An
                     'grammar': f'{counts["grammar sentences"]:,}',
                     'human': f'{counts["human sentences"]:,}',
                 }
+
+
+def _encoder_rows(description: Mapping[str, Any]) -> Iterator[dict[str, str]]:
+    """The frozen encoders, with the licences of their weights."""
+    for encoder in (*description['encoders']['face'], description['encoders']['text']):
+        yield {
+            'name': encoder['name'],
+            'licence': description['licences'].get(encoder['name'], '–'),
+            'sha256': encoder['sha256'],
+        }
 
 
 def _test(content: Content) -> dict[str, Any]:

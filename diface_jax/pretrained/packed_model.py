@@ -1,12 +1,15 @@
 """From the content of a pack to a model that can be used: networks and encoders."""
 
+import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import ml_collections
 import numpy as np
 
-from diface_jax.data.encoder_bundle import EncoderBundle, face_encoder
+from diface_jax.data.encoder_bundle import EncoderBundle
 from diface_jax.encoders.face.appearance import Appearance
+from diface_jax.encoders.face.encoder import described_face_encoder
 from diface_jax.encoders.text.condition import ConditionEncoder, Standardisation
 from diface_jax.encoders.text.encoder import MODEL, TextEncoder, load_text_encoder
 from diface_jax.models.diface import build_model
@@ -45,16 +48,22 @@ def trained_model(pack: Pack) -> LoadedModel:
     )
 
 
-def pack_encoders(pack: Pack, text: TextEncoder) -> EncoderBundle:
+def pack_encoders(pack: Pack, text: TextEncoder, folders: Sequence[pathlib.Path]) -> EncoderBundle:
     """The encoders of a pack: the installed frozen ones, with what the pack holds of them.
+
+    Args:
+      pack: the pack.
+      text: the installed text encoder.
+      folders: where the ONNX files of face encoders may lie.
 
     Raises:
       PackError: a tensor is missing.
     """
-    face = pack.description['encoders']['face']
+    description = pack.description['encoders']['face']
     appearance = _fitted(pack, 'appearance', Appearance) if pack.group('appearance') else None
     standard = _fitted(pack, 'standardisation', Standardisation)
-    return EncoderBundle(face_encoder(face, appearance), ConditionEncoder(text, standard))
+    face = described_face_encoder(description, appearance, folders)
+    return EncoderBundle(face, ConditionEncoder(text, standard))
 
 
 def text_encoder_of(trained: LoadedModel) -> TextEncoder:

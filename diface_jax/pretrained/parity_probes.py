@@ -1,14 +1,15 @@
 """Sentences and photographs of a workdir, to compare the scores of two versions of a model on."""
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
 
 from diface_jax.data.photo_embeddings import cached_maps
 from diface_jax.data.prepared import Prepared, Split
-from diface_jax.encoders.face.appearance import Appearance
+from diface_jax.encoders.face.appearance import Appearance, AppearanceEncoder
 from diface_jax.models.diface import Sampling
 from diface_jax.models.features import FeatureExtractor
 from diface_jax.pretrained.network_arrays import params_of_arrays
@@ -38,6 +39,7 @@ class ParityProbes:
     ) -> None:
         self._trained, self._c_TxC = trained, c_TxC
         self._embedding_NxD, self._maps_NxP = embedding_NxD, maps_NxP
+        self._appearance = _appearance_columns(trained.encoders['face'])
         sampling = Sampling(**trained.settings['sample'])
         self._extractor = FeatureExtractor(trained.model, sampling, meshes.make_mesh())
 
@@ -54,8 +56,8 @@ class ParityProbes:
             appearance = Appearance(
                 arrays['appearance/mean_P'], arrays['appearance/components_PxK']
             )
-            first = embedding_NxD[:, : -appearance.width]
-            embedding_NxD = np.concatenate([first, appearance(self._maps_NxP)], axis=1)
+            embedding_NxD = embedding_NxD.copy()
+            embedding_NxD[:, self._appearance] = appearance(self._maps_NxP)
         params = params_of_arrays(arrays, self._trained.settings, self._trained.widths)
         f_TxF = self._extractor.of_texts(params, self._c_TxC, jax.random.key(0))
         f_NxF = self._extractor.of_photos(params, normalise(embedding_NxD))
@@ -75,10 +77,22 @@ def probes_of(
     """
     validation, train = data.splits['validation'], data.splits['train']
     c_TxC = validation.c_TxC[_evenly(texts, _SENTENCES)]
-    rows, maps_NxP = _maps(train, cache) if len(data.widths) > 1 else (np.array([], int), None)
+    rows, maps_NxP = np.array([], int), None
+    if _appearance_columns(trained.encoders['face']):
+        rows, maps_NxP = _maps(train, cache)
     if not len(rows):
         return ParityProbes(trained, c_TxC, validation.embedding_NxD[:_PHOTOS], None)
     return ParityProbes(trained, c_TxC, train.embedding_NxD[rows], maps_NxP)
+
+
+def _appearance_columns(encoders: Sequence[Mapping[str, Any]]) -> slice | None:
+    """Where the appearance stands in an embedding; None where it is no part of it."""
+    start = 0
+    for encoder in encoders:
+        if encoder['name'] == AppearanceEncoder.name:
+            return slice(start, start + encoder['width'])
+        start += encoder['width']
+    return None
 
 
 def _maps(train: Split, cache: pathlib.Path) -> tuple[np.ndarray, np.ndarray | None]:

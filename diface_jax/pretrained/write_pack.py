@@ -13,7 +13,6 @@ import safetensors.numpy
 from diface_jax.data import prepared, prepared_folders
 from diface_jax.data.encoder_bundle import EncoderBundle
 from diface_jax.encoders.face.appearance import Appearance
-from diface_jax.encoders.face.encoder import FaceEncoder
 from diface_jax.gallery import calibrate
 from diface_jax.models.diface import Sampling
 from diface_jax.pretrained import model_card, pack_files, packed_model
@@ -22,6 +21,7 @@ from diface_jax.pretrained.parity_probes import probes_of
 from diface_jax.pretrained.rounding import Parity, round_tensors
 from diface_jax.pretrained.terms import terms_of
 from diface_jax.runtime import versions
+from diface_jax.runtime.settings import ONNX
 from diface_jax.training.loaded_model import LoadedModel, load_best_checkpoint
 
 Arrays = dict[str, np.ndarray]
@@ -38,6 +38,7 @@ class PackReport(NamedTuple):
       size_float32: what they would take in float32.
       in_float32: names of the matrices that are not rounded.
       parity: how scores compare with those of the checkpoint.
+      files: names of ONNX files that the model needs for photographs, and that are not in the pack.
     """
 
     folder: pathlib.Path
@@ -45,6 +46,7 @@ class PackReport(NamedTuple):
     size_float32: int
     in_float32: tuple[str, ...]
     parity: Parity
+    files: tuple[str, ...]
 
     def __str__(self) -> str:
         lines = [
@@ -53,6 +55,9 @@ class PackReport(NamedTuple):
         ]
         if self.in_float32:
             lines.append(f'not rounded to float16: {", ".join(self.in_float32)}')
+        if self.files:
+            files = ', '.join(self.files)
+            lines.append(f'to embed photographs, copy there too, if its licence allows: {files}')
         return '\n'.join([*lines, f'against the checkpoint, {self.parity}'])
 
 
@@ -88,15 +93,16 @@ def write_pack(workdir: pathlib.Path, out: pathlib.Path, overwrite: bool = False
         'weights_sha256': hashlib.sha256(weights).hexdigest(),
         'tensors': {name: list(array.shape) for name, array in sorted(stored.items())},
         'parity': str(parity),
-        **_description_of_model(trained, stored),
+        **_description_of_model(trained, stored, encoders),
         'decision_rule': calibrate.fit_decision_rule(scores).to_json(),
+        'licences': _licences(folder, encoders),
         **_description_of_data(trained, store, folder),
     }
     description['sha256'] = pack_files.description_sha256(description)
     evaluations = model_card.read_evaluations(workdir, trained.settings, trained.step)
     card = model_card.render_card(description, len(weights), evaluations)
     _write(out, weights, description, card)
-    return _report(out, exact, stored, len(weights), parity)
+    return _report(out, exact, stored, parity, description)
 
 
 def _check_free(out: pathlib.Path, overwrite: bool) -> None:
@@ -124,22 +130,32 @@ def _exact_arrays(trained: LoadedModel, encoders: EncoderBundle) -> Arrays:
     return named_arrays(trained.params) | fitted
 
 
-def _description_of_model(trained: LoadedModel, stored: Arrays) -> dict[str, Any]:
-    encoders = {**trained.encoders, 'face': list(trained.encoders['face'])}
+def _description_of_model(
+    trained: LoadedModel, stored: Arrays, encoders: EncoderBundle
+) -> dict[str, Any]:
+    description = {**trained.encoders, 'face': list(trained.encoders['face'])}
     if 'appearance/mean_P' in stored:
         appearance = Appearance(
             *(stored[f'appearance/{field}'].astype(np.float32) for field in Appearance._fields)
         )
         # The rounded components are an encoder of their own, with a hash of its own.
-        encoders['face'] = FaceEncoder(appearance).description
+        description['face'] = encoders.face.with_appearance(appearance).description
     return {
         'settings': trained.settings,
         'step': trained.step,
         'sizes': list(trained.widths),
         'normalisation_widths': list(trained.normalise.widths),
-        'encoders': encoders,
+        'encoders': description,
         'thresholds': trained.thresholds,
     }
+
+
+def _licences(folder: pathlib.Path, encoders: EncoderBundle) -> dict[str, str]:
+    """The licence of each encoder, by its name, as accepted when the data set was prepared."""
+    card = prepared.read_card(folder)
+    if 'licences' not in card:  # prepared by an earlier version
+        return {weights.name: weights.licence for weights in encoders.licences}
+    return {row['name']: row['licence'] for row in card['licences']}
 
 
 def _description_of_data(
@@ -178,10 +194,21 @@ def _write(out: pathlib.Path, weights: bytes, description: Mapping[str, Any], ca
 
 
 def _report(
-    out: pathlib.Path, exact: Arrays, stored: Arrays, size: int, parity: Parity
+    out: pathlib.Path,
+    exact: Arrays,
+    stored: Arrays,
+    parity: Parity,
+    description: Mapping[str, Any],
 ) -> PackReport:
     unrounded = [
         name for name, array in stored.items() if array.ndim > 1 and array.dtype == np.float32
     ]
-    size_float32 = sum(array.nbytes for array in exact.values())
-    return PackReport(out, size, size_float32, tuple(unrounded), parity)
+    names = [encoder['name'] for encoder in description['encoders']['face']]
+    return PackReport(
+        folder=out,
+        size=(out / pack_files.WEIGHTS).stat().st_size,
+        size_float32=sum(array.nbytes for array in exact.values()),
+        in_float32=tuple(unrounded),
+        parity=parity,
+        files=tuple(name.removeprefix(ONNX) for name in names if name.startswith(ONNX)),
+    )

@@ -33,6 +33,8 @@ Samples = Annotated[int, between(1, 10_000)]
 Guidance = Annotated[float, between(0, 100)]
 LAYOUTS = ('auto', 'celeba', 'celeb_a_tfds', 'lfw', 'folder', 'simulated')
 Layout = Annotated[str, one_of(*LAYOUTS)]
+# What `encoders.face` may list; the last is followed by a path.
+DLIB, APPEARANCE, ONNX = 'dlib', 'appearance', 'onnx:'
 SamePhotoWeight = Annotated[
     float, between(0.001, 1000, 'with 0 a person with a single photo has no correct match')
 ]
@@ -95,12 +97,37 @@ class SimulatedSettings(Section):
 
 
 @dataclasses.dataclass(frozen=True)
+class OnnxSettings(Section):
+    """The images that recognisers in ONNX files take."""
+
+    channels: Annotated[str, one_of('rgb', 'bgr')]
+    mean: Annotated[float, between(-1000, 1000)]
+    scale: Annotated[float, between(0, 1000)]
+    side: Annotated[int, between(0, 1000)]
+
+
+@dataclasses.dataclass(frozen=True)
 class EncodersSettings(Section):
     """The frozen encoders."""
 
+    face: tuple[str, ...]
+    appearance_dim: Annotated[int, between(0, 65_536)]
+    onnx: OnnxSettings
     text: str
     text_layers: Annotated[str, one_of('last', 'several')]
-    appearance_dim: Annotated[int, between(0, 65_536)]
+    accept_licence: str
+
+    def __post_init__(self) -> None:
+        for name in self.face:
+            if name not in (DLIB, APPEARANCE) and (name == ONNX or not name.startswith(ONNX)):
+                raise ValueError(
+                    f'face: there is no face encoder {name!r}: choose from {DLIB}, {APPEARANCE} '
+                    f'and {ONNX}FILE'
+                )
+        if len(set(self.face)) < len(self.face):
+            raise ValueError(f'face names an encoder twice: {self.face}')
+        if set(self.face) == {APPEARANCE} and not self.appearance_dim:
+            raise ValueError(f'face is {APPEARANCE} alone, and appearance_dim=0 leaves it out')
 
 
 @dataclasses.dataclass(frozen=True)

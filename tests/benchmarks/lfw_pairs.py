@@ -1,9 +1,10 @@
 """Face verification by E on LFW's pairs: are these two photos of one person?
 
-    python -m tests.benchmarks.lfw_pairs --root=PATH
+    python -m tests.benchmarks.lfw_pairs --root=PATH --face=dlib --face=onnx:FILE
 
-PATH holds pairs.txt and lfw-deepfunneled/. Prints the accuracy: the distance threshold is chosen on
-nine tenths of the pairs and used on the last, ten times over, as LFW's view 2 does.
+PATH holds pairs.txt and lfw-deepfunneled/. Prints the accuracy of each encoder: the distance
+threshold is chosen on nine tenths of the pairs and used on the last, ten times over, as LFW's view
+2 does. Embeddings of ONNX files are compared by their angle.
 """
 
 import argparse
@@ -13,8 +14,11 @@ import pathlib
 import numpy as np
 from tqdm import tqdm
 
+from configs import celeba
 from diface_jax.data.readers.lfw import LANDMARKS_5x2
-from diface_jax.encoders.face import align, dlib_resnet
+from diface_jax.encoders.face import align
+from diface_jax.encoders.face.encoder import FaceEncoder, build_face_encoder, read_recognisers
+from diface_jax.runtime.settings import ONNX
 
 Pair = tuple[str, str, bool]
 
@@ -32,18 +36,24 @@ def read_pairs(path: pathlib.Path) -> list[Pair]:
     return pairs
 
 
-def chip(path: pathlib.Path) -> np.ndarray:
-    """The face chip of a photo that is aligned as LFW's are."""
-    return align.align_photo(path.read_bytes(), LANDMARKS_5x2).chips[0]
+def chips_of(path: pathlib.Path) -> np.ndarray:
+    """The face chips of a photo that is aligned as LFW's are."""
+    return align.align_photo(path.read_bytes(), LANDMARKS_5x2).chips
 
 
-def distances(chips: dict[str, np.ndarray], pairs: list[Pair]) -> np.ndarray:
-    """The Euclidean distance between the embeddings of each pair."""
-    files = list(chips)
-    x_NxD = dlib_resnet.embed_chips(
-        dlib_resnet.load_dlib_resnet(), np.stack([chips[file] for file in files])
-    )
-    embedding = dict(zip(files, x_NxD, strict=True))
+def face_encoder(name: str) -> FaceEncoder:
+    """The encoder of a name in `encoders.face`."""
+    config = celeba.get_config().encoders
+    config.face = (name,)
+    return build_face_encoder((name,), recognisers=read_recognisers(config))
+
+
+def distances(name: str, chips: dict[str, np.ndarray], pairs: list[Pair]) -> np.ndarray:
+    """The Euclidean distance between the embeddings of each pair; of unit length for ONNX files."""
+    x_NxD = face_encoder(name).embed(np.stack(list(chips.values())))
+    if name.startswith(ONNX):
+        x_NxD = x_NxD / np.linalg.norm(x_NxD, axis=1, keepdims=True)
+    embedding = dict(zip(chips, x_NxD, strict=True))
     return np.array([np.linalg.norm(embedding[a] - embedding[b]) for a, b, _ in pairs])
 
 
@@ -66,18 +76,22 @@ def accuracy(distance_N: np.ndarray, same_N: np.ndarray, folds: int = 10) -> flo
 
 
 def main() -> None:
-    """Prints the accuracy on all pairs."""
+    """Prints the accuracy of each encoder on all pairs."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--root', type=pathlib.Path, required=True, help='the folder of LFW')
-    root = parser.parse_args().root
+    parser.add_argument('--face', action='append', help='dlib (default) or onnx:FILE; repeat it')
+    arguments = parser.parse_args()
+    root = arguments.root
     pairs = read_pairs(root / 'pairs.txt')
     files = sorted({file for pair in pairs for file in pair[:2]})
     paths = [root / 'lfw-deepfunneled' / file for file in files]
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        chips = list(tqdm(pool.map(chip, paths), total=len(paths), desc='faces'))
-    distance_N = distances(dict(zip(files, chips, strict=True)), pairs)
+        chips = list(tqdm(pool.map(chips_of, paths), total=len(paths), desc='faces'))
     same_N = np.array([same for _, _, same in pairs])
-    print(f'{100 * accuracy(distance_N, same_N):.2f}% of {len(pairs)} pairs, {len(files)} photos')
+    for name in arguments.face or ['dlib']:
+        distance_N = distances(name, dict(zip(files, chips, strict=True)), pairs)
+        right = f'{100 * accuracy(distance_N, same_N):.2f}%'
+        print(f'{name}: {right} of {len(pairs)} pairs, {len(files)} photos')
 
 
 if __name__ == '__main__':

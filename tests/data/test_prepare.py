@@ -167,7 +167,7 @@ def test_no_face_anywhere(tmp_path):
     for i in range(2):
         Image.new('RGB', (178, 218), 'grey').save(root / 'somebody' / f'{i}.jpg')
     config, out = settings(root), tmp_path / 'out'
-    config.encoders.appearance_dim = 0
+    config.encoders.face = ('dlib',)
     with pytest.raises(ValueError, match='no face'):
         prepare.prepare(config, config.data, out)
 

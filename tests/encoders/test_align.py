@@ -127,7 +127,47 @@ def test_chip_is_dlibs_own_at_whole_pixels(side):
     parts = [dlib.point(*point) for point in points.astype(int).tolist()]
     face = dlib.full_object_detection(dlib.rectangle(0, 0, side, side), parts)
     expected = [dlib.get_face_chip(photo, face, size=150, padding=p) for p in align.PADDINGS]
-    np.testing.assert_array_equal(align.face_chips(photo, points), expected)
+    np.testing.assert_array_equal(align.face_chips(photo, points)[: align.ARCFACE], expected)
+
+
+@pytest.mark.parametrize('degrees', [0, 30])
+def test_the_arcface_image_has_the_points_of_its_template(degrees):
+    points = np.array([(38.29, 51.7), (73.53, 51.5), (56.03, 71.74), (41.55, 92.37), (70.73, 92.2)])
+    radians = np.deg2rad(degrees)
+    turn_2x2 = np.array([(np.cos(radians), np.sin(radians)), (-np.sin(radians), np.cos(radians))])
+    in_photo = points @ turn_2x2 * 1.5 + (120, 60)
+    photo = np.zeros((300, 300, 3), np.uint8)
+    for x, y in np.rint(in_photo).astype(int):
+        photo[y - 2 : y + 3, x - 2 : x + 3] = 255
+    landmarks = drawn_face.LANDMARKS_5x2 * 150 + 50
+    chips = align.face_chips(photo, landmarks, in_photo)
+    (image,) = align.arcface_images(chips[None])
+    assert image.shape == (112, 112, 3)
+    places = []
+    for x, y in points:
+        rows, columns = slice(round(y) - 4, round(y) + 5), slice(round(x) - 4, round(x) + 5)
+        bright = image[rows, columns, 0] / image[rows, columns, 0].sum(dtype=float)
+        around = np.arange(9) - 4
+        places.append(
+            (bright.sum(axis=0) @ around + round(x), bright.sum(axis=1) @ around + round(y))
+        )
+    np.testing.assert_allclose(places, points, atol=0.7)  # whole pixels of the photo
+    np.testing.assert_allclose(np.mean(places, axis=0), points.mean(axis=0), atol=0.3)
+    np.testing.assert_array_equal(chips[: align.ARCFACE], align.face_chips(photo, landmarks)[:2])
+
+
+def test_the_arcface_image_of_an_undetected_face_is_near_that_of_a_detected_one():
+    photo = drawn_face.draw(200)
+    (face,) = align.detect(photo)
+    detected, canonical = (
+        align.arcface_images(align.face_chips(photo, face.landmarks_5x2, points)[None])[0]
+        for points in (face.points_5x2, None)
+    )
+    moved = np.roll(detected, 12, axis=1)
+    error, error_when_moved = (
+        np.abs(detected.astype(float) - other).mean() for other in (canonical, moved)
+    )
+    assert error < error_when_moved / 2
 
 
 def test_chip_follows_landmarks_between_pixels():
@@ -151,7 +191,7 @@ def test_largest_face_is_taken_and_the_others_noted():
     photo = scene((150, 20, 100), (300, 180, 50))
     aligned = align.align_photo(encode(photo))
     assert aligned.note == '2 faces: took the largest'
-    expected = align.face_chips(photo, align.detect(photo)[0].landmarks_5x2)
+    expected = align.face_chips(photo, *align.detect(photo)[0][1:])
     np.testing.assert_array_equal(aligned.chips, expected)
     assert align.align_photo(encode(drawn_face.draw(200))).note == ''
 
@@ -171,7 +211,7 @@ def test_face_in_its_place_beats_a_larger_one():
     aligned = align.align_photo(encode(photo), in_place(150, 20, 100))
     assert aligned.note == '2 faces: took the one in its place'
     smaller = align.detect(photo)[1]
-    np.testing.assert_array_equal(aligned.chips, align.face_chips(photo, smaller.landmarks_5x2))
+    np.testing.assert_array_equal(aligned.chips, align.face_chips(photo, *smaller[1:]))
 
 
 @pytest.mark.parametrize('faces', [(), ((300, 450, 50),)])

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from diface_jax.encoders.face import appearance, dlib_resnet
-from diface_jax.encoders.face.encoder import FaceEncoder
+from diface_jax.encoders.face.dlib_encoder import DlibPass
+from diface_jax.encoders.face.encoder import build_face_encoder
 
 BLOCKS = (6, 4)
 
@@ -41,15 +42,15 @@ def test_embeddings_of_both_encoders_are_concatenated():
         network = dlib_resnet.load_dlib_resnet()
     except FileNotFoundError as error:
         pytest.skip(str(error))
-    chips = np.random.default_rng(0).integers(0, 256, (6, 2, 150, 150, 3), np.uint8)
-    maps = FaceEncoder(None).maps(chips)
+    chips = np.random.default_rng(0).integers(0, 256, (6, 3, 150, 150, 3), np.uint8)
+    maps = DlibPass(with_maps=True).maps(chips)
     widths = dlib_resnet.block_widths(network, 2)
     assert maps.shape == (6, sum(widths))
     looks = appearance.fit_appearance(maps, widths, 3)
-    both = FaceEncoder(looks)
+    both = build_face_encoder(('dlib', 'appearance'), looks)
     assert both.width == dlib_resnet.WIDTH + 3
     embedding = both.embed(chips)
-    alone = FaceEncoder(None).embed(chips)
+    alone = build_face_encoder(('dlib',)).embed(chips)
     np.testing.assert_allclose(embedding[:, : dlib_resnet.WIDTH], alone, atol=1e-5)
     expected = looks(maps)
     np.testing.assert_allclose(

@@ -34,14 +34,25 @@ def test_a_smaller_face_is_further_from_the_photo(chips):
     assert np.all(np.diff(distance) > 0)
 
 
-def test_both_chips_show_the_same_small_photo(chips):
+def test_the_first_chips_show_the_same_small_photo(chips):
     """The middle of the wide chip, enlarged, is the other chip, up to the enlargement."""
-    first, wide = degrade.degrade(chips, degrade.Degradation(12.0), 'hash').astype(float)
+    first, wide, _ = degrade.degrade(chips, degrade.Degradation(12.0), 'hash').astype(float)
     share = (1 + 2 * align.PADDINGS[0]) / (1 + 2 * align.PADDINGS[1])
     place = (np.arange(150) + 0.5 - 75) * share + 75 - 0.5
     middle = wide[np.ix_(place.round().astype(int), place.round().astype(int))]
     assert np.abs(middle - first).mean() < 4
     assert np.abs(chips[0].astype(float) - first).mean() > 4
+
+
+def test_the_chip_of_arcface_stays_in_its_place(chips):
+    how = degrade.Degradation(degrade.FULL_WIDTH - 1, noise=0.0, jpeg=95)
+    before, after = align.arcface_images(
+        np.stack([chips, degrade.degrade(chips, how, 'hash')])
+    ).astype(float)
+    assert np.abs(before - after).mean() < 4
+    for axis in (0, 1):
+        assert np.abs(before - np.roll(after, 3, axis)).mean() > np.abs(before - after).mean()
+        assert np.abs(before - np.roll(after, -3, axis)).mean() > np.abs(before - after).mean()
 
 
 def test_levels_are_drawn_equally_often():

@@ -9,6 +9,7 @@ from diface_jax.encoders.face import align, degrade, probe_face
 pytest.importorskip('dlib', reason="needs pip install 'diface_jax[faces]'")
 
 LANDMARKS_5x2 = 20.0 * align._MEAN_FACE_5x2
+POINTS_5x2 = align._ARCFACE_5x2 / 4
 IMAGE = np.zeros((60, 90, 3), np.uint8)
 
 
@@ -25,7 +26,8 @@ def detector(monkeypatch, faces, smallest=1):
 
 
 def face(scale):
-    return align.DetectedFace((0, 0, 25 * scale, 25 * scale), scale * LANDMARKS_5x2)
+    box = (0, 0, 25 * scale, 25 * scale)
+    return align.DetectedFace(box, scale * LANDMARKS_5x2, scale * POINTS_5x2)
 
 
 def test_the_largest_is_taken_with_its_width_in_the_photo(monkeypatch):
@@ -33,7 +35,7 @@ def test_the_largest_is_taken_with_its_width_in_the_photo(monkeypatch):
     taken = probe_face.find_probe_face(IMAGE)
     assert (taken.box, taken.faces, taken.second_share) == ((0, 0, 50, 50), 2, pytest.approx(0.5))
     assert taken.face_px == pytest.approx(40, rel=0.01)
-    assert taken.chips.shape == (2, 150, 150, 3)
+    assert taken.chips.shape == (3, 150, 150, 3)
     detector(monkeypatch, [face(2)], smallest=99)
     assert probe_face.find_probe_face(IMAGE).second_share == 0
 

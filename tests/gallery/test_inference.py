@@ -13,7 +13,7 @@ from diface_jax.data import prepared
 from diface_jax.data.encoder_bundle import EncoderBundle
 from diface_jax.encoders.face import align, dlib_resnet, quality
 from diface_jax.encoders.face.appearance import Appearance
-from diface_jax.encoders.face.encoder import FaceEncoder
+from diface_jax.encoders.face.encoder import build_face_encoder
 from diface_jax.encoders.text.condition import ConditionEncoder, Standardisation
 from diface_jax.encoders.text.encoder import load_text_encoder
 from diface_jax.encoders.text.pooling import POOLS
@@ -40,7 +40,8 @@ def encoders():
     maps = sum(dlib_resnet.block_widths(dlib_resnet.load_dlib_resnet(), 2))
     looks = Appearance(np.zeros(maps, np.float32), rng.standard_normal((maps, 4), np.float32))
     standard = Standardisation.fit(rng.standard_normal((20, POOLS * 384)), POOLS)
-    return EncoderBundle(FaceEncoder(looks), ConditionEncoder(load_text_encoder(), standard))
+    face = build_face_encoder(('dlib', 'appearance'), looks)
+    return EncoderBundle(face, ConditionEncoder(load_text_encoder(), standard))
 
 
 @pytest.fixture(scope='module')
@@ -97,7 +98,7 @@ def test_a_probe_is_a_text_a_photo_or_both(with_photos, encoders):
     encoded = inference.InferenceModel(with_photos, encoders)
     assert encoded.takes_photos
     rng = np.random.default_rng(0)
-    chips = list(rng.integers(0, 255, (2, 2, 150, 150, 3), np.uint8))
+    chips = list(rng.integers(0, 255, (2, 3, 150, 150, 3), np.uint8))
     observation, c_TxC = encoded.observe(chips, [12.0, 80.0]), encoded.conditions(TEXTS[:2])
     assert observation.quality_BxQ.shape == (2, len(quality.NAMES))
     probes = [(c_TxC, None), (None, observation), (c_TxC, observation)]
@@ -124,7 +125,7 @@ def test_a_text_that_is_too_long_is_cut_at_a_word_without_a_warning(encoded, cap
 
 def test_faces_become_unit_features(encoded):
     rng = np.random.default_rng(0)
-    chips = list(rng.integers(0, 255, (3, 2, 150, 150, 3), np.uint8))
+    chips = list(rng.integers(0, 255, (3, 3, 150, 150, 3), np.uint8))
     embedding_NxD = encoded.embed(chips)
     assert embedding_NxD.shape == (3, encoded.width)
     assert encoded.embed([]).shape == (0, encoded.width)

@@ -164,7 +164,7 @@ def test_what_cannot_be_a_probe_is_explained(model, gallery, tmp_path, monkeypat
 
 def test_two_faces_of_like_size_are_refused():
     def find(image_HxWx3):
-        return ProbeFace((0, 0, 7, 7), np.zeros((2, 150, 150, 3), np.uint8), 8.0, 8.0, 3, 0.8)
+        return ProbeFace((0, 0, 7, 7), np.zeros((3, 150, 150, 3), np.uint8), 8.0, 8.0, 3, 0.8)
 
     with pytest.raises(ValueError, match='3 faces, of which two are about as large: cut out the'):
         probe_photo.read_probe_photo(world.photo(1), find)

@@ -33,6 +33,11 @@ DESCRIPTION = {
     'terms': 'as the terms of its own training photographs allow',
     'weights_sha256': 'ab' * 32,
     'parity': 'scores differ by nothing',
+    'encoders': {
+        'face': [{'name': 'onnx:recogniser.onnx', 'sha256': 'cd' * 32}],
+        'text': {'name': 'MiniLM', 'sha256': 'ef' * 32},
+    },
+    'licences': {'onnx:recogniser.onnx': 'CC-BY-NC-4.0, accepted by the user'},
 }
 
 
@@ -84,6 +89,8 @@ def test_it_has_data_results_groups_and_terms():
     assert 'The largest gap: The false reject rate is 9 points higher for not Young.' in card
     assert 'own people may be used as the terms of its own training photographs allow.' in card
     assert '14.2 MB' in card
+    assert f'| onnx:recogniser.onnx | CC-BY-NC-4.0, accepted by the user | `{"cd" * 32}` |' in card
+    assert f'| MiniLM | – | `{"ef" * 32}` |' in card
     assert '50.0' not in card
 
 

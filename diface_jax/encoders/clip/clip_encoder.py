@@ -25,7 +25,7 @@ class ClipEncoder:
     Attributes:
       name: name of the folder.
       sha256: hash of the file of weights.
-      licence: of the weights, as their README.md gives it, or 'unknown'.
+      licence: of the weights, as their README.md gives it, or `licence.UNKNOWN`.
     """
 
     name: str

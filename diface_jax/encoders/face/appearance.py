@@ -7,9 +7,16 @@ the standard chip and of a wide one are reduced to their principal components ov
 No label or sentence is used.
 """
 
+import dataclasses
+import functools
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
+
+from diface_jax.encoders import arrays
+from diface_jax.encoders.face import align, dlib_resnet
+from diface_jax.encoders.face.dlib_encoder import DlibPass
 
 NAME = 'principal components of the maps of dlib_face_recognition_resnet_model_v1'
 
@@ -31,6 +38,40 @@ class Appearance(NamedTuple):
     def width(self) -> int:
         """K."""
         return self.components_PxK.shape[1]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class AppearanceEncoder:
+    """The face encoder `appearance`; see `FaceEncoderPart` for the other attributes.
+
+    Attributes:
+      network: gives the feature maps.
+      fit: their linear map, fitted on training photos.
+    """
+
+    network: DlibPass
+    fit: Appearance
+
+    name = NAME
+    licence = dlib_resnet.LICENCE
+    details = MappingProxyType({})
+    template = (align.TIGHT, align.WIDE)
+
+    @property
+    def width(self) -> int:
+        """K."""
+        return self.fit.width
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        """The hash of the fitted arrays."""
+        return arrays.sha256_of_arrays(self.fit)
+
+    def embed(self, chips_NxSxHxWx3: np.ndarray) -> np.ndarray:
+        """The components x_NxK, float32."""
+        batches = self.network.batches_with_maps(chips_NxSxHxWx3)
+        parts = [self.fit(maps_BxP) for _, maps_BxP in batches]
+        return np.concatenate([np.zeros((0, self.width), np.float32), *parts])
 
 
 def fit_appearance(maps_NxP: np.ndarray, blocks: tuple[int, ...], width: int) -> Appearance:

@@ -1,11 +1,12 @@
 """Poor photographs, made from the chips of good ones: small, blurred, dark, noisy, compressed.
 
-Both chips of a face show one photo. So the wide chip is shrunk to the photo that a distant camera
-would have taken, this small photo is spoiled, and both chips are cut from it again, enlarged.
+All chips of a face show one photo. So the wide chip is shrunk to the photo that a distant camera
+would have taken, this small photo is spoiled, and all chips are cut from it again, enlarged.
 """
 
 import hashlib
 import io
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -30,7 +31,10 @@ _NOISE = (0.0, 8.0)  # standard deviation, of 255
 _JPEG = (40, 95)  # Pillow's quality
 _LIGHT = (0.4, 1.1)  # factor of the brightness
 
-_WIDE = align.PADDINGS.index(max(align.PADDINGS))
+# The square of the chip `align.ARCFACE`, upright, as dlib's landmarks place it: its width, and how
+# far its centre is moved right and down from that of the other chips; in widths of the face.
+_ARCFACE_WIDTH, _ARCFACE_MOVED_2 = 2.286, np.array((-0.015, -0.249))
+
 _MARGIN = 30  # pixels by which the wide chip is extended, so that any width divides it
 
 
@@ -79,16 +83,18 @@ def degrade(chips_SxHxWx3: np.ndarray, how: Degradation, photo: str) -> np.ndarr
     """The chips that `align` would have cut from a poorer photo, chips_SxHxWx3.
 
     Args:
-      chips_SxHxWx3: those of the photo, uint8; S is the number of `align.PADDINGS`.
+      chips_SxHxWx3: those of the photo, uint8, as `align.face_chips` cuts them.
       how: what the photo suffers.
       photo: hash of the photo's content, the seed of the noise.
     """
     if how.face_px >= FULL_WIDTH:
         return chips_SxHxWx3
     side = 1 + 2 * max(align.PADDINGS)
-    small = _shrunk(chips_SxHxWx3[_WIDE], align.CHIP_SIZE / side / how.face_px)
+    small = _shrunk(chips_SxHxWx3[align.WIDE], align.CHIP_SIZE / side / how.face_px)
     small = _spoiled(small, how, _rng(photo, *map(str, how)))
-    return np.stack([_chip(small, how.face_px * (1 + 2 * p)) for p in align.PADDINGS])
+    chips = [_chip(small, how.face_px * (1 + 2 * padding)) for padding in align.PADDINGS]
+    arcface = _chip(small, how.face_px * _ARCFACE_WIDTH, how.face_px * _ARCFACE_MOVED_2)
+    return np.stack([*chips, arcface])
 
 
 def _shrunk(chip_HxWx3: np.ndarray, scale: float) -> np.ndarray:
@@ -117,14 +123,18 @@ def _spoiled(image_HxWx3: np.ndarray, how: Degradation, rng: np.random.Generator
     return np.asarray(image_module.open(stored))
 
 
-def _chip(image_HxWx3: np.ndarray, width: float) -> np.ndarray:
-    """The square of this width around the centre, enlarged bilinearly as dlib does."""
+def _chip(image_HxWx3: np.ndarray, width: float, moved_2: Sequence[float] = (0, 0)) -> np.ndarray:
+    """The square of this width around the centre, or moved (right, down), enlarged as dlib does.
+
+    That is bilinearly. Pixels outside the image are black.
+    """
     image_module = optional_module('PIL.Image')
     step, start = width / align.CHIP_SIZE, (len(image_HxWx3) - width) / 2
+    x, y = start + moved_2[0], start + moved_2[1]
     chip = image_module.fromarray(image_HxWx3).transform(
         (align.CHIP_SIZE, align.CHIP_SIZE),
         image_module.Transform.AFFINE,
-        (step, 0, start, 0, step, start),
+        (step, 0, x, 0, step, y),
         image_module.Resampling.BILINEAR,
     )
     return np.asarray(chip)

@@ -21,6 +21,7 @@ from diface_jax.encoders.face import dlib_format
 
 NAME = 'dlib_face_recognition_resnet_model_v1'
 WIDTH = 128
+LICENCE = 'CC0-1.0'
 SHA256 = '55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30'
 
 CELLS = 4  # `embed_with_maps` resizes each map to this many cells a side, at most

@@ -22,7 +22,7 @@ class ProbeFace(NamedTuple):
 
     Attributes:
       box: left, top, right, bottom in pixels of the photo (see `align.DetectedFace`).
-      chips: chips_2x150x150x3, as `align.face_chips` cuts them.
+      chips: chips_3x150x150x3, as `align.face_chips` cuts them.
       face_px: its width in pixels of the photo (see `align.face_width`).
       detail_px: width of a sharp face that shows as much; less than `face_px` of a blurred one.
       faces: how many faces the photo shows.
@@ -67,7 +67,7 @@ def _searched_sizes(width: int, height: int) -> Iterator[int]:
 def _largest(image_HxWx3: np.ndarray, faces: list[align.DetectedFace]) -> ProbeFace:
     """The first of faces that are sorted by their size."""
     widths = [align.face_width(face.landmarks_5x2) for face in faces]
-    chips = align.face_chips(image_HxWx3, faces[0].landmarks_5x2)
+    chips = align.face_chips(image_HxWx3, faces[0].landmarks_5x2, faces[0].points_5x2)
     return ProbeFace(
         box=faces[0].box,
         chips=chips,

@@ -40,7 +40,7 @@ class TextEncoder:
     Attributes:
         name: name of the model, for data cards and checkpoints.
         sha256: hash of the file of weights.
-        licence: of the weights, as their README.md gives it, or 'unknown'.
+        licence: of the weights, as their README.md gives it, or `licence.UNKNOWN`.
         width: width of a hidden state; the vector of a sentence holds `pooling.POOLS` of them.
         reading: how its own sentence vector is pooled, and its prefix.
     """
