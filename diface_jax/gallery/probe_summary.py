@@ -2,13 +2,15 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from diface_jax.gallery.decision_rule import PHOTO, TEXT
-from diface_jax.gallery.probe_photo import PhotoSummary
-from diface_jax.gallery.query import Query
+from diface_jax.gallery.photo_summary import PhotoSummary
 from diface_jax.gallery.query_text import UnreadWords
 from diface_jax.gallery.shares import Shares
+
+if TYPE_CHECKING:  # it imports JAX, which a command that only reads results need not wait for
+    from diface_jax.gallery.query import Query
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +32,7 @@ class ProbeSummary:
     shares: Shares | None = None
 
     @classmethod
-    def of(cls, query: Query) -> Self:
+    def of(cls, query: 'Query') -> Self:
         """The summary of a query."""
         photo = query.photo and query.photo.summary
         return cls(query.kind, query.texts, query.unread, photo, query.shares)

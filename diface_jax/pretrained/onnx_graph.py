@@ -3,6 +3,7 @@
 import importlib.util
 import logging
 import pathlib
+import shutil
 from collections.abc import Callable, Sequence
 
 import jax
@@ -22,18 +23,18 @@ def write_onnx(
     names: Sequence[str],
     path: pathlib.Path,
 ) -> None:
-    """Writes a function as one ONNX file.
+    """Writes a function as an ONNX file.
 
     Args:
       function: of arrays, with its weights inside; gives one array.
       inputs: their shapes, whose symbolic dimensions may have any size.
       names: of the inputs; the output is `f`.
-      path: of the file.
+      path: of the file; large weights go to a file beside it, of that name and `.data`.
     """
     import jax2onnx  # takes seconds to import
 
-    # Of shapes inside that it leaves open.
-    logging.getLogger('onnx_ir').setLevel(logging.ERROR)
+    for library in ('jax2onnx', 'onnx_ir'):  # they log about shapes inside that they leave open
+        logging.getLogger(library).setLevel(logging.ERROR)
     # Traced here: jax2onnx replaces functions of jax.numpy by versions that can do less, and then
     # traces. So it gets primitives alone.
     traced = jax.make_jaxpr(function)(*inputs)
@@ -46,3 +47,7 @@ def write_onnx(
         return_mode='file',
         output_path=str(path),
     )
+    # Large weights lie beside the graph, in a file that only its owner could read.
+    weights = path.with_name(f'{path.name}.data')
+    if weights.is_file():
+        shutil.copymode(path, weights)

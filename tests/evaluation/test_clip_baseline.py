@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from diface_jax.data import sharded_work
+from diface_jax.data.face_crops import FaceCrops
 from diface_jax.data.prepared import Prepared, Split
 from diface_jax.evaluation import methods
 from diface_jax.evaluation.clip_baseline import ClipBaseline
@@ -77,7 +78,7 @@ def crops(monkeypatch):
     def crop(read, landmarks_5x2, file):
         chips = np.zeros((2, 4, 4, 3), np.uint8)
         chips[1] = (int(file[:6]) - 1) // PHOTOS
-        return chips, ''
+        return FaceCrops(chips, '')
 
     monkeypatch.setattr(sharded_work, 'crop_faces', crop)
 
@@ -134,7 +135,7 @@ def test_photos_of_a_second_data_set_are_left_out(baseline, data):
 
 
 def test_a_photo_without_a_face_is_named(baseline, data, monkeypatch):
-    monkeypatch.setattr(sharded_work, 'crop_faces', lambda *_: (None, 'no face was found'))
+    monkeypatch.setattr(sharded_work, 'crop_faces', lambda *_: FaceCrops(None, 'no face was found'))
     with pytest.raises(
         ValueError, match=r'000037\.jpg had a face when it was prepared, but now: no'
     ):

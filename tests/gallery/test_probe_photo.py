@@ -8,6 +8,7 @@ import pytest
 from diface_jax.encoders.face.probe_face import ProbeFace
 from diface_jax.gallery import probe_photo
 from diface_jax.gallery.decision_rule import DecisionRule
+from diface_jax.gallery.photo_summary import PhotoSummary
 from tests.gallery import world
 
 
@@ -105,7 +106,7 @@ def test_a_blurred_photo_is_judged_as_a_smaller_one(model, gallery, monkeypatch)
     ],
 )
 def test_a_blurred_photo_is_called_so(face_px, detail_px, size):
-    assert probe_photo.PhotoSummary('', (0, 0, 9, 9), face_px, detail_px, 1).size == size
+    assert PhotoSummary('', (0, 0, 9, 9), face_px, detail_px, 1).size == size
 
 
 def test_several_people_are_searched_in_one_pass(model, gallery):

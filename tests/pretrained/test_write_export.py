@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 
+import jax
 import numpy as np
 import pytest
 
@@ -120,7 +121,7 @@ def test_the_description_says_what_it_is_of(written, inference):
 def test_a_sampler_of_many_steps_is_the_same(inference):
     trained, encoders = inference.parts
     slow = InferenceModel(trained, encoders, Sampling(num_steps=3, num_samples=2, guidance=1.5))
-    text_to_f = exported_functions.text_function(trained, encoders, slow.sampling)
+    text_to_f = jax.jit(exported_functions.text_function(trained, encoders, slow.sampling))
     sentences = ['a man with a beard', 'a young woman']
     f = text_to_f(*encoders.text.encoder.tokens(sentences))
     np.testing.assert_allclose(f, slow.of_texts(sentences), atol=1e-5)

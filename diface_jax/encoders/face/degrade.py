@@ -12,15 +12,15 @@ from typing import NamedTuple
 import numpy as np
 
 from diface_jax.encoders.face import align
+from diface_jax.encoders.face.full_width import FULL_WIDTH
 from diface_jax.encoders.face.photo import optional_module
 
 # Raise it when degraded chips change, so that results from older ones are not reused.
 VERSION = 1
 
 # Widths of the face in pixels, from one side of dlib's box to the other, of the 12 levels that
-# training photos are degraded to. The first level leaves the chips as they are: faces of 64 pixels
-# and more count as equally good, since embeddings hardly gain from more.
-FULL_WIDTH = 64.0
+# training photos are degraded to. The first level leaves the chips as they are: wider faces count
+# as equally good.
 TRAINING_WIDTHS = (FULL_WIDTH, 48.0, 32.0, 24.0, 20.0, 16.0, 14.0, 12.0, 10.0, 9.0, 8.0, 7.0)
 # Validation and test photos are degraded to these.
 EVALUATION_WIDTHS = (FULL_WIDTH, 24.0, 16.0, 12.0, 9.0, 7.0)
