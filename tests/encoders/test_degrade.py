@@ -30,7 +30,8 @@ def test_a_smaller_face_is_further_from_the_photo(chips):
     levels = degrade.evaluation_degradations()
     degraded = [degrade.degrade(chips, how, 'hash').astype(float) for how in levels]
     np.testing.assert_array_equal(degraded[0], chips)
-    distance = [np.sqrt(np.square(d - chips).mean()) for d in degraded]
+    # The third is black at the top, where no encoder reads it.
+    distance = [np.sqrt(np.square(d - chips)[: align.ARCFACE].mean()) for d in degraded]
     assert np.all(np.diff(distance) > 0)
 
 

@@ -2,7 +2,7 @@ import pytest
 
 from diface_jax.encoders.face.dlib_encoder import DlibEncoder, DlibPass
 from diface_jax.encoders.licence import UNKNOWN, WeightsLicence, accepted_licences
-from diface_jax.encoders.text import bert
+from diface_jax.encoders.text.encoder import MODEL_LICENCE
 
 
 def weights(licence):
@@ -11,7 +11,7 @@ def weights(licence):
 
 def test_free_licences_pass_and_are_recorded():
     dlib = DlibEncoder(DlibPass(with_maps=False))
-    ours = [weights(dlib.licence), weights(bert.MODEL_LICENCE)]
+    ours = [weights(dlib.licence), weights(MODEL_LICENCE)]
     recorded = accepted_licences([*ours, weights('MIT')], '')
     assert [row['licence'].lower() for row in recorded] == ['cc0-1.0', 'apache-2.0', 'mit']
     assert recorded[0]['sha256'] == 'ab' * 32

@@ -12,7 +12,7 @@ def test_fitted_arrays_that_are_missing_are_named(tmp_path):
     folder = conftest.write(tmp_path / 'pack', encoders={'face': face})
     pack = pack_files.read_pack(folder)
     with pytest.raises(PackError, match='by hand has no tensor standardisation/mean_C'):
-        packed_model.pack_encoders(pack, text=None)
+        packed_model.pack_encoders(pack, text=None, folders=[])
 
 
 @pytest.mark.parametrize('rule', [{}, {'rates': [], 'threshold': 0.0}, {'rates': {}}, None])
