@@ -34,6 +34,7 @@ def config(tmp_path_factory):
     config.data.root = str(folder / 'drawn')
     config.encoders.face = (f'onnx:{onnx_graphs.write(folder / "tiny.onnx")}',)
     config.encoders.accept_licence = 'our own'
+    config.degraded.per_photo = 1
     return config
 
 
@@ -58,7 +59,7 @@ def untrained(config, data):
         name='untrained',
         sha256=loaded_model.sha256_of_model(params, normalise),
         step=0,
-        model=build_model(config.model, config.diffusion.schedule, *sizes[:2]),
+        model=build_model(config.model, config.diffusion.schedule, *sizes[:2], sizes.quality_dim),
         params=params,
         normalise=normalise,
         thresholds={'human/cross/random': 0.3},
@@ -90,6 +91,15 @@ def test_photographs_are_embedded_and_the_licence_is_recorded(data):
     assert (face['name'], face['licence']) == ('onnx:tiny.onnx', 'our own, as the user states')
     assert face['sha256'] == data.card['encoders']['face'][0]['sha256']
     assert text['licence'].lower() == 'apache-2.0'
+
+
+def test_poor_photographs_are_aligned_in_the_same_way(data):
+    test = data.splits['test']
+    x_NxD, observed_NxLxD = test.embedding_NxD, test.observations.observed_LxD
+    distance_NxL = np.linalg.norm(observed_NxLxD - x_NxD[:, None], axis=2)
+    length_Nx1 = np.linalg.norm(x_NxD, axis=1, keepdims=True)
+    np.testing.assert_allclose((distance_NxL / length_Nx1)[:, 0], 0, atol=1e-3)
+    assert np.all(distance_NxL[:, 1:] < 0.15 * length_Nx1)
 
 
 def test_photographs_are_enrolled_and_searched(model_folder, tmp_path):
