@@ -1,4 +1,4 @@
-"""Text encoders chosen by a setting, from prepared data to results and a model that is loaded."""
+"""Text encoders chosen by a setting, from prepared data to a model that is loaded."""
 
 import json
 
@@ -57,15 +57,11 @@ def wide_t5(folder):
     return folder
 
 
-def test_a_model_is_trained_evaluated_and_loaded_with_a_t5(config, tmp_path):
+def test_a_model_is_trained_and_loaded_with_a_t5(config, tmp_path):
     folder = wide_t5(tmp_path / 'tiny-t5')
     data = prepare(config, tmp_path / 'work', folder)
     assert data.card['encoders']['text']['name'] == 'tiny-t5'
-    for mode in ('train', 'evaluate'):
-        pipeline.run_pipeline(mode, config, tmp_path / 'work', overwrite=False)
-
-    results = json.loads((tmp_path / 'work/evaluation.json').read_text())
-    assert {row['method'] for row in results['results']} >= {'diface', 'cca'}
+    pipeline.run_pipeline('train', config, tmp_path / 'work', overwrite=False)
     assert diface_jax.load(tmp_path / 'work')
     folder.rename(tmp_path / 'elsewhere')
     with pytest.raises(FileNotFoundError, match='tiny-t5 is neither a folder nor in the hub cache'):
