@@ -19,6 +19,7 @@ from diface_jax.cli import pipeline
 from diface_jax.data import prepared
 from diface_jax.data.grammar.captions import CELEBA_40
 from diface_jax.evaluation import added_method, evaluate, identification, protocols
+from diface_jax.evaluation.analysis import negation_test, short_queries
 from diface_jax.evaluation.methods import MethodSuite
 from diface_jax.models.diface import Sampling
 from diface_jax.models.features import FeatureExtractor
@@ -69,9 +70,14 @@ def config(tmp_path_factory):
 
 @pytest.fixture(scope='module')
 def workdir(config, tmp_path_factory):
+    """A whole run, with a few of the sentence pairs and queries: encoding all takes long."""
     workdir = tmp_path_factory.mktemp('work')
-    for mode in pipeline.ORDER:
-        pipeline.run_pipeline(mode, config, workdir, overwrite=False)
+    pairs, queries = negation_test.read_pairs()[:8], short_queries.read_short_queries()[:8]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(negation_test, 'read_pairs', lambda: pairs)
+        patch.setattr(short_queries, 'read_short_queries', lambda: queries)
+        for mode in pipeline.ORDER:
+            pipeline.run_pipeline(mode, config, workdir, overwrite=False)
     return workdir
 
 

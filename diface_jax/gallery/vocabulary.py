@@ -66,12 +66,13 @@ _FURTHER_WORDS = frozenset(
         'toddler toothless ugly unibrow uncle undercut walrus wart wife daughter'
     )
 )
-# Words that the free-hand sentences use for what is around a face.
+# Words that the free-hand sentences use for what is around a face, and in passing.
 _BACKGROUND_WORDS = frozenset(
     words_of(
         'bar basketball beach boat building car cars court curtain dinner dog door field flag '
-        'football garden house indoors lake music net ocean office outdoors party pool road room '
-        'scoreboard sea sky snow stage street sunshine tree trees wall water window'
+        'football fox garden house indoors lake met music net ocean office outdoors party pool '
+        'quick report road room scoreboard sea sky snow stage street sunshine tomato tree trees '
+        'wall water window'
     )
 )
 _ENDINGS = ('s', 'es', 'd', 'ed', 'ing', 'ish')

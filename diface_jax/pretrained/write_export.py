@@ -5,6 +5,7 @@ of rows and tokens; StableHLO runs on CPU, CUDA and TPU.
 """
 
 import hashlib
+import importlib.util
 import json
 import pathlib
 import shutil
@@ -85,8 +86,11 @@ def write_export(
     Raises:
       FileExistsError: an export is there and `overwrite` is False, or something else is there.
       ValueError: the sampler cannot be exported, or features differ by more than TOLERANCE.
+      ImportError: the extra for exports is not installed.
     """
     _check_free(out, overwrite)
+    if not importlib.util.find_spec('flatbuffers'):
+        raise ImportError("an export needs pip install 'diface_jax[export]'")
     building = out.with_name(f'{out.name}.new')
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir(parents=True)

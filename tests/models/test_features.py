@@ -17,7 +17,7 @@ C_10xC = np.random.default_rng(0).standard_normal((10, 8)).astype(np.float32)
 class Plain(DiFace):
     """D moves half the way to the text; R doubles."""
 
-    def denoiser(self, params, c_BxC, keep_c_Bx1=None, dropout_key=None):
+    def denoiser(self, params, c_BxC, *_, **__):
         return lambda x_t, log_snr: 0.5 * (c_BxC + x_t)
 
     def refine(self, params, x0_BxD, dropout_key=None):

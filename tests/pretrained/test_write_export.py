@@ -137,3 +137,10 @@ def test_what_cannot_be_exported_is_refused(inference, written, tmp_path):
     (tmp_path / 'mine').write_text('')
     with pytest.raises(FileExistsError, match='is not an export'):
         write_export.write_export(inference, tmp_path, overwrite=True)
+
+
+def test_an_export_without_its_extra_names_it(inference, tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None)
+    with pytest.raises(ImportError, match=r"pip install 'diface_jax\[export\]'"):
+        write_export.write_export(inference, tmp_path / 'export')
+    assert not list(tmp_path.iterdir())
