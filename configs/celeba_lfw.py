@@ -18,9 +18,9 @@ def get_config() -> ml_collections.ConfigDict:
     config.train.human_share = 0.6
     config.train.phrase_share = 0.4
     # Wider networks understand more ways of speaking, if more of their units are dropped.
-    config.model.score.width = 512
+    config.model.score.width = 384
     config.model.score.dropout = 0.5
-    config.model.refine.width = 512
-    config.train.num_steps = 4000
+    config.model.refine.width = 384
+    config.train.num_steps = 3000
     config.evaluate.two_tower.num_steps = 4000
     return config

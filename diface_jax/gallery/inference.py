@@ -151,7 +151,6 @@ def _probe_features(
     def of_one(params: Params, known: tuple[Any, Any]) -> jax.Array:
         c_1xC, observation = jax.tree.map(lambda row: row[None], known)
         key = jax.random.key(KEY)
-        x0_1xD = model.recover(params, c_1xC, key, sampling, observation=observation)
-        return model.refine(params, x0_1xD)[0]
+        return model.probe_features(params, c_1xC, key, sampling, observation)[0]
 
     return jax.jit(jax.vmap(of_one, in_axes=(None, 0)))

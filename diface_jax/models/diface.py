@@ -13,7 +13,7 @@ from flax import nnx
 
 from diface_jax.diffusion import schedule
 from diface_jax.diffusion.ddim import Denoiser, SamplingPath, ddim, ddim_path, guided_denoiser
-from diface_jax.models.observation import Observation
+from diface_jax.models.observation import Observation, part_weights
 from diface_jax.models.refine import RefinementNetwork, l2_normalise
 from diface_jax.models.score import ScoreNetwork
 from diface_jax.runtime.settings import ModelSettings
@@ -128,6 +128,38 @@ class DiFace:
         denoise, x_T, noise_key = self._start(params, known, key, sampling, dropout_key)
         x0 = ddim(denoise, x_T, self.log_snr, sampling.num_steps, sampling.eta, noise_key)
         return x0.reshape(-1, sampling.num_samples, self.embedding_dim).mean(axis=1)
+
+    def probe_features(
+        self,
+        params: Params,
+        c_BxC: jax.Array | None,
+        key: jax.Array,
+        sampling: Sampling,
+        observation: Observation | None = None,
+    ) -> jax.Array:
+        """Unit vectors f_BxF of probes: R of what is recovered from each.
+
+        A probe with a text and an observation also gets the features of each alone, with weights
+        that depend on the width of the face (`part_weights`).
+
+        Args:
+          params: of D and R.
+          c_BxC: conditions of the texts; None: there is none.
+          key: random key of the noise.
+          sampling: T~, K, guidance and eta.
+          observation: of the same faces; None: there is none, and there must be texts.
+        """
+
+        def refined(c_BxC: jax.Array | None, observation: Observation | None) -> jax.Array:
+            x0_BxD = self.recover(params, c_BxC, key, sampling, observation=observation)
+            return self.refine(params, x0_BxD)
+
+        f_BxF = refined(c_BxC, observation)
+        if c_BxC is None or observation is None:
+            return f_BxF
+        text_Bx1, photo_Bx1 = part_weights(observation)
+        text_BxF, photo_BxF = refined(c_BxC, None), refined(None, observation)
+        return l2_normalise(f_BxF + text_Bx1 * text_BxF + photo_Bx1 * photo_BxF)
 
     def path(
         self,

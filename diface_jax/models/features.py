@@ -58,14 +58,14 @@ class FeatureExtractor:
             out_shardings=rows,
         )
 
-        def recover_probes(
+        def of_probes(
             params: Params, probes: tuple[jax.Array | None, Observation], key: jax.Array
         ) -> jax.Array:
             c_BxC, observation = probes
-            return recover(params, c_BxC, key, observation=observation)
+            return model.probe_features(params, c_BxC, key, sampling, observation)
 
-        self._recover_probes = jax.jit(
-            self._without_missing(recover_probes),
+        self._of_probes = jax.jit(
+            self._without_missing(of_probes),
             in_shardings=(everywhere, rows, everywhere),
             out_shardings=rows,
         )
@@ -140,11 +140,10 @@ class FeatureExtractor:
         if observation is None:
             return self.of_texts(params, c_PxC, key)
         parts = [
-            self._recover_probes(params, batch, jax.random.fold_in(key, i))
+            self._of_probes(params, batch, jax.random.fold_in(key, i))
             for i, batch in enumerate(self._padded((c_PxC, observation)))
         ]
-        x0_PxD = self._joined(parts)[: len(observation.y_BxD)]
-        return self._batched(self._refine, params, x0_PxD)
+        return self._joined(parts)[: len(observation.y_BxD)]
 
     def of_photos(self, params: Params, x0_NxD: np.ndarray) -> np.ndarray:
         """Features f_NxF of photos, from their embeddings."""
