@@ -15,12 +15,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.degraded.per_photo = 2
     # A text alone is the hardest probe to learn, and the one most used.
     config.train.probe_shares = (0.8, 0.08, 0.12)
-    config.train.human_share = 0.6
-    config.train.phrase_share = 0.4
-    # Wider networks understand more ways of speaking, if more of their units are dropped.
-    config.model.score.width = 384
-    config.model.score.dropout = 0.5
-    config.model.refine.width = 384
-    config.train.num_steps = 3000
+    config.train.phrase_share = 0.2
+    config.train.num_steps = 4000
     config.evaluate.two_tower.num_steps = 4000
     return config

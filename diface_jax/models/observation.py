@@ -25,4 +25,4 @@ def part_weights(observation: Observation) -> tuple[jax.Array, jax.Array]:
     numbers were chosen on validation people of CelebA (docs/tried.md).
     """
     width_Bx1 = jnp.asarray(observation.quality_BxQ)[:, :1]
-    return jnp.clip(0.3 - 0.2 * width_Bx1, 0.0, 0.6), jnp.clip(0.15 * width_Bx1, 0.0, 0.4)
+    return jnp.clip(0.3 - 0.2 * width_Bx1, 0.0, 0.6), jnp.clip(0.3 * width_Bx1, 0.0, 0.5)
