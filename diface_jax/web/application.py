@@ -19,7 +19,8 @@ from diface_jax.model import Model
 from diface_jax.web import answers
 from diface_jax.web.access import HEALTH, Access, Guarded, OnlyProxy, read_tokens
 from diface_jax.web.audit import Audited, AuditLog
-from diface_jax.web.errors import add_error_answers
+from diface_jax.web.batching import DEAD
+from diface_jax.web.errors import add_error_answers, error_answer
 from diface_jax.web.limits import Limited, RateLimit
 from diface_jax.web.login import login_page, login_router
 from diface_jax.web.metrics import CONTENT_TYPE, Measured, Metrics
@@ -101,7 +102,7 @@ def _add_pages(app: FastAPI, api: Api, metrics: Metrics) -> None:
         """Whether the server works; answered at once, without a token."""
         if api.batcher.is_running:
             return JSONResponse({'status': 'ok'})
-        return JSONResponse({'error': 'the search has ended: restart the server'}, 503)
+        return error_answer(503, DEAD)
 
     text = {'content': {'text/plain': {'schema': {'type': 'string'}}}}
 

@@ -16,6 +16,7 @@ from diface_jax.gallery.results import SearchResults
 from diface_jax.model import Model
 
 MAX_PROBES = 32  # of a pass
+DEAD = 'the thread that searches has died: restart the server'
 
 
 class SearchRequest(NamedTuple):
@@ -61,7 +62,13 @@ class SearchBatcher:
         return self._thread.is_alive()
 
     def submit(self, request: SearchRequest) -> Future[SearchResults]:
-        """Starts a search; the future raises as `Model.search` does."""
+        """Starts a search; the future raises as `Model.search` does.
+
+        Raises:
+          OSError: the thread has died.
+        """
+        if not self.is_running:
+            raise OSError(DEAD)
         answer = Future()
         self._waiting.put(_Waiting(request, answer))
         return answer

@@ -38,7 +38,11 @@ def login_page(error: str = '') -> Response:
     return HTMLResponse(
         page.text.replace(_NO_ERROR, shown),
         401,
-        {'Content-Security-Policy': page.policy, 'WWW-Authenticate': 'Bearer'},
+        {
+            'Content-Security-Policy': page.policy,
+            'Referrer-Policy': 'same-origin',  # with no-referrer, its form would have no origin
+            'WWW-Authenticate': 'Bearer',
+        },
     )
 
 
