@@ -134,10 +134,10 @@ class _WithHeaders:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: Message) -> None:
             if message['type'] == 'http.response.start':
-                headers = message.setdefault('headers', [])
+                headers = list(message.get('headers', ()))
                 known = {name.lower() for name, _ in headers}
                 new = [(name.lower().encode(), value.encode()) for name, value in _HEADERS.items()]
-                headers.extend(pair for pair in new if pair[0] not in known)
+                message['headers'] = headers + [pair for pair in new if pair[0] not in known]
             await send(message)
 
         await self._app(scope, receive, send_with_headers)

@@ -50,6 +50,11 @@ def login_router(access: Access) -> APIRouter:
     """The addresses to log in and out at."""
     router = APIRouter()
 
+    @router.get(LOGIN, response_class=RedirectResponse, responses=described({}) | _DONE)
+    async def log_in_on_page() -> Response:
+        """Leads to the page, which asks for the token; a browser may reload this address."""
+        return RedirectResponse('/', 303)
+
     @router.post(
         LOGIN,
         response_class=HTMLResponse,

@@ -24,6 +24,8 @@ from diface_jax.web.probes import ProbePhotos
 T = TypeVar('T')
 
 MAX_RESULTS = 1000
+# A search that holds up others for a few seconds at most.
+_MOST_TEXTS, _MOST_CHARACTERS, _MOST_CONDITIONS = 20, 5000, 50
 _VIEWS = 2  # photographs that are decoded at once to be shown
 _ERRORS = {
     400: 'it cannot be done; the sentence says why',
@@ -157,17 +159,19 @@ class Api:
     async def search(
         self,
         request: Request,
-        texts: Annotated[list[str], Body()],
+        texts: Annotated[list[str], Body(max_length=_MOST_TEXTS)],
         k: Annotated[int, Body(ge=1, le=MAX_RESULTS)] = DEFAULT_K,
         people: Annotated[bool, Body()] = False,
-        where: Annotated[list[tuple[str, str]], Body()] = (),
-        probe: Annotated[str, Body()] = '',
+        where: Annotated[list[tuple[str, str]], Body(max_length=_MOST_CONDITIONS)] = (),
+        probe: Annotated[str, Body(max_length=64)] = '',
     ) -> Response:
         """The faces (or people) that fit a description, a photograph from /api/probe, or both."""
         record = record_of(request.scope)
         record.details |= {
             **{'texts': texts, 'photo': bool(probe), 'where': where, 'people': people, 'k': k}
         }
+        if sum(map(len, texts)) > _MOST_CHARACTERS:
+            raise ValueError(f'describe the person in at most {_MOST_CHARACTERS:,} characters')
         photo: ProbePhoto | None = self._probes.photo(record.user, probe)
         conditions = tuple((name, value) for name, value in where)
         asked = SearchRequest(tuple(texts), photo, k, conditions, people)

@@ -4,9 +4,9 @@ python -m tests.benchmarks.server_load [--faces=100000] [--clients=32] [--second
     [--requests=10000] [--model=PACK]
 
 It enrols random embeddings, starts `diface --mode=serve` on them with a token, and asks it for
-descriptions of faces, each client as soon as it has its last answer. It prints a line of JSON:
-requests a second, errors, quantiles of the time to an answer, how long /healthz took meanwhile, and
-the server's memory. After a warm-up, which compiles programs.
+descriptions of faces, each client as soon as it has its last answer. After a warm-up, which compiles
+programs, it prints two lines of JSON: of the minute, requests a second, errors, quantiles of the
+time to an answer, and how long /healthz took meanwhile; of all requests, the server's memory.
 """
 
 import argparse
@@ -68,8 +68,7 @@ class Load:
 
     def _run_client(self, number: int, goes_on: Callable[[int], bool]) -> None:
         chosen, connection = random.Random(number), self.connect()
-        for asked in itertools.takewhile(goes_on, itertools.count()):
-            del asked
+        for _ in itertools.takewhile(goes_on, itertools.count()):
             body = json.dumps({'texts': [chosen.choice(_DESCRIPTIONS)]})
             start = time.perf_counter()
             try:
@@ -147,16 +146,12 @@ def serving(folder: pathlib.Path, faces: int, model: str | None) -> Iterator[tup
         assert server.wait() == 0
 
 
-def measure(load: Load, seconds: float, requests: int) -> dict[str, object]:
-    """The figures of a minute, then of as many requests as are missing."""
-    load.run(lambda asked: asked < _WARM_UP)
-    load.seconds.clear()
-    before_mb, start = load.megabytes(), time.perf_counter()
+def measure_minute(load: Load, seconds: float) -> dict[str, object]:
+    """The figures of clients that search for a while."""
+    start = time.perf_counter()
     with load.watching_health() as health:
         load.run(lambda _: time.perf_counter() - start < seconds)
-        took, times = time.perf_counter() - start, np.array(load.seconds)
-        after_mb = load.megabytes()
-        load.run(lambda _: len(load.seconds) < requests)
+    took, times = time.perf_counter() - start, np.array(load.seconds)
     p50, p99 = np.percentile(times, [50, 99])
     return {
         'requests_per_second': round(len(times) / took, 1),
@@ -165,15 +160,16 @@ def measure(load: Load, seconds: float, requests: int) -> dict[str, object]:
         'p99_by_p50': round(p99 / p50, 2),
         'longest_ms': round(1e3 * times.max()),
         'healthz_longest_ms': round(1e3 * max(health)),
-        'requests': len(load.seconds),
-        'errors': len(load.errors),
-        'first_errors': load.errors[:3],
-        'memory_mb': {
-            'warm': round(before_mb),
-            f'{len(times)} requests': round(after_mb),
-            f'{len(load.seconds)} requests': round(load.megabytes()),
-        },
     }
+
+
+def measure_memory(load: Load, requests: int) -> dict[str, object]:
+    """The server's memory every tenth of as many requests."""
+    megabytes = {len(load.seconds): round(load.megabytes())}
+    for part in range(1, 11):
+        load.run(lambda _, end=part * requests // 10: len(load.seconds) < end)
+        megabytes[len(load.seconds)] = round(load.megabytes())
+    return {'memory_mb_by_requests': megabytes}
 
 
 def main() -> None:
@@ -190,9 +186,16 @@ def main() -> None:
         serving(pathlib.Path(folder), asked.faces, asked.model) as (port, token),
     ):
         load = Load(port, token, asked.clients)
-        figures = measure(load, asked.seconds, asked.requests)
-    about = {'benchmark': 'server_load', 'faces': asked.faces, 'clients': asked.clients}
-    print(json.dumps(about | figures), flush=True)
+        load.run(lambda number: number < _WARM_UP)
+        load.seconds.clear()
+        size = {'faces': asked.faces, 'clients': asked.clients}
+        for work in (
+            lambda: measure_minute(load, asked.seconds),
+            lambda: measure_memory(load, asked.requests),
+        ):
+            figures = work() | {'requests': len(load.seconds), 'errors': len(load.errors)}
+            print(json.dumps({'benchmark': 'server_load', **size, **figures}), flush=True)
+    print(*load.errors[:5], sep='\n', file=sys.stderr)
 
 
 if __name__ == '__main__':

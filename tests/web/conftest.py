@@ -22,6 +22,18 @@ def page(model, tmp_path):  # noqa: F811
 
 
 @pytest.fixture
+def still_clock(monkeypatch):
+    """Time does not pass for rate limits, however slow the machine is."""
+    limits = pytest.importorskip('diface_jax.web.limits')
+    from diface_jax.web import access, application
+
+    for module in (access, application):
+        monkeypatch.setattr(
+            module, 'RateLimit', lambda per_minute: limits.RateLimit(per_minute, lambda: 0.0)
+        )
+
+
+@pytest.fixture
 def token_file(tmp_path):
     """Anna may ask, by TOKEN."""
     file = tmp_path / 'tokens'

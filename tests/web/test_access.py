@@ -22,7 +22,7 @@ HTTPS = 'https://127.0.0.1:8080'
 
 
 @pytest.fixture
-def guarded(model, tmp_path, token_file):
+def guarded(model, tmp_path, token_file, still_clock):
     """The server with tokens. The client speaks HTTPS, or it would keep no cookie."""
     app = application(model, tmp_path / 'gallery', ServerOptions(token_file=token_file))
     with testclient.TestClient(app, HTTPS, follow_redirects=False) as client:

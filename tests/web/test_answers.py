@@ -73,6 +73,7 @@ def test_every_route_and_its_real_answers_are_described(client, tmp_path):
     check(client.get('/'), '/')
     check(client.get('/healthz'), '/healthz')
     check(client.get('/metrics'), '/metrics')
+    check(client.get('/login'), '/login')
     check(client.post('/login', data={'token': TOKEN}), '/login')
     check(client.post('/logout'), '/logout')
     del client.headers['authorization'], client.cookies[access.COOKIE]

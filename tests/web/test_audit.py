@@ -25,7 +25,7 @@ def log(tmp_path):
 
 
 @pytest.fixture
-def audited(model, tmp_path, log, token_file):
+def audited(model, tmp_path, log, token_file, still_clock):
     options = ServerOptions(token_file=token_file, audit_log=log)
     with testclient.TestClient(application(model, tmp_path / 'gallery', options), LOCAL) as client:
         client.headers['authorization'] = f'Bearer {TOKEN}'
