@@ -5,8 +5,9 @@ python -m tests.benchmarks.server_load [--faces=100000] [--clients=32] [--second
 
 It enrols random embeddings, starts `diface --mode=serve` on them with a token, and asks it for
 descriptions of faces, each client as soon as it has its last answer. After a warm-up, which
-compiles programs, it prints two lines of JSON: of the minute, requests a second, errors, quantiles of the
-time to an answer, and how long /healthz took meanwhile; of all requests, the server's memory.
+compiles programs, it prints two lines of JSON: of the minute, requests a second, errors, quantiles
+of the time to an answer, and how long /healthz took meanwhile; of all requests, the server's
+memory.
 """
 
 import argparse
