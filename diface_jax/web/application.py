@@ -17,7 +17,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from diface_jax.model import Model
 from diface_jax.web import answers
-from diface_jax.web.access import HEALTH, Access, Guarded, OnlyProxy, read_tokens
+from diface_jax.web.access import HEALTH, Access, Guarded, OnlyProxy
 from diface_jax.web.audit import Audited, AuditLog
 from diface_jax.web.batching import DEAD
 from diface_jax.web.errors import add_error_answers, error_answer
@@ -27,6 +27,7 @@ from diface_jax.web.metrics import CONTENT_TYPE, Measured, Metrics
 from diface_jax.web.options import ServerOptions
 from diface_jax.web.page import read_page
 from diface_jax.web.routes import Api, described
+from diface_jax.web.tokens import read_tokens
 
 _HEADERS = {
     # Of everything but a page, which brings its own policy.

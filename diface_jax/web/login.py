@@ -7,10 +7,11 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 
 from diface_jax.web import answers
-from diface_jax.web.access import COOKIE, LOGIN, SESSION_SECONDS, Access
+from diface_jax.web.access import COOKIE, LOGIN, Access
 from diface_jax.web.audit import record_of
 from diface_jax.web.page import read_login_page
 from diface_jax.web.routes import described
+from diface_jax.web.tokens import SESSION_SECONDS
 
 _NO_ERROR = '<p class="error" role="alert"></p>'
 _COOKIE = {'httponly': True, 'samesite': 'strict', 'secure': True}

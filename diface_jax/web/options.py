@@ -19,7 +19,7 @@ class ServerOptions:
       port: it listens on.
       host: address it listens on; the default is of this machine alone.
       server_names: further names by which browsers reach it, such as 'photos.example'.
-      token_file: who may ask (see `access.read_tokens`); None: everybody on this machine.
+      token_file: who may ask (see `tokens.read_tokens`); None: everybody on this machine.
       tls_certificate: PEM file with the certificate chain; None: no TLS.
       tls_key: PEM file with its private key.
       proxy: IP address of the reverse proxy in front; no other address is answered, and forwarded
