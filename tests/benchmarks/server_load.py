@@ -26,7 +26,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -56,10 +56,12 @@ class Load:
         self.seconds: list[float] = []
         self.errors: list[str] = []
 
-    def run(self, goes_on: Callable[[int], bool]) -> None:
+    def run(
+        self, goes_on: Callable[[int], bool], descriptions: Sequence[str] = _DESCRIPTIONS
+    ) -> None:
         """Searches with all clients while `goes_on` (of the number of a client's requests)."""
         threads = [
-            threading.Thread(target=self._run_client, args=(number, goes_on))
+            threading.Thread(target=self._run_client, args=(number, goes_on, descriptions))
             for number in range(self._clients)
         ]
         for thread in threads:
@@ -67,10 +69,12 @@ class Load:
         for thread in threads:
             thread.join()
 
-    def _run_client(self, number: int, goes_on: Callable[[int], bool]) -> None:
+    def _run_client(
+        self, number: int, goes_on: Callable[[int], bool], descriptions: Sequence[str]
+    ) -> None:
         chosen, connection = random.Random(number), self.connect()
         for _ in itertools.takewhile(goes_on, itertools.count()):
-            body = json.dumps({'texts': [chosen.choice(_DESCRIPTIONS)]})
+            body = json.dumps({'texts': [chosen.choice(descriptions)]})
             start = time.perf_counter()
             try:
                 connection.request('POST', '/api/search', body, self._headers)
@@ -165,10 +169,10 @@ def measure_minute(load: Load, seconds: float) -> dict[str, object]:
 
 
 def measure_memory(load: Load, requests: int) -> dict[str, object]:
-    """The server's memory every tenth of as many requests."""
+    """The server's memory every tenth of as many requests, of short descriptions."""
     megabytes = {len(load.seconds): round(load.megabytes())}
     for part in range(1, 11):
-        load.run(lambda _, end=part * requests // 10: len(load.seconds) < end)
+        load.run(lambda _, end=part * requests // 10: len(load.seconds) < end, _WHO)
         megabytes[len(load.seconds)] = round(load.megabytes())
     return {'memory_mb_by_requests': megabytes}
 

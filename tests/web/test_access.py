@@ -51,34 +51,35 @@ ROUTES = (
 )
 
 
-@pytest.mark.parametrize(
-    'headers',
-    [
-        {'host': 'evil.example'},
-        {'host': '192.168.0.7:8080'},
-        {'host': '127.0.0.1.evil.example'},
-        {'host': ''},
-        {'host': '[::1'},
-        {'sec-fetch-site': 'cross-site'},
-        {'sec-fetch-site': 'same-site'},
-        {'origin': 'http://evil.example'},
-        {'origin': 'http://127.0.0.1:9999'},
-        {'origin': 'null'},
-    ],
+OTHERS = (
+    {'host': 'evil.example'},
+    {'host': '192.168.0.7:8080'},
+    {'host': '127.0.0.1.evil.example'},
+    {'host': ''},
+    {'host': '[::1'},
+    {'sec-fetch-site': 'cross-site'},
+    {'sec-fetch-site': 'same-site'},
+    {'origin': 'http://evil.example'},
+    {'origin': 'http://127.0.0.1:9999'},
+    {'origin': 'null'},
 )
-def test_no_other_site_is_answered(page, headers):
+
+
+def test_no_other_site_is_answered(page):
     drop(page, world.photo(1), person='Anna')
-    for method, path in ROUTES:
-        response = page.request(method, path, headers=headers, json={'texts': ['person 1']})
-        assert response.status_code in (400, 403), (method, path)
-        assert 'Anna' not in response.text
+    for headers in OTHERS:
+        for method, path in ROUTES:
+            response = page.request(method, path, headers=headers, json={'texts': ['person 1']})
+            assert response.status_code in (400, 403), (method, path, headers)
+            assert 'Anna' not in response.text
     assert page.get('/api/gallery').json()['entries'] == 1
 
 
-@pytest.mark.parametrize('host', ['127.0.0.1:8080', 'LOCALHOST:1', '[::1]:8080'])
-def test_the_own_page_is_answered(page, host):
-    headers = {'host': host, 'origin': f'http://{host}', 'sec-fetch-site': 'same-origin'}
-    assert page.get('/api/openapi.json', headers=headers).status_code == 200
+def test_the_own_page_is_answered(page):
+    for host in ('127.0.0.1:8080', 'LOCALHOST:1', '[::1]:8080'):
+        headers = {'host': host, 'origin': f'http://{host}', 'sec-fetch-site': 'same-origin'}
+        assert page.get('/healthz', headers=headers).status_code == 200
+        assert page.get('/metrics', headers=headers).status_code == 200
 
 
 # --- tokens ---

@@ -225,22 +225,22 @@ def test_a_hostile_gallery_is_refused(page, tmp_path, sql, why):
         assert page.get('/api/faces/1').status_code == 400
 
 
-@pytest.mark.parametrize(
-    'path',
-    [
-        '/%2e%2e/%2e%2e/%2e%2e/etc/passwd',
-        '/api/photos/%2e%2e%2f%2e%2e%2fetc%2fpasswd',
-        '/api/faces/..%5c..%5cetc%5cpasswd',
-        '/api/photos/1%00.png',
-        '/page.css',
-        '/docs',
-        '/openapi.json',
-    ],
+PATHS = (
+    '/%2e%2e/%2e%2e/%2e%2e/etc/passwd',
+    '/api/photos/%2e%2e%2f%2e%2e%2fetc%2fpasswd',
+    '/api/faces/..%5c..%5cetc%5cpasswd',
+    '/api/photos/1%00.png',
+    '/page.css',
+    '/docs',
+    '/openapi.json',
 )
-def test_no_path_leads_to_a_file(page, path):
-    answer = page.get(path)
-    assert answer.status_code in (404, 422)
-    assert 'root:' not in answer.text
+
+
+def test_no_path_leads_to_a_file(page):
+    for path in PATHS:
+        answer = page.get(path)
+        assert answer.status_code in (404, 422), path
+        assert 'root:' not in answer.text
 
 
 def test_every_answer_forbids_guessing_its_kind_and_running_scripts(page):
