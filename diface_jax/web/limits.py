@@ -19,14 +19,19 @@ AT_ONCE = 256  # requests that make the server work
 UPLOADS = 4  # photographs that are received at once, since each is held in memory
 CONNECTIONS = 900  # below the 1,024 files that a process may usually open
 _BODY_BYTES = 1_000_000  # of a request without a photograph
+_LOGIN_BYTES = 10_000
 _CLIENTS = 10_000  # whose rate is remembered
 _CLOSE = {'Connection': 'close'}
 
 
 def body_limit(path: str) -> int:
     """How many bytes the body of a request may have."""
-    photographs = {'/api/photos': enrollment.MAX_BYTES, '/api/probe': probe_photo.MAX_BYTES}
-    return photographs.get(path, _BODY_BYTES)
+    limits = {
+        '/api/photos': enrollment.MAX_BYTES,
+        '/api/probe': probe_photo.MAX_BYTES,
+        '/login': _LOGIN_BYTES,
+    }
+    return limits.get(path, _BODY_BYTES)
 
 
 class RateLimit:
@@ -77,7 +82,8 @@ class Limited:
         if self._working >= AT_ONCE:
             await try_again(503, f'busy with {AT_ONCE} requests', 1)(scope, receive, send)
             return
-        if self._rate and (wait := self._rate.wait(record_of(scope).user)):
+        user = record_of(scope).user  # '' of who is about to log in
+        if self._rate and user and (wait := self._rate.wait(user)):
             await try_again(429, 'too many requests', wait)(scope, receive, send)
             return
         self._working += 1

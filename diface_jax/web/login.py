@@ -64,7 +64,8 @@ def login_router(access: Access) -> APIRouter:
     )
     async def log_in(request: Request) -> Response:
         """Starts a session of the browser."""
-        form = urllib.parse.parse_qs((await request.body()).decode('utf-8', 'replace'))
+        body = (await request.body()).decode('utf-8', 'replace')
+        form = urllib.parse.parse_qs(body, max_num_fields=10)
         user = access.check_token(request, form.get('token', [''])[0].strip())
         if isinstance(user, Response):
             return login_page('This token is not known.') if user.status_code == 401 else user

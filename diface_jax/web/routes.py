@@ -5,7 +5,6 @@ import base64
 import concurrent.futures
 import dataclasses
 import pathlib
-import threading
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
@@ -61,8 +60,9 @@ def described(ok: dict[str, Any], *errors: int) -> dict[int | str, dict[str, Any
 class Api:
     """The routes of a gallery, and the threads that work for them.
 
-    Searches share a thread (see `batching`), photographs that are enrolled or searched by another,
-    and those that are shown have two, so that none waits for the others.
+    Searches share a thread (see `batching`); photographs that are enrolled or searched by have
+    another, those that are shown two, and what can be filtered by one, so that none waits for the
+    others.
 
     Args:
       model: a trained model.
@@ -81,7 +81,7 @@ class Api:
     ) -> None:
         self._model, self._gallery, self._photos = model, gallery, photos
         self._probes = ProbePhotos()
-        self._choosing = threading.Lock()
+        self._reader = concurrent.futures.ThreadPoolExecutor(1, 'choices')
         self._photo_worker = concurrent.futures.ThreadPoolExecutor(1, 'photographs')
         self._viewers = concurrent.futures.ThreadPoolExecutor(_VIEWS, 'views')
         self.batcher = SearchBatcher(model, gallery, observe)
@@ -89,7 +89,7 @@ class Api:
     def close(self) -> None:
         """Ends the threads once their work is done."""
         self.batcher.close()
-        for workers in (self._photo_worker, self._viewers):
+        for workers in (self._reader, self._photo_worker, self._viewers):
             workers.shutdown(wait=False, cancel_futures=True)
 
     def router(self) -> APIRouter:
@@ -111,19 +111,18 @@ class Api:
         add(router.delete, '/entries/{entry}', self.remove, removed, 422, 429, 503)
         return router
 
-    def gallery_info(self, request: Request) -> Response:
+    async def gallery_info(self, request: Request) -> Response:
         """How many faces the gallery holds, and what they can be filtered by."""
-        with self._choosing:  # reads the whole gallery after a change, once
-            counts = self._model.count(self._gallery)  # creates a gallery that does not exist
-            choices = self._model.choices(self._gallery)
-        info = {
-            **counts,
+        info = await _work(self._reader, self._gallery_info)
+        return JSONResponse(info | {'user': record_of(request.scope).user})
+
+    def _gallery_info(self) -> dict[str, Any]:
+        return {
+            **self._model.count(self._gallery),  # creates a gallery that does not exist
             'takes_photographs': self._model.takes_photographs,
             'takes_probe_photos': self._model.takes_probe_photos,
-            'choices': choices,
-            'user': record_of(request.scope).user,
+            'choices': self._model.choices(self._gallery),  # reads all of it after a change
         }
-        return JSONResponse(info)
 
     async def enroll(
         self,

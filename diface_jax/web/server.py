@@ -72,6 +72,5 @@ def _listen(options: ServerOptions) -> socket.socket:
         raise ValueError(f'--host={options.host}: {error.strerror}') from error
     except OSError as error:
         raise ValueError(
-            f'port {options.port} at {options.host}: {error.strerror}; give another --port or '
-            '--host'
+            f'port {options.port}: {error.strerror}; give another --port (or --host)'
         ) from error

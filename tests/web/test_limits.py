@@ -52,8 +52,11 @@ def test_each_person_is_told_when_to_ask_again(model, tmp_path, token_file, stil
         assert refused.headers['retry-after'] == '30'
         assert refused.json()['error'] == 'too many requests: ask again in 30 s'
         assert client.get('/api/photos/1').status_code == 429
-        # What asks for little is answered, and so are others.
+        # What asks for little is answered, and so are logins and others.
         assert client.get('/api/faces/1').status_code == 200
+        logins = [client.post('/login', data={'token': TOKEN}).status_code for _ in range(4)]
+        assert logins == [200] * 4
+        assert client.post('/login', content=bytes(10_001)).status_code == 413
         client.headers['authorization'] = f'Bearer {TOKEN}-of-ben'
         assert search(client, 'person 1').status_code == 200
 
