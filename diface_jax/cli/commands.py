@@ -33,6 +33,7 @@ from diface_jax.runtime.terminal import printable, printable_lines
 
 if TYPE_CHECKING:
     from diface_jax.model import Model
+    from diface_jax.web.options import ServerOptions
 
 _CHANGING = ('enroll', 'delete', 'sync', 'serve')
 DONE, NO_MATCH = 0, 2  # exit codes; 1 is an error
@@ -50,7 +51,8 @@ _PHOTOS = flags.DEFINE_string(
     'photos',
     None,
     'enroll: a folder of photographs, with all folders inside it, or one photograph. sync: a '
-    'folder that enrolled photographs may have moved to.',
+    'folder that enrolled photographs may have moved to. serve: shows photographs from below this '
+    'folder alone.',
 )
 _PEOPLE = flags.DEFINE_bool(
     'people',
@@ -163,7 +165,48 @@ _EVERYTHING = flags.DEFINE_bool(
     'encrypted disk where that matters.',
 )
 _YES = flags.DEFINE_bool('yes', False, 'delete: does not ask before it deletes.')
-_PORT = flags.DEFINE_integer('port', 8080, 'serve: the port, on this machine alone.', 1, 65535)
+_PORT = flags.DEFINE_integer('port', 8080, 'serve: the port.', 1, 65535)
+_HOST = flags.DEFINE_string(
+    'host',
+    '127.0.0.1',
+    'serve: the address to listen on; the default is of this machine alone. Another one needs '
+    '--token_file, and --tls_certificate or --proxy (docs/server.md).',
+)
+_SERVER_NAME = flags.DEFINE_multi_string(
+    'server_name',
+    [],
+    'serve: a name by which browsers reach the server beside --host, such as photos.example; '
+    'requests under other names are refused. May be repeated.',
+)
+_TOKEN_FILE = flags.DEFINE_string(
+    'token_file',
+    None,
+    'serve: who may ask: a file with a line NAME:TOKEN, or NAME:sha256:HEX, for each person. Read '
+    'at the start.',
+)
+_TLS_CERTIFICATE = flags.DEFINE_string(
+    'tls_certificate', None, 'serve: a PEM file with the certificate, to answer by HTTPS.'
+)
+_TLS_KEY = flags.DEFINE_string('tls_key', None, "serve: a PEM file with the certificate's key.")
+_PROXY = flags.DEFINE_string(
+    'proxy',
+    None,
+    'serve: the IP address of a reverse proxy with TLS in front of the server. It alone is '
+    'answered, and forwarded headers are believed from there alone.',
+)
+_AUDIT_LOG = flags.DEFINE_string(
+    'audit_log',
+    None,
+    'serve: the file that records who asked what, when, and how many results there were, as lines '
+    'of JSON. Default: GALLERY.audit.jsonl beside the gallery. none: records nothing.',
+)
+_RATE_LIMIT = flags.DEFINE_integer(
+    'rate_limit',
+    300,
+    'serve: how many searches, enrolments, deletions and photographs to look at each person with a '
+    'token may ask for in a minute.',
+    1,
+)
 _OPEN = flags.DEFINE_bool(
     'open', False, 'serve: opens the page in the browser, where there is a screen.'
 )
@@ -239,6 +282,8 @@ def _check(mode: str) -> None:
         _need('photo', _PHOTO.value)
     if mode in ('search', 'identify', 'verify'):
         _check_probe(mode)
+    if mode == 'serve':
+        _server_options()  # checks them before the model is loaded
     if _PHOTOS.value and _EMBEDDINGS.value:
         raise ValueError('give --photos or --embeddings, one after the other')
     is_database = (_EMBEDDINGS.value or '').startswith(('postgresql://', 'postgres://'))
@@ -458,10 +503,38 @@ def _confirm(what: str) -> None:
 
 
 def _serve(_: str, model: 'Model') -> int:
-    from diface_jax.web import server
+    try:
+        from diface_jax.web import server
+    except ModuleNotFoundError as error:
+        raise ImportError(f"the page needs {error.name}: pip install 'diface_jax[web]'") from error
 
-    server.serve(model, pathlib.Path(_GALLERY.value), _PORT.value, _OPEN.value)
+    is_folder = '://' not in _GALLERY.value
+    gallery = pathlib.Path(_GALLERY.value) if is_folder else _GALLERY.value
+    server.serve(model, gallery, _server_options())
     return DONE
+
+
+def _server_options() -> 'ServerOptions':
+    from diface_jax.web import options
+
+    log = _AUDIT_LOG.value or options.default_audit_log(_GALLERY.value)
+    return options.ServerOptions(
+        port=_PORT.value,
+        host=_HOST.value,
+        server_names=tuple(_SERVER_NAME.value),
+        token_file=_path(_TOKEN_FILE.value),
+        tls_certificate=_path(_TLS_CERTIFICATE.value),
+        tls_key=_path(_TLS_KEY.value),
+        proxy=_PROXY.value,
+        audit_log=None if log == options.NO_LOG else pathlib.Path(log),
+        rate_limit=_RATE_LIMIT.value,
+        photos=_path(_PHOTOS.value),
+        open_page=_OPEN.value,
+    )
+
+
+def _path(text: str | None) -> pathlib.Path | None:
+    return pathlib.Path(text) if text else None
 
 
 def _exit_code(all_results: Sequence[SearchResults | VerifyResults]) -> int:

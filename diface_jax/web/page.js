@@ -1,5 +1,5 @@
 'use strict';
-const PAGE = 10, MOST = 1000, MOST_BYTES = 50e6;
+const PAGE = 10, MOST = 1000, MOST_BYTES = 50e6, TRIES = 5;
 const IMAGES = /\.(jpe?g|png|webp|avif|hei[cf]|tiff?|bmp|gif)$/i;
 const $ = (id) => document.getElementById(id);
 // Photos to search by, {probe, picture, size, notes, name}: all of this page, and the one in use.
@@ -39,7 +39,7 @@ function fail(error) {
   say(error.message);
 }
 
-async function request(path, options) {
+async function request(path, options, tries = TRIES) {
   let response;
   try { response = await fetch(path, options); }
   catch (error) {
@@ -47,6 +47,13 @@ async function request(path, options) {
     throw new Error('The program does not answer. Is it still running?');
   }
   if (response.ok) return response;
+  // The server is busy, or was asked too often.
+  const seconds = Number(response.headers.get('Retry-After'));
+  if (seconds && tries > 1) {
+    await new Promise((done) => { setTimeout(done, 1000 * seconds); });
+    return request(path, options, tries - 1);
+  }
+  if (response.status === 401) throw new Error('You are not logged in any more: reload the page.');
   const said = await response.json().catch(() => ({}));
   throw new Error(typeof said.error === 'string' ? said.error : `The request failed (${response.status}).`);
 }
@@ -74,6 +81,8 @@ async function refresh() {
     $('add').hidden = !has.takes_photographs;
     $('no-photographs').hidden = has.takes_photographs;
     $('probe').hidden = !has.takes_probe_photos;
+    $('log-out').hidden = !has.user;
+    $('log-out').textContent = `Log out ${plain(has.user)}`;
     if (!has.takes_photographs) document.title = $('title').textContent = 'Search simulated people';
     if (!has.entries) $('add').open = true;
     offer(has.choices);
@@ -488,6 +497,12 @@ async function remove(face) {
   refresh();
 }
 
+async function logOut() {
+  try { await request('/logout', { method: 'POST' }); }
+  catch (error) { return fail(error); }
+  location.assign('/');
+}
+
 // --- what starts it all ---
 
 $('search').onsubmit = (event) => { event.preventDefault(); begin(); };
@@ -500,6 +515,7 @@ $('clear').onclick = () => {
 };
 $('more').onclick = () => { wanted = Math.min(MOST, wanted + PAGE); remember('replaceState'); search('new'); };
 copyButton($('copy-link'), () => location.href, 'Link', () => (probe ? '. It leaves out the photo' : ''));
+$('log-out').onclick = logOut;
 $('close').onclick = () => $('viewer').close();
 $('previous').onclick = () => step(-1);
 $('next').onclick = () => step(1);

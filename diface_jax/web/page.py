@@ -1,6 +1,7 @@
-"""The page as one text: page.html with page.css and page.js in it, and the policy that fits it."""
+"""The pages, each as one text with its style and script in it, and the policy that fits it."""
 
 import base64
+import functools
 import hashlib
 import pathlib
 from typing import NamedTuple
@@ -9,7 +10,7 @@ _FOLDER = pathlib.Path(__file__).parent
 
 
 class WebPage(NamedTuple):
-    """The page, and its Content-Security-Policy.
+    """A page, and its Content-Security-Policy.
 
     The policy allows this script and this style by their hashes and no others, so that nothing runs
     from a file name, a person or a tag.
@@ -19,12 +20,10 @@ class WebPage(NamedTuple):
     policy: str
 
 
+@functools.cache
 def read_page() -> WebPage:
-    """Puts the page together from the files beside this module."""
-    text, style, script = (
-        (_FOLDER / name).read_text(encoding='utf-8')
-        for name in ('page.html', 'page.css', 'page.js')
-    )
+    """The page to search on, from the files beside this module."""
+    text, style, script = map(_read, ('page.html', 'page.css', 'page.js'))
     policy = (
         f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "
         "img-src 'self' blob: data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
@@ -32,6 +31,21 @@ def read_page() -> WebPage:
     )
     text = text.replace('<style></style>', f'<style>{style}</style>')
     return WebPage(text.replace('<script></script>', f'<script>{script}</script>'), policy)
+
+
+@functools.cache
+def read_login_page() -> WebPage:
+    """The page to log in on, which runs no script."""
+    text, style = map(_read, ('login.html', 'page.css'))
+    policy = (
+        f"default-src 'none'; style-src '{_hash(style)}'; img-src data:; base-uri 'none'; "
+        "form-action 'self'; frame-ancestors 'none'"
+    )
+    return WebPage(text.replace('<style></style>', f'<style>{style}</style>'), policy)
+
+
+def _read(name: str) -> str:
+    return (_FOLDER / name).read_text(encoding='utf-8')
 
 
 def _hash(text: str) -> str:

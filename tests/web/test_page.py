@@ -13,6 +13,7 @@ import pytest
 from PIL import ExifTags, Image
 
 from tests.gallery import world
+from tests.web.conftest import TOKEN
 
 pytest.importorskip('fastapi')
 webdriver = pytest.importorskip('selenium.webdriver')
@@ -23,7 +24,8 @@ from selenium.webdriver.common.keys import Keys  # noqa: E402
 from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
 
 from diface_jax.gallery.store import PhotoLabel  # noqa: E402
-from diface_jax.web import server  # noqa: E402
+from diface_jax.web.application import application  # noqa: E402
+from diface_jax.web.options import ServerOptions  # noqa: E402
 
 _CHROMIUM = ('chromium', 'chromium-browser', 'google-chrome')
 _ARGUMENTS = (
@@ -73,15 +75,24 @@ def served(model, photos, tmp_path_factory):
     gallery = tmp_path_factory.mktemp('served') / 'gallery'
     model.enroll(gallery, photos, people=True, tags={'place': 'Rome'})
     label = PhotoLabel(EVIL, {EVIL: EVIL})
-    model.enroll_bytes(gallery, f'{EVIL}.png', world.photo(20), label)
-    with serving(server.application(model, gallery)) as address:
+    model.enroll_bytes(gallery, f'{EVIL}.png', evil_photo(), label)
+    with serving(application(model, gallery)) as address:
         yield address
 
 
+def evil_photo():
+    """A photo of person 20 whose EXIF holds scripts."""
+    exif, data = Image.Exif(), io.BytesIO()
+    exif[ExifTags.Base.ImageDescription] = exif[ExifTags.Base.Artist] = EVIL
+    exif[ExifTags.IFD.Exif] = {ExifTags.Base.DateTimeOriginal: EVIL}
+    Image.open(io.BytesIO(world.photo(20))).save(data, 'PNG', exif=exif)
+    return data.getvalue()
+
+
 @contextlib.contextmanager
-def serving(application):
+def serving(app):
     listening = socket.create_server(('127.0.0.1', 0))
-    running = uvicorn.Server(uvicorn.Config(application, log_level='error', lifespan='off'))
+    running = uvicorn.Server(uvicorn.Config(app, log_level='error', lifespan='off'))
     thread = threading.Thread(target=running.run, kwargs={'sockets': [listening]}, daemon=True)
     thread.start()
     yield f'http://127.0.0.1:{listening.getsockname()[1]}/'
@@ -289,7 +300,7 @@ def test_after_an_answer_the_focus_is_on_the_results(page):
     assert not page['ask'].is_displayed() or 'glasses' not in page['question'].text
 
 
-def test_nothing_runs_from_a_name(page):
+def test_nothing_runs_from_a_name_or_from_exif(page):
     page.search('person 20')
     assert page.names()[0] == EVIL
     page.all('.face')[0].click()
@@ -445,7 +456,7 @@ def contrast(*colours):
 @pytest.fixture
 def fresh(browser, model, tmp_path):
     """A page over an empty gallery."""
-    with serving(server.application(model, tmp_path / 'gallery')) as address:
+    with serving(application(model, tmp_path / 'gallery')) as address:
         yield Page(browser, address).open()
 
 
@@ -501,8 +512,52 @@ def test_removing_asks_about_that_face(fresh, model, tmp_path):
 def test_a_page_of_simulated_people_offers_no_photographs(browser, tmp_path):
     oracle = world.Oracle()
     oracle.face_encoder = [{**oracle.face_encoder[0], 'simulated': True}]
-    with serving(server.application(world.model(oracle), tmp_path / 'gallery')) as address:
+    with serving(application(world.model(oracle), tmp_path / 'gallery')) as address:
         page = Page(browser, address).open()
         page.wait_for(lambda: page['no-photographs'].is_displayed())
         assert not page['add'].is_displayed()
         assert not page['probe'].is_displayed()
+
+
+# --- logging in ---
+
+
+def test_who_has_a_token_logs_in_searches_and_logs_out(browser, model, token_file, tmp_path):
+    options = ServerOptions(token_file=token_file)
+    model.enroll_bytes(tmp_path / 'gallery', '1.png', world.photo(1), PhotoLabel('person-1'))
+    with serving(application(model, tmp_path / 'gallery', options)) as address:
+        page = Page(browser, address)
+        browser.get(address)
+        page.type('wrong', 'token')
+        page['token'].submit()
+        page.wait_for(lambda: 'This token is not known.' in browser.page_source)
+        page.type(TOKEN, 'token')
+        page['token'].submit()
+        page.wait_for(lambda: page.all('#log-out') and page['log-out'].is_displayed())
+        assert page['log-out'].text == 'Log out anna'
+        assert page.script('return document.cookie') == ''
+        page.search('person 1')
+        assert page.names() == ['person-1']
+        page['log-out'].click()
+        page.wait_for(lambda: page.all('#token'))
+        assert not page.all('#search')
+
+
+def test_a_page_that_asked_too_often_waits_and_asks_again(browser, model, token_file, tmp_path):
+    """The stub answers 429 twice, as a server does that is asked too often."""
+    model.enroll_bytes(tmp_path / 'gallery', '1.png', world.photo(1), PhotoLabel('person-1'))
+    with serving(application(model, tmp_path / 'gallery')) as address:
+        page = Page(browser, address).open()
+        page.script(_REFUSE_TWICE)
+        page.search('person 1')
+        assert page.names() == ['person-1']
+        assert page.script('return window.refused') == 2
+
+
+_REFUSE_TWICE = """
+const answer = window.fetch;
+window.refused = 0;
+window.fetch = (path, options) => (window.refused++ < 2
+  ? Promise.resolve(new Response('{}', { status: 429, headers: { 'Retry-After': '0.01' } }))
+  : (window.refused--, answer(path, options)));
+"""

@@ -1,230 +1,186 @@
-"""The page's server: what it answers, to whom, and that it is of this machine alone."""
+"""The running server: TLS, slow clients, its end, and a kill."""
 
-import io
-import re
+import contextlib
+import http.client
+import json
+import os
+import pathlib
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
 
 import pytest
-from PIL import ExifTags, Image
 
 from tests.gallery import world
 
-fastapi = pytest.importorskip('fastapi')
-testclient = pytest.importorskip('fastapi.testclient')
+pytest.importorskip('fastapi')
 
-from diface_jax.gallery import enrollment  # noqa: E402
-from diface_jax.web import server  # noqa: E402
+from diface_jax.gallery.store import Store
+from diface_jax.runtime import preemption
+from diface_jax.web import limits, server
+from diface_jax.web.application import application
+from diface_jax.web.options import ServerOptions
 
-
-@pytest.fixture
-def page(model, tmp_path):
-    application = server.application(model, tmp_path / 'gallery')
-    with testclient.TestClient(application, base_url='http://127.0.0.1:8080') as client:
-        yield client
+HERE = pathlib.Path(__file__).resolve().parents[2]
 
 
-def drop(page, data, name='a.png', person=''):
-    return page.post('/api/photos', params={'name': name, 'person': person}, content=data)
+@contextlib.contextmanager
+def running(model, gallery, **options):
+    """The server in a thread: its port, and itself."""
+    options = ServerOptions(**options)
+    with socket.create_server(('127.0.0.1', 0)) as listening:
+        started = server.server_of(application(model, gallery, options), options)
+        thread = threading.Thread(target=started.run, kwargs={'sockets': [listening]}, daemon=True)
+        thread.start()
+        try:
+            yield listening.getsockname()[1], started
+        finally:
+            started.should_exit = True
+            thread.join(20)
+            assert not thread.is_alive()
 
 
-def search(page, text, **options):
-    return page.post('/api/search', json={'texts': [text], **options})
+def ask(connection, method, path, body=None, **headers):
+    connection.request(method, path, body, headers)
+    answer = connection.getresponse()
+    return answer.status, answer.read()
 
 
-def test_drop_search_and_remove(page):
-    assert page.get('/api/gallery').json()['entries'] == 0
-    assert drop(page, world.photo(1, 2), person=' Anna ').json()['faces'] == 2
-    for who in range(3, 9):
-        drop(page, world.photo(who), name=f'{who}.png')
-    assert drop(page, world.photo(1, 2), name='again.png').json()['copies'] == 1
-    found = search(page, 'person 1', k=3).json()
-    assert found['decision'] == 'match'
-    assert [one['rank'] for one in found['results']] == [1, 2, 3]
-    first = found['results'][0]
-    assert first['person'] == 'Anna'
-    assert first['photo'].endswith('/a.png')
-    picture = page.get(f'/api/faces/{first["entry"]}')
-    assert picture.headers['content-type'] == 'image/jpeg'
-    assert picture.content[:2] == b'\xff\xd8'
-    assert page.delete(f'/api/entries/{first["entry"]}').json() == {'removed': 1}
-    assert page.get(f'/api/faces/{first["entry"]}').status_code == 404
-    assert 'Anna' not in search(page, 'person 1', k=100).text
-    assert search(page, 'person 4', people=True).json()['mode'] == 'identify'
+def enroll(port, who):
+    connection = http.client.HTTPConnection('127.0.0.1', port, timeout=20)
+    path = f'/api/photos?name={who}.png&person=person-{who}'
+    status, _ = ask(connection, 'POST', path, world.photo(who % 32, noise=who // 32))
+    connection.close()
+    return status
 
 
-def test_what_cannot_be_is_explained(page, monkeypatch):
-    drop(page, world.photo(1))
-    for response in (search(page, ''), search(page, 'x' * 9999), search(page, 'person 1', k=0)):
-        assert 400 <= response.status_code < 500
-    assert 'no word' in search(page, ' ').json()['error']
-    (why,) = drop(page, b'no image').json()['problems'].values()
-    assert why == 'not an image of JPEG, PNG, WEBP, AVIF, TIFF, BMP, GIF'
-    monkeypatch.setattr(enrollment, 'MAX_BYTES', 100)
-    assert drop(page, bytes(101)).status_code == 400
-    assert page.get('/api/gallery').json()['entries'] == 1
+def test_it_speaks_tls(model, tmp_path, certificate):
+    trusting = ssl.create_default_context(cafile=certificate['tls_certificate'])
+    with running(model, tmp_path / 'gallery', **certificate) as (port, _):
+        connection = http.client.HTTPSConnection('localhost', port, timeout=20, context=trusting)
+        assert ask(connection, 'GET', '/healthz')[0] == 200
+        own = {'Origin': f'https://localhost:{port}'}
+        assert ask(connection, 'GET', '/api/gallery', **own)[0] == 200
+        connection.close()
 
 
-def test_a_photo_is_searched_by_and_forgotten(page, monkeypatch):
-    for who in range(1, 6):
-        drop(page, world.photo(who), name=f'{who}.png', person=f'person-{who}')
-    assert page.get('/api/gallery').json()['takes_probe_photos'] is True
-    taken = page.post('/api/probe', content=world.poor_photo(4, 2)).json()
-    assert taken['picture'].startswith('data:image/jpeg;base64,')
-    assert taken['size'] == '2 pixels wide'
-    assert taken['notes'][0].startswith('the photo shows 2 faces')
-    first, *_ = search_by(page, taken, []).json()['results']
-    assert first['person'] == 'person-4'
-    both = search_by(page, taken, ['person 3'], people=True).json()
-    assert both['shares']['photo'] == pytest.approx(0.2, abs=0.01)
-    assert both['probe_in_words'].startswith('The photo counts for about 20%')
-    # It is not in the gallery, and the latest photos alone are kept.
-    assert page.get('/api/gallery').json()['entries'] == 5
-    monkeypatch.setattr(server, '_PROBES', 1)
-    page.post('/api/probe', content=world.poor_photo(1))
-    assert 'choose it again' in search_by(page, taken, []).json()['error']
+def test_slow_clients_hold_up_nobody_and_are_cut_off(model, tmp_path, monkeypatch):
+    header = b'POST /api/search HTTP/1.1\r\nHost: 127.0.0.1\r\n'
+    with running(model, tmp_path / 'gallery') as (port, _):
+        slow = [socket.create_connection(('127.0.0.1', port), timeout=60) for _ in range(30)]
+        for client in slow[:20]:
+            client.sendall(header)
+        for client in slow[20:]:  # their bodies never come
+            client.sendall(header + b'Content-Length: 9\r\n\r\n')
+        assert enroll(port, 1) == 200
+        monkeypatch.setattr(limits, 'HEADER_SECONDS', 0.01)
+        slow.append(socket.create_connection(('127.0.0.1', port), timeout=60))
+        assert slow[-1].recv(100) == b''
+        for client in slow:
+            client.close()
 
 
-def search_by(page, taken, texts, **options):
-    return page.post('/api/search', json={'texts': texts, 'probe': taken['probe'], **options})
+def test_running_requests_are_answered_at_the_end(model, tmp_path, monkeypatch):
+    started, search_many = threading.Event(), model.search_many
+
+    def slow_search(*arguments, **options):
+        started.set()
+        time.sleep(0.3)
+        return search_many(*arguments, **options)
+
+    monkeypatch.setattr(model, 'search_many', slow_search)
+    answers = []
+    with running(model, tmp_path / 'gallery') as (port, _):
+        assert enroll(port, 1) == 200
+
+        def search():
+            connection = http.client.HTTPConnection('127.0.0.1', port, timeout=20)
+            body = json.dumps({'texts': ['person 1']})
+            headers = {'Content-Type': 'application/json'}
+            answers.append(ask(connection, 'POST', '/api/search', body, **headers))
+            connection.close()
+
+        thread = threading.Thread(target=search)
+        thread.start()
+        assert started.wait(20)
+    thread.join(20)
+    ((status, body),) = answers
+    assert status == 200
+    assert json.loads(body)['results'][0]['person'] == 'person-1'
 
 
-def test_what_cannot_be_a_probe_is_explained(page, monkeypatch):
-    response = page.post('/api/probe', content=b'no image')
-    assert response.status_code == 400
-    assert response.json()['error'].startswith('the photo: not an image')
-    monkeypatch.setattr(server.probe_photo, 'MAX_BYTES', 100)
-    assert 'more than 100 bytes' in page.post('/api/probe', content=bytes(101)).json()['error']
-    drop(page, world.photo(1))
-    assert 'nothing to search by' in page.post('/api/search', json={'texts': []}).json()['error']
-
-
-@pytest.mark.parametrize('number', ['99', '0', '-1', str(1 << 63), str(10**40)])
-def test_a_picture_that_is_not_there_is_not_found(page, number):
-    drop(page, world.photo(1))
-    assert page.get(f'/api/faces/{number}').status_code == 404
-    assert page.delete(f'/api/entries/{number}').json() == {'removed': 0}
-
-
-def test_the_page_is_told_what_does_not_help(page):
-    drop(page, world.photo(1))
-    answer = search(page, 'person 1 with a car, a man with бородой').json()
-    assert answer['not_about_a_face'] == ['car']
-    assert answer['not_understood'] == ['бородой']
-    assert answer['notes'] == ["'car': not about a face", "'бородой': not understood"]
-    response = search(page, 'мужчина с бородой')
-    assert response.status_code == 400
-    assert 'not about a face, or not in English' in response.json()['error']
-
-
-def test_conditions_and_choices(page, model, tmp_path):
-    assert page.get('/api/gallery').json()['choices']['people'] == []
-    world.folder_of(tmp_path / 'photos', people=3, photos=2)
-    model.enroll(tmp_path / 'gallery', tmp_path / 'photos', people=True, tags={'place': 'Rome'})
-    info = page.get('/api/gallery').json()
-    assert info['choices'] == {
-        'people': ['person-0', 'person-1', 'person-2'],
-        'tags': {'place': ['Rome']},
-        'first_taken': None,
-        'last_taken': None,
-    }
-    where = [('person', 'person-1'), ('photo', '*/1.png')]
-    (result,) = search(page, 'person 1', where=where).json()['results']
-    assert result['photo'].endswith('person-1/1.png')
-    assert search(page, 'person 1', where=[('since', 'soon')]).status_code == 400
-
-
-def test_the_photo_of_a_face_is_shown(page, model, tmp_path):
-    (file, *_) = world.folder_of(tmp_path / 'photos', people=1, photos=1)
-    model.enroll(tmp_path / 'gallery', tmp_path / 'photos')
-    response = page.get('/api/photos/1')
-    assert response.content[:2] == b'\xff\xd8'
-    size = [int(response.headers[f'x-photo-{side}']) for side in ('width', 'height')]
-    assert size == [world.TILE, world.TILE]
-    file.write_bytes(world.photo(5))
-    assert 'holds another photograph now' in page.get('/api/photos/1').json()['error']
-    file.unlink()
-    assert f'no longer at {file}' in page.get('/api/photos/1').json()['error']
-    drop(page, world.photo(2))
-    assert 'keeps no photographs' in page.get('/api/photos/2').json()['error']
-    assert page.get('/api/photos/9').status_code == 400
-
-
-def test_a_photo_is_shown_without_its_metadata(page, model, tmp_path):
-    (tmp_path / 'photos').mkdir()
-    image = Image.open(io.BytesIO(world.photo(1)))
-    image.save(tmp_path / 'photos' / 'a.png', exif=exif_of_a_place(image))
-    model.enroll(tmp_path / 'gallery', tmp_path / 'photos')
-    assert not Image.open(io.BytesIO(page.get('/api/photos/1').content)).getexif()
-
-
-def exif_of_a_place(image):
-    exif = image.getexif()
-    exif.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSLatitudeRef] = 'N'
-    exif[ExifTags.Base.Make] = 'a camera'
-    return exif
-
-
-def test_a_model_of_simulated_people_takes_no_photographs(tmp_path):
-    oracle = world.Oracle()
-    oracle.face_encoder = [{**oracle.face_encoder[0], 'simulated': True}]
-    application = server.application(world.model(oracle), tmp_path / 'gallery')
-    with testclient.TestClient(application, base_url='http://127.0.0.1:8080') as page:
-        assert page.get('/api/gallery').json()['takes_photographs'] is False
-        assert page.get('/api/gallery').json()['takes_probe_photos'] is False
-        assert 'simulated people' in drop(page, world.photo(1)).json()['error']
-        probe = page.post('/api/probe', content=world.photo(1))
-        assert 'simulated people' in probe.json()['error']
-
-
-@pytest.mark.parametrize(
-    'headers',
-    [
-        {'host': 'evil.example'},
-        {'host': '192.168.0.7:8080'},
-        {'sec-fetch-site': 'cross-site'},
-        {'sec-fetch-site': 'same-site'},
-    ],
-)
-def test_no_other_site_is_answered(page, headers):
-    drop(page, world.photo(1), person='Anna')
-    for method, path in (
-        ('GET', '/'),
-        ('GET', '/api/faces/1'),
-        ('GET', '/api/photos/1'),
-        ('POST', '/api/search'),
-        ('POST', '/api/probe'),
-        ('DELETE', '/api/entries/1'),
-    ):
-        response = page.request(method, path, headers=headers, json={'texts': ['person 1']})
-        assert response.status_code in (400, 403)
-        assert 'Anna' not in response.text
-    assert page.get('/api/gallery').json()['entries'] == 1
-
-
-def test_the_page_needs_nothing_from_elsewhere(page):
-    response = page.get('/')
-    assert response.status_code == 200
-    assert not re.findall(r'(?:src|href)="(?!data:)[^"]*"|https?://|@import|url\(', response.text)
-    policy = response.headers['content-security-policy']
-    assert "default-src 'none'" in policy
-    assert 'http' not in policy
-    # Only what the page was made with may run.
-    assert 'unsafe' not in policy
-    assert not re.findall(r'<[^>]* on\w+=| style=', response.text)
-    # Names and texts go into the page as text.
-    assert 'innerHTML' not in response.text
-
-
-def test_it_listens_on_this_machine_alone(model, tmp_path, monkeypatch):
+@pytest.mark.parametrize('stop', [KeyboardInterrupt(), preemption.Preempted(everywhere=False)])
+def test_a_signal_ends_it_without_an_error(model, tmp_path, monkeypatch, stop):
     heard = []
-    monkeypatch.setattr(
-        server.uvicorn.Server, 'run', lambda self, sockets: heard.append(sockets[0].getsockname())
-    )
-    server.serve(model, tmp_path / 'gallery', 18_080)
+
+    def stopped(self, sockets):
+        heard.extend(listening.getsockname() for listening in sockets)
+        sockets[0].close()
+        raise stop
+
+    monkeypatch.setattr(server.uvicorn.Server, 'run', stopped)
+    server.serve(model, tmp_path / 'gallery', ServerOptions(port=18_080))
     assert heard == [('127.0.0.1', 18_080)]
 
 
 def test_a_taken_port_is_a_clear_error(model, tmp_path):
-    with server.socket.create_server(('127.0.0.1', 0)) as taken:
+    with socket.create_server(('127.0.0.1', 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ValueError, match=f'port {port}.*another --port'):
-            server.serve(model, tmp_path / 'gallery', port)
+            server.serve(model, tmp_path / 'gallery', ServerOptions(port=port))
+
+
+_SERVE = """
+import pathlib, sys
+from diface_jax.web import server
+from diface_jax.web.options import ServerOptions
+from tests.gallery import world
+server.serve(world.model(), pathlib.Path(sys.argv[1]), ServerOptions(port=int(sys.argv[2])))
+"""
+
+
+def test_a_killed_server_keeps_every_photo_that_it_confirmed(tmp_path):
+    with socket.create_server(('127.0.0.1', 0)) as free:
+        port = free.getsockname()[1]
+    gallery, confirmed = tmp_path / 'gallery', []
+    process = subprocess.Popen(
+        [sys.executable, '-c', _SERVE, gallery, str(port)], cwd=HERE, stderr=subprocess.DEVNULL
+    )
+
+    def enroll_many(first):
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            for who in range(first, 900, 3):
+                assert enroll(port, who) == 200
+                confirmed.append(f'person-{who}')
+
+    try:
+        wait_for(port)
+        threads = [threading.Thread(target=enroll_many, args=(first,)) for first in range(3)]
+        for thread in threads:
+            thread.start()
+        while len(confirmed) < 10 and any(thread.is_alive() for thread in threads):
+            time.sleep(0.005)
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    for thread in threads:
+        thread.join(20)
+    assert len(confirmed) >= 10
+    with Store(gallery) as store:
+        people = [entry.person for entry in store.entries(store.where(()).tolist())]
+        assert len(people) == len(set(people))
+        assert set(confirmed) <= set(people)
+        assert store._rows('PRAGMA integrity_check') == [('ok',)]
+
+
+def wait_for(port, seconds=60):
+    for _ in range(int(seconds / 0.05)):
+        with contextlib.suppress(OSError):
+            socket.create_connection(('127.0.0.1', port)).close()
+            return
+        time.sleep(0.05)
+    raise AssertionError('the server has not started')
