@@ -31,7 +31,8 @@ from diface_jax.evaluation.two_tower import TwoTower
 from diface_jax.models.features import Features, scatter_rows
 from diface_jax.models.normalise import Normalisation
 from diface_jax.runtime import hosts
-from diface_jax.runtime.settings import Settings
+from diface_jax.runtime import mesh as meshes
+from diface_jax.runtime.settings import Settings, TuneTextSettings
 from diface_jax.training.frozen_states import frozen_states
 from diface_jax.training.input_pipeline import BatchRows, rows_of
 from diface_jax.training.loop import METRIC, training_batches, training_table
@@ -69,11 +70,18 @@ def tune_text(settings: Settings, data: Prepared, conditions: ConditionEncoder) 
         step is better than the frozen encoder, or a batch has too few photos.
     """
     _check(settings, conditions.encoder)
-    tuning = _Tuning(settings, data, conditions)
+    return _best_adapters(_Tuning(settings, data, conditions), settings.tune_text, settings.seed)
+
+
+def _best_adapters(tuning: '_Tuning', tune: TuneTextSettings, seed: int) -> TunedText:
+    """Trains for `num_steps` and returns the adapters of the best validation."""
     params, frozen = tuning.start()
-    tune, batches = settings.tune_text, tuning.batches()
-    momenta, average, best = tuning.transform.init(params), params, (frozen[METRIC], None, frozen)
-    key = jax.random.key(settings.seed)
+    batches, key = tuning.batches(), jax.random.key(seed)
+    # Placed as a step returns them, so that it is compiled once.
+    params, momenta = jax.device_put(
+        (params, tuning.transform.init(params)), meshes.replicated(meshes.one_device_mesh())
+    )
+    average, best = params, (frozen[METRIC], None, frozen)
     for step in hosts.progress(range(tune.num_steps), desc='tune_text', unit='step'):
         params, momenta = tuning.step(params, momenta, batches(step), jax.random.fold_in(key, step))
         average = optax.incremental_update(

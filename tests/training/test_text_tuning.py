@@ -4,15 +4,17 @@ import dataclasses
 
 import jax
 import numpy as np
+import optax
 import pytest
 from flax import nnx
 
-from diface_jax.encoders.text import adapters, condition
+from diface_jax.encoders.text import adapters, condition, sentence_tokens
 from diface_jax.encoders.text.encoder import load_text_encoder
 from diface_jax.runtime.settings import Settings
 from diface_jax.training import text_tuning
 from diface_jax.training.checkpoint import METRIC
 from tests import population, tiny
+from tests.encoders import golden
 from tests.tiny_bert import WORDS, random_tensors, save_model
 
 
@@ -27,6 +29,14 @@ def saying(split, encoder, standard=None):
     return dataclasses.replace(
         split, text_T=np.array(texts, object), c_TxC=standard(vector_TxC)
     ), standard
+
+
+@pytest.fixture(scope='module', autouse=True)
+def one_shape():
+    """Sentences are encoded in the shape of few ones, whose program other tests use too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sentence_tokens, '_FEW', 1000)
+        yield
 
 
 @pytest.fixture(scope='module')
@@ -57,17 +67,46 @@ def settings(**changes):
     return Settings.from_config(config)
 
 
-def test_adapters_are_better_on_validation(data):
+def test_adapters_are_better_on_validation(data, monkeypatch):
+    monkeypatch.setattr(text_tuning, '_GROUPS', 2)
     result = text_tuning.tune_text(settings(), *data)
     assert result.adapted[METRIC] > result.frozen[METRIC]
     assert {len(array) for array in result.adapters.values()} == {1}
     assert all(array.dtype == np.float16 for array in result.adapters.values())
 
 
-def test_a_tuning_that_helps_nothing_is_refused(data, monkeypatch):
-    monkeypatch.setattr(text_tuning._Tuning, 'judge', lambda self, params: {METRIC: 0.0})
+class Judged:
+    """A tuning whose parameter counts its steps, and whose validation is given."""
+
+    transform = optax.identity()
+
+    def __init__(self, values):
+        self.values = iter(values)
+
+    def start(self):
+        adapters_of_step = {'qkv.a': np.zeros(1, np.float32)}
+        return text_tuning._Params(adapters_of_step, {}), {METRIC: 0.5}
+
+    def batches(self):
+        return lambda step: None
+
+    def step(self, params, momenta, batch, key):
+        return jax.tree.map(lambda count: count + 1, params), momenta
+
+    def judge(self, params):
+        return {METRIC: next(self.values)}
+
+
+def test_the_adapters_of_the_best_validation_are_kept():
+    tune = dataclasses.replace(settings().tune_text, num_steps=4, eval_every=1)
+    of_first, of_second = (
+        text_tuning._best_adapters(Judged(values), tune, seed=0)
+        for values in ([0.7, 0.6, 0.4, 0.6], [0.6, 0.7, 0.4, 0.6])
+    )
+    assert of_first.adapters['qkv.a'] < of_second.adapters['qkv.a']
+    assert (of_first.frozen[METRIC], of_first.adapted[METRIC]) == (0.5, 0.7)
     with pytest.raises(ValueError, match=r'lower tune_text\.learning_rate'):
-        text_tuning.tune_text(settings(), *data)
+        text_tuning._best_adapters(Judged([0.4, 0.5, 0.4, 0.4]), tune, seed=0)
 
 
 def test_more_layers_than_there_are(data):
@@ -84,3 +123,22 @@ def test_tuned_twice_is_refused(data):
     tuned = dataclasses.replace(conditions, encoder=conditions.encoder.with_adapters(initial))
     with pytest.raises(ValueError, match='with adapters already'):
         text_tuning.tune_text(settings(), prepared, tuned)
+
+
+def test_an_encoder_of_another_kind_is_refused(data, tmp_path):
+    prepared, conditions = data
+    mpnet = load_text_encoder(str(golden.save(tmp_path / 'mpnet', 'mpnet')))
+    with pytest.raises(
+        ValueError, match=r'mpnet cannot be tuned: only .* bert, roberta or xlm-rob'
+    ):
+        text_tuning.tune_text(settings(), prepared, dataclasses.replace(conditions, encoder=mpnet))
+
+
+def test_grammar_is_thinned_and_observations_are_left_out():
+    split = population.observed(population.split(0, 20))
+    phrases = np.where(split.track_T == 1, 3, split.track_T)
+    for track_T, kept in ((split.track_T, 'human'), (phrases, 'phrase')):
+        fewer = text_tuning._fewer(dataclasses.replace(split, track_T=track_T))
+        assert fewer.observations is None
+        assert len(fewer.texts(kept)) == len(split.texts('human'))
+        assert len(fewer.texts('grammar')) == len(split.file_N), 'one a photo, of two'
