@@ -44,6 +44,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.encoders.text = ''  # a folder or hub name; empty: MiniLM, which comes along
     # 'several': read the text encoder at three depths, which keeps single words apart; or 'last'.
     config.encoders.text_layers = 'several'
+    # Adapters of it that --mode=tune_text trained on faces: their file; empty: it stays frozen.
+    config.encoders.text_adapters = ''
     # The licence of encoders that you accept, where it is unknown or limits their use.
     config.encoders.accept_licence = ''
 
@@ -107,6 +109,18 @@ def get_config() -> ml_collections.ConfigDict:
     config.train.phrase_share = 0.3
     # With degraded copies of photos: shares of rows with a text alone, a photo alone, and both.
     config.train.probe_shares = (0.5, 0.2, 0.3)
+
+    # --mode=tune_text: trains adapters (LoRA) of the text encoder's last `layers`, with plain
+    # towers and against frozen face embeddings.
+    config.tune_text = {
+        'layers': 3,
+        'rank': 32,
+        'num_steps': 600,
+        'batch_size': 128,
+        'learning_rate': 1e-3,
+        'human_share': 0.75,
+        'eval_every': 100,
+    }
 
     # model: number of devices over which hidden units are sharded (tensor parallelism); fsdp: shard
     # the training state over the other devices too. Neither changes the results.

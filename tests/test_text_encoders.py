@@ -2,13 +2,20 @@
 
 import json
 
+import jax
 import numpy as np
 import pytest
 import safetensors.numpy
+from flax import nnx
 
 import diface_jax
 from diface_jax.cli import pipeline
 from diface_jax.data import prepared
+from diface_jax.data.encoder_bundle import EncoderBundle
+from diface_jax.encoders.text import adapters
+from diface_jax.encoders.text.encoder import load_text_encoder
+from diface_jax.pretrained import packed_model, write_pack
+from diface_jax.pretrained.pack_files import Pack
 from tests import moments, tiny
 from tests.encoders import golden
 
@@ -40,6 +47,35 @@ def test_an_encoder_is_chosen_by_its_folder(config, tmp_path, name):
     assert c_TxC.shape[1] == 6 * 8
     # Each of the six pools has a mean squared length of 1, or less where numbers are constant.
     assert 1 < np.square(c_TxC).sum(axis=1).mean() < 6.1
+
+
+def test_adapters_are_prepared_with_and_kept_with_the_data_set(config, tmp_path):
+    folder = golden.save(tmp_path / 'bert', 'bert')
+    frozen = load_text_encoder(str(folder))
+    layers = nnx.state(frozen.network.layers)
+    trained = {
+        name: array + 0.25
+        for name, array in adapters.init_adapters(layers, 1, 2, jax.random.key(0)).items()
+    }
+    path = tmp_path / 'text_adapters.safetensors'
+    adapters.save_adapters(path, trained, frozen.frozen)
+    config.encoders.text_adapters = str(path)
+    data = prepare(config, tmp_path / 'work', folder)
+    path.unlink()
+    prepared_in = next((tmp_path / 'work/prepared').glob('population-????????'))
+    bundle = EncoderBundle.load(frozen, prepared_in)
+    text, train = data.card['encoders']['text'], data.splits['train']
+    assert bundle.description['text'] == text
+    assert text['sha256'] == frozen.with_adapters(trained).sha256
+    assert data.card['licences'][-1]['sha256'] == text['frozen_sha256'] == frozen.sha256
+    c_TxC = bundle.text.encode(train.text_T[:8].tolist())
+    np.testing.assert_allclose(c_TxC, train.c_TxC[:8], atol=0.02)
+    tensors = write_pack._adapters(bundle)
+    assert {array.dtype for array in tensors.values()} == {np.dtype(np.float16)}
+    fitted = bundle.text.standard._asdict()
+    tensors |= {f'standardisation/{field}': array for field, array in fitted.items()}
+    pack = Pack('made up', 'hash', tensors, {'encoders': data.card['encoders']})
+    assert packed_model.pack_encoders(pack, frozen, []).description == bundle.description
 
 
 def wide_t5(folder):

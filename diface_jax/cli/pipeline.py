@@ -9,6 +9,8 @@ The files of a run::
     WORKDIR/training.json           written when training is done
     WORKDIR/evaluation.json         the results; evaluation_NAME-XXXXXXXX.json on another data set
     WORKDIR/report.html             the results to read; report/ holds figures and their data
+    WORKDIR/text_adapters.safetensors  adapters of the text encoder, trained on faces
+    WORKDIR/tune_text.json          their validation, and that of the frozen encoder
     WORKDIR/sweep.json              samplings measured on validation
     WORKDIR/calibration.json        calibration of scores, for searches in galleries
     WORKDIR/population/             moments of a data set, to draw simulated people from
@@ -32,6 +34,7 @@ from diface_jax.data.prepared import Prepared
 from diface_jax.data.simulation.population import Population
 from diface_jax.encoders.face.encoder import folders_of_encoders
 from diface_jax.encoders.text import encoder as text_encoders
+from diface_jax.encoders.text.adapters import save_adapters
 from diface_jax.evaluation import ablation, evaluate, sweep
 from diface_jax.evaluation.added_method import AddedMethod, add_method
 from diface_jax.evaluation.benchmark import Benchmark
@@ -45,6 +48,7 @@ from diface_jax.runtime import hosts, run_state
 from diface_jax.runtime.settings import DataSettings, Settings
 from diface_jax.training import init_from, loaded_model
 from diface_jax.training.loop import train
+from diface_jax.training.text_tuning import tune_text
 
 # What training writes to a workdir.
 _TRAINING = ('checkpoints', 'metrics.jsonl', 'training.json')
@@ -78,6 +82,7 @@ def run_pipeline(
         'train': functools.partial(_train, resume_from=resume_from),
         'evaluate': functools.partial(_evaluate, added=added),
         'report': _report,
+        'tune_text': _tune_text,
         'sweep': _sweep,
         'ablate': functools.partial(_ablate, config),  # each row changes a copy of the config
         'fit_population': _fit_population,
@@ -272,6 +277,28 @@ def _root_now(settings: Settings, workdir: pathlib.Path) -> str:
     """The folder with the photos of the results, now."""
     data = _test_data(settings) if settings.evaluate.data.root else settings.data
     return str(pathlib.Path(data.root).resolve())
+
+
+def _tune_text(settings: Settings, workdir: pathlib.Path, overwrite: bool) -> None:
+    """Trains adapters of the text encoder, for `encoders.text_adapters` of another workdir."""
+    if hosts.is_multihost():
+        raise ValueError('the text encoder is tuned by one host: leave out --distributed')
+    out = workdir / 'text_adapters.safetensors'
+    if out.exists() and not overwrite:
+        logging.info('tune_text: %s is there already; --overwrite trains it anew', out)
+        return
+    folder = find_prepared(settings, settings.data, _store(workdir))
+    text_encoder = text_encoders.load_text_encoder(settings.encoders.text or None)
+    conditions = EncoderBundle.load(text_encoder, folder).text
+    result = tune_text(settings, _load_train_data(settings, workdir), conditions)
+    save_adapters(out, result.adapters, text_encoder.frozen)
+    summary = {'frozen': result.frozen, 'adapted': result.adapted, 'settings': settings.to_dict()}
+    run_state.write_json(workdir / 'tune_text.json', run_state.to_plain_json(summary))
+    logging.info(
+        'tune_text: wrote %s; use it in a new workdir with --config.encoders.text_adapters=%s',
+        out,
+        out,
+    )
 
 
 def _sweep(settings: Settings, workdir: pathlib.Path, overwrite: bool) -> None:

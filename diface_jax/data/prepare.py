@@ -40,6 +40,7 @@ from diface_jax.encoders.face.encoder import (
 )
 from diface_jax.encoders.face.onnx_recogniser import OnnxRecogniser
 from diface_jax.encoders.licence import WeightsLicence, accepted_licences
+from diface_jax.encoders.text.adapters import load_adapters
 from diface_jax.encoders.text.condition import ConditionEncoder
 from diface_jax.encoders.text.encoder import TextEncoder, load_text_encoder
 from diface_jax.runtime import hosts, run_state
@@ -103,7 +104,7 @@ def prepare(
         config.degraded,
         source,
         hashes,
-        text_encoder,
+        fitted.text.encoder if fitted else _adapted(text_encoder, config.encoders),
         fitted,
         has_own,
         store,
@@ -114,6 +115,14 @@ def prepare(
     folder = prepared_folders.prepared_folder_for(store, root.name, settings)
     _write(builder, folder, {'root': str(root), 'settings': settings}, existing)
     return folder
+
+
+def _adapted(text_encoder: TextEncoder, encoders: EncodersSettings) -> TextEncoder:
+    """The text encoder with adapters, where the settings name a file of them."""
+    if not encoders.text_adapters:
+        return text_encoder
+    path = pathlib.Path(encoders.text_adapters)
+    return text_encoder.with_adapters(load_adapters(path, text_encoder.frozen))
 
 
 def find_prepared(
@@ -180,7 +189,8 @@ def _settings(
 def _encoder_settings(encoders: EncodersSettings, builder: '_Builder') -> dict[str, Any]:
     """The encoders; where E is dlib's alone, as versions that knew no other E wrote them."""
     settings, names = encoders.to_dict(), encoder_names(encoders)
-    for name in ('face', 'onnx', 'accept_licence'):
+    # Where the file of adapters lies is not part of it: they are part of `text_sha256`.
+    for name in ('face', 'onnx', 'accept_licence', 'text_adapters'):
         del settings[name]
     frozen = {
         'appearance_dim': encoders.appearance_dim if APPEARANCE in names else 0,
@@ -332,7 +342,7 @@ class _Builder:
       degraded: how many degraded copies of the photos are embedded too.
       source: the data set.
       hashes: of its photos' content.
-      text_encoder: the frozen text encoder.
+      text_encoder: frozen, or with adapters.
       fitted: the encoders to use; None fits new ones on the training photos.
       has_own: whether the encoders are stored with this data set, and not with another one.
       store: folder of all prepared data sets.
@@ -372,7 +382,7 @@ class _Builder:
             # `appearance` is not fitted yet: its components are under dlib's licence.
             names = [name for name in encoder_names(self.encoders) if name != APPEARANCE]
             face = build_face_encoder(names, recognisers=self.recognisers).licences
-        weights = [*face, WeightsLicence(text.name, text.sha256, text.licence)]
+        weights = [*face, WeightsLicence(**text.frozen, licence=text.licence)]
         accepted_licences(weights, self.encoders.accept_licence)
 
     def build(self, folder: pathlib.Path) -> dict[str, Any]:

@@ -95,7 +95,10 @@ def fit_towers(
     static, params = nnx.split(towers, nnx.Param)
     transform = optax.adamw(settings.learning_rate, weight_decay=settings.weight_decay)
     step = _make_step(static, transform, settings, probe_input)
-    state, best = (params, transform.init(params)), (-np.inf, params)
+    # Placed as a step returns it, so that it is compiled once.
+    replicated = meshes.replicated(meshes.one_device_mesh())
+    state = jax.device_put((params, transform.init(params)), replicated)
+    best = -np.inf, params
     for step_number in hosts.progress(range(settings.num_steps), desc='towers', unit='step'):
         state = step(state, batches(step_number), table, jax.random.fold_in(key, step_number))
         if (step_number + 1) % settings.eval_every == 0:

@@ -35,6 +35,7 @@ def render_card(description: Mapping[str, Any], size: int, evaluations: Sequence
         tests=[_test(content) for content in evaluations],
         terms=description['terms'],
         encoders=list(_encoder_rows(description)),
+        text_encoder=description['encoders']['text'],
         size=f'{size / 1e6:.1f}',
         sha256=description['weights_sha256'],
         parity=description['parity'],

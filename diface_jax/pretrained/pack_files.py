@@ -2,7 +2,7 @@
 
 A pack is a folder::
 
-    PACK/model.safetensors   the numbers: D and R, normalisation, appearance, standardisation
+    PACK/model.safetensors   the numbers: D and R, and what was fitted to the encoders
     PACK/model.json          everything else: settings, encoders, decision rule, terms, hashes
     PACK/MODEL_CARD.md       what it was trained on, how well it does, and its terms; for people
 

@@ -18,6 +18,8 @@ from diface_jax.pretrained.network_arrays import params_of_arrays
 from diface_jax.pretrained.pack_files import Pack, PackError
 from diface_jax.training.loaded_model import LoadedModel
 
+ADAPTERS = 'text_adapters'  # group of the tensors of the text encoder's adapters
+
 
 def trained_model(pack: Pack) -> LoadedModel:
     """D and R of a pack, with all that inference and evaluation need besides.
@@ -58,7 +60,10 @@ def pack_encoders(pack: Pack, text: TextEncoder, folders: Sequence[pathlib.Path]
 
     Raises:
       PackError: a tensor is missing.
+      ValueError: its adapters are of another text encoder.
     """
+    if adapters := pack.group(ADAPTERS):
+        text = text.with_adapters(adapters)
     description = pack.description['encoders']['face']
     appearance = _fitted(pack, 'appearance', Appearance) if pack.group('appearance') else None
     standard = _fitted(pack, 'standardisation', Standardisation)

@@ -13,6 +13,7 @@ import safetensors.numpy
 from diface_jax.data import prepared, prepared_folders
 from diface_jax.data.encoder_bundle import EncoderBundle
 from diface_jax.encoders.face.appearance import Appearance
+from diface_jax.encoders.text.adapters import rounded
 from diface_jax.gallery import calibrate
 from diface_jax.models.diface import Sampling
 from diface_jax.pretrained import model_card, pack_files, packed_model
@@ -84,6 +85,7 @@ def write_pack(workdir: pathlib.Path, out: pathlib.Path, overwrite: bool = False
     # The probes are texts, so their scores do not depend on how observations are embedded.
     keep = (_OBSERVATIONS,) if probes.have_maps else (_OBSERVATIONS, 'appearance/components_PxK')
     stored, parity = round_tensors(exact, probes.scores, keep)
+    stored |= _adapters(encoders)
     weights = safetensors.numpy.save(stored)
     description = {
         'format': pack_files.FORMAT,
@@ -102,7 +104,7 @@ def write_pack(workdir: pathlib.Path, out: pathlib.Path, overwrite: bool = False
     evaluations = model_card.read_evaluations(workdir, trained.settings, trained.step)
     card = model_card.render_card(description, len(weights), evaluations)
     _write(out, weights, description, card)
-    return _report(out, exact, stored, parity, description)
+    return _report(out, stored, parity, description)
 
 
 def _check_free(out: pathlib.Path, overwrite: bool) -> None:
@@ -115,7 +117,7 @@ def _check_free(out: pathlib.Path, overwrite: bool) -> None:
 
 
 def _exact_arrays(trained: LoadedModel, encoders: EncoderBundle) -> Arrays:
-    """All arrays of a pack by name, float32."""
+    """The arrays of a pack by name, without the adapters; float32."""
     groups = {
         'normalisation': {'mean_D': trained.normalise.mean_D},
         'standardisation': encoders.text.standard._asdict(),
@@ -128,6 +130,12 @@ def _exact_arrays(trained: LoadedModel, encoders: EncoderBundle) -> Arrays:
         for name, array in arrays.items()
     }
     return named_arrays(trained.params) | fitted
+
+
+def _adapters(encoders: EncoderBundle) -> Arrays:
+    """The adapters of the text encoder by name; float16, as they were prepared with."""
+    adapters = rounded(encoders.text.encoder.adapters or {})
+    return {f'{packed_model.ADAPTERS}/{name}': array for name, array in adapters.items()}
 
 
 def _description_of_model(
@@ -195,7 +203,6 @@ def _write(out: pathlib.Path, weights: bytes, description: Mapping[str, Any], ca
 
 def _report(
     out: pathlib.Path,
-    exact: Arrays,
     stored: Arrays,
     parity: Parity,
     description: Mapping[str, Any],
@@ -207,7 +214,7 @@ def _report(
     return PackReport(
         folder=out,
         size=(out / pack_files.WEIGHTS).stat().st_size,
-        size_float32=sum(array.nbytes for array in exact.values()),
+        size_float32=sum(4 * array.size for array in stored.values()),
         in_float32=tuple(unrounded),
         parity=parity,
         files=tuple(name.removeprefix(ONNX) for name in names if name.startswith(ONNX)),

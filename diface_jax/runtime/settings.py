@@ -115,6 +115,7 @@ class EncodersSettings(Section):
     onnx: OnnxSettings
     text: str
     text_layers: Annotated[str, one_of('last', 'several')]
+    text_adapters: str
     accept_licence: str
 
     def __post_init__(self) -> None:
@@ -281,6 +282,26 @@ class TrainSettings(Section):
 
 
 @dataclasses.dataclass(frozen=True)
+class TuneTextSettings(Section):
+    """The training of adapters of the text encoder."""
+
+    layers: Annotated[int, between(1, 1000)]
+    rank: Annotated[int, between(1, 1000)]
+    num_steps: Positive
+    batch_size: Positive
+    learning_rate: Rate
+    human_share: Share
+    eval_every: Positive
+
+    def __post_init__(self) -> None:
+        if self.eval_every > self.num_steps:
+            raise ValueError(
+                f'eval_every must be at most num_steps={self.num_steps}, not {self.eval_every}: '
+                'otherwise no adapters are ever validated'
+            )
+
+
+@dataclasses.dataclass(frozen=True)
 class MeshSettings(Section):
     """How the devices share the work."""
 
@@ -389,6 +410,7 @@ class Settings(Section):
     loss_weight: LossWeightSettings
     optimiser: OptimisersSettings
     train: TrainSettings
+    tune_text: TuneTextSettings
     mesh: MeshSettings
     sample: SampleSettings
     evaluate: EvaluateSettings

@@ -1,12 +1,18 @@
 """What a job replaces, and when."""
 
 import json
+import types
 
+import jax
 import pytest
+from flax import nnx
 
 from diface_jax.cli import pipeline
+from diface_jax.encoders.text import adapters, encoder
 from diface_jax.runtime import run_state
+from diface_jax.training.text_tuning import TunedText
 from tests import population, tiny
+from tests.encoders import golden
 
 
 @pytest.fixture
@@ -65,3 +71,22 @@ def test_an_overwrite_that_cannot_help_removes_nothing(workdir, monkeypatch):
     with pytest.raises(run_state.SettingsDifferError, match=r'Prepare it again'):
         pipeline.run_pipeline('train', tiny.config(), workdir, overwrite=True)
     assert contents(workdir) == before
+
+
+def test_a_tuning_writes_its_adapters_and_their_validation_once(workdir, tmp_path, monkeypatch):
+    folder, config = golden.save(tmp_path / 'bert', 'bert'), tiny.config()
+    config.encoders.text = str(folder)
+    frozen = encoder.load_text_encoder(str(folder))
+    layers = nnx.state(frozen.network.layers)
+    trained = adapters.rounded(adapters.init_adapters(layers, 1, 2, jax.random.key(0)))
+    results = iter([TunedText(trained, {'auc': 0.5}, {'auc': 0.75})])
+    monkeypatch.setattr(pipeline, 'find_prepared', lambda *_: folder)
+    bundle = types.SimpleNamespace(load=lambda *_: types.SimpleNamespace(text=None))
+    monkeypatch.setattr(pipeline, 'EncoderBundle', bundle)
+    monkeypatch.setattr(pipeline, 'tune_text', lambda *_: next(results))
+    for _ in range(2):
+        pipeline.run_pipeline('tune_text', config, workdir, overwrite=False)
+    written = adapters.load_adapters(workdir / 'text_adapters.safetensors', frozen.frozen)
+    assert frozen.with_adapters(written).sha256 == frozen.with_adapters(trained).sha256
+    summary = json.loads((workdir / 'tune_text.json').read_text())
+    assert (summary['frozen'], summary['adapted']) == ({'auc': 0.5}, {'auc': 0.75})

@@ -47,7 +47,7 @@ class ConditionEncoder:
     """Encodes sentences as conditions.
 
     Attributes:
-      encoder: the frozen text encoder.
+      encoder: the text encoder.
       standard: the standardisation, fitted either on all pools or on the sentence vector alone.
     """
 
@@ -58,11 +58,13 @@ class ConditionEncoder:
     def description(self) -> dict[str, Any]:
         """Name, hashes, width and unusual reading, for data cards and checkpoints."""
         width = len(self.standard.mean_C)
+        adapted = {'frozen_sha256': self.encoder.frozen['sha256']} if self.encoder.adapters else {}
         return {
             'name': self.encoder.name,
             'width': width,
             'pools': width // self.encoder.width,
             'sha256': self.encoder.sha256,
+            **adapted,
             **self.encoder.unusual_reading,
             'standardisation': arrays.sha256_of_arrays(self.standard),
         }

@@ -1,4 +1,4 @@
-"""The frozen text encoder: sentences to vectors.
+"""The text encoder: sentences to vectors. It is frozen, but for adapters that were trained before.
 
 By default MiniLM-L6 (Wang et al., 2020), tuned on sentence pairs: all-MiniLM-L6-v2, whose weights
 come with the package in float16; the network computes in float32. Any other encoder is a folder or
@@ -19,6 +19,7 @@ from diface_jax.encoders import folder_files, weights
 from diface_jax.encoders.clip import clip_files
 from diface_jax.encoders.folder_files import Reading
 from diface_jax.encoders.text import bert, mpnet, pooling, t5
+from diface_jax.encoders.text.adapters import Adapters, adapt, adapters_sha256, check_adapters
 from diface_jax.encoders.text.sentence_tokens import SentenceTokenizer, pad_tokens
 
 MODEL = 'sentence-transformers/all-MiniLM-L6-v2'
@@ -39,10 +40,11 @@ class TextEncoder:
 
     Attributes:
         name: name of the model, for data cards and checkpoints.
-        sha256: hash of the file of weights.
+        sha256: hash of the file of weights and, if there are any, of the adapters.
         licence: of the weights, as their README.md gives it, or `licence.UNKNOWN`.
         width: width of a hidden state; the vector of a sentence holds `pooling.POOLS` of them.
         reading: how its own sentence vector is pooled, and its prefix.
+        adapters: that were added to its last layers; None where it is frozen.
     """
 
     name: str
@@ -53,6 +55,8 @@ class TextEncoder:
     _tokenizer: SentenceTokenizer = dataclasses.field(repr=False)
     _graphdef: nnx.GraphDef = dataclasses.field(repr=False)
     _state: nnx.State = dataclasses.field(repr=False)
+    adapters: Adapters | None = dataclasses.field(default=None, repr=False)
+    _frozen_sha256: str = ''
 
     @classmethod
     def from_folder(cls, folder: pathlib.Path, name: str, licence: str | None = None) -> Self:
@@ -73,6 +77,40 @@ class TextEncoder:
             tokenizer,
             *nnx.split(network),
         )
+
+    def with_adapters(self, adapters: Adapters) -> Self:
+        """The encoder with adapters added; ValueError if they do not fit, or it has some."""
+        if self.adapters:
+            raise ValueError(f'{self.name} has adapters already')
+        layers = self._state['layers']
+        check_adapters(layers, adapters)
+        return dataclasses.replace(
+            self,
+            sha256=adapters_sha256(self.sha256, adapters),
+            _state=nnx.State({**self._state, 'layers': adapt(layers, adapters)}),
+            adapters=adapters,
+            _frozen_sha256=self.sha256,
+        )
+
+    def lower_layers(self, count: int) -> Self:
+        """The encoder without its last layers: `token_states` gives the states after `count`."""
+        lower = jax.tree.map(lambda layer_SxX: layer_SxX[:count], self._state['layers'])
+        return dataclasses.replace(self, _state=nnx.State({**self._state, 'layers': lower}))
+
+    @property
+    def frozen(self) -> dict[str, str]:
+        """Name and hash of the encoder without adapters."""
+        return {'name': self.name, 'sha256': self._frozen_sha256 or self.sha256}
+
+    @property
+    def network(self) -> nnx.Module:
+        """The network in use, with its adapters."""
+        return nnx.merge(self._graphdef, self._state)
+
+    @property
+    def num_layers(self) -> int:
+        """The number of layers."""
+        return len(self._state['layers']['mix']['kernel'][...])
 
     @property
     def max_tokens(self) -> int:

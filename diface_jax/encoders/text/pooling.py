@@ -9,6 +9,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 POOLS = 6
@@ -36,7 +37,7 @@ def pooled_states(
     mean_3xBxC = jnp.mean(depths_3xBxLxC, axis=2, where=mask_BxLx1)
     max_3xBxC = jnp.max(depths_3xBxLxC, axis=2, where=mask_BxLx1, initial=-jnp.inf)
     if pooling != 'mean':
-        own_BxC = _token_vector(depths_3xBxLxC[-1], mask_BxL, pooling)
+        own_BxC = own_vector(depths_3xBxLxC[-1], mask_BxL, pooling)
         mean_3xBxC = mean_3xBxC.at[SENTENCE_POOL].set(own_BxC)
     return jnp.concatenate([*mean_3xBxC, *max_3xBxC], axis=-1)
 
@@ -49,6 +50,12 @@ def last_states(
     return _hidden_states(graphdef, state, tokens_BxL, mask_BxL)[-1]
 
 
+def last_depth_columns(width: int) -> np.ndarray:
+    """Columns of `pooled_states` that are of the last layer: its own vector, then its maximum."""
+    pools = np.arange(POOLS * width).reshape(POOLS, width)
+    return np.concatenate([pools[SENTENCE_POOL], pools[-1]])
+
+
 def _hidden_states(
     graphdef: nnx.GraphDef, state: nnx.State, tokens_BxL: jax.Array, mask_BxL: jax.Array
 ) -> jax.Array:
@@ -57,8 +64,10 @@ def _hidden_states(
         return nnx.merge(graphdef, state)(tokens_BxL, mask_BxL)
 
 
-def _token_vector(state_BxLxC: jax.Array, mask_BxL: jax.Array, pooling: str) -> jax.Array:
-    """The state of the first token ('cls') or of the last one ('last'), [B, C]."""
+def own_vector(state_BxLxC: jax.Array, mask_BxL: jax.Array, pooling: str) -> jax.Array:
+    """The mean of the tokens' states, that of the first ('cls') or of the last ('last'), [B, C]."""
+    if pooling == 'mean':
+        return jnp.mean(state_BxLxC, axis=1, where=mask_BxL[:, :, None])
     if pooling == 'cls':
         return state_BxLxC[:, 0]
     return state_BxLxC[jnp.arange(len(mask_BxL)), mask_BxL.sum(axis=1) - 1]

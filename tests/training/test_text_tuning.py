@@ -1,0 +1,144 @@
+"""Tuning the text encoder: it learns words whose sense the frozen one does not tell."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+from diface_jax.encoders.text import adapters, condition, sentence_tokens
+from diface_jax.encoders.text.encoder import load_text_encoder
+from diface_jax.runtime.settings import Settings
+from diface_jax.training import text_tuning
+from diface_jax.training.checkpoint import METRIC
+from tests import population, tiny
+from tests.encoders import golden
+from tests.tiny_bert import WORDS, random_tensors, save_model
+
+
+def saying(split, encoder, standard=None):
+    """Each sentence says which of the first dimensions of its photo are positive."""
+    texts = [
+        ' '.join(word for word, value in zip(WORDS, embedding, strict=False) if value > 0) or 'hat'
+        for embedding in split.embedding_NxD[split.photo_T]
+    ]
+    vector_TxC = condition.sentence_vectors(encoder.encode(texts))
+    standard = standard or condition.Standardisation.fit(vector_TxC, 1)
+    return dataclasses.replace(
+        split, text_T=np.array(texts, object), c_TxC=standard(vector_TxC)
+    ), standard
+
+
+@pytest.fixture(scope='module', autouse=True)
+def one_shape():
+    """Sentences are encoded in the shape of few ones, whose program other tests use too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sentence_tokens, '_FEW', 1000)
+        yield
+
+
+@pytest.fixture(scope='module')
+def encoder(tmp_path_factory):
+    """Its output has four dimensions that are not constant: which they are has to be learned."""
+    tensors = random_tensors()
+    tensors['encoder.layer.1.output.LayerNorm.weight'][4:] = 0
+    folder = save_model(tmp_path_factory.mktemp('bert') / 'tiny', tensors)
+    return load_text_encoder(str(folder))
+
+
+@pytest.fixture(scope='module')
+def data(encoder):
+    data = population.prepared()
+    train, standard = saying(data.splits['train'], encoder)
+    validation, _ = saying(data.splits['validation'], encoder, standard)
+    splits = {'train': train, 'validation': validation}
+    conditions = condition.ConditionEncoder(encoder, standard)
+    return dataclasses.replace(data, splits=splits), conditions
+
+
+def settings(**changes):
+    config = tiny.config()
+    config.evaluate.two_tower.update(num_steps=20, eval_every=20)
+    config.tune_text.update(
+        layers=1, rank=4, num_steps=40, batch_size=16, learning_rate=0.01, eval_every=40, **changes
+    )
+    return Settings.from_config(config)
+
+
+def test_adapters_are_better_on_validation(data, monkeypatch):
+    monkeypatch.setattr(text_tuning, '_GROUPS', 2)
+    result = text_tuning.tune_text(settings(), *data)
+    assert result.adapted[METRIC] > result.frozen[METRIC]
+    assert {len(array) for array in result.adapters.values()} == {1}
+    assert all(array.dtype == np.float16 for array in result.adapters.values())
+
+
+class Judged:
+    """A tuning whose parameter counts its steps, and whose validation is given."""
+
+    transform = optax.identity()
+
+    def __init__(self, values):
+        self.values = iter(values)
+
+    def start(self):
+        adapters_of_step = {'qkv.a': np.zeros(1, np.float32)}
+        return text_tuning._Params(adapters_of_step, {}), {METRIC: 0.5}
+
+    def batches(self):
+        return lambda step: None
+
+    def step(self, params, momenta, batch, key):
+        return jax.tree.map(lambda count: count + 1, params), momenta
+
+    def judge(self, params):
+        return {METRIC: next(self.values)}
+
+
+def test_the_adapters_of_the_best_validation_are_kept():
+    tune = dataclasses.replace(settings().tune_text, num_steps=4, eval_every=1)
+    of_first, of_second = (
+        text_tuning._best_adapters(Judged(values), tune, seed=0)
+        for values in ([0.7, 0.6, 0.4, 0.6], [0.6, 0.7, 0.4, 0.6])
+    )
+    assert of_first.adapters['qkv.a'] < of_second.adapters['qkv.a']
+    assert (of_first.frozen[METRIC], of_first.adapted[METRIC]) == (0.5, 0.7)
+    with pytest.raises(ValueError, match=r'lower tune_text\.learning_rate'):
+        text_tuning._best_adapters(Judged([0.4, 0.5, 0.4, 0.4]), tune, seed=0)
+
+
+def test_more_layers_than_there_are(data):
+    config = tiny.config()
+    config.tune_text.update(layers=3)
+    with pytest.raises(ValueError, match=r'tune_text\.layers=3: at most the upper half of tiny'):
+        text_tuning.tune_text(Settings.from_config(config), *data)
+
+
+def test_tuned_twice_is_refused(data):
+    prepared, conditions = data
+    layers = nnx.state(conditions.encoder.network.layers)
+    initial = adapters.init_adapters(layers, 1, 2, jax.random.key(0))
+    tuned = dataclasses.replace(conditions, encoder=conditions.encoder.with_adapters(initial))
+    with pytest.raises(ValueError, match='with adapters already'):
+        text_tuning.tune_text(settings(), prepared, tuned)
+
+
+def test_an_encoder_of_another_kind_is_refused(data, tmp_path):
+    prepared, conditions = data
+    mpnet = load_text_encoder(str(golden.save(tmp_path / 'mpnet', 'mpnet')))
+    with pytest.raises(
+        ValueError, match=r'mpnet cannot be tuned: only .* bert, roberta or xlm-rob'
+    ):
+        text_tuning.tune_text(settings(), prepared, dataclasses.replace(conditions, encoder=mpnet))
+
+
+def test_grammar_is_thinned_and_observations_are_left_out():
+    split = population.observed(population.split(0, 20))
+    phrases = np.where(split.track_T == 1, 3, split.track_T)
+    for track_T, kept in ((split.track_T, 'human'), (phrases, 'phrase')):
+        fewer = text_tuning._fewer(dataclasses.replace(split, track_T=track_T))
+        assert fewer.observations is None
+        assert len(fewer.texts(kept)) == len(split.texts('human'))
+        assert len(fewer.texts('grammar')) == len(split.file_N), 'one a photo, of two'
