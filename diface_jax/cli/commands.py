@@ -12,6 +12,7 @@ import numpy as np
 from absl import flags
 
 from diface_jax.gallery import (
+    address,
     conditions,
     disk_sync,
     query_text,
@@ -241,7 +242,7 @@ def _check(mode: str) -> None:
         _check_probe(mode)
     if _PHOTOS.value and _EMBEDDINGS.value:
         raise ValueError('give --photos or --embeddings, one after the other')
-    is_database = (_EMBEDDINGS.value or '').startswith(('postgresql://', 'postgres://'))
+    is_database = address.is_database(_EMBEDDINGS.value or '')
     if is_database and not (_SQL.value and _RECOGNISER.value):
         raise ValueError(
             'a database needs --sql, a query with the columns id and embedding, and --recogniser, '

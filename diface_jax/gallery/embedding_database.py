@@ -1,25 +1,19 @@
 """Embeddings of faces from a PostgreSQL database with pgvector, as photo libraries keep them."""
 
 import importlib
-import urllib.parse
 from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from diface_jax.gallery.address import shown_address
 from diface_jax.gallery.embedding_files import ImportedEmbeddings, check_embeddings
-from diface_jax.gallery.store import PhotoLabel
+from diface_jax.gallery.entries import PhotoLabel
 
-SCHEMES = ('postgresql://', 'postgres://')
 _CONNECT_SECONDS = 10
 _NEEDED = ('id', 'embedding')
 _REASON = 300  # characters of a server's message
-
-
-def is_database(source: str) -> bool:
-    """Whether a source of embeddings is the URL of a database, and not a file."""
-    return source.startswith(SCHEMES)
 
 
 def read_database(url: str, sql: str, width: int) -> ImportedEmbeddings:
@@ -37,7 +31,7 @@ def read_database(url: str, sql: str, width: int) -> ImportedEmbeddings:
       OSError: the server cannot be reached, or does not let this user in.
       ValueError: the query fails, a column is missing, or rows are invalid; says which.
     """
-    psycopg, place = _postgres_module('psycopg'), _place(url)
+    psycopg, place = _postgres_module('psycopg'), shown_address(url)
     try:
         connection = psycopg.connect(url, connect_timeout=_CONNECT_SECONDS)
     except psycopg.Error as error:
@@ -52,12 +46,6 @@ def read_database(url: str, sql: str, width: int) -> ImportedEmbeddings:
         return check_embeddings(_imported(columns), width)
     except ValueError as error:
         raise ValueError(f'{place}: {error}') from error
-
-
-def _place(url: str) -> str:
-    """Server and database of a URL, without the user's name and password."""
-    parts = urllib.parse.urlsplit(url)
-    return f'{parts.scheme}://{parts.hostname or ""}{parts.path}'
 
 
 def _reason(error: Exception) -> str:

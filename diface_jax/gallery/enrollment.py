@@ -20,16 +20,16 @@ from tqdm import tqdm
 
 from diface_jax.encoders.face.photo import DecodedPhoto, read_photo_content
 from diface_jax.gallery import disk_sync, face_pictures, heif
-from diface_jax.gallery.photo_files import PhotoFiles, error_reason, find_photo_files, stat_file
-from diface_jax.gallery.store import (
+from diface_jax.gallery.entries import (
     Box,
     EnrolledFace,
     PhotoFile,
     PhotoLabel,
-    Store,
     path_text,
     sha256_of_bytes,
 )
+from diface_jax.gallery.photo_files import PhotoFiles, error_reason, find_photo_files, stat_file
+from diface_jax.gallery.store import Store
 from diface_jax.runtime.terminal import printable
 
 # Raise it when the detector finds faces that it missed before: photos without a face are then
@@ -361,9 +361,9 @@ def enroll_embeddings(
             batch = slice(start, start + _EMBEDDINGS)
             f_NxF = encoder.of_photos(embedding_NxD[batch])
             with store.changing():
-                rows = zip(names[batch], embedding_NxD[batch], f_NxF, labels[batch], strict=True)
-                for name, embedding_D, f_F, label in rows:
-                    store.add_embedding(name, EnrolledFace(None, None, embedding_D, f_F), label)
+                rows = zip(embedding_NxD[batch], f_NxF, strict=True)
+                faces = [EnrolledFace(None, None, *row) for row in rows]
+                store.add_embeddings(names[batch], faces, labels[batch])
             report.faces += len(f_NxF)
             bar.update(len(f_NxF))
     return report

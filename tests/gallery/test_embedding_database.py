@@ -9,7 +9,6 @@ import tempfile
 import numpy as np
 import pytest
 
-from diface_jax.gallery import embedding_database
 from diface_jax.gallery.embedding_database import read_database
 from tests.gallery import world
 
@@ -132,8 +131,3 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, 'psycopg', None)
     with pytest.raises(ImportError, match=r"pip install 'diface_jax\[postgres\]'"):
         read_database('postgresql://localhost/photos', FACES, 32)
-
-
-def test_a_source_is_a_database_or_a_file():
-    assert embedding_database.is_database('postgres://localhost/x')
-    assert not embedding_database.is_database('postgres.npz')

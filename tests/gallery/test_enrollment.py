@@ -221,7 +221,7 @@ def test_a_photo_that_is_deleted_while_its_copy_is_enrolled_is_enrolled_again(
     class Deleting(world.Oracle):
         def embed(self, chips):
             if gallery.count()['entries'] == 2 and not removed:
-                with Store(gallery.folder) as other:
+                with Store(gallery.address) as other:
                     removed.append(other.remove({'photo': '*'}))
             return super().embed(chips)
 
