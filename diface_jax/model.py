@@ -11,7 +11,7 @@ import functools
 import logging
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -60,6 +60,9 @@ from diface_jax.runtime import schema
 from diface_jax.runtime.progress_bar import ProgressBar
 from diface_jax.runtime.settings import SampleSettings
 
+if TYPE_CHECKING:
+    from diface_jax.gallery.server_search import ServerGallery
+
 Path = str | pathlib.Path
 # A photograph of the person sought: a file, its bytes, or what `Model.probe_photo` returns.
 Photo = Path | bytes | ProbePhoto
@@ -81,7 +84,7 @@ class Model:
     def __init__(self, inference: InferenceModel, make_rule: Callable[[], DecisionRule]) -> None:
         self._inference, self._make_rule = inference, make_rule
         self._mesh = meshes.make_mesh()
-        self._galleries: dict[Gallery, LoadedGallery] = {}
+        self._galleries: dict[Gallery, Any] = {}
         # With the state of the gallery that they are of.
         self._choices: dict[Gallery, tuple[str, dict[str, Any]]] = {}
 
@@ -168,8 +171,17 @@ class Model:
         with self._open(gallery, create=True) as store:
             return enrollment.enroll_embeddings(store, *rows[:3], self._inference)
 
-    def refresh(self, gallery: Gallery) -> int:
+    def refresh(
+        self, gallery: Gallery, index: str | None = None, storage: str | None = None
+    ) -> int:
         """Updates the features of a gallery to this model, from its embeddings, without photos.
+
+        A gallery on a server is searched with the old features meanwhile.
+
+        Args:
+          gallery: its folder, or the URL of its PostgreSQL database.
+          index: on a server, 'exact' or 'hnsw' (approximate); None: as before.
+          storage: on a server, 'full' (float32) or 'half' (float16); None: as before.
 
         Returns:
           The number of entries.
@@ -179,11 +191,10 @@ class Model:
         """
         with Store(gallery) as store:
             self._check_face_encoder(store)
-            entries = store.count()['entries']
-            with store.changing(), ProgressBar(total=entries, desc='refine', unit='face') as bar:
-                for done in store.replace_features(self._inference.of_photos):
+            entries, made_with = store.count()['entries'], self._made_with(store)
+            with ProgressBar(total=entries, desc='refine', unit='face') as bar:
+                for done in store.refresh(self._inference.of_photos, made_with, index, storage):
                     bar.update(done)
-                self._bind(store)
         return entries
 
     # --- searching and verifying ---
@@ -377,8 +388,7 @@ class Model:
         with self._open(gallery) as store:
             address, state = store.address, store.state()
             if self._choices.get(address, (None,))[0] != state:
-                described = (values for _, values in store.described())
-                self._choices[address] = state, filter_choices.filter_choices(described)
+                self._choices[address] = state, filter_choices.filter_choices(store.values())
         return self._choices[address][1]
 
     def count(self, gallery: Gallery) -> dict[str, int]:
@@ -397,17 +407,13 @@ class Model:
             return []
         with self._open(gallery) as store, store.reading():
             faces = self._faces(store)
-            allowed_G = faces.allowed(store, options)
             f_QxF = np.stack([query.f_F for query in queries])
-            _check_width(store.location, faces.f_GxF, f_QxF.shape[1])
-            best = faces.best(f_QxF, options, allowed_G, least=next_question.CANDIDATES)
-            gallery_info = {'path': store.location, **store.count(), **faces.searched(allowed_G)}
+            nearest = faces.nearest(store, f_QxF, options, least=next_question.CANDIDATES)
+            gallery_info = {'path': store.location, **nearest.counts}
             results = []
-            for query, row_K in zip(queries, best, strict=True):
-                entries = store.entries(faces.id_G[row_K[: options.k]].tolist())
-                results.append(
-                    self._results_of(query, faces.f_GxF[row_K], entries, gallery_info, options)
-                )
+            for query, best in zip(queries, nearest.best, strict=True):
+                entries = store.entries(best.id_K[: options.k].tolist())
+                results.append(self._results_of(query, best.f_KxF, entries, gallery_info, options))
         return results
 
     def _results_of(
@@ -497,12 +503,19 @@ class Model:
     def _answers_AxF(self) -> np.ndarray:
         return self._inference.of_texts(next_question.answer_sentences())
 
-    def _faces(self, store: Store) -> LoadedGallery:
-        """The gallery in memory; read again when it has changed."""
+    def _faces(self, store: Store) -> 'LoadedGallery | ServerGallery':
+        """The gallery in memory, or what is known of it; read again when it has changed."""
         faces = self._galleries.get(store.address)
         if faces is None or faces.state != store.state():
-            faces = self._galleries[store.address] = LoadedGallery.read(store, self._mesh)
+            faces = self._galleries[store.address] = self._read(store)
         return faces
+
+    def _read(self, store: Store) -> 'LoadedGallery | ServerGallery':
+        if not store.is_server:
+            return LoadedGallery.read(store, self._mesh)
+        from diface_jax.gallery.server_search import ServerGallery  # it needs the extra [postgres]
+
+        return ServerGallery(store)
 
     def _open(self, gallery: Gallery, create: bool = False) -> Store:
         """Opens a gallery; raises GalleryError where it is of another model."""
@@ -510,7 +523,7 @@ class Model:
         try:
             if create and not store.made_with():
                 with store.changing():
-                    self._bind(store)
+                    store.bind(**self._made_with(store))
             self._check_face_encoder(store)
             self._check_model(store)
         except BaseException:
@@ -539,17 +552,17 @@ class Model:
                 '--mode=enroll --gallery=NEW --photos=FOLDER'
             )
 
-    def _bind(self, store: Store) -> None:
-        """Stores what the gallery is made with; says the terms of a model that are new to it."""
+    def _made_with(self, store: Store) -> dict[str, Any]:
+        """What a gallery is made with; says the terms of a model that are new to it."""
         terms = self._inference.terms
         if terms and store.made_with().get('terms') != terms:
             _log.warning('The model %s may be used %s.', self._inference.name, terms)
-        store.bind(
-            face_encoder=self._inference.face_encoder,
-            model=self._inference.model,
-            model_name=self._inference.name,
-            terms=terms,
-        )
+        return {
+            'face_encoder': self._inference.face_encoder,
+            'model': self._inference.model,
+            'model_name': self._inference.name,
+            'terms': terms,
+        }
 
 
 def load(model: Path | None = None, sampling: Sampling | None = None) -> Model:
@@ -571,14 +584,6 @@ def load(model: Path | None = None, sampling: Sampling | None = None) -> Model:
     if sampling is not None:
         schema.build_section(SampleSettings, dataclasses.asdict(sampling), 'sampling')
     return Model(*load_model(model, sampling))
-
-
-def _check_width(place: str, f_GxF: np.ndarray, width: int) -> None:
-    if len(f_GxF) and f_GxF.shape[1] != width:
-        raise GalleryError(
-            f'{place} is damaged: its features have {f_GxF.shape[1]} numbers, and those of this '
-            f'model {width}. Restore it from a copy, or enrol its photographs in a new one'
-        )
 
 
 def _dot(f_KxF: np.ndarray, f_FxA: np.ndarray) -> np.ndarray:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _STATE = 'state'
 _DETECTOR = 'detector'
-_INTERNAL = (_STATE, _DETECTOR)
+_INTERNAL = (_STATE, _DETECTOR, 'features', 'next_features')  # of `about`
 _FEATURE = 'feature'
 
 
@@ -50,6 +50,7 @@ class Store:
       location: the address to be shown, without a password.
       read_only: whether it cannot be changed.
       is_server: whether a server searches it.
+      database: where it is kept.
 
     Raises:
       GalleryError: there is no gallery, or something else is there; says what to do. All methods
@@ -59,9 +60,9 @@ class Store:
 
     def __init__(self, gallery: address.Gallery, create: bool = False) -> None:
         self.address = address.gallery_address(gallery)
-        self._database = _open_database(self.address, create)
-        self.location = self._database.location
-        self.read_only, self.is_server = self._database.read_only, self._database.is_server
+        self.database = _open_database(self.address, create)
+        self.location = self.database.location
+        self.read_only, self.is_server = self.database.read_only, self.database.is_server
         self._loose: set[int] = set()  # photos that have lost a file
 
     def __enter__(self) -> Self:
@@ -72,21 +73,21 @@ class Store:
 
     def close(self) -> None:
         """Closes it."""
-        self._database.close()
+        self.database.close()
 
     @contextlib.contextmanager
     def changing(self) -> Iterator[None]:
         """A transaction: all changes within it are made, or none."""
-        with self._database.transaction():
-            before = self._database.total_changes
+        with self.database.transaction():
+            before = self.database.total_changes
             yield
-            if self._database.total_changes > before:
+            if self.database.total_changes > before:
                 self.bind(**{_STATE: secrets.token_hex(8)})
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
         """A snapshot of the gallery, without changes that others make meanwhile."""
-        with self._database.transaction(read=True):
+        with self.database.transaction(read=True):
             yield
 
     def state(self) -> str:
@@ -106,11 +107,11 @@ class Store:
                 for name, value in self._each('SELECT name, value FROM about')
             }
         except ValueError as error:
-            raise GalleryError(f'{self._database.source} is damaged: {error}') from error
+            raise GalleryError(f'{self.database.source} is damaged: {error}') from error
 
     def bind(self, **made_with: Any) -> None:
         """Stores values by name, such as the encoder and the model of the gallery."""
-        self._database.executemany(
+        self.database.executemany(
             'INSERT INTO about (name, value) VALUES (?, ?)'
             ' ON CONFLICT (name) DO UPDATE SET value = excluded.value',
             [(name, json.dumps(value)) for name, value in made_with.items()],
@@ -142,8 +143,7 @@ class Store:
         files = [PhotoFile(*row) for row in self._rows('SELECT path, size, modified_ns FROM file')]
         if not all(isinstance(file.path, bytes) for file in files):
             raise GalleryError(
-                f'{self._database.source} is damaged: a path in it is not stored as bytes. '
-                f'{RESTORE}'
+                f'{self.database.source} is damaged: a path in it is not stored as bytes. {RESTORE}'
             )
         return {file.path: file for file in files}
 
@@ -234,7 +234,7 @@ class Store:
         self, names: Sequence[str], faces: Sequence[EnrolledFace], labels: Sequence[PhotoLabel]
     ) -> None:
         """Adds imported embeddings by name; those of the same names are replaced."""
-        self._database.executemany('DELETE FROM entry WHERE name = ?', [(name,) for name in names])
+        self.database.executemany('DELETE FROM entry WHERE name = ?', [(name,) for name in names])
         each = zip(names, faces, labels, strict=True)
         rows = [
             _face_row(face, label.tags, name=name, face=0, person=label.person)
@@ -244,7 +244,7 @@ class Store:
 
     def _insert(self, rows: Sequence[Mapping[str, Any]], faces: Sequence[EnrolledFace]) -> None:
         if rows:
-            self._database.insert_faces(rows, [face.feature_F for face in faces])
+            self.database.insert_faces(rows, [face.feature_F for face in faces])
 
     def place(self, file: PhotoFile, photo: int) -> None:
         """Records that a file holds a photo, in place of what it held before.
@@ -255,9 +255,9 @@ class Store:
         replaced = self._photo_of(file.path)
         columns = {
             **{'path': file.path, 'photo': photo, 'size': file.size},
-            **{'modified_ns': file.modified_ns, **self._database.file_columns(file.path)},
+            **{'modified_ns': file.modified_ns, **self.database.file_columns(file.path)},
         }
-        self._database.execute(
+        self.database.execute(
             f'INSERT INTO file ({", ".join(columns)}) VALUES ({", ".join("?" * len(columns))})'
             ' ON CONFLICT (path) DO UPDATE SET photo = excluded.photo, size = excluded.size,'
             ' modified_ns = excluded.modified_ns,'
@@ -282,12 +282,12 @@ class Store:
         photo = self._photo_of(path)
         if photo is None or len(self.copies(photo)) < 2:
             return False
-        self._database.execute(
+        self.database.execute(
             'UPDATE file SET person_label = (SELECT person_label FROM file WHERE path = ?)'
             ' WHERE path = ? AND photo = ? AND person_label IS NULL',
             (path, heir, photo),
         )
-        self._database.execute('DELETE FROM file WHERE path = ?', (path,))
+        self.database.execute('DELETE FROM file WHERE path = ?', (path,))
         self._choose_person(photo)
         return True
 
@@ -309,7 +309,7 @@ class Store:
         return new_person or new_tags
 
     def _label_person(self, path: bytes, person: str) -> bool:
-        changed = self._database.execute(
+        changed = self.database.execute(
             'UPDATE file SET person_label = ? WHERE path = ?'
             ' AND (person_label IS NULL OR person_label != ?)',
             (person, path, person),
@@ -326,7 +326,7 @@ class Store:
         for number, stored in faces:
             before = self._checked('entry', number, row_checks.check_tags, stored)
             if before != (after := {**before, **tags}):
-                self._database.execute(
+                self.database.execute(
                     'UPDATE entry SET tags = ? WHERE id = ?', (_tags_json(after), number)
                 )
                 changed = True
@@ -342,7 +342,7 @@ class Store:
         people = [person for (person,) in rows]
         now = self._rows('SELECT person FROM entry WHERE photo = ? AND face = 0', photo)
         if people and now and now[0][0] not in people:
-            self._database.execute(
+            self.database.execute(
                 'UPDATE entry SET person = ? WHERE photo = ? AND face = 0', (people[0], photo)
             )
 
@@ -361,8 +361,8 @@ class Store:
         self, photo: int, pictures: Mapping[int, bytes], taken: str | None
     ) -> None:
         """Stores JPEGs by entry, and when their photo was taken, within a transaction."""
-        self._database.execute('UPDATE photo SET taken = ? WHERE id = ?', (taken, photo))
-        self._database.executemany(
+        self.database.execute('UPDATE photo SET taken = ? WHERE id = ?', (taken, photo))
+        self.database.executemany(
             'UPDATE entry SET wide_picture = ? WHERE id = ?',
             [(picture, entry) for entry, picture in pictures.items()],
         )
@@ -383,12 +383,41 @@ class Store:
         ):
             width = width or len(self._embedding(*batch[0], None))
             f_NxF = refine(np.stack([self._embedding(*row, width) for row in batch]))
-            self._database.executemany(
+            self.database.executemany(
                 'UPDATE entry SET feature = ? WHERE id = ?',
                 [(as_blob(f_F), number) for (number, _), f_F in zip(batch, f_NxF, strict=True)],
             )
             last = batch[-1][0]
             yield len(batch)
+
+    def refresh(
+        self,
+        refine: Any,
+        made_with: Mapping[str, Any],
+        index: str | None = None,
+        storage: str | None = None,
+    ) -> Iterator[int]:
+        """Brings the gallery to another model, or on a server to another index or storage.
+
+        Args:
+          refine: from embedding_NxD to feature_NxF.
+          made_with: the model, as for `bind`.
+          index: as of `Model.refresh`.
+          storage: as of `Model.refresh`.
+
+        Yields:
+          The number of rows of each call of `refine`.
+        """
+        if self.is_server:
+            from diface_jax.gallery.postgres_features import Refresh
+
+            yield from Refresh(self, refine, made_with, index, storage).run()
+            return
+        if index or storage:
+            raise GalleryError(f'{self.location} is a folder: it has no index and no storage')
+        with self.changing():
+            yield from self.replace_features(refine)
+            self.bind(**made_with)
 
     def _embedding(self, number: int, embedding: Any, width: int | None) -> np.ndarray:
         return self._checked('entry', number, row_checks.check_embedding, embedding, width)
@@ -520,12 +549,36 @@ class Store:
 
     def _chosen(self, chosen: conditions.Where) -> tuple[np.ndarray, list[bytes]]:
         """Numbers of the entries, and paths of the files without a face, that fit."""
+        if self.is_server:
+            return self._chosen_by_sql(conditions.conditions_of(chosen))
         described, unusable = list(self.described()), list(self._unusable())
         candidates = [values for _, values in (*described, *unusable)]
         fits = conditions.matcher(conditions.conditions_of(chosen), candidates)
         ids = [number for number, values in described if fits(values)]
         paths = [path for path, values in unusable if fits(values)]
         return np.unique(np.array(ids, np.int64)), paths
+
+    def _chosen_by_sql(self, chosen: conditions.Conditions) -> tuple[np.ndarray, list[bytes]]:
+        from diface_jax.gallery import sql_conditions
+
+        entries = sql_conditions.chosen_entries(self.database, chosen)
+        files = sql_conditions.chosen_files(self.database, chosen)
+        ids = [number for (number,) in self._rows(entries.sql, *entries.values)]
+        paths = [path for (path,) in self._rows(files.sql, *files.values)]
+        return np.unique(np.array(ids, np.int64)), paths
+
+    def values(self) -> Iterator[conditions.Values]:
+        """What conditions are about: of each face, or on a server each value at least once."""
+        if not self.is_server:
+            yield from (values for _, values in self.described())
+            return
+        rows = 'FROM entry LEFT JOIN file USING (photo) LEFT JOIN photo ON photo.id = entry.photo'
+        for column in ('person', 'person_label', 'taken'):
+            name = column.removesuffix('_label')
+            for (value,) in self._each(f'SELECT DISTINCT {column} {rows}'):
+                yield {name: value}
+        for (tags,) in self._each('SELECT DISTINCT tags FROM entry'):
+            yield row_checks.check_tags(tags)
 
     def described(self) -> Iterator[tuple[int, conditions.Values]]:
         """What conditions are about, of each entry and each copy of its photo."""
@@ -547,7 +600,7 @@ class Store:
 
     def _each(self, query: str, *values: Any) -> Iterator[tuple]:
         """Rows one by one; GalleryError where the database is damaged."""
-        return self._database.each(query, values)
+        return self.database.each(query, values)
 
     def _checked(self, kind: str, number: int, check: Callable[..., Any], *values: Any) -> Any:
         """What a check makes of values; GalleryError, which names the row, where it refuses."""
@@ -557,9 +610,7 @@ class Store:
             raise self._damaged(kind, number, str(error)) from error
 
     def _damaged(self, kind: str, number: int, why: str) -> GalleryError:
-        return GalleryError(
-            f'{self._database.source}, {kind} {number} is damaged: {why}. {RESTORE}'
-        )
+        return GalleryError(f'{self.database.source}, {kind} {number} is damaged: {why}. {RESTORE}')
 
     # --- removing ---
 
@@ -612,13 +663,13 @@ class Store:
         """Deletes photos for good, with their faces and paths; returns how many faces went."""
         faces = 0
         for photo in photos:
-            faces += self._database.execute('DELETE FROM entry WHERE photo = ?', (photo,)).rowcount
+            faces += self.database.execute('DELETE FROM entry WHERE photo = ?', (photo,)).rowcount
             self._drop_files('photo = ?', photo)
         self.drop_photos_without_files()
         return faces
 
     def _remove(self, ids: Sequence[int]) -> int:
-        run = self._database.execute
+        run = self.database.execute
         photos = {
             photo
             for number in ids
@@ -636,7 +687,7 @@ class Store:
 
         To be called after `remove` or `remove_photos`.
         """
-        return self._database.forget()
+        return self.database.forget()
 
     def _drop_files(self, condition: str, *values: Any) -> None:
         dropped = self._rows(f'DELETE FROM file WHERE {condition} RETURNING photo', *values)
@@ -644,7 +695,7 @@ class Store:
 
     def drop_photos_without_files(self) -> None:
         """Deletes the photos, with their faces, whose last file was dropped or holds another."""
-        self._database.executemany(
+        self.database.executemany(
             'DELETE FROM photo WHERE id = ?'
             ' AND NOT EXISTS (SELECT 1 FROM file WHERE file.photo = photo.id)',
             [(photo,) for photo in self._loose],
@@ -652,7 +703,7 @@ class Store:
         self._loose.clear()
 
     def _rows(self, query: str, *values: Any) -> list[tuple]:
-        return self._database.execute(query, values).fetchall()
+        return self.database.execute(query, values).fetchall()
 
     def _number(self, query: str) -> int:
         return next(self._each(query))[0]

@@ -198,7 +198,7 @@ def test_a_gallery_with_damaged_paths_is_refused(photos):
     write(photos, 'a.png', 1)
     enroll(photos)
     with Store(photos.parent / 'gallery') as gallery:
-        gallery._database.execute("UPDATE file SET path = 'text'")
+        gallery.database.execute("UPDATE file SET path = 'text'")
     for change in (sync, enroll):
         with pytest.raises(store.GalleryError, match='is damaged: a path in it'):
             change(photos)

