@@ -52,7 +52,7 @@ from diface_jax.gallery.search_options import (
     DEFAULT_K,
     SearchOptions,
 )
-from diface_jax.gallery.store import Store
+from diface_jax.gallery.store import MODEL, Store
 from diface_jax.models.diface import Sampling
 from diface_jax.pretrained.load_model import load_model
 from diface_jax.runtime import mesh as meshes
@@ -526,6 +526,7 @@ class Model:
                     store.bind(**self._made_with(store))
             self._check_face_encoder(store)
             self._check_model(store)
+            store.keep_to_model(self._inference.model)
         except BaseException:
             store.close()
             raise
@@ -533,7 +534,7 @@ class Model:
 
     def _check_model(self, store: Store) -> None:
         made_with = store.made_with()
-        if made_with.get('model') != self._inference.model:
+        if made_with.get(MODEL) != self._inference.model:
             raise GalleryError(
                 f'{store.location} was made with another model '
                 f'({made_with.get("model_name", "unnamed")}, not {self._inference.name}). Its '
@@ -559,7 +560,7 @@ class Model:
             _log.warning('The model %s may be used %s.', self._inference.name, terms)
         return {
             'face_encoder': self._inference.face_encoder,
-            'model': self._inference.model,
+            MODEL: self._inference.model,
             'model_name': self._inference.name,
             'terms': terms,
         }

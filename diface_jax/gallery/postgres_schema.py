@@ -107,8 +107,12 @@ def _run(database: 'PostgresDatabase', statements: tuple[str, ...]) -> None:
 
 def _version(database: 'PostgresDatabase') -> int | None:
     """The version of the gallery's tables; None where there is no gallery."""
-    table = "SELECT to_regclass(format('%I.diface_gallery', current_schema()))"
-    if database.execute(table).fetchone()[0] is None:
+    # to_regclass may not know yet what another program made a moment ago.
+    table = (
+        "SELECT 1 FROM pg_class WHERE relname = 'diface_gallery'"
+        ' AND relnamespace = current_schema()::regnamespace'
+    )
+    if not database.execute(table).fetchone():
         return None
     return database.execute('SELECT version FROM diface_gallery').fetchone()[0]
 

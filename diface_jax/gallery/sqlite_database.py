@@ -177,8 +177,8 @@ class SqliteDatabase:
                 self.execute(f'PRAGMA user_version = {_VERSION}')
         except (sqlite3.OperationalError, GalleryError) as error:
             raise GalleryError(
-                f'{self.location} was made by an older version and cannot be updated ({error}): open '
-                'it once where it can be written, such as with --mode=search'
+                f'{self.location} was made by an older version and cannot be updated ({error}): '
+                'open it once where it can be written, such as with --mode=search'
             ) from error
 
     def _is_empty(self) -> bool:
@@ -260,7 +260,7 @@ class SqliteDatabase:
         )
 
     def claim(self, keys: Iterable[bytes]) -> set[bytes]:
-        """Which photos, by hash, this program may embed: all, for others are on this machine."""
+        """Which photos, by hash, this program may embed: all."""
         return set(keys)
 
     def release(self, keys: Iterable[bytes]) -> None:

@@ -30,6 +30,7 @@ from diface_jax.gallery.row_checks import RESTORE, GalleryError
 if TYPE_CHECKING:
     from diface_jax.gallery.postgres_database import PostgresDatabase
 
+MODEL = 'model'  # its hash, in `about`
 _STATE = 'state'
 _DETECTOR = 'detector'
 _INTERNAL = (_STATE, _DETECTOR, 'features', 'next_features')  # of `about`
@@ -64,6 +65,7 @@ class Store:
         self.location = self.database.location
         self.read_only, self.is_server = self.database.read_only, self.database.is_server
         self._loose: set[int] = set()  # photos that have lost a file
+        self._model: str | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -77,8 +79,17 @@ class Store:
 
     @contextlib.contextmanager
     def changing(self) -> Iterator[None]:
-        """A transaction: all changes within it are made, or none."""
+        """A transaction: all changes within it are made, or none.
+
+        Raises:
+          GalleryError: the gallery is read-only, or no longer of the model of `keep_to_model`.
+        """
         with self.database.transaction():
+            if self._model not in (None, self._about().get(MODEL)):
+                raise GalleryError(
+                    f'{self.location} was brought to another model meanwhile: give the command '
+                    'again with that model'
+                )
             before = self.database.total_changes
             yield
             if self.database.total_changes > before:
@@ -99,6 +110,10 @@ class Store:
     def made_with(self) -> dict[str, Any]:
         """The encoder and the model of the gallery, as given to `bind`; empty for a new gallery."""
         return {name: value for name, value in self._about().items() if name not in _INTERNAL}
+
+    def keep_to_model(self, model: str) -> None:
+        """From now on, changes are refused when the gallery is brought to another model."""
+        self._model = model
 
     def _about(self) -> dict[str, Any]:
         try:
@@ -421,6 +436,20 @@ class Store:
 
     def _embedding(self, number: int, embedding: Any, width: int | None) -> np.ndarray:
         return self._checked('entry', number, row_checks.check_embedding, embedding, width)
+
+    # --- several programs ---
+
+    def claim(self, keys: Iterable[bytes]) -> set[bytes]:
+        """Which photos, by hash, this program may embed now; other programs embed the rest.
+
+        A claim ends with `release`, or when this program ends, however it ends. In a folder a
+        program may embed all.
+        """
+        return self.database.claim(keys)
+
+    def release(self, keys: Iterable[bytes]) -> None:
+        """Ends claims."""
+        self.database.release(keys)
 
     # --- searching ---
 

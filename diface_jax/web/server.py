@@ -8,7 +8,6 @@ import base64
 import collections
 import dataclasses
 import hashlib
-import pathlib
 import socket
 import sqlite3
 import threading
@@ -18,6 +17,7 @@ from typing import Annotated, Any
 from absl import logging
 
 from diface_jax.gallery import enrollment, probe_photo, store
+from diface_jax.gallery.address import Gallery
 from diface_jax.gallery.probe_photo import ProbePhoto
 from diface_jax.gallery.search_options import DEFAULT_K
 from diface_jax.model import Model
@@ -45,12 +45,12 @@ _HEADERS = {
 }
 
 
-def serve(model: Model, gallery: pathlib.Path, port: int, open_page: bool = False) -> None:
+def serve(model: Model, gallery: Gallery, port: int, open_page: bool = False) -> None:
     """Serves the page until it is interrupted.
 
     Args:
       model: a trained model.
-      gallery: its folder; created when it does not exist.
+      gallery: its folder or database; created when it does not exist.
       port: on this machine alone.
       open_page: opens the page in the user's browser.
 
@@ -70,7 +70,7 @@ def serve(model: Model, gallery: pathlib.Path, port: int, open_page: bool = Fals
     server.run(sockets=[listening])
 
 
-def application(model: Model, gallery: pathlib.Path) -> FastAPI:
+def application(model: Model, gallery: Gallery) -> FastAPI:
     """The page and its API; requests to the model are handled one at a time."""
     app, turn = FastAPI(docs_url=None, redoc_url=None, openapi_url=None), threading.Lock()
     web_page = read_page()
@@ -91,9 +91,7 @@ def application(model: Model, gallery: pathlib.Path) -> FastAPI:
     return app
 
 
-def _add_gallery_routes(
-    app: FastAPI, model: Model, gallery: pathlib.Path, turn: threading.Lock
-) -> None:
+def _add_gallery_routes(app: FastAPI, model: Model, gallery: Gallery, turn: threading.Lock) -> None:
     @app.get('/api/gallery')
     def gallery_info() -> dict[str, Any]:
         with turn:
@@ -119,7 +117,7 @@ def _add_gallery_routes(
 def _add_search_routes(
     app: FastAPI,
     model: Model,
-    gallery: pathlib.Path,
+    gallery: Gallery,
     turn: threading.Lock,
     probes: '_ProbePhotos',
 ) -> None:
@@ -154,9 +152,7 @@ def _add_search_routes(
         return results.to_json() | {'meaning': results.meaning}
 
 
-def _add_entry_routes(
-    app: FastAPI, model: Model, gallery: pathlib.Path, turn: threading.Lock
-) -> None:
+def _add_entry_routes(app: FastAPI, model: Model, gallery: Gallery, turn: threading.Lock) -> None:
     @app.get('/api/faces/{entry}')
     def face(entry: int) -> Response:
         with turn:

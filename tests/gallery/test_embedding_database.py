@@ -6,10 +6,10 @@ import sys
 import numpy as np
 import pytest
 
-psycopg = pytest.importorskip('psycopg')
-
 from diface_jax.gallery.embedding_database import read_database
 from tests.gallery import world
+
+psycopg = pytest.importorskip('psycopg')
 
 # As Immich keeps faces.
 TABLES = f"""
