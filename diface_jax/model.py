@@ -401,20 +401,26 @@ class Model:
     def _search(
         self, gallery: Gallery, probes: Sequence[Probe], options: SearchOptions
     ) -> list[SearchResults]:
-        self._open(gallery).close()  # an unusable gallery is reported before anything is computed
-        queries = self._queries(probes)
-        if not queries:
-            return []
-        with self._open(gallery) as store, store.reading():
-            faces = self._faces(store)
+        # Opened first: an unusable gallery is reported before anything is computed.
+        with self._open(gallery) as store:
+            queries = self._queries(probes)
+            if not queries:
+                return []
             f_QxF = np.stack([query.f_F for query in queries])
-            nearest = faces.nearest(store, f_QxF, options, least=next_question.CANDIDATES)
-            gallery_info = {'path': store.location, **nearest.counts}
-            results = []
-            for query, best in zip(queries, nearest.best, strict=True):
-                entries = store.entries(best.id_K[: options.k].tolist())
-                results.append(self._results_of(query, best.f_KxF, entries, gallery_info, options))
-        return results
+            with store.reading():
+                least = next_question.CANDIDATES
+                nearest = self._faces(store).nearest(store, f_QxF, options, least)
+                info = {'path': store.location, **nearest.counts}
+                return [
+                    self._results_of(
+                        query,
+                        best.f_KxF,
+                        store.entries(best.id_K[: options.k].tolist()),
+                        info,
+                        options,
+                    )
+                    for query, best in zip(queries, nearest.best, strict=True)
+                ]
 
     def _results_of(
         self,
@@ -515,7 +521,7 @@ class Model:
             return LoadedGallery.read(store, self._mesh)
         from diface_jax.gallery.server_search import ServerGallery  # it needs the extra [postgres]
 
-        return ServerGallery(store)
+        return ServerGallery(store, self._mesh)
 
     def _open(self, gallery: Gallery, create: bool = False) -> Store:
         """Opens a gallery; raises GalleryError where it is of another model."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from diface_jax.gallery import row_checks
+from diface_jax.gallery.feature_rows import pack_features
 from diface_jax.gallery.row_checks import GalleryError
 
 if TYPE_CHECKING:
@@ -55,15 +56,27 @@ def insert_faces(
     features: Sequence[np.ndarray],
 ) -> None:
     """Adds rows of the table `entry`, all with the same columns, each with its feature."""
-    marks = ', '.join('?' * len(rows[0]))
-    database.executemany(
-        f'WITH new AS (INSERT INTO entry ({", ".join(rows[0])}) VALUES ({marks}) RETURNING id)'
-        f' INSERT INTO {layout_of(database).name} (entry, feature) SELECT id, ?::vector FROM new',
-        [
-            (*row.values(), np.asarray(f_F, np.float32))
-            for row, f_F in zip(rows, features, strict=True)
-        ],
-    )
+    numbers = database.execute(
+        "SELECT nextval(pg_get_serial_sequence('entry', 'id')) FROM generate_series(1, ?)",
+        (len(rows),),
+    ).fetchall()
+    ids = [number for (number,) in numbers]
+    columns = ['id', *rows[0]]
+    faces = zip(ids, rows, strict=True)
+    database.copy_rows('entry', columns, [(number, *row.values()) for number, row in faces])
+    write_features(database, layout_of(database), ids, features)
+
+
+def write_features(
+    database: 'PostgresDatabase',
+    layout: Layout,
+    ids: Sequence[int],
+    features: Sequence[np.ndarray],
+) -> None:
+    """Adds a feature of each of these entries."""
+    if ids:
+        data = pack_features(ids, np.stack(features), layout.storage)
+        database.copy_in(f'{layout.name} (entry, feature)', data)
 
 
 class Refresh:
@@ -162,12 +175,13 @@ class Refresh:
         return len(batch)
 
     def _insert(self, batch: Sequence[tuple[int, bytes]], f_NxF: np.ndarray) -> None:
-        self._database.executemany(
-            f'INSERT INTO {self._next.name} (entry, feature)'
-            # An entry may have been removed since it was read.
-            ' SELECT id, ?::vector FROM entry WHERE id = ? ON CONFLICT DO NOTHING',
-            [(f_F, number) for (number, _), f_F in zip(batch, f_NxF, strict=True)],
-        )
+        ids = [number for number, _ in batch]
+        # An entry may have been removed since it was read.
+        kept = self._database.execute('SELECT id FROM entry WHERE id = ANY(?)', (ids,)).fetchall()
+        feature_of = dict(zip(ids, f_NxF, strict=True))
+        ids_kept = [number for (number,) in kept]
+        features = [feature_of[number] for number in ids_kept]
+        write_features(self._database, self._next, ids_kept, features)
         self._last = batch[-1][0]
 
     def _index(self) -> None:

@@ -1,22 +1,26 @@
 """Search in a gallery on a server: the database scans the features, and nothing is kept here.
 
-The database orders features by their inner product with the probe, in float32, as
-`gallery/exact_search.py` has devices do. So it only nominates candidates, which are scored again
+For few probes the database orders the features by their inner product with the probe, in float32,
+as `gallery/exact_search.py` has devices do. So it only nominates candidates, which are scored again
 in float64. There are enough when the worst of them is below the k-th best by more than the rounding
-error of float32, so the result is that of a gallery in a folder. With an HNSW index the database
-nominates approximately, and more are asked for; that is the user's choice.
+error of float32, so the result is that of a gallery in a folder. Many probes would be as many
+scans: their features come here once, block by block. With an HNSW index the database nominates
+approximately, and more are asked for; that is the user's choice.
 
-Why not read all features once, as from a folder? A search would have to read them all again after
-each change, and programs on several machines change a gallery all the time; memory would set the
-size; and conditions could not spare the database rows.
+Why not read all features once and keep them, as of a folder? A search would have to read them all
+again after each change, and programs on several machines change a gallery all the time; memory
+would set the size; and conditions could not spare the database rows.
 """
 
 from typing import NamedTuple
 
 import numpy as np
+from jax.sharding import Mesh
 
-from diface_jax.gallery import postgres_features, sql_conditions
+from diface_jax.gallery import exact_search, postgres_features, sql_conditions
 from diface_jax.gallery.conditions import Conditions
+from diface_jax.gallery.exact_search import ExactIndex
+from diface_jax.gallery.feature_rows import unpack_features
 from diface_jax.gallery.nearest import Faces, Nearest
 from diface_jax.gallery.postgres_database import PostgresDatabase
 from diface_jax.gallery.postgres_features import HNSW, TYPES, Layout
@@ -27,23 +31,21 @@ from diface_jax.gallery.store import Store
 _SPARE = 16  # candidates in addition to the k
 _HNSW_TIMES = 4  # candidates of an index, for each that is wanted
 _LARGEST_EF = 1000  # of pgvector
+_SCANS = 8  # probes for which the database scans the features one by one
 _ROUNDING = float(np.finfo(np.float32).eps)
 _LONGEST = 1.001  # feature
 
 
-class _Candidates(NamedTuple):
-    """The best entries of a probe, best first; `are_all`: there are no others."""
-
-    faces: Faces
-    people: list[str | int]  # an entry without a person is a person of its own: its number
-    are_all: bool
-
-
 class ServerGallery:
-    """A gallery at one `state` of its store; how many entries were counted is kept."""
+    """A gallery at one `state` of its store; how many entries it has is counted once.
 
-    def __init__(self, store: Store) -> None:
-        self.state = store.state()
+    Args:
+      store: the gallery.
+      mesh: the devices.
+    """
+
+    def __init__(self, store: Store, mesh: Mesh) -> None:
+        self.state, self._mesh = store.state(), mesh
         self._counts: dict[str, int] | None = None
         self._searched: dict[Conditions, dict[str, int]] = {}
 
@@ -51,16 +53,26 @@ class ServerGallery:
         self, store: Store, f_QxF: np.ndarray, search: SearchOptions, least: int
     ) -> Nearest:
         """As of `LoadedGallery`."""
-        chosen = sql_conditions.chosen_entries(store.database, search.where)
+        chosen = None
+        if search.where:
+            chosen = sql_conditions.chosen_entries(store.database, search.where)
+        counts = self._count(store, search.where, chosen)
+        scan = _Scan(store.database, f_QxF, chosen, self._mesh)
+        wanted = min(max(search.k, least), counts['entries_searched'])
+        if not wanted:
+            return Nearest([scan.nothing] * len(f_QxF), counts)
+        return Nearest(_best(scan, wanted, search.people), counts)
+
+    def _count(
+        self, store: Store, where: Conditions, chosen: SqlCondition | None
+    ) -> dict[str, int]:
         if self._counts is None:
             self._counts = store.count()
-        if search.where not in self._searched:
-            self._searched[search.where] = _searched(store.database, chosen)
-        counts = {**self._counts, **self._searched[search.where]}
-        wanted = min(max(search.k, least), counts['entries_searched'])
-        chosen = chosen if search.where else None
-        best = [_best(store.database, f_F, wanted, chosen, search.people) for f_F in f_QxF]
-        return Nearest(best, counts)
+            entries, people = self._counts['entries'], self._counts['people']
+            self._searched[()] = {'entries_searched': entries, 'people_searched': people}
+        if where not in self._searched:
+            self._searched[where] = _searched(store.database, chosen)
+        return {**self._counts, **self._searched[where]}
 
 
 def _searched(database: PostgresDatabase, chosen: SqlCondition) -> dict[str, int]:
@@ -73,72 +85,125 @@ def _searched(database: PostgresDatabase, chosen: SqlCondition) -> dict[str, int
     return {'entries_searched': entries, 'people_searched': entries - named + people}
 
 
-def _best(
-    database: PostgresDatabase,
-    f_F: np.ndarray,
-    wanted: int,
-    chosen: SqlCondition | None,
-    people: bool,
-) -> Faces:
-    """The best faces, or the best face of each of the best people."""
-    if not wanted:
-        return Faces(np.zeros(0, np.int64), np.zeros((0, len(f_F)), np.float32))
+def _best(scan: '_Scan', wanted: int, people: bool) -> list[Faces]:
+    """The best faces of each probe, or the best face of each of the best people."""
     count = wanted
     while True:
-        candidates = _candidates(database, f_F, count, chosen)
-        faces = candidates.faces
+        best = scan.best(count)
+        is_all = [len(faces.id_K) < count for faces in best]
         if people:
-            first_of = {person: row for row, person in reversed([*enumerate(candidates.people)])}
-            firsts = sorted(first_of.values())
-            faces = Faces(faces.id_K[firsts], faces.f_KxF[firsts])
-        if not people or len(faces.id_K) >= wanted or candidates.are_all:
-            return Faces(faces.id_K[:wanted], faces.f_KxF[:wanted])
+            best = scan.first_of_each_person(best)
+        enough = [len(faces.id_K) >= wanted for faces in best]
+        if not people or all(map(max, enough, is_all)):
+            return [Faces(faces.id_K[:wanted], faces.f_KxF[:wanted]) for faces in best]
         count *= 4
 
 
-def _candidates(
-    database: PostgresDatabase, f_F: np.ndarray, count: int, chosen: SqlCondition | None
-) -> _Candidates:
-    """The best `count` entries."""
-    layout = postgres_features.layout_of(database)
-    is_exact = layout.index == postgres_features.EXACT
-    # A dot product of F terms errs by at most F roundings of its longest terms; doubled, since two
-    # scores are compared.
-    error = 2 * (len(f_F) + 1) * _ROUNDING * float(np.linalg.norm(f_F)) * _LONGEST
-    nominees = count + _SPARE if is_exact else count * _HNSW_TIMES
-    while True:
-        rows = _nominate(database, layout, f_F, nominees, chosen)
-        id_N, people, features, distances = zip(*rows, strict=True) if rows else [()] * 4
-        f_NxF = np.array([feature.to_numpy() for feature in features], np.float32)
-        f_NxF = f_NxF.reshape(-1, len(f_F))
-        score_N = np.einsum('f,nf->n', f_F.astype(np.float64), f_NxF.astype(np.float64))
-        best_K = np.lexsort((id_N, -score_N))[:count]
-        are_all = len(rows) < nominees
-        if not is_exact or are_all or error - max(distances) < score_N[best_K[-1]]:
-            faces = Faces(np.array(id_N, np.int64)[best_K], f_NxF[best_K])
-            named = [id_N[row] if people[row] is None else people[row] for row in best_K]
-            return _Candidates(faces, named, are_all)
-        nominees *= 4
+class _Nominees(NamedTuple):
+    """Candidates of a probe, and the worst of their scores in float32."""
+
+    faces: Faces
+    worst: float
 
 
-def _nominate(
-    database: PostgresDatabase,
-    layout: Layout,
-    f_F: np.ndarray,
-    count: int,
-    chosen: SqlCondition | None,
-) -> list[tuple]:
-    """Number, person, feature and negative score of the best entries, in float32."""
-    if layout.index == HNSW:
-        database.execute(f'SET LOCAL hnsw.ef_search = {min(count, _LARGEST_EF)}')
-        database.execute('SET LOCAL hnsw.iterative_scan = strict_order')
-        distance = f'feature <#> ?::vector::{TYPES[layout.storage]}'
-    else:
-        distance = 'feature::vector <#> ?::vector'  # the probe is not rounded to half precision
-    where = f'WHERE entry IN ({chosen.sql})' if chosen else ''
-    return database.execute(
-        f'SELECT best.entry, person, feature::vector, distance FROM (SELECT entry, feature,'
-        f' {distance} AS distance FROM {layout.name} {where} ORDER BY distance LIMIT {count})'
-        ' AS best JOIN entry ON entry.id = best.entry ORDER BY distance',
-        (np.asarray(f_F, np.float32), *(chosen.values if chosen else ())),
-    ).fetchall()
+class _Scan(NamedTuple):
+    """The features that a search reads: all, or those of the chosen entries."""
+
+    database: PostgresDatabase
+    f_QxF: np.ndarray
+    chosen: SqlCondition | None
+    mesh: Mesh
+
+    @property
+    def nothing(self) -> Faces:
+        """No entries."""
+        width = self.f_QxF.shape[1]
+        return Faces(np.zeros(0, np.int64), np.zeros((0, width), np.float32))
+
+    def best(self, count: int) -> list[Faces]:
+        """The best `count` entries of each probe."""
+        layout = postgres_features.layout_of(self.database)
+        if layout.index == HNSW:
+            nominated = (self._nominate(layout, f_F, count * _HNSW_TIMES) for f_F in self.f_QxF)
+            pairs = zip(self.f_QxF, nominated, strict=True)
+            return [_best_of(f_F, nominees.faces, count)[0] for f_F, nominees in pairs]
+        if len(self.f_QxF) > _SCANS:
+            return self._best_of_blocks(layout, count)
+        return [self._best_of_one(layout, f_F, count) for f_F in self.f_QxF]
+
+    def _best_of_one(self, layout: Layout, f_F: np.ndarray, count: int) -> Faces:
+        # A dot product of F terms errs by at most F roundings of its longest terms; doubled, since
+        # two scores are compared.
+        error = 2 * (len(f_F) + 1) * _ROUNDING * float(np.linalg.norm(f_F)) * _LONGEST
+        asked = count + _SPARE
+        while True:
+            nominees = self._nominate(layout, f_F, asked)
+            best, last_score = _best_of(f_F, nominees.faces, count)
+            if len(nominees.faces.id_K) < asked or nominees.worst + error < last_score:
+                return best
+            asked *= 4
+
+    def _nominate(self, layout: Layout, f_F: np.ndarray, count: int) -> _Nominees:
+        """The best entries by their scores in float32."""
+        if layout.index == HNSW:
+            self.database.execute(f'SET LOCAL hnsw.ef_search = {min(count, _LARGEST_EF)}')
+            self.database.execute('SET LOCAL hnsw.iterative_scan = strict_order')
+            distance = f'feature <#> ?::vector::{TYPES[layout.storage]}'
+        else:
+            distance = 'feature::vector <#> ?::vector'  # a probe is never rounded to 16 bits
+        rows = self.database.execute(
+            f'SELECT entry, feature::vector, {distance} AS distance FROM {layout.name}'
+            f' {self._where} ORDER BY distance LIMIT {count}',
+            (np.asarray(f_F, np.float32), *(self.chosen.values if self.chosen else ())),
+        ).fetchall()
+        if not rows:
+            return _Nominees(self.nothing, -np.inf)
+        ids, features, distances = zip(*rows, strict=True)
+        f_NxF = np.stack([feature.to_numpy() for feature in features]).astype(np.float32)
+        return _Nominees(Faces(np.array(ids, np.int64), f_NxF), -max(distances))
+
+    @property
+    def _where(self) -> str:
+        return f'WHERE entry IN ({self.chosen.sql})' if self.chosen else ''
+
+    def _best_of_blocks(self, layout: Layout, count: int) -> list[Faces]:
+        rows = self.database.copy_out(
+            f'SELECT entry, feature FROM {layout.name} {self._where}',
+            self.chosen.values if self.chosen else (),
+        )
+        best = [self.nothing] * len(self.f_QxF)
+        blocks = unpack_features(rows, self.f_QxF.shape[1], layout.storage, exact_search.BLOCK)
+        for id_B, f_BxF in blocks:
+            in_order_B = np.argsort(id_B)  # of equal scores the first is taken
+            id_B, f_BxF = id_B[in_order_B], f_BxF[in_order_B]
+            row_QxK = ExactIndex(f_BxF, self.mesh).search(self.f_QxF, count).row_PxK
+            for probe, row_K in enumerate(row_QxK):
+                row_K = row_K[row_K >= 0]
+                both = Faces(
+                    np.concatenate([best[probe].id_K, id_B[row_K]]),
+                    np.concatenate([best[probe].f_KxF, f_BxF[row_K]]),
+                )
+                best[probe] = _best_of(self.f_QxF[probe], both, count)[0]
+        return best
+
+    def first_of_each_person(self, best: list[Faces]) -> list[Faces]:
+        """The best face of each person; an entry without a person is a person of its own."""
+        ids = np.unique(np.concatenate([faces.id_K for faces in best])).tolist()
+        rows = self.database.execute('SELECT id, person FROM entry WHERE id = ANY(?)', (ids,))
+        person_of = {number: number if person is None else person for number, person in rows}
+        firsts = []
+        for faces in best:
+            people = [person_of[number] for number in faces.id_K.tolist()]
+            first_of = {person: row for row, person in reversed([*enumerate(people)])}
+            row_K = sorted(first_of.values())
+            firsts.append(Faces(faces.id_K[row_K], faces.f_KxF[row_K]))
+        return firsts
+
+
+def _best_of(f_F: np.ndarray, faces: Faces, count: int) -> tuple[Faces, float]:
+    """The best of some faces, and the score of the last, in float64; equal ones by number."""
+    f_NxF = faces.f_KxF.astype(np.float64)
+    score_N = np.einsum('f,nf->n', f_F.astype(np.float64), f_NxF)
+    best_K = np.lexsort((faces.id_K, -score_N))[:count]
+    last = float(score_N[best_K[-1]]) if len(best_K) else -np.inf
+    return Faces(faces.id_K[best_K], faces.f_KxF[best_K]), last

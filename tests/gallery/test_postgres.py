@@ -206,17 +206,17 @@ def test_a_thousand_probes_have_the_same_ranks_and_scores(database, tmp_path):
 def _nearest(opened, f_PxF):
     """What each of some searches finds."""
     with opened.reading():
-        faces = (
-            ServerGallery(opened)
-            if opened.is_server
-            else LoadedGallery.read(opened, mesh.make_mesh())
-        )
-        asked = {
-            SearchOptions(k=10): f_PxF,
-            SearchOptions(k=30, people=True): f_PxF[:50],
-            SearchOptions(k=5, where={'person': 'P1*'}): f_PxF[:50],
-        }
-        return [faces.nearest(opened, f, options, 1) for options, f in asked.items()]
+        read = ServerGallery if opened.is_server else LoadedGallery.read
+        faces = read(opened, mesh.make_mesh())
+        asked = [
+            (SearchOptions(k=10), f_PxF),  # all at once, and
+            *((SearchOptions(k=10), f_PxF[row : row + 1]) for row in range(100)),  # one by one
+            (SearchOptions(k=30, people=True), f_PxF[:20]),
+            (SearchOptions(k=30, people=True), f_PxF[:1]),
+            (SearchOptions(k=5, where={'person': 'P1*'}), f_PxF[:20]),
+            (SearchOptions(k=5, where={'person': 'P1*'}), f_PxF[:1]),
+        ]
+        return [faces.nearest(opened, f, options, 1) for options, f in asked]
 
 
 def test_what_is_removed_is_gone_from_the_files_of_the_server(model, server, tmp_path):
@@ -411,6 +411,8 @@ def as_user(database, rights):
         connection.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'secret'")
         connection.execute(f'GRANT USAGE ON SCHEMA {schema} TO {name}')
         connection.execute(f'GRANT {rights} ON ALL TABLES IN SCHEMA {schema} TO {name}')
+        if 'INSERT' in rights:
+            connection.execute(f'GRANT USAGE ON ALL SEQUENCES IN SCHEMA {schema} TO {name}')
     return database.replace('postgres:@', f'{name}:secret@')
 
 
