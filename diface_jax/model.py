@@ -408,6 +408,7 @@ class Model:
                 return []
             f_QxF = np.stack([query.f_F for query in queries])
             with store.reading():
+                self._check_model(store)  # it may have been brought to another one meanwhile
                 least = next_question.CANDIDATES
                 nearest = self._faces(store).nearest(store, f_QxF, options, least)
                 info = {'path': store.location, **nearest.counts}
