@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 
-class Faces(NamedTuple):
+class RankedFaces(NamedTuple):
     """Entries, best first: their numbers id_K, and their features f_KxF."""
 
     id_K: np.ndarray
@@ -15,5 +15,5 @@ class Faces(NamedTuple):
 class Nearest(NamedTuple):
     """The best faces of each probe, and how many entries and people there are and were searched."""
 
-    best: list[Faces]
+    best: list[RankedFaces]
     counts: dict[str, int]

@@ -231,8 +231,11 @@ class PostgresDatabase:
         key = '(?, hashtext(current_schema()))'
         if not self.execute(f'SELECT pg_try_advisory_lock{key}', lock).fetchone()[0]:
             raise GalleryError(f'{self.location}: another program is bringing it to a model')
-        yield
-        self.execute(f'SELECT pg_advisory_unlock{key}', lock)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):  # a server that is gone has ended it
+                self.execute(f'SELECT pg_advisory_unlock{key}', lock)
 
     # --- deleting ---
 

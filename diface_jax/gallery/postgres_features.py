@@ -7,17 +7,14 @@ with the old ones until, in one transaction, the tables change places.
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from diface_jax.gallery import row_checks
+from diface_jax.gallery.database import Changing, Server
 from diface_jax.gallery.feature_rows import pack_features
 from diface_jax.gallery.row_checks import GalleryError
-
-if TYPE_CHECKING:
-    from diface_jax.gallery.postgres_database import PostgresDatabase
-    from diface_jax.gallery.store import Store
 
 EXACT, HNSW = INDEXES = ('exact', 'hnsw')
 FULL, HALF = STORAGES = ('full', 'half')
@@ -39,19 +36,19 @@ class Layout(NamedTuple):
         return f'feature_{self.table}'
 
 
-def layout_of(database: 'PostgresDatabase') -> Layout:
+def layout_of(database: Server) -> Layout:
     """The features that are searched."""
     stored = _value(database, LAYOUT)
     return Layout(**stored) if stored else Layout()
 
 
-def _value(database: 'PostgresDatabase', name: str) -> Any:
+def _value(database: Server, name: str) -> Any:
     row = database.execute('SELECT value FROM about WHERE name = ?', (name,)).fetchone()
     return json.loads(row[0]) if row else None
 
 
 def insert_faces(
-    database: 'PostgresDatabase',
+    database: Server,
     rows: Sequence[Mapping[str, Any]],
     features: Sequence[np.ndarray],
 ) -> None:
@@ -68,7 +65,7 @@ def insert_faces(
 
 
 def write_features(
-    database: 'PostgresDatabase',
+    database: Server,
     layout: Layout,
     ids: Sequence[int],
     features: Sequence[np.ndarray],
@@ -92,7 +89,7 @@ class Refresh:
 
     def __init__(
         self,
-        store: 'Store',
+        store: Changing,
         refine: Callable[[np.ndarray], np.ndarray],
         made_with: Mapping[str, Any],
         index: str | None,
@@ -120,14 +117,23 @@ class Refresh:
                 yield self._write(batch, f_NxF)
             if is_ready:
                 self._index()
-            with self._store.changing():
-                for batch in iter(self._read, []):  # enrolled meanwhile
-                    self._insert(batch, self._refined(batch))
-                layout = self._next._asdict() if is_ready else layout_of(self._database)._asdict()
-                self._store.bind(**self._made_with, **{LAYOUT: layout, NEXT: None})
+            elif self._next[1:] != layout_of(self._database)[1:]:
+                raise GalleryError(
+                    f'{self._database.location} is empty: enrol faces before you choose an index'
+                    ' or a storage'
+                )
+            self._change_places(is_ready)
+
+    def _change_places(self, is_ready: bool) -> None:
+        now = layout_of(self._database)
+        with self._store.changing():
+            for batch in iter(self._read, []):  # enrolled meanwhile
+                self._insert(batch, self._refined(batch))
+            layout = (self._next if is_ready else now)._asdict()
+            self._store.bind(**self._made_with, **{LAYOUT: layout, NEXT: None})
+        if is_ready:
             # Searches that still read the old features are waited for.
-            if is_ready:
-                self._database.execute(f'TRUNCATE feature_{1 - self._next.table}')
+            self._database.execute(f'TRUNCATE {now.name}')
 
     def _target(self) -> dict[str, Any]:
         return {'model': self._made_with, 'layout': self._next._asdict()}

@@ -6,12 +6,8 @@ out of line, since an exact search reads all of one. There are two: one is searc
 is filled when the gallery is brought to another model.
 """
 
-from typing import TYPE_CHECKING
-
+from diface_jax.gallery.database import Server
 from diface_jax.gallery.row_checks import GalleryError
-
-if TYPE_CHECKING:
-    from diface_jax.gallery.postgres_database import PostgresDatabase
 
 _VERSION = 1
 # What brings a gallery of each older version to the next one.
@@ -71,7 +67,7 @@ _SCHEMA = (
 )
 
 
-def prepare_schema(database: 'PostgresDatabase', create: bool) -> None:
+def prepare_schema(database: Server, create: bool) -> None:
     """Makes the tables in an empty schema, and brings those of an older version up to date.
 
     Raises:
@@ -100,12 +96,12 @@ def prepare_schema(database: 'PostgresDatabase', create: bool) -> None:
         )
 
 
-def _run(database: 'PostgresDatabase', statements: tuple[str, ...]) -> None:
+def _run(database: Server, statements: tuple[str, ...]) -> None:
     for statement in statements:
         database.execute(statement)
 
 
-def _version(database: 'PostgresDatabase') -> int | None:
+def _version(database: Server) -> int | None:
     """The version of the gallery's tables; None where there is no gallery."""
     # to_regclass may not know yet what another program made a moment ago.
     table = (
@@ -117,7 +113,7 @@ def _version(database: 'PostgresDatabase') -> int | None:
     return database.execute('SELECT version FROM diface_gallery').fetchone()[0]
 
 
-def _refuse_other_tables(database: 'PostgresDatabase') -> None:
+def _refuse_other_tables(database: Server) -> None:
     other = database.execute(
         "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm', 'f', 'S')"
         ' AND relnamespace = current_schema()::regnamespace'

@@ -6,7 +6,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from diface_jax.gallery.exact_search import ExactIndex
-from diface_jax.gallery.nearest import Faces, Nearest
+from diface_jax.gallery.nearest import Nearest, RankedFaces
 from diface_jax.gallery.row_checks import RESTORE, GalleryError
 from diface_jax.gallery.search_options import SearchOptions
 from diface_jax.gallery.store import Store
@@ -39,7 +39,7 @@ class LoadedGallery(NamedTuple):
         _check_width(store.location, self.f_GxF, f_QxF.shape[1])
         allowed_G = self.allowed(store, search)
         best = [
-            Faces(self.id_G[row_K], self.f_GxF[row_K])
+            RankedFaces(self.id_G[row_K], self.f_GxF[row_K])
             for row_K in self.best(f_QxF, search, allowed_G, least)
         ]
         return Nearest(best, {**store.count(), **self.searched(allowed_G)})

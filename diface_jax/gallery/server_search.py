@@ -19,10 +19,10 @@ from jax.sharding import Mesh
 
 from diface_jax.gallery import exact_search, postgres_features, sql_conditions
 from diface_jax.gallery.conditions import Conditions
+from diface_jax.gallery.database import Server
 from diface_jax.gallery.exact_search import ExactIndex
 from diface_jax.gallery.feature_rows import unpack_features
-from diface_jax.gallery.nearest import Faces, Nearest
-from diface_jax.gallery.postgres_database import PostgresDatabase
+from diface_jax.gallery.nearest import Nearest, RankedFaces
 from diface_jax.gallery.postgres_features import HNSW, TYPES, Layout
 from diface_jax.gallery.search_options import SearchOptions
 from diface_jax.gallery.sql_conditions import SqlCondition
@@ -75,7 +75,7 @@ class ServerGallery:
         return {**self._counts, **self._searched[where]}
 
 
-def _searched(database: PostgresDatabase, chosen: SqlCondition) -> dict[str, int]:
+def _searched(database: Server, chosen: SqlCondition) -> dict[str, int]:
     """Numbers of the entries, and of the people, that a search may return."""
     entries, named, people = database.execute(
         'SELECT count(*), count(person), count(DISTINCT person) FROM entry'
@@ -85,7 +85,7 @@ def _searched(database: PostgresDatabase, chosen: SqlCondition) -> dict[str, int
     return {'entries_searched': entries, 'people_searched': entries - named + people}
 
 
-def _best(scan: '_Scan', wanted: int, people: bool) -> list[Faces]:
+def _best(scan: '_Scan', wanted: int, people: bool) -> list[RankedFaces]:
     """The best faces of each probe, or the best face of each of the best people."""
     count = wanted
     while True:
@@ -95,32 +95,32 @@ def _best(scan: '_Scan', wanted: int, people: bool) -> list[Faces]:
             best = scan.first_of_each_person(best)
         enough = [len(faces.id_K) >= wanted for faces in best]
         if not people or all(map(max, enough, is_all)):
-            return [Faces(faces.id_K[:wanted], faces.f_KxF[:wanted]) for faces in best]
+            return [RankedFaces(faces.id_K[:wanted], faces.f_KxF[:wanted]) for faces in best]
         count *= 4
 
 
 class _Nominees(NamedTuple):
     """Candidates of a probe, and the worst of their scores in float32."""
 
-    faces: Faces
+    faces: RankedFaces
     worst: float
 
 
 class _Scan(NamedTuple):
     """The features that a search reads: all, or those of the chosen entries."""
 
-    database: PostgresDatabase
+    database: Server
     f_QxF: np.ndarray
     chosen: SqlCondition | None
     mesh: Mesh
 
     @property
-    def nothing(self) -> Faces:
+    def nothing(self) -> RankedFaces:
         """No entries."""
         width = self.f_QxF.shape[1]
-        return Faces(np.zeros(0, np.int64), np.zeros((0, width), np.float32))
+        return RankedFaces(np.zeros(0, np.int64), np.zeros((0, width), np.float32))
 
-    def best(self, count: int) -> list[Faces]:
+    def best(self, count: int) -> list[RankedFaces]:
         """The best `count` entries of each probe."""
         layout = postgres_features.layout_of(self.database)
         if layout.index == HNSW:
@@ -131,7 +131,7 @@ class _Scan(NamedTuple):
             return self._best_of_blocks(layout, count)
         return [self._best_of_one(layout, f_F, count) for f_F in self.f_QxF]
 
-    def _best_of_one(self, layout: Layout, f_F: np.ndarray, count: int) -> Faces:
+    def _best_of_one(self, layout: Layout, f_F: np.ndarray, count: int) -> RankedFaces:
         # A dot product of F terms errs by at most F roundings of its longest terms; doubled, since
         # two scores are compared.
         error = 2 * (len(f_F) + 1) * _ROUNDING * float(np.linalg.norm(f_F)) * _LONGEST
@@ -160,13 +160,13 @@ class _Scan(NamedTuple):
             return _Nominees(self.nothing, -np.inf)
         ids, features, distances = zip(*rows, strict=True)
         f_NxF = np.stack([feature.to_numpy() for feature in features]).astype(np.float32)
-        return _Nominees(Faces(np.array(ids, np.int64), f_NxF), -max(distances))
+        return _Nominees(RankedFaces(np.array(ids, np.int64), f_NxF), -max(distances))
 
     @property
     def _where(self) -> str:
         return f'WHERE entry IN ({self.chosen.sql})' if self.chosen else ''
 
-    def _best_of_blocks(self, layout: Layout, count: int) -> list[Faces]:
+    def _best_of_blocks(self, layout: Layout, count: int) -> list[RankedFaces]:
         rows = self.database.copy_out(
             f'SELECT entry, feature FROM {layout.name} {self._where}',
             self.chosen.values if self.chosen else (),
@@ -179,14 +179,14 @@ class _Scan(NamedTuple):
             row_QxK = ExactIndex(f_BxF, self.mesh).search(self.f_QxF, count).row_PxK
             for probe, row_K in enumerate(row_QxK):
                 row_K = row_K[row_K >= 0]
-                both = Faces(
+                both = RankedFaces(
                     np.concatenate([best[probe].id_K, id_B[row_K]]),
                     np.concatenate([best[probe].f_KxF, f_BxF[row_K]]),
                 )
                 best[probe] = _best_of(self.f_QxF[probe], both, count)[0]
         return best
 
-    def first_of_each_person(self, best: list[Faces]) -> list[Faces]:
+    def first_of_each_person(self, best: list[RankedFaces]) -> list[RankedFaces]:
         """The best face of each person; an entry without a person is a person of its own."""
         ids = np.unique(np.concatenate([faces.id_K for faces in best])).tolist()
         rows = self.database.execute('SELECT id, person FROM entry WHERE id = ANY(?)', (ids,))
@@ -196,14 +196,14 @@ class _Scan(NamedTuple):
             people = [person_of[number] for number in faces.id_K.tolist()]
             first_of = {person: row for row, person in reversed([*enumerate(people)])}
             row_K = sorted(first_of.values())
-            firsts.append(Faces(faces.id_K[row_K], faces.f_KxF[row_K]))
+            firsts.append(RankedFaces(faces.id_K[row_K], faces.f_KxF[row_K]))
         return firsts
 
 
-def _best_of(f_F: np.ndarray, faces: Faces, count: int) -> tuple[Faces, float]:
+def _best_of(f_F: np.ndarray, faces: RankedFaces, count: int) -> tuple[RankedFaces, float]:
     """The best of some faces, and the score of the last, in float64; equal ones by number."""
     f_NxF = faces.f_KxF.astype(np.float64)
     score_N = np.einsum('f,nf->n', f_F.astype(np.float64), f_NxF)
     best_K = np.lexsort((faces.id_K, -score_N))[:count]
     last = float(score_N[best_K[-1]]) if len(best_K) else -np.inf
-    return Faces(faces.id_K[best_K], faces.f_KxF[best_K]), last
+    return RankedFaces(faces.id_K[best_K], faces.f_KxF[best_K]), last

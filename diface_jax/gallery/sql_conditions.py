@@ -2,13 +2,11 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from diface_jax.gallery.conditions import SINCE, UNTIL, Conditions, fits_pattern
+from diface_jax.gallery.database import Server
 from diface_jax.runtime.terminal import printable
-
-if TYPE_CHECKING:
-    from diface_jax.gallery.postgres_database import PostgresDatabase
 
 # An entry, and each copy of its photo: the rows that conditions are about.
 _ENTRIES = (
@@ -41,13 +39,13 @@ class SqlCondition(NamedTuple):
 ALWAYS = SqlCondition('true', ())
 
 
-def chosen_entries(database: 'PostgresDatabase', conditions: Conditions) -> SqlCondition:
+def chosen_entries(database: Server, conditions: Conditions) -> SqlCondition:
     """A query for the numbers of the entries that fit all conditions."""
     fits = _all(_exact(database, conditions), _ENTRY)
     return SqlCondition(f'SELECT entry.id FROM {_ENTRIES} WHERE {fits.sql}', fits.values)
 
 
-def chosen_files(database: 'PostgresDatabase', conditions: Conditions) -> SqlCondition:
+def chosen_files(database: Server, conditions: Conditions) -> SqlCondition:
     """A query for the paths of the files without a face that fit all conditions."""
     fits = _all(_exact(database, conditions), _FILE)
     return SqlCondition(f'SELECT file.path FROM {_UNUSABLE} WHERE {fits.sql}', fits.values)
@@ -69,14 +67,14 @@ class _Test(NamedTuple):
     printed: tuple[str, ...]
 
 
-def _exact(database: 'PostgresDatabase', conditions: Conditions) -> list[_Test]:
+def _exact(database: Server, conditions: Conditions) -> list[_Test]:
     return [
         _Test(name, pattern, True, ()) if name in (SINCE, UNTIL) else _test(database, name, pattern)
         for name, pattern in conditions
     ]
 
 
-def _test(database: 'PostgresDatabase', name: str, pattern: str) -> _Test:
+def _test(database: Server, name: str, pattern: str) -> _Test:
     # Only what is printed differently has a backslash, so a pattern without one need not look.
     odd = list(_printed_differently(database, name)) if '\\' in pattern else []
     is_exact = pattern in map(printable, odd)
@@ -94,12 +92,12 @@ def _test(database: 'PostgresDatabase', name: str, pattern: str) -> _Test:
     return _Test(name, pattern, is_exact, tuple(printed))
 
 
-def _exists(database: 'PostgresDatabase', rows: str, fits: SqlCondition) -> bool:
+def _exists(database: Server, rows: str, fits: SqlCondition) -> bool:
     query = f'SELECT EXISTS (SELECT 1 FROM {rows} WHERE {fits.sql})'
     return database.execute(query, fits.values).fetchone()[0]
 
 
-def _printed_differently(database: 'PostgresDatabase', name: str) -> Iterator[str]:
+def _printed_differently(database: Server, name: str) -> Iterator[str]:
     """Values of the gallery that are not printed as they are."""
     for rows, columns in ((_ENTRIES, _ENTRY), (_UNUSABLE, _FILE)):
         value = _value(name, columns)

@@ -10,12 +10,13 @@ import json
 import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from absl import logging
 
 from diface_jax.gallery import address, conditions, row_checks, sqlite_database
+from diface_jax.gallery.database import Database
 from diface_jax.gallery.entries import (
     Box,
     EnrolledFace,
@@ -26,9 +27,6 @@ from diface_jax.gallery.entries import (
     path_text,
 )
 from diface_jax.gallery.row_checks import RESTORE, GalleryError
-
-if TYPE_CHECKING:
-    from diface_jax.gallery.postgres_database import PostgresDatabase
 
 MODEL = 'model'  # its hash, in `about`
 _STATE = 'state'
@@ -738,9 +736,7 @@ class Store:
         return next(self._each(query))[0]
 
 
-def _open_database(
-    gallery: address.Gallery, create: bool
-) -> 'sqlite_database.SqliteDatabase | PostgresDatabase':
+def _open_database(gallery: address.Gallery, create: bool) -> Database:
     if not address.is_database(gallery):
         return sqlite_database.SqliteDatabase(gallery, create)
     # Imported here: it needs the extra [postgres].
