@@ -17,13 +17,14 @@ from typing import NamedTuple
 import numpy as np
 from jax.sharding import Mesh
 
-from diface_jax.gallery import exact_search, postgres_features, sql_conditions
+from diface_jax.gallery import exact_search, postgres_features, row_checks, sql_conditions
 from diface_jax.gallery.conditions import Conditions
 from diface_jax.gallery.database import Server
 from diface_jax.gallery.exact_search import ExactIndex
 from diface_jax.gallery.feature_rows import unpack_features
 from diface_jax.gallery.nearest import Nearest, RankedFaces
 from diface_jax.gallery.postgres_features import HNSW, TYPES, Layout
+from diface_jax.gallery.row_checks import RESTORE, GalleryError
 from diface_jax.gallery.search_options import SearchOptions
 from diface_jax.gallery.sql_conditions import SqlCondition
 from diface_jax.gallery.store import Store
@@ -61,7 +62,9 @@ class ServerGallery:
         wanted = min(max(search.k, least), counts['entries_searched'])
         if not wanted:
             return Nearest([scan.nothing] * len(f_QxF), counts)
-        return Nearest(_best(scan, wanted, search.people), counts)
+        best = _best(scan, wanted, search.people)
+        _check_lengths(store.database, best)
+        return Nearest(best, counts)
 
     def _count(
         self, store: Store, where: Conditions, chosen: SqlCondition | None
@@ -73,6 +76,17 @@ class ServerGallery:
         if where not in self._searched:
             self._searched[where] = _searched(store.database, chosen)
         return {**self._counts, **self._searched[where]}
+
+
+def _check_lengths(database: Server, best: list[RankedFaces]) -> None:
+    """Raises GalleryError where a feature is not of length 1."""
+    for faces in best:
+        wrong_B = row_checks.rows_not_unit_length(faces.f_KxF)
+        if len(wrong_B):
+            raise GalleryError(
+                f'{database.source}, entry {faces.id_K[wrong_B[0]]} is damaged: the length of its '
+                f'feature is not 1. {RESTORE}'
+            )
 
 
 def _searched(database: Server, chosen: SqlCondition) -> dict[str, int]:

@@ -33,6 +33,7 @@ _STATE = 'state'
 _DETECTOR = 'detector'
 _INTERNAL = (_STATE, _DETECTOR, 'features', 'next_features')  # of `about`
 _FEATURE = 'feature'
+_AT_ONCE = 500  # entries that a query asks for
 
 
 class Store:
@@ -497,26 +498,41 @@ class Store:
 
     def entries(self, ids: Iterable[int]) -> list[GalleryEntry]:
         """Entries by number, in the order asked for."""
+        ids = list(ids)
+        known = [number for number in ids if 0 <= number < 1 << 63]
+        rows = {
+            number: columns
+            for number, *columns in self._of_entries(
+                'SELECT id, person, (SELECT path FROM file WHERE file.photo = entry.photo'
+                ' ORDER BY path LIMIT 1), name, box, tags,'
+                ' (SELECT taken FROM photo WHERE photo.id = entry.photo) FROM entry WHERE id IN {}',
+                known,
+            )
+        }
+        other_people: dict[int, list[str]] = {}
+        for number, person in self._of_entries(
+            'SELECT DISTINCT entry.id, person_label FROM file'
+            ' JOIN entry ON entry.photo = file.photo'
+            ' WHERE face = 0 AND person_label != person AND entry.id IN {} ORDER BY person_label',
+            known,
+        ):
+            if isinstance(person, str):  # a damaged one names nobody
+                other_people.setdefault(number, []).append(person)
         return [
-            dataclasses.replace(self._entry(number), other_people=self._other_people(number))
+            dataclasses.replace(
+                self._entry(number, rows.get(number)),
+                other_people=tuple(other_people.get(number, ())),
+            )
             for number in ids
         ]
 
-    def _other_people(self, number: int) -> tuple[str, ...]:
-        rows = self._rows(
-            'SELECT DISTINCT person_label FROM file JOIN entry ON entry.photo = file.photo'
-            ' WHERE entry.id = ? AND face = 0 AND person_label != person ORDER BY person_label',
-            int(number),
-        )
-        return tuple(person for (person,) in rows if isinstance(person, str))
+    def _of_entries(self, query: str, ids: Sequence[int]) -> Iterator[tuple]:
+        """Rows of entries, for whose numbers `{}` stands in the query."""
+        for start in range(0, len(ids), _AT_ONCE):
+            some_ids = ids[start : start + _AT_ONCE]
+            yield from self._each(query.format(f'({", ".join("?" * len(some_ids))})'), *some_ids)
 
-    def _entry(self, number: int) -> GalleryEntry:
-        row = self._by_number(
-            'SELECT person, (SELECT path FROM file WHERE file.photo = entry.photo'
-            ' ORDER BY path LIMIT 1), name, box, tags,'
-            ' (SELECT taken FROM photo WHERE photo.id = entry.photo) FROM entry WHERE id = ?',
-            number,
-        )
+    def _entry(self, number: int, row: Sequence[Any] | None) -> GalleryEntry:
         if row is None:
             raise GalleryError(f'there is no entry {number} in {self.location}')
         return self._checked('entry', number, _entry_of, number, *row)
