@@ -11,7 +11,7 @@ import functools
 import logging
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,9 +24,11 @@ from diface_jax.gallery import (
     simulated_model,
     vocabulary,
 )
+from diface_jax.gallery.address import Gallery, is_database
 from diface_jax.gallery.calibration import prior_probability
 from diface_jax.gallery.conditions import Where
 from diface_jax.gallery.decision_rule import DecisionRule
+from diface_jax.gallery.entries import GalleryEntry, PhotoLabel
 from diface_jax.gallery.inference import InferenceModel
 from diface_jax.gallery.probe_photo import ProbePhoto, read_probe_photo
 from diface_jax.gallery.probe_summary import ProbeSummary
@@ -41,6 +43,7 @@ from diface_jax.gallery.results import (
     VerifiedFace,
     VerifyResults,
 )
+from diface_jax.gallery.row_checks import GalleryError
 from diface_jax.gallery.score_rule import ScoreRule
 from diface_jax.gallery.search import LoadedGallery
 from diface_jax.gallery.search_options import (
@@ -49,13 +52,16 @@ from diface_jax.gallery.search_options import (
     DEFAULT_K,
     SearchOptions,
 )
-from diface_jax.gallery.store import GalleryEntry, GalleryError, PhotoLabel, Store
+from diface_jax.gallery.store import MODEL, Store
 from diface_jax.models.diface import Sampling
 from diface_jax.pretrained.load_model import load_model
 from diface_jax.runtime import mesh as meshes
 from diface_jax.runtime import schema
 from diface_jax.runtime.progress_bar import ProgressBar
 from diface_jax.runtime.settings import SampleSettings
+
+if TYPE_CHECKING:
+    from diface_jax.gallery.server_search import ServerGallery
 
 Path = str | pathlib.Path
 # A photograph of the person sought: a file, its bytes, or what `Model.probe_photo` returns.
@@ -78,15 +84,15 @@ class Model:
     def __init__(self, inference: InferenceModel, make_rule: Callable[[], DecisionRule]) -> None:
         self._inference, self._make_rule = inference, make_rule
         self._mesh = meshes.make_mesh()
-        self._galleries: dict[pathlib.Path, LoadedGallery] = {}
+        self._galleries: dict[Gallery, Any] = {}
         # With the state of the gallery that they are of.
-        self._choices: dict[pathlib.Path, tuple[str, dict[str, Any]]] = {}
+        self._choices: dict[Gallery, tuple[str, dict[str, Any]]] = {}
 
     # --- enrolling ---
 
     def enroll(
         self,
-        gallery: Path,
+        gallery: Gallery,
         photos: Path,
         people: bool = False,
         tags: Mapping[str, str] | None = None,
@@ -96,7 +102,8 @@ class Model:
         """Enrols every face of every photo in a folder and the folders inside it.
 
         Args:
-          gallery: folder of the gallery; created when it does not exist.
+          gallery: its folder, or the URL of its PostgreSQL database; created when it does not
+            exist.
           photos: the folder, or one photo. Photos that are enrolled already are skipped.
           people: labels the largest face of a photo with the name of its folder.
           tags: tags of all the photos, by name; searches can filter by them.
@@ -121,7 +128,7 @@ class Model:
             )
 
     def enroll_bytes(
-        self, gallery: Path, name: str, data: bytes, label: PhotoLabel | None = None
+        self, gallery: Gallery, name: str, data: bytes, label: PhotoLabel | None = None
     ) -> enrollment.EnrollReport:
         """Enrols a photo given as bytes. Only small crops of its faces are kept."""
         self._require_photographs()
@@ -132,7 +139,7 @@ class Model:
 
     def enroll_embeddings(
         self,
-        gallery: Path,
+        gallery: Gallery,
         source: Path,
         ids: Path | None = None,
         sql: str | None = None,
@@ -141,7 +148,8 @@ class Model:
         """Enrols raw embeddings of the same face encoder, without photographs.
 
         Args:
-          gallery: folder of the gallery; created when it does not exist.
+          gallery: its folder, or the URL of its PostgreSQL database; created when it does not
+            exist.
           source: a file (see `embedding_files.read_embeddings`), or the URL of a PostgreSQL
             database.
           ids: for `.npy`, a text file with one id per line.
@@ -154,7 +162,7 @@ class Model:
         """
         from diface_jax.gallery import embedding_database, embedding_files  # they import pyarrow
 
-        if embedding_database.is_database(str(source)):
+        if is_database(source):
             rows = embedding_database.read_database(str(source), sql, self._inference.width)
         else:
             ids = None if ids is None else pathlib.Path(ids)
@@ -163,8 +171,17 @@ class Model:
         with self._open(gallery, create=True) as store:
             return enrollment.enroll_embeddings(store, *rows[:3], self._inference)
 
-    def refresh(self, gallery: Path) -> int:
+    def refresh(
+        self, gallery: Gallery, index: str | None = None, storage: str | None = None
+    ) -> int:
         """Updates the features of a gallery to this model, from its embeddings, without photos.
+
+        A gallery on a server is searched with the old features meanwhile.
+
+        Args:
+          gallery: its folder, or the URL of its PostgreSQL database.
+          index: on a server, 'exact' or 'hnsw' (approximate); None: as before.
+          storage: on a server, 'full' (float32) or 'half' (float16); None: as before.
 
         Returns:
           The number of entries.
@@ -172,20 +189,19 @@ class Model:
         Raises:
           GalleryError: the embeddings are of another face encoder.
         """
-        with Store(pathlib.Path(gallery)) as store:
+        with Store(gallery) as store:
             self._check_face_encoder(store)
-            entries = store.count()['entries']
-            with store.changing(), ProgressBar(total=entries, desc='refine', unit='face') as bar:
-                for done in store.replace_features(self._inference.of_photos):
+            entries, made_with = store.count()['entries'], self._made_with(store)
+            with ProgressBar(total=entries, desc='refine', unit='face') as bar:
+                for done in store.refresh(self._inference.of_photos, made_with, index, storage):
                     bar.update(done)
-                self._bind(store)
         return entries
 
     # --- searching and verifying ---
 
     def search(
         self,
-        gallery: Path,
+        gallery: Gallery,
         texts: Texts = (),
         k: int = DEFAULT_K,
         where: Where = (),
@@ -196,7 +212,7 @@ class Model:
         """The k faces of a gallery that match a description, a photograph, or both best.
 
         Args:
-          gallery: folder of the gallery.
+          gallery: its folder, or the URL of its PostgreSQL database.
           texts: a sentence, or several about one person; none to search by a photo alone.
           k: how many results.
           where: only entries that fit all conditions, such as {'person': 'An*'}; see
@@ -217,11 +233,11 @@ class Model:
             photo is found, or the model does not take photographs as probes.
         """
         search = SearchOptions(k, where, enrolled, false_matches)
-        return self._search(pathlib.Path(gallery), [self._probe(texts, photo)], search)[0]
+        return self._search(gallery, [self._probe(texts, photo)], search)[0]
 
     def search_many(
         self,
-        gallery: Path,
+        gallery: Gallery,
         descriptions: Sequence[Texts],
         k: int = DEFAULT_K,
         where: Where = (),
@@ -233,7 +249,7 @@ class Model:
         """As `search`, or as `identify`, for several people, in one pass over the gallery.
 
         Args:
-          gallery: folder of the gallery.
+          gallery: its folder, or the URL of its PostgreSQL database.
           descriptions: the texts of each person.
           k: how many results each.
           where: as in `search`.
@@ -253,11 +269,11 @@ class Model:
             )
         probes = [self._probe(*each) for each in zip(descriptions, photos, strict=True)]
         search = SearchOptions(k, where, enrolled, false_matches, people)
-        return self._search(pathlib.Path(gallery), probes, search)
+        return self._search(gallery, probes, search)
 
     def identify(
         self,
-        gallery: Path,
+        gallery: Gallery,
         texts: Texts = (),
         k: int = DEFAULT_K,
         where: Where = (),
@@ -270,7 +286,7 @@ class Model:
         An entry without a person is a person of its own.
         """
         search = SearchOptions(k, where, enrolled, false_matches, people=True)
-        return self._search(pathlib.Path(gallery), [self._probe(texts, photo)], search)[0]
+        return self._search(gallery, [self._probe(texts, photo)], search)[0]
 
     def verify(
         self,
@@ -345,26 +361,26 @@ class Model:
             raise ValueError(f'{name}: {problem}')
         return faces
 
-    def picture(self, gallery: Path, entry: int) -> bytes | None:
+    def picture(self, gallery: Gallery, entry: int) -> bytes | None:
         """The small JPEG of an entry's upright chip; None if the entry has none."""
-        with Store(pathlib.Path(gallery)) as store:
+        with Store(gallery) as store:
             return store.picture(entry)
 
-    def wide_picture(self, gallery: Path, entry: int) -> bytes | None:
+    def wide_picture(self, gallery: Gallery, entry: int) -> bytes | None:
         """The JPEG of an entry's face with its hair, at most 200 pixels a side; None without one.
 
         Where an older version enrolled the photo and it was not enrolled again, it is the chip.
         """
-        with Store(pathlib.Path(gallery)) as store:
+        with Store(gallery) as store:
             return store.wide_picture(entry)
 
     def photo(
-        self, gallery: Path, entry: int, below: pathlib.Path | None = None
+        self, gallery: Gallery, entry: int, below: pathlib.Path | None = None
     ) -> photo_view.PhotoView:
         """The photograph that an entry's face was found in, to be shown.
 
         Args:
-          gallery: folder of the gallery.
+          gallery: its folder, or the URL of its PostgreSQL database.
           entry: its number.
           below: the folder that the photo must lie in, links followed; None: any.
 
@@ -373,20 +389,19 @@ class Model:
           ValueError: there is no such entry or photo, its files hold another photo now, or they lie
             elsewhere.
         """
-        with Store(pathlib.Path(gallery)) as store:
+        with Store(gallery) as store:
             sha256, paths = store.photo_of(entry)
         return photo_view.view_photo(sha256, paths, below)
 
-    def choices(self, gallery: Path) -> dict[str, Any]:
+    def choices(self, gallery: Gallery) -> dict[str, Any]:
         """What the faces of a gallery can be filtered by; see `filter_choices`."""
         with self._open(gallery) as store:
-            folder, state = store.folder, store.state()
-            if self._choices.get(folder, (None,))[0] != state:
-                described = (values for _, values in store.described())
-                self._choices[folder] = state, filter_choices.filter_choices(described)
-        return self._choices[folder][1]
+            address, state = store.address, store.state()
+            if self._choices.get(address, (None,))[0] != state:
+                self._choices[address] = state, filter_choices.filter_choices(store.values())
+        return self._choices[address][1]
 
-    def count(self, gallery: Path) -> dict[str, int]:
+    def count(self, gallery: Gallery) -> dict[str, int]:
         """Numbers of entries, people, photos and files; creates a gallery that does not exist."""
         with self._open(gallery, create=True) as store:
             return store.count()
@@ -394,26 +409,29 @@ class Model:
     # --- computing results ---
 
     def _search(
-        self, gallery: pathlib.Path, probes: Sequence[Probe], options: SearchOptions
+        self, gallery: Gallery, probes: Sequence[Probe], options: SearchOptions
     ) -> list[SearchResults]:
-        self._open(gallery).close()  # an unusable gallery is reported before anything is computed
-        queries = self._queries(probes)
-        if not queries:
-            return []
-        with self._open(gallery) as store, store.reading():
-            faces = self._faces(store)
-            allowed_G = faces.allowed(store, options)
+        # Opened first: an unusable gallery is reported before anything is computed.
+        with self._open(gallery) as store:
+            queries = self._queries(probes)
+            if not queries:
+                return []
             f_QxF = np.stack([query.f_F for query in queries])
-            _check_width(gallery, faces.f_GxF, f_QxF.shape[1])
-            best = faces.best(f_QxF, options, allowed_G, least=next_question.CANDIDATES)
-            gallery_info = {'path': str(gallery), **store.count(), **faces.searched(allowed_G)}
-            results = []
-            for query, row_K in zip(queries, best, strict=True):
-                entries = store.entries(faces.id_G[row_K[: options.k]].tolist())
-                results.append(
-                    self._results_of(query, faces.f_GxF[row_K], entries, gallery_info, options)
-                )
-        return results
+            with store.reading():
+                self._check_model(store)  # it may have been brought to another one meanwhile
+                least = next_question.CANDIDATES
+                nearest = self._faces(store).nearest(store, f_QxF, options, least)
+                info = {'path': store.location, **nearest.counts}
+                return [
+                    self._results_of(
+                        query,
+                        best.f_KxF,
+                        store.entries(best.id_K[: options.k].tolist()),
+                        info,
+                        options,
+                    )
+                    for query, best in zip(queries, nearest.best, strict=True)
+                ]
 
     def _results_of(
         self,
@@ -502,22 +520,30 @@ class Model:
     def _answers_AxF(self) -> np.ndarray:
         return self._inference.of_texts(next_question.answer_sentences())
 
-    def _faces(self, store: Store) -> LoadedGallery:
-        """The gallery in memory; read again when it has changed."""
-        faces = self._galleries.get(store.folder)
+    def _faces(self, store: Store) -> 'LoadedGallery | ServerGallery':
+        """The gallery in memory, or what is known of it; read again when it has changed."""
+        faces = self._galleries.get(store.address)
         if faces is None or faces.state != store.state():
-            faces = self._galleries[store.folder] = LoadedGallery.read(store, self._mesh)
+            faces = self._galleries[store.address] = self._read(store)
         return faces
 
-    def _open(self, gallery: Path, create: bool = False) -> Store:
+    def _read(self, store: Store) -> 'LoadedGallery | ServerGallery':
+        if not store.is_server:
+            return LoadedGallery.read(store, self._mesh)
+        from diface_jax.gallery.server_search import ServerGallery  # it needs the extra [postgres]
+
+        return ServerGallery(store, self._mesh)
+
+    def _open(self, gallery: Gallery, create: bool = False) -> Store:
         """Opens a gallery; raises GalleryError where it is of another model."""
-        store = Store(pathlib.Path(gallery), create)
+        store = Store(gallery, create)
         try:
             if create and not store.made_with():
                 with store.changing():
-                    self._bind(store)
+                    store.bind(**self._made_with(store))
             self._check_face_encoder(store)
             self._check_model(store)
+            store.keep_to_model(self._inference.model)
         except BaseException:
             store.close()
             raise
@@ -525,36 +551,36 @@ class Model:
 
     def _check_model(self, store: Store) -> None:
         made_with = store.made_with()
-        if made_with.get('model') != self._inference.model:
+        if made_with.get(MODEL) != self._inference.model:
             raise GalleryError(
-                f'{store.folder} was made with another model '
+                f'{store.location} was made with another model '
                 f'({made_with.get("model_name", "unnamed")}, not {self._inference.name}). Its '
                 'embeddings are kept, so it can be brought to this one without its photographs: '
-                f'--mode=enroll --gallery={store.folder}, with the same --model and no --photos'
+                f'--mode=enroll --gallery={store.location}, with the same --model and no --photos'
             )
 
     def _check_face_encoder(self, store: Store) -> None:
         made_with = store.made_with().get('face_encoder')
         if made_with is None:
-            raise GalleryError(f'{store.folder} is empty: enrol photographs with --photos=FOLDER')
+            raise GalleryError(f'{store.location} is empty: enrol photographs with --photos=FOLDER')
         if made_with != self._inference.face_encoder:
             raise GalleryError(
-                f'{store.folder} holds embeddings of another face encoder ({made_with}, not '
+                f'{store.location} holds embeddings of another face encoder ({made_with}, not '
                 f'{self._inference.face_encoder}): enrol its photographs in a new gallery, with '
                 '--mode=enroll --gallery=NEW --photos=FOLDER'
             )
 
-    def _bind(self, store: Store) -> None:
-        """Stores what the gallery is made with; says the terms of a model that are new to it."""
+    def _made_with(self, store: Store) -> dict[str, Any]:
+        """What a gallery is made with; says the terms of a model that are new to it."""
         terms = self._inference.terms
         if terms and store.made_with().get('terms') != terms:
             _log.warning('The model %s may be used %s.', self._inference.name, terms)
-        store.bind(
-            face_encoder=self._inference.face_encoder,
-            model=self._inference.model,
-            model_name=self._inference.name,
-            terms=terms,
-        )
+        return {
+            'face_encoder': self._inference.face_encoder,
+            MODEL: self._inference.model,
+            'model_name': self._inference.name,
+            'terms': terms,
+        }
 
 
 def load(model: Path | None = None, sampling: Sampling | None = None) -> Model:
@@ -576,14 +602,6 @@ def load(model: Path | None = None, sampling: Sampling | None = None) -> Model:
     if sampling is not None:
         schema.build_section(SampleSettings, dataclasses.asdict(sampling), 'sampling')
     return Model(*load_model(model, sampling))
-
-
-def _check_width(gallery: pathlib.Path, f_GxF: np.ndarray, width: int) -> None:
-    if len(f_GxF) and f_GxF.shape[1] != width:
-        raise GalleryError(
-            f'{gallery} is damaged: its features have {f_GxF.shape[1]} numbers, and those of this '
-            f'model {width}. Restore it from a copy, or enrol its photographs in a new one'
-        )
 
 
 def _dot(f_KxF: np.ndarray, f_FxA: np.ndarray) -> np.ndarray:

@@ -12,11 +12,13 @@ import numpy as np
 from absl import flags
 
 from diface_jax.gallery import (
+    address,
     conditions,
     disk_sync,
     query_text,
     search_options,
     simulated_model,
+    sqlite_database,
     store,
 )
 from diface_jax.gallery.photo_files import EXCLUDED
@@ -46,7 +48,25 @@ _MODEL = flags.DEFINE_string(
     'written, the name of a pack that comes with the package, or the workdir of a training. '
     f'Default: the pack {DEFAULT}.',
 )
-_GALLERY = flags.DEFINE_string('gallery', None, 'Folder of the gallery; enroll creates it.')
+_GALLERY = flags.DEFINE_string(
+    'gallery',
+    None,
+    'The gallery: a folder, or postgresql://USER@HOST/DATABASE, a PostgreSQL database with '
+    'pgvector (docs/postgres.md); enroll creates it.',
+)
+_INDEX = flags.DEFINE_enum(
+    'index',
+    None,
+    ['exact', 'hnsw'],
+    'enroll, without --photos: how a PostgreSQL gallery is searched from now on: exactly, or '
+    'faster by an approximate index of pgvector.',
+)
+_STORAGE = flags.DEFINE_enum(
+    'storage',
+    None,
+    ['full', 'half'],
+    'enroll, without --photos: stores the features of a PostgreSQL gallery in 32 or in 16 bits.',
+)
 _PHOTOS = flags.DEFINE_string(
     'photos',
     None,
@@ -249,7 +269,7 @@ def run_gallery_command(mode: str) -> int:
         chosen = model.Sampling(**sampling) if sampling else None
         return commands[mode](mode, model.load(_MODEL.value, chosen))
     except sqlite3.Error as error:  # such as a full disk; what was committed is whole
-        raise ValueError(f'{_GALLERY.value}: {error}') from error
+        raise ValueError(f'{address.shown_address(_GALLERY.value)}: {error}') from error
 
 
 def _takes_photographs(mode: str) -> bool:
@@ -284,9 +304,11 @@ def _check(mode: str) -> None:
         _check_probe(mode)
     if mode == 'serve':
         _server_options()  # checks them before the model is loaded
+    if (_INDEX.value or _STORAGE.value) and (mode != 'enroll' or _is_enrolling()):
+        raise ValueError('--index and --storage go with --mode=enroll without --photos')
     if _PHOTOS.value and _EMBEDDINGS.value:
         raise ValueError('give --photos or --embeddings, one after the other')
-    is_database = (_EMBEDDINGS.value or '').startswith(('postgresql://', 'postgres://'))
+    is_database = address.is_database(_EMBEDDINGS.value or '')
     if is_database and not (_SQL.value and _RECOGNISER.value):
         raise ValueError(
             'a database needs --sql, a query with the columns id and embedding, and --recogniser, '
@@ -294,6 +316,10 @@ def _check(mode: str) -> None:
         )
     if _SQL.value and not is_database:
         raise ValueError('--sql goes with --embeddings=postgresql://USER@HOST/DATABASE')
+
+
+def _is_enrolling() -> bool:
+    return bool(_PHOTOS.value or _EMBEDDINGS.value)
 
 
 def _check_probe(mode: str) -> None:
@@ -361,7 +387,7 @@ def _enroll(_: str, model: 'Model') -> int:
             follow_links=_FOLLOW_LINKS.value,
         )
     else:
-        refreshed = model.refresh(_GALLERY.value)
+        refreshed = model.refresh(_GALLERY.value, _INDEX.value, _STORAGE.value)
         _print({'refreshed': refreshed}, f'{refreshed} entries updated to this model')
         return DONE
     _print(dataclasses.asdict(report), str(report))
@@ -422,13 +448,14 @@ def _verify(_: str, model: 'Model') -> int:
 
 def _delete() -> int:
     _need('gallery', _GALLERY.value)
-    gallery = pathlib.Path(_GALLERY.value)
+    gallery = address.gallery_address(_GALLERY.value)
     if _EVERYTHING.value == bool(_WHERE.value):
         raise ValueError('say what: --where=person=NAME, --where=photo=PATH, ..., or --everything')
     if _EVERYTHING.value:
         _confirm_everything(gallery)
         store.delete_gallery(gallery)
-        _print({'deleted': str(gallery)}, f'deleted the gallery {printable(str(gallery))}')
+        shown = address.shown_address(gallery)
+        _print({'deleted': shown}, f'deleted the gallery {printable(shown)}')
         return DONE
     where = conditions.parse_conditions(_WHERE.value)
     _confirm_some(gallery, where)
@@ -441,7 +468,7 @@ def _sync() -> int:
     _need('gallery', _GALLERY.value)
     photos = pathlib.Path(_PHOTOS.value) if _PHOTOS.value else None
     report = disk_sync.sync_gallery(
-        pathlib.Path(_GALLERY.value),
+        _GALLERY.value,
         photos,
         exclude=_EXCLUDE.value,
         follow_links=_FOLLOW_LINKS.value,
@@ -451,26 +478,27 @@ def _sync() -> int:
     return DONE
 
 
-def _confirm_everything(gallery: pathlib.Path) -> None:
+def _confirm_everything(gallery: address.Gallery) -> None:
     """Says how much is in a gallery, and asks; also of a gallery that cannot be read."""
     try:
         with store.Store(gallery) as opened:
             has = opened.count()
         holds = f'{has["entries"]} entries of {has["people"]} people, {has["photos"]} photos'
     except (ValueError, sqlite3.Error) as error:
-        if not (gallery / store.FILE).is_file():
+        if address.is_database(gallery) or not (gallery / sqlite_database.FILE).is_file():
             raise
         holds = f'it cannot be read: {error}'
-    _confirm(f'this deletes the whole gallery {gallery} ({holds})')
+    _confirm(f'this deletes the whole gallery {address.shown_address(gallery)} ({holds})')
 
 
-def _confirm_some(gallery: pathlib.Path, where: conditions.Conditions) -> None:
+def _confirm_some(gallery: address.Gallery, where: conditions.Conditions) -> None:
     """Shows which entries will go, and asks."""
     with store.Store(gallery) as opened:
+        shown_gallery = opened.location
         ids, unusable = opened.where(where), opened.unusable_where(where)
         entries = opened.entries(ids.tolist())
     if not entries and not unusable:
-        raise ValueError(f'nothing in {gallery} fits {", ".join(_WHERE.value)}')
+        raise ValueError(f'nothing in {shown_gallery} fits {", ".join(_WHERE.value)}')
     people = {entry.person or entry.id for entry in entries}
     photos = {entry.photo for entry in entries} - {None}
     what = f'{len(entries)} entries of {len(people)} people, {len(photos)} photos'
@@ -480,10 +508,10 @@ def _confirm_some(gallery: pathlib.Path, where: conditions.Conditions) -> None:
     shown = [f'  {line}' for line in lines[:_LISTED]]
     if len(lines) > _LISTED:
         shown.append(f'  and {len(lines) - _LISTED} more')
-    _confirm('\n'.join([f'this deletes from {gallery}: {what}', *shown]))
+    _confirm('\n'.join([f'this deletes from {shown_gallery}: {what}', *shown]))
     with store.Store(gallery) as opened:
         if not np.array_equal(opened.where(where), ids):
-            raise ValueError(f'{gallery} has changed meanwhile; give the command again')
+            raise ValueError(f'{shown_gallery} has changed meanwhile; give the command again')
 
 
 def _confirm(what: str) -> None:
@@ -508,9 +536,7 @@ def _serve(_: str, model: 'Model') -> int:
     except ModuleNotFoundError as error:
         raise ImportError(f"the page needs {error.name}: pip install 'diface_jax[web]'") from error
 
-    is_folder = '://' not in _GALLERY.value
-    gallery = pathlib.Path(_GALLERY.value) if is_folder else _GALLERY.value
-    server.serve(model, gallery, _server_options())
+    server.serve(model, address.gallery_address(_GALLERY.value), _server_options())
     return DONE
 
 

@@ -13,8 +13,8 @@ Where = Mapping[str, str | Sequence[str]] | Iterable[tuple[str, str]]
 Values = Mapping[str, str | None]
 
 # Conditions that bound the date instead of fitting a pattern, by a date or a part of one.
-_SINCE, _UNTIL = 'since', 'until'
-RESERVED = ('person', 'photo', 'name', 'entry', 'taken', _SINCE, _UNTIL)
+SINCE, UNTIL = 'since', 'until'
+RESERVED = ('person', 'photo', 'name', 'entry', 'taken', SINCE, UNTIL)
 _DATE = re.compile(r'\d{4}(-\d\d(-\d\d(T\d\d(:\d\d(:\d\d)?)?)?)?)?')
 
 
@@ -66,7 +66,7 @@ def conditions_of(where: Where) -> Conditions:
     for pair in pairs:
         if not isinstance(pair, tuple) or [type(part) for part in pair] != [str, str]:
             raise ValueError(f'a condition is a name and a pattern, both strings, not {pair!r}')
-        if pair[0] in (_SINCE, _UNTIL) and not _DATE.fullmatch(pair[1]):
+        if pair[0] in (SINCE, UNTIL) and not _DATE.fullmatch(pair[1]):
             raise ValueError(f'{pair[0]}={pair[1]} is no date such as 2019-07-14')
     return pairs
 
@@ -95,7 +95,7 @@ def matcher(conditions: Conditions, candidates: Iterable[Values]) -> Callable[[V
     }
     tests = [
         _bounds(name, pattern)
-        if name in (_SINCE, _UNTIL)
+        if name in (SINCE, UNTIL)
         else _fits_value(name, _equals(pattern) if (name, pattern) in exact else _fits(pattern))
         for name, pattern in conditions
     ]
@@ -110,7 +110,7 @@ def _bounds(name: str, date: str) -> Callable[[Values], bool]:
         if taken is None:
             return False
         # Dates sort as texts, and July's begin with '2019-07'.
-        return taken >= date if name == _SINCE else taken[: len(date)] <= date
+        return taken >= date if name == SINCE else taken[: len(date)] <= date
 
     return fits
 
@@ -129,5 +129,14 @@ def _equals(pattern: str) -> Callable[[tuple[str, ...]], bool]:
 
 
 def _fits(pattern: str) -> Callable[[tuple[str, ...]], bool]:
-    fits = re.compile(fnmatch.translate(pattern.replace('[', '[[]'))).match
+    fits = _expression(pattern).match
     return lambda spellings: any(map(fits, spellings))
+
+
+def fits_pattern(pattern: str, text: str) -> bool:
+    """Whether a text fits a pattern with `*` and `?`."""
+    return _expression(pattern).match(text) is not None
+
+
+def _expression(pattern: str) -> re.Pattern[str]:
+    return re.compile(fnmatch.translate(pattern.replace('[', '[[]')))

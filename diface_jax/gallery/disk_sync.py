@@ -13,9 +13,11 @@ import pathlib
 from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import NamedTuple
 
+from diface_jax.gallery.address import Gallery
+from diface_jax.gallery.entries import PhotoFile, path_text
 from diface_jax.gallery.photo_files import error_reason, find_photo_files, stat_file
 from diface_jax.gallery.row_checks import GalleryError
-from diface_jax.gallery.store import PhotoFile, Store, path_text
+from diface_jax.gallery.store import Store
 from diface_jax.runtime.progress_bar import ProgressBar
 from diface_jax.runtime.terminal import printable
 
@@ -104,7 +106,7 @@ class SyncReport:
 
 
 def sync_gallery(
-    folder: pathlib.Path,
+    gallery: Gallery,
     photos: pathlib.Path | None = None,
     exclude: Sequence[str] = (),
     follow_links: bool = False,
@@ -113,7 +115,7 @@ def sync_gallery(
     """Brings the paths of a gallery up to date with the disk.
 
     Args:
-      folder: of the gallery.
+      gallery: its folder, or the URL of its database.
       photos: where photos may have moved to; they are recognised by their content.
       exclude: names to leave out, as in `photo_files.find_photo_files`.
       follow_links: enters folders that are linked to.
@@ -125,7 +127,7 @@ def sync_gallery(
         on disk.
     """
     report = SyncReport()
-    with Store(folder) as store:
+    with Store(gallery) as store:
         enrolled = store.files().values()
         new = _new_files(store, photos, exclude, follow_links, report)
         changed = [now for file in _with_progress(enrolled) if (now := _changed_file(file))]
@@ -289,11 +291,8 @@ def _new_files(
 def _remove(store: Store, photos: Iterable[int]) -> int:
     with store.changing():
         removed = store.remove_photos(photos)
-    if not store.forget():
-        raise GalleryError(
-            f'{removed} faces were deleted, but another program has the gallery open, so their '
-            'bytes may be on disk until it closes it'
-        )
+    if why := store.forget():
+        raise GalleryError(f'{removed} faces were deleted, but {why}')
     return removed
 
 

@@ -1,33 +1,23 @@
 """Embeddings of faces from a PostgreSQL database with pgvector, as photo libraries keep them."""
 
-import importlib
-import urllib.parse
 from collections.abc import Iterator, Sequence
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from diface_jax.gallery.address import shown_address
 from diface_jax.gallery.embedding_files import ImportedEmbeddings, check_embeddings
-from diface_jax.gallery.store import PhotoLabel
+from diface_jax.gallery.entries import PhotoLabel
+from diface_jax.gallery.postgres_client import connect, postgres_module, reason_of
 
-SCHEMES = ('postgresql://', 'postgres://')
-_CONNECT_SECONDS = 10
 _NEEDED = ('id', 'embedding')
-_REASON = 300  # characters of a server's message
-
-
-def is_database(source: str) -> bool:
-    """Whether a source of embeddings is the URL of a database, and not a file."""
-    return source.startswith(SCHEMES)
 
 
 def read_database(url: str, sql: str, width: int) -> ImportedEmbeddings:
     """Reads embeddings by a query, in a transaction that cannot write.
 
     Args:
-      url: of the server, postgresql://USER@HOST/DATABASE, or any other that libpq understands. A
-        password is better kept in ~/.pgpass or PGPASSWORD, which libpq reads.
+      url: of the server, as in `postgres_client.connect`.
       sql: a query with the columns `id` and `embedding` (a vector of pgvector, or an array), and
         `person` if known; other columns become tags.
       width: D, of this model's embeddings.
@@ -37,36 +27,23 @@ def read_database(url: str, sql: str, width: int) -> ImportedEmbeddings:
       OSError: the server cannot be reached, or does not let this user in.
       ValueError: the query fails, a column is missing, or rows are invalid; says which.
     """
-    psycopg, place = _postgres_module('psycopg'), _place(url)
-    try:
-        connection = psycopg.connect(url, connect_timeout=_CONNECT_SECONDS)
-    except psycopg.Error as error:
-        raise OSError(f'{place} cannot be reached: {_reason(error)}') from error
+    psycopg, location = postgres_module('psycopg'), shown_address(url)
+    connection = connect(url)
     with connection:
         connection.read_only = True
         try:
             columns = _columns(connection, sql)
         except psycopg.Error as error:
-            raise ValueError(f'{place}: the query of --sql fails: {_reason(error)}') from error
+            raise ValueError(f'{location}: the query of --sql fails: {reason_of(error)}') from error
     try:
         return check_embeddings(_imported(columns), width)
     except ValueError as error:
-        raise ValueError(f'{place}: {error}') from error
-
-
-def _place(url: str) -> str:
-    """Server and database of a URL, without the user's name and password."""
-    parts = urllib.parse.urlsplit(url)
-    return f'{parts.scheme}://{parts.hostname or ""}{parts.path}'
-
-
-def _reason(error: Exception) -> str:
-    return ' '.join(str(error).split())[:_REASON]
+        raise ValueError(f'{location}: {error}') from error
 
 
 def _columns(connection: Any, sql: str) -> dict[str, list]:
     """The columns of a query by name; vectors stay as pgvector gives them."""
-    pgvector = _postgres_module('pgvector.psycopg')
+    pgvector = postgres_module('pgvector.psycopg')
     if connection.execute("SELECT to_regtype('vector')").fetchone()[0]:
         pgvector.register_vector(connection)
     cursor = connection.execute(sql, binary=True)
@@ -109,13 +86,3 @@ def _vectors(values: Sequence[Any]) -> Iterator[np.ndarray]:
         if vector_D.ndim != 1 or vector_D.size != width:
             raise ValueError(f'row {row} of embedding is missing, or not as long as the first')
         yield vector_D
-
-
-def _postgres_module(name: str) -> ModuleType:
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise ImportError(
-            f'embeddings from a database need {name.partition(".")[0]}: '
-            "pip install 'diface_jax[postgres]'"
-        ) from error

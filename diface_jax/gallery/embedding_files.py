@@ -13,7 +13,7 @@ import pyarrow
 from pyarrow import parquet
 
 from diface_jax.gallery import row_checks
-from diface_jax.gallery.store import PhotoLabel
+from diface_jax.gallery.entries import PhotoLabel
 
 SUFFIXES = ('.npy', '.npz', '.parquet')
 MAX_BYTES = 1 << 34  # of one array, unpacked

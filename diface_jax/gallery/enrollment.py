@@ -20,16 +20,16 @@ from tqdm import tqdm
 
 from diface_jax.encoders.face.photo import DecodedPhoto, read_photo_content
 from diface_jax.gallery import disk_sync, face_pictures, heif
-from diface_jax.gallery.photo_files import PhotoFiles, error_reason, find_photo_files, stat_file
-from diface_jax.gallery.store import (
+from diface_jax.gallery.entries import (
     Box,
     EnrolledFace,
     PhotoFile,
     PhotoLabel,
-    Store,
     path_text,
     sha256_of_bytes,
 )
+from diface_jax.gallery.photo_files import PhotoFiles, error_reason, find_photo_files, stat_file
+from diface_jax.gallery.store import Store
 from diface_jax.runtime.terminal import printable
 
 # Raise it when the detector finds faces that it missed before: photos without a face are then
@@ -206,7 +206,10 @@ def enroll_folder(
         for file in recognised.known:
             store.label(file.path, label(file.path))
     _add_missing_pictures(store, unchanged)
-    _enroll_files(store, [(file, label(file.path)) for file in recognised.unknown], encoder, report)
+    waiting = [(file, label(file.path)) for file in recognised.unknown]
+    claimed_by_others = _enroll_files(store, waiting, encoder, report)
+    # They are enrolled by now, but for what a program that was killed or is slow has claimed.
+    _enroll_files(store, claimed_by_others, encoder, report, claim=False)
     if photos.is_dir():
         _drop_gone_paths(store, os.path.join(os.fsencode(photos.resolve()), b''), report)
     report.conflicts = _conflicts(store, listing.paths)
@@ -259,13 +262,21 @@ def _enroll_files(
     waiting: Sequence[tuple[PhotoFile, PhotoLabel]],
     encoder: PhotoEncoder,
     report: EnrollReport,
-) -> None:
+    claim: bool = True,
+) -> list[tuple[PhotoFile, PhotoLabel]]:
+    """Returns the files that other programs enrol right now, and that were left to them."""
+    if not waiting:
+        return []
     # Decoding, resizing and detecting hold no lock of the interpreter, so threads use every core.
     pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
-    bar = tqdm(total=len(waiting), desc='enroll', unit='photo')
+    bar, left = tqdm(total=len(waiting), desc='enroll', unit='photo'), []
 
     def start(batch: Sequence[tuple[PhotoFile, PhotoLabel]]) -> tuple[list[_Read], _Inspections]:
         photos = [photo for file in batch if (photo := _read(*file, report)) is not None]
+        hashes = {photo.sha256 for photo in photos}
+        mine = store.claim(hashes) if claim else hashes
+        left.extend((photo.file, photo.label) for photo in photos if photo.sha256 not in mine)
+        photos = [photo for photo in photos if photo.sha256 in mine]
         unknown = {photo.sha256: photo for photo in photos if store.photo(photo.sha256) is None}
         inspections = {
             key: pool.submit(_inspect, encoder.faces_of, photo.data)
@@ -280,8 +291,11 @@ def _enroll_files(
         try:
             for photos, inspections in started:
                 _commit(store, photos, encoder, inspections, report)
+                if claim:
+                    store.release({photo.sha256 for photo in photos})
         finally:
             pool.shutdown(cancel_futures=True)
+    return left
 
 
 def _one_ahead(start: Callable[[Any], Any], batches: Iterable[Any]) -> Generator[Any]:
@@ -361,9 +375,9 @@ def enroll_embeddings(
             batch = slice(start, start + _EMBEDDINGS)
             f_NxF = encoder.of_photos(embedding_NxD[batch])
             with store.changing():
-                rows = zip(names[batch], embedding_NxD[batch], f_NxF, labels[batch], strict=True)
-                for name, embedding_D, f_F, label in rows:
-                    store.add_embedding(name, EnrolledFace(None, None, embedding_D, f_F), label)
+                rows = zip(embedding_NxD[batch], f_NxF, strict=True)
+                faces = [EnrolledFace(None, None, *row) for row in rows]
+                store.add_embeddings(names[batch], faces, labels[batch])
             report.faces += len(f_NxF)
             bar.update(len(f_NxF))
     return report
@@ -442,9 +456,12 @@ def _enroll(
         report.faces += len(faces)
         store.place(read.file, photo)
     else:
+        # Another program, or an earlier file of this one, may have enrolled it meanwhile.
+        is_new = all(copy.path != read.file.path for copy in store.copies(photo))
         moved = disk_sync.place_file(store, read.file, photo)
         report.moved.update(moved)
-        report.copies += not moved
+        report.copies += is_new and not moved
+        report.unchanged += not is_new
     store.label(read.file.path, read.label)
     return True
 

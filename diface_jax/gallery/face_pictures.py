@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from diface_jax.gallery.store import Box
+from diface_jax.gallery.entries import Box
 
 # The side of a wide picture's square, as a multiple of the longer side of the face's box, and how
 # far it is moved up, since boxes reach from the eyebrows to the chin.

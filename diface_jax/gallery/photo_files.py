@@ -9,7 +9,7 @@ import stat
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from diface_jax.gallery.store import PhotoFile, path_text
+from diface_jax.gallery.entries import PhotoFile, path_text
 
 SUFFIXES = frozenset(
     (

@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from diface_jax.encoders.face.full_width import FULL_WIDTH
-from diface_jax.gallery.store import Box
+from diface_jax.gallery.entries import Box
 
 _BLURRED = 0.75  # share of a face's width from which it is called blurred
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from diface_jax.gallery import enrollment
-from diface_jax.gallery.store import path_text, sha256_of_bytes
+from diface_jax.gallery.entries import path_text, sha256_of_bytes
 
 _LONGER_SIDE = 2048  # pixels, at most
 _QUALITY = 88  # of JPEG

@@ -3,11 +3,11 @@
 import dataclasses
 from typing import Any
 
+from diface_jax.gallery.entries import GalleryEntry
 from diface_jax.gallery.likelihood_words import likelihood_in_words
 from diface_jax.gallery.next_question import NextQuestion
 from diface_jax.gallery.probe_summary import ProbeSummary
 from diface_jax.gallery.query_text import UnreadWords
-from diface_jax.gallery.store import GalleryEntry
 
 SCHEMA = 1
 MATCH, NO_MATCH = 'match', 'no match'

@@ -9,6 +9,7 @@ MAX_BYTES = 1 << 25  # of one value; a picture of a face has some 10,000
 MAX_TEXT = 1 << 20  # characters of a person, a name, or an entry's tags
 MAX_WIDTH = 1 << 16  # numbers in an embedding or a feature
 _UNIT_ERROR = 1e-3  # how far a feature's length may be from 1
+RESTORE = 'Restore the gallery from a copy, or enrol its photographs in a new one'
 
 
 class GalleryError(ValueError):
@@ -58,7 +59,7 @@ def check_tags(value: Any) -> dict[str, str]:
     by_name = check_json(value, 'tags')
     if not isinstance(by_name, dict) or not all(isinstance(tag, str) for tag in by_name.values()):
         raise ValueError('its tags are not text by name')
-    return by_name
+    return dict(sorted(by_name.items()))
 
 
 def check_picture(value: Any) -> bytes | None:

@@ -6,6 +6,8 @@ import numpy as np
 from jax.sharding import Mesh
 
 from diface_jax.gallery.exact_search import ExactIndex
+from diface_jax.gallery.nearest import Nearest, RankedFaces
+from diface_jax.gallery.row_checks import RESTORE, GalleryError
 from diface_jax.gallery.search_options import SearchOptions
 from diface_jax.gallery.store import Store
 
@@ -25,6 +27,22 @@ class LoadedGallery(NamedTuple):
         state = store.state()
         id_G, f_GxF, person_G = store.features()
         return cls(state, id_G, f_GxF, person_G, ExactIndex(f_GxF, mesh))
+
+    def nearest(
+        self, store: Store, f_QxF: np.ndarray, search: SearchOptions, least: int
+    ) -> Nearest:
+        """The best faces of each probe, at least `least` where the gallery has as many.
+
+        Raises:
+          GalleryError: features of the gallery are of another width than the probes.
+        """
+        _check_width(store.location, self.f_GxF, f_QxF.shape[1])
+        allowed_G = self.allowed(store, search)
+        best = [
+            RankedFaces(self.id_G[row_K], self.f_GxF[row_K])
+            for row_K in self.best(f_QxF, search, allowed_G, least)
+        ]
+        return Nearest(best, {**store.count(), **self.searched(allowed_G)})
 
     def best(
         self, f_QxF: np.ndarray, search: SearchOptions, allowed_G: np.ndarray | None, least: int
@@ -55,3 +73,11 @@ class LoadedGallery(NamedTuple):
     def allowed(self, store: Store, search: SearchOptions) -> np.ndarray | None:
         """Mask of the entries that a search may return; None: all."""
         return np.isin(self.id_G, store.where(search.where)) if search.where else None
+
+
+def _check_width(location: str, f_GxF: np.ndarray, width: int) -> None:
+    if len(f_GxF) and f_GxF.shape[1] != width:
+        raise GalleryError(
+            f'{location} is damaged: its features have {f_GxF.shape[1]} numbers, and those of this '
+            f'model {width}. {RESTORE}'
+        )

@@ -1,254 +1,70 @@
-"""A gallery on disk: faces, their embeddings, and the files they are from, in one folder.
+"""A gallery: faces, their embeddings, and the files they are from.
 
-The store is SQLite, which Python brings along. A change is one transaction, so that a kill at any
-moment leaves the gallery as it was before or after it; the write-ahead log lets somebody search
-while somebody enrols; `secure_delete` overwrites what is removed with zeros. Searching needs no
-vector index in the store, since it is exact and reads all features once
-(`gallery/exact_search.py`).
-Stores made for approximate search (LanceDB and the like) keep removed rows until compacted.
-
-GALLERY/gallery.sqlite3 is all of it once no program has it open; beside it lie SQLite's -wal and
--shm while one has. Folder and files are for their owner alone.
+It is kept in a folder (`sqlite_database`), or on a server (`postgres_database`). What the two have
+in common is here, with its SQL; `?` stands for a value in both.
 """
 
 import contextlib
 import dataclasses
-import hashlib
 import json
 import os
-import pathlib
 import secrets
-import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 from absl import logging
 
-from diface_jax.gallery import conditions, row_checks
-from diface_jax.gallery.row_checks import GalleryError
-
-FILE = 'gallery.sqlite3'
-_APPLICATION = 0x44694661  # 'DiFa', in SQLite's header
-_VERSION = 3
-_BUSY_SECONDS = 30
-_PASSING = (
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_LOCKED,
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_READONLY,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_NOMEM,
-    sqlite3.SQLITE_CONSTRAINT,
+from diface_jax.gallery import address, conditions, row_checks, sqlite_database
+from diface_jax.gallery.database import Database
+from diface_jax.gallery.entries import (
+    Box,
+    EnrolledFace,
+    GalleryEntry,
+    PhotoFile,
+    PhotoLabel,
+    as_blob,
+    path_text,
 )
-# The second is what SQLite's messages about damaged text raise.
-_READING_ERRORS = (sqlite3.DatabaseError, UnicodeDecodeError)
+from diface_jax.gallery.row_checks import RESTORE, GalleryError
+
+MODEL = 'model'  # its hash, in `about`
 _STATE = 'state'
 _DETECTOR = 'detector'
-_OVERWRITE_BYTES = 1 << 20  # at a time
+_INTERNAL = (_STATE, _DETECTOR, 'features', 'next_features')  # of `about`
 _FEATURE = 'feature'
-_RESTORE = 'Restore the gallery from a copy, or enrol its photographs in a new one'
-
-# A photo is its bytes, wherever they lie: copies are rows of `file`, and entries belong to a photo.
-# `person_label` is whom this path names; `entry.person` is the first of a photo's labels.
-_SCHEMA = f"""
-PRAGMA application_id = {_APPLICATION};
-PRAGMA user_version = {_VERSION};
-CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE photo (
-  id INTEGER PRIMARY KEY,
-  sha256 BLOB NOT NULL UNIQUE,
-  problem TEXT,
-  taken TEXT
-);
-CREATE TABLE file (
-  path BLOB PRIMARY KEY,
-  photo INTEGER NOT NULL REFERENCES photo (id),
-  size INTEGER NOT NULL,
-  modified_ns INTEGER NOT NULL,
-  person_label TEXT
-);
-CREATE INDEX file_of_photo ON file (photo);
-CREATE TABLE entry (
-  id INTEGER PRIMARY KEY AUTOINCREMENT,
-  photo INTEGER REFERENCES photo (id) ON DELETE CASCADE,
-  name TEXT UNIQUE,
-  face INTEGER NOT NULL,
-  box TEXT,
-  person TEXT,
-  tags TEXT NOT NULL,
-  picture BLOB,
-  embedding BLOB NOT NULL,
-  feature BLOB NOT NULL,
-  wide_picture BLOB
-);
-CREATE INDEX entry_of_photo ON entry (photo);
-CREATE INDEX entry_of_person ON entry (person);
-"""
-# What brings a gallery of each older version to the next one.
-_MIGRATIONS = {
-    # Version 1 kept one person for all copies of a photo.
-    1: (
-        'ALTER TABLE file ADD COLUMN person_label TEXT',
-        'UPDATE file SET person_label ='
-        ' (SELECT person FROM entry WHERE entry.photo = file.photo AND face = 0)',
-    ),
-    # Version 2 kept neither wide pictures nor dates. Enrolling the folder again adds them.
-    2: (
-        'ALTER TABLE photo ADD COLUMN taken TEXT',
-        'ALTER TABLE entry ADD COLUMN wide_picture BLOB',
-    ),
-}
-
-
-# Left, top, right, bottom in pixels of the upright photo.
-Box = tuple[int, int, int, int]
-
-
-class PhotoFile(NamedTuple):
-    """A file with a photo: its path as bytes, and what tells that it has changed."""
-
-    path: bytes
-    size: int
-    modified_ns: int
-
-
-class EnrolledFace(NamedTuple):
-    """A face to be enrolled.
-
-    Attributes:
-      box: left, top, right, bottom in pixels of its upright photo; None when imported.
-      picture: a small JPEG of its upright chip, or None.
-      embedding_D: its raw embedding by E.
-      feature_F: its feature f, which searches compare.
-      wide_picture: a JPEG of the face with its surroundings, as they are in the photo; or None.
-    """
-
-    box: Box | None
-    picture: bytes | None
-    embedding_D: np.ndarray
-    feature_F: np.ndarray
-    wide_picture: bytes | None = None
-
-
-class PhotoLabel(NamedTuple):
-    """Labels of a photo: the person its largest face shows, and tags by name."""
-
-    person: str | None = None
-    tags: Mapping[str, str] = {}
-
-
-@dataclasses.dataclass(frozen=True)
-class GalleryEntry:
-    """A face in the gallery.
-
-    Attributes:
-      id: its number, which no later entry gets.
-      person: the person's name, if known.
-      photo: where its photo is (the first of its copies, by name); None when imported.
-      name: the id an imported embedding came with.
-      box: left, top, right, bottom in pixels of the upright photo.
-      tags: its tags by name.
-      other_people: further people that copies of the photo are labelled with.
-      taken: local time of the camera when it took the photo, such as '2019-07-14T12:30:05'; None
-          where the photo does not say.
-    """
-
-    id: int
-    person: str | None
-    photo: str | None
-    name: str | None
-    box: Box | None
-    tags: dict[str, str]
-    other_people: tuple[str, ...] = ()
-    taken: str | None = None
+_AT_ONCE = 500  # entries that a query asks for
 
 
 class Store:
     """An open gallery. Use it as a context manager.
 
     Args:
-      folder: of the gallery.
+      gallery: its folder, or the URL of its database.
       create: creates the gallery if it does not exist.
 
-    A gallery that may not be written to (its folder or file, or what they lie on) is opened for
-    reading.
+    A gallery that may not be written to is opened for reading.
+
+    Attributes:
+      address: of the gallery; opens it again.
+      location: the address to be shown, without a password.
+      read_only: whether it cannot be changed.
+      is_server: whether a server searches it.
+      database: where it is kept.
 
     Raises:
-      GalleryError: there is no gallery, or the folder holds something else; says what to do. All
-        methods that read raise it for a damaged row, with the file and the row.
+      GalleryError: there is no gallery, or something else is there; says what to do. All methods
+        that read raise it for a damaged row, with the file and the row.
+      ImportError, OSError: a database cannot be reached.
     """
 
-    def __init__(self, folder: pathlib.Path, create: bool = False) -> None:
-        self.folder, self._path = folder, folder / FILE
-        if not self._path.is_file():
-            _make(folder, create)
-        self.read_only = not (os.access(folder, os.W_OK) and os.access(self._path, os.W_OK))
-        try:
-            self._database = _read_only(self._path) if self.read_only else _connect(str(self._path))
-        except sqlite3.Error as error:
-            raise GalleryError(f'{self._path} cannot be read as a gallery: {error}') from error
-        try:
-            self._set_up()
-        except BaseException:
-            self.close()
-            raise
-
-    def _set_up(self) -> None:
-        try:
-            self._database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, row_checks.MAX_BYTES)
-            self._prepare()
-        except _READING_ERRORS as error:
-            raise GalleryError(f'{self._path} cannot be read as a gallery: {error}') from error
-
-    def _prepare(self) -> None:
-        """Sets the connection up, makes the tables in an empty file, and checks the others."""
-        run = self._database.execute
-        run('PRAGMA foreign_keys = ON')
-        run('PRAGMA secure_delete = ON')
-        run('PRAGMA synchronous = FULL')
-        run('PRAGMA trusted_schema = OFF')
-        if self._is_empty() and not self.read_only:
-            run('PRAGMA journal_mode = WAL')  # for good; it is in the file
-            with self._transaction():
-                if self._is_empty():  # still: another program may have been quicker
-                    for statement in _SCHEMA.strip().split(';')[:-1]:
-                        run(statement)
-        application, version = self._kind()
-        if application == _APPLICATION and version in _MIGRATIONS:
-            self._migrate()
-        kind = self._kind()
-        if kind != (_APPLICATION, _VERSION):
-            raise GalleryError(
-                f'{self.folder / FILE} is not a gallery that this version reads (kind {kind[0]:#x},'
-                f' version {kind[1]}, not {_VERSION}): use another --gallery'
-            )
-        if strange := self._rows(
-            "SELECT name FROM sqlite_master WHERE type IN ('view', 'trigger')"
-        ):
-            raise GalleryError(f'{self._path} is damaged: {strange[0][0]!r} is not of a gallery')
-
-    def _kind(self) -> tuple[int, int]:
-        return self._number('PRAGMA application_id'), self._number('PRAGMA user_version')
-
-    def _migrate(self) -> None:
-        """Brings a gallery of an older version to this version, in place."""
-        try:
-            with self._transaction():
-                # Read again: another program may have been quicker.
-                for version in range(self._kind()[1], _VERSION):
-                    for statement in _MIGRATIONS[version]:
-                        self._database.execute(statement)
-                self._database.execute(f'PRAGMA user_version = {_VERSION}')
-        except (sqlite3.OperationalError, GalleryError) as error:
-            raise GalleryError(
-                f'{self.folder} was made by an older version and cannot be updated ({error}): open '
-                'it once where it can be written, such as with --mode=search'
-            ) from error
-
-    def _is_empty(self) -> bool:
-        return not self._number('SELECT count(*) FROM sqlite_master')
+    def __init__(self, gallery: address.Gallery, create: bool = False) -> None:
+        self.address = address.gallery_address(gallery)
+        self.database = _open_database(self.address, create)
+        self.location = self.database.location
+        self.read_only, self.is_server = self.database.read_only, self.database.is_server
+        self._loose: set[int] = set()  # photos that have lost a file
+        self._model: str | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -257,44 +73,32 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Closes it; the last to close folds the log into the one file."""
-        self._database.close()
+        """Closes it."""
+        self.database.close()
 
     @contextlib.contextmanager
     def changing(self) -> Iterator[None]:
-        """A transaction: all changes within it are made, or none."""
-        with self._transaction():
-            before = self._database.total_changes
+        """A transaction: all changes within it are made, or none.
+
+        Raises:
+          GalleryError: the gallery is read-only, or no longer of the model of `keep_to_model`.
+        """
+        with self.database.transaction():
+            if self._model not in (None, self._about().get(MODEL)):
+                raise GalleryError(
+                    f'{self.location} was brought to another model meanwhile: give the command '
+                    'again with that model'
+                )
+            before = self.database.total_changes
             yield
-            if self._database.total_changes > before:
+            if self.database.total_changes > before:
                 self.bind(**{_STATE: secrets.token_hex(8)})
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
         """A snapshot of the gallery, without changes that others make meanwhile."""
-        with self._transaction('DEFERRED'):
+        with self.database.transaction(read=True):
             yield
-
-    @contextlib.contextmanager
-    def _transaction(self, kind: str = 'IMMEDIATE') -> Iterator[None]:
-        if self.read_only and kind == 'IMMEDIATE':
-            raise GalleryError(f'{self.folder} is read-only: it can be searched, but not changed')
-        self._database.execute(f'BEGIN {kind}')
-        try:
-            yield
-        except sqlite3.DatabaseError as error:
-            self._roll_back()
-            if _is_passing(error):
-                raise
-            raise GalleryError(f'{self._path} is damaged: {error}. {_RESTORE}') from error
-        except BaseException:
-            self._roll_back()
-            raise
-        self._database.execute('COMMIT')
-
-    def _roll_back(self) -> None:
-        if self._database.in_transaction:  # SQLite ends it by itself after some errors
-            self._database.execute('ROLLBACK')
 
     def state(self) -> str:
         """A string that differs after every change, by any program."""
@@ -304,9 +108,11 @@ class Store:
 
     def made_with(self) -> dict[str, Any]:
         """The encoder and the model of the gallery, as given to `bind`; empty for a new gallery."""
-        return {
-            name: value for name, value in self._about().items() if name not in (_STATE, _DETECTOR)
-        }
+        return {name: value for name, value in self._about().items() if name not in _INTERNAL}
+
+    def keep_to_model(self, model: str) -> None:
+        """From now on, changes are refused when the gallery is brought to another model."""
+        self._model = model
 
     def _about(self) -> dict[str, Any]:
         try:
@@ -315,12 +121,13 @@ class Store:
                 for name, value in self._each('SELECT name, value FROM about')
             }
         except ValueError as error:
-            raise GalleryError(f'{self._path} is damaged: {error}') from error
+            raise GalleryError(f'{self.database.source} is damaged: {error}') from error
 
     def bind(self, **made_with: Any) -> None:
         """Stores values by name, such as the encoder and the model of the gallery."""
-        self._database.executemany(
-            'INSERT OR REPLACE INTO about VALUES (?, ?)',
+        self.database.executemany(
+            'INSERT INTO about (name, value) VALUES (?, ?)'
+            ' ON CONFLICT (name) DO UPDATE SET value = excluded.value',
             [(name, json.dumps(value)) for name, value in made_with.items()],
         )
 
@@ -337,9 +144,7 @@ class Store:
         if self._about().get(_DETECTOR) == version:
             return
         with self.changing():
-            self._database.execute(
-                'DELETE FROM file WHERE photo IN (SELECT id FROM photo WHERE problem IS NOT NULL)'
-            )
+            self._drop_files('photo IN (SELECT id FROM photo WHERE problem IS NOT NULL)')
             self.drop_photos_without_files()
             self.bind(**{_DETECTOR: version})
 
@@ -352,8 +157,7 @@ class Store:
         files = [PhotoFile(*row) for row in self._rows('SELECT path, size, modified_ns FROM file')]
         if not all(isinstance(file.path, bytes) for file in files):
             raise GalleryError(
-                f'{self.folder / FILE} is damaged: a path in it is not stored as bytes. Restore '
-                'the gallery from a copy, or enrol its photographs in a new one'
+                f'{self.database.source} is damaged: a path in it is not stored as bytes. {RESTORE}'
             )
         return {file.path: file for file in files}
 
@@ -373,14 +177,15 @@ class Store:
           By the photo's number, the person by path.
         """
         rows = self._rows(
-            "SELECT photo, path, person_label FROM file WHERE typeof(person_label) = 'text'"
+            'SELECT photo, path, person_label FROM file WHERE person_label IS NOT NULL'
             ' AND photo IN (SELECT photo FROM file GROUP BY photo'
             ' HAVING count(DISTINCT person_label) > 1)'
             ' AND photo IN (SELECT photo FROM entry WHERE face = 0) ORDER BY path'
         )
         people: dict[int, dict[bytes, str]] = {}
         for photo, path, person in rows:
-            people.setdefault(photo, {})[path] = person
+            if isinstance(person, str):  # a damaged one names nobody
+                people.setdefault(photo, {})[path] = person
         return people
 
     def problems(self) -> dict[bytes, str]:
@@ -427,43 +232,33 @@ class Store:
         Returns:
           The photo's number.
         """
-        photo = self._database.execute(
-            'INSERT INTO photo (sha256, problem, taken) VALUES (?, ?, ?)', (sha256, problem, taken)
-        ).lastrowid
-        for number, face in enumerate(faces):
-            person = label.person if number == 0 else None
-            self._add(photo, None, number, face, PhotoLabel(person, label.tags))
+        ((photo,),) = self._rows(
+            'INSERT INTO photo (sha256, problem, taken) VALUES (?, ?, ?) RETURNING id',
+            *(sha256, problem, taken),
+        )
+        people = [label.person, *[None] * len(faces)]  # of the largest face alone
+        rows = [
+            _face_row(face, label.tags, photo=photo, face=number, person=people[number])
+            for number, face in enumerate(faces)
+        ]
+        self._insert(rows, faces)
         return photo
 
-    def add_embedding(self, name: str, face: EnrolledFace, label: PhotoLabel) -> None:
-        """Adds an imported embedding; one of the same name is replaced."""
-        self._database.execute('DELETE FROM entry WHERE name = ?', (name,))
-        self._add(None, name, 0, face, label)
-
-    def _add(
-        self,
-        photo: int | None,
-        name: str | None,
-        number: int,
-        face: EnrolledFace,
-        label: PhotoLabel,
+    def add_embeddings(
+        self, names: Sequence[str], faces: Sequence[EnrolledFace], labels: Sequence[PhotoLabel]
     ) -> None:
-        self._database.execute(
-            'INSERT INTO entry (photo, name, face, box, person, tags, picture, embedding, feature,'
-            ' wide_picture) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
-            (
-                photo,
-                name,
-                number,
-                json.dumps(face.box) if face.box else None,
-                label.person,
-                json.dumps(dict(label.tags), sort_keys=True),
-                face.picture,
-                _blob(face.embedding_D),
-                _blob(face.feature_F),
-                face.wide_picture,
-            ),
-        )
+        """Adds imported embeddings by name; those of the same names are replaced."""
+        self.database.executemany('DELETE FROM entry WHERE name = ?', [(name,) for name in names])
+        each = zip(names, faces, labels, strict=True)
+        rows = [
+            _face_row(face, label.tags, name=name, face=0, person=label.person)
+            for name, face, label in each
+        ]
+        self._insert(rows, faces)
+
+    def _insert(self, rows: Sequence[Mapping[str, Any]], faces: Sequence[EnrolledFace]) -> None:
+        if rows:
+            self.database.insert_faces(rows, [face.feature_F for face in faces])
 
     def place(self, file: PhotoFile, photo: int) -> None:
         """Records that a file holds a photo, in place of what it held before.
@@ -472,15 +267,20 @@ class Store:
         was replaced may have moved to another file.
         """
         replaced = self._photo_of(file.path)
-        self._database.execute(
-            'INSERT INTO file (path, photo, size, modified_ns) VALUES (?, ?, ?, ?)'
+        columns = {
+            **{'path': file.path, 'photo': photo, 'size': file.size},
+            **{'modified_ns': file.modified_ns, **self.database.file_columns(file.path)},
+        }
+        self.database.execute(
+            f'INSERT INTO file ({", ".join(columns)}) VALUES ({", ".join("?" * len(columns))})'
             ' ON CONFLICT (path) DO UPDATE SET photo = excluded.photo, size = excluded.size,'
             ' modified_ns = excluded.modified_ns,'
             # The label was of what the file held before.
-            ' person_label = CASE WHEN photo = excluded.photo THEN person_label END',
-            (file.path, photo, file.size, file.modified_ns),
+            ' person_label = CASE WHEN file.photo = excluded.photo THEN file.person_label END',
+            tuple(columns.values()),
         )
         if replaced not in (None, photo):
+            self._loose.add(replaced)
             self._choose_person(replaced)
 
     def drop_path(self, path: bytes, heir: bytes | None = None) -> bool:
@@ -496,12 +296,12 @@ class Store:
         photo = self._photo_of(path)
         if photo is None or len(self.copies(photo)) < 2:
             return False
-        self._database.execute(
+        self.database.execute(
             'UPDATE file SET person_label = (SELECT person_label FROM file WHERE path = ?)'
             ' WHERE path = ? AND photo = ? AND person_label IS NULL',
             (path, heir, photo),
         )
-        self._database.execute('DELETE FROM file WHERE path = ?', (path,))
+        self.database.execute('DELETE FROM file WHERE path = ?', (path,))
         self._choose_person(photo)
         return True
 
@@ -523,8 +323,9 @@ class Store:
         return new_person or new_tags
 
     def _label_person(self, path: bytes, person: str) -> bool:
-        changed = self._database.execute(
-            'UPDATE file SET person_label = ? WHERE path = ? AND person_label IS NOT ?',
+        changed = self.database.execute(
+            'UPDATE file SET person_label = ? WHERE path = ?'
+            ' AND (person_label IS NULL OR person_label != ?)',
             (person, path, person),
         ).rowcount
         if changed:
@@ -532,13 +333,18 @@ class Store:
         return changed > 0
 
     def _add_tags(self, path: bytes, tags: Mapping[str, str]) -> bool:
-        patch = json.dumps(dict(tags), sort_keys=True)
-        changed = self._database.execute(
-            'UPDATE entry SET tags = json_patch(tags, ?) WHERE'
-            ' photo = (SELECT photo FROM file WHERE path = ?) AND json_patch(tags, ?) != tags',
-            (patch, path, patch),
-        ).rowcount
-        return changed > 0
+        faces = self._rows(
+            'SELECT id, tags FROM entry WHERE photo = (SELECT photo FROM file WHERE path = ?)', path
+        )
+        changed = False
+        for number, stored in faces:
+            before = self._checked('entry', number, row_checks.check_tags, stored)
+            if before != (after := {**before, **tags}):
+                self.database.execute(
+                    'UPDATE entry SET tags = ? WHERE id = ?', (_tags_json(after), number)
+                )
+                changed = True
+        return changed
 
     def _choose_person(self, photo: int) -> None:
         """Names the largest face of a photo by its files' labels: as now, if one still says so."""
@@ -550,7 +356,7 @@ class Store:
         people = [person for (person,) in rows]
         now = self._rows('SELECT person FROM entry WHERE photo = ? AND face = 0', photo)
         if people and now and now[0][0] not in people:
-            self._database.execute(
+            self.database.execute(
                 'UPDATE entry SET person = ? WHERE photo = ? AND face = 0', (people[0], photo)
             )
 
@@ -569,8 +375,8 @@ class Store:
         self, photo: int, pictures: Mapping[int, bytes], taken: str | None
     ) -> None:
         """Stores JPEGs by entry, and when their photo was taken, within a transaction."""
-        self._database.execute('UPDATE photo SET taken = ? WHERE id = ?', (taken, photo))
-        self._database.executemany(
+        self.database.execute('UPDATE photo SET taken = ? WHERE id = ?', (taken, photo))
+        self.database.executemany(
             'UPDATE entry SET wide_picture = ? WHERE id = ?',
             [(picture, entry) for entry, picture in pictures.items()],
         )
@@ -591,15 +397,58 @@ class Store:
         ):
             width = width or len(self._embedding(*batch[0], None))
             f_NxF = refine(np.stack([self._embedding(*row, width) for row in batch]))
-            self._database.executemany(
+            self.database.executemany(
                 'UPDATE entry SET feature = ? WHERE id = ?',
-                [(_blob(f_F), number) for (number, _), f_F in zip(batch, f_NxF, strict=True)],
+                [(as_blob(f_F), number) for (number, _), f_F in zip(batch, f_NxF, strict=True)],
             )
             last = batch[-1][0]
             yield len(batch)
 
+    def refresh(
+        self,
+        refine: Any,
+        made_with: Mapping[str, Any],
+        index: str | None = None,
+        storage: str | None = None,
+    ) -> Iterator[int]:
+        """Brings the gallery to another model, or on a server to another index or storage.
+
+        Args:
+          refine: from embedding_NxD to feature_NxF.
+          made_with: the model, as for `bind`.
+          index: as of `Model.refresh`.
+          storage: as of `Model.refresh`.
+
+        Yields:
+          The number of rows of each call of `refine`.
+        """
+        if self.is_server:
+            from diface_jax.gallery.postgres_features import Refresh
+
+            yield from Refresh(self, refine, made_with, index, storage).run()
+            return
+        if index or storage:
+            raise GalleryError(f'{self.location} is a folder: it has no index and no storage')
+        with self.changing():
+            yield from self.replace_features(refine)
+            self.bind(**made_with)
+
     def _embedding(self, number: int, embedding: Any, width: int | None) -> np.ndarray:
         return self._checked('entry', number, row_checks.check_embedding, embedding, width)
+
+    # --- several programs ---
+
+    def claim(self, keys: Iterable[bytes]) -> set[bytes]:
+        """Which photos, by hash, this program may embed now; other programs embed the rest.
+
+        A claim ends with `release`, or when this program ends, however it ends. In a folder a
+        program may embed all.
+        """
+        return self.database.claim(keys)
+
+    def release(self, keys: Iterable[bytes]) -> None:
+        """Ends claims."""
+        self.database.release(keys)
 
     # --- searching ---
 
@@ -649,28 +498,43 @@ class Store:
 
     def entries(self, ids: Iterable[int]) -> list[GalleryEntry]:
         """Entries by number, in the order asked for."""
+        ids = list(ids)
+        known = [number for number in ids if 0 <= number < 1 << 63]
+        rows = {
+            number: columns
+            for number, *columns in self._of_entries(
+                'SELECT id, person, (SELECT path FROM file WHERE file.photo = entry.photo'
+                ' ORDER BY path LIMIT 1), name, box, tags,'
+                ' (SELECT taken FROM photo WHERE photo.id = entry.photo) FROM entry WHERE id IN {}',
+                known,
+            )
+        }
+        other_people: dict[int, list[str]] = {}
+        for number, person in self._of_entries(
+            'SELECT DISTINCT entry.id, person_label FROM file'
+            ' JOIN entry ON entry.photo = file.photo'
+            ' WHERE face = 0 AND person_label != person AND entry.id IN {} ORDER BY person_label',
+            known,
+        ):
+            if isinstance(person, str):  # a damaged one names nobody
+                other_people.setdefault(number, []).append(person)
         return [
-            dataclasses.replace(self._entry(number), other_people=self._other_people(number))
+            dataclasses.replace(
+                self._entry(number, rows.get(number)),
+                other_people=tuple(other_people.get(number, ())),
+            )
             for number in ids
         ]
 
-    def _other_people(self, number: int) -> tuple[str, ...]:
-        rows = self._rows(
-            'SELECT DISTINCT person_label FROM file JOIN entry ON entry.photo = file.photo'
-            ' WHERE entry.id = ? AND face = 0 AND person_label != person'
-            " AND typeof(person_label) = 'text' ORDER BY person_label",
-            int(number),
-        )
-        return tuple(person for (person,) in rows)
+    def _of_entries(self, query: str, ids: Sequence[int]) -> Iterator[tuple]:
+        """Rows of entries, for whose numbers `{}` stands in the query."""
+        for start in range(0, len(ids), _AT_ONCE):
+            some_ids = ids[start : start + _AT_ONCE]
+            yield from self._each(query.format(f'({", ".join("?" * len(some_ids))})'), *some_ids)
 
-    def _entry(self, number: int) -> GalleryEntry:
-        row = self._by_number(
-            'SELECT person, (SELECT min(path) FROM file WHERE file.photo = entry.photo), name, box,'
-            ' tags, (SELECT taken FROM photo WHERE photo.id = entry.photo) FROM entry WHERE id = ?',
-            number,
-        )
+    def _entry(self, number: int, row: Sequence[Any] | None) -> GalleryEntry:
         if row is None:
-            raise GalleryError(f'there is no entry {number} in {self.folder}')
+            raise GalleryError(f'there is no entry {number} in {self.location}')
         return self._checked('entry', number, _entry_of, number, *row)
 
     def picture(self, number: int) -> bytes | None:
@@ -692,7 +556,7 @@ class Store:
             number,
         )
         if row is None:
-            raise GalleryError(f'entry {number} has no photo in {self.folder}')
+            raise GalleryError(f'entry {number} has no photo in {self.location}')
         return row[1], [file.path for file in self.copies(row[0])]
 
     def _jpeg(self, column: str, number: int) -> bytes | None:
@@ -728,12 +592,36 @@ class Store:
 
     def _chosen(self, chosen: conditions.Where) -> tuple[np.ndarray, list[bytes]]:
         """Numbers of the entries, and paths of the files without a face, that fit."""
+        if self.is_server:
+            return self._chosen_by_sql(conditions.conditions_of(chosen))
         described, unusable = list(self.described()), list(self._unusable())
         candidates = [values for _, values in (*described, *unusable)]
         fits = conditions.matcher(conditions.conditions_of(chosen), candidates)
         ids = [number for number, values in described if fits(values)]
         paths = [path for path, values in unusable if fits(values)]
         return np.unique(np.array(ids, np.int64)), paths
+
+    def _chosen_by_sql(self, chosen: conditions.Conditions) -> tuple[np.ndarray, list[bytes]]:
+        from diface_jax.gallery import sql_conditions
+
+        entries = sql_conditions.chosen_entries(self.database, chosen)
+        files = sql_conditions.chosen_files(self.database, chosen)
+        ids = [number for (number,) in self._rows(entries.sql, *entries.values)]
+        paths = [path for (path,) in self._rows(files.sql, *files.values)]
+        return np.unique(np.array(ids, np.int64)), paths
+
+    def values(self) -> Iterator[conditions.Values]:
+        """What conditions are about: of each face, or on a server each value at least once."""
+        if not self.is_server:
+            yield from (values for _, values in self.described())
+            return
+        rows = 'FROM entry LEFT JOIN file USING (photo) LEFT JOIN photo ON photo.id = entry.photo'
+        for column in ('person', 'person_label', 'taken'):
+            name = column.removesuffix('_label')
+            for (value,) in self._each(f'SELECT DISTINCT {column} {rows}'):
+                yield {name: value}
+        for (tags,) in self._each('SELECT DISTINCT tags FROM entry'):
+            yield row_checks.check_tags(tags)
 
     def described(self) -> Iterator[tuple[int, conditions.Values]]:
         """What conditions are about, of each entry and each copy of its photo."""
@@ -754,17 +642,8 @@ class Store:
     # --- reading what may be damaged ---
 
     def _each(self, query: str, *values: Any) -> Iterator[tuple]:
-        """Rows one by one."""
-        last = None
-        try:
-            for row in self._database.execute(query, values):
-                yield row
-                last = row[0]
-        except _READING_ERRORS as error:
-            if _is_passing(error):
-                raise
-            after = '' if last is None else f', after row {last}'
-            raise GalleryError(f'{self._path}{after} is damaged: {error}. {_RESTORE}') from error
+        """Rows one by one; GalleryError where the database is damaged."""
+        return self.database.each(query, values)
 
     def _checked(self, kind: str, number: int, check: Callable[..., Any], *values: Any) -> Any:
         """What a check makes of values; GalleryError, which names the row, where it refuses."""
@@ -774,7 +653,7 @@ class Store:
             raise self._damaged(kind, number, str(error)) from error
 
     def _damaged(self, kind: str, number: int, why: str) -> GalleryError:
-        return GalleryError(f'{self._path}, {kind} {number} is damaged: {why}. {_RESTORE}')
+        return GalleryError(f'{self.database.source}, {kind} {number} is damaged: {why}. {RESTORE}')
 
     # --- removing ---
 
@@ -791,7 +670,7 @@ class Store:
         with self.changing():
             ids, paths = self._chosen(chosen)
             for path in paths:
-                self._database.execute('DELETE FROM file WHERE path = ?', (path,))
+                self._drop_files('path = ?', path)
             self.drop_photos_without_files()
             ids = ids.tolist()
             renamed = set(self._drop_labels(ids, chosen))
@@ -827,13 +706,13 @@ class Store:
         """Deletes photos for good, with their faces and paths; returns how many faces went."""
         faces = 0
         for photo in photos:
-            faces += self._database.execute('DELETE FROM entry WHERE photo = ?', (photo,)).rowcount
-            self._database.execute('DELETE FROM file WHERE photo = ?', (photo,))
+            faces += self.database.execute('DELETE FROM entry WHERE photo = ?', (photo,)).rowcount
+            self._drop_files('photo = ?', photo)
         self.drop_photos_without_files()
         return faces
 
     def _remove(self, ids: Sequence[int]) -> int:
-        run = self._database.execute
+        run = self.database.execute
         photos = {
             photo
             for number in ids
@@ -846,73 +725,63 @@ class Store:
                 run('DELETE FROM photo WHERE id = ?', (photo,))
         return gone
 
-    def forget(self) -> bool:
-        """Empties the log of what was removed; False while another program is reading the gallery.
+    def forget(self) -> str | None:
+        """Makes sure that no removed bytes are left on the disk; says why some may be, or None.
 
-        To be called after `remove_entries`: until then, the log may still hold removed bytes.
+        To be called after `remove` or `remove_photos`.
         """
-        return self._rows('PRAGMA wal_checkpoint(TRUNCATE)')[0][0] == 0
+        return self.database.forget()
+
+    def _drop_files(self, condition: str, *values: Any) -> None:
+        dropped = self._rows(f'DELETE FROM file WHERE {condition} RETURNING photo', *values)
+        self._loose.update(photo for (photo,) in dropped)
 
     def drop_photos_without_files(self) -> None:
-        """Deletes the photos, with their faces, that no file holds any more."""
-        self._database.execute('DELETE FROM photo WHERE id NOT IN (SELECT photo FROM file)')
+        """Deletes the photos, with their faces, whose last file was dropped or holds another."""
+        self.database.executemany(
+            'DELETE FROM photo WHERE id = ?'
+            ' AND NOT EXISTS (SELECT 1 FROM file WHERE file.photo = photo.id)',
+            [(photo,) for photo in self._loose],
+        )
+        self._loose.clear()
 
     def _rows(self, query: str, *values: Any) -> list[tuple]:
-        return self._database.execute(query, values).fetchall()
+        return self.database.execute(query, values).fetchall()
 
     def _number(self, query: str) -> int:
         return next(self._each(query))[0]
 
 
-def delete_gallery(folder: pathlib.Path) -> None:
-    """Deletes a whole gallery: its files, and the folder when nothing else is in it.
+def _open_database(gallery: address.Gallery, create: bool) -> Database:
+    if not address.is_database(gallery):
+        return sqlite_database.SqliteDatabase(gallery, create)
+    # Imported here: it needs the extra [postgres].
+    from diface_jax.gallery import postgres_database
 
-    The files' bytes are overwritten with zeros first. That cannot reach the copies that SSDs,
-    copy-on-write file systems, snapshots and backups keep, the log that SQLite deleted when the
-    gallery was last closed, nor what a program that has it open writes afterwards.
+    return postgres_database.PostgresDatabase(gallery, create)
+
+
+def delete_gallery(gallery: address.Gallery) -> None:
+    """Deletes a whole gallery; see `delete_folder` and `drop_gallery` of the two databases.
 
     Raises:
       GalleryError: there is no gallery.
-      OSError: a file cannot be written; none is deleted then.
+      OSError: a file cannot be written, or the server cannot be reached; nothing is deleted then.
     """
-    path = folder / FILE
-    if not path.is_file() or _is_other_database(path):
-        raise GalleryError(f'no gallery in {folder}')
-    parts = [folder / f'{FILE}{suffix}' for suffix in ('-wal', '-shm', '-journal', '')]
-    parts = [part for part in parts if part.exists()]
-    for part in parts:
-        _overwrite(part)
-    for part in parts:
-        part.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):
-        folder.rmdir()
+    gallery = address.gallery_address(gallery)
+    if address.is_database(gallery):
+        from diface_jax.gallery import postgres_database
+
+        postgres_database.drop_gallery(gallery)
+    else:
+        sqlite_database.delete_folder(gallery)
 
 
-def _is_other_database(path: pathlib.Path) -> bool:
-    """Whether it is a whole SQLite database of another program; a damaged gallery is not."""
-    with open(path, 'rb') as file:
-        header = file.read(100)
-    application = int.from_bytes(header[68:72], 'big')
-    # The mark of a new gallery is still in its log.
-    is_new = application == 0 and path.with_name(f'{path.name}-wal').exists()
-    is_whole = len(header) == 100 and header.startswith(b'SQLite format 3')
-    return is_whole and application != _APPLICATION and not is_new
-
-
-def _overwrite(path: pathlib.Path) -> None:
-    """Overwrites a file with zeros where it lies on the disk."""
-    with open(path, 'r+b', buffering=0) as file:
-        left = os.fstat(file.fileno()).st_size
-        while left > 0:
-            left -= file.write(bytes(min(left, _OVERWRITE_BYTES)))
-        os.fsync(file.fileno())
-
-
-def remove_entries(folder: pathlib.Path, where: conditions.Where) -> int:
+def remove_entries(gallery: address.Gallery, where: conditions.Where) -> int:
     """Deletes entries of a gallery for good; it needs no model.
 
     Args:
-      folder: of the gallery.
+      gallery: its folder, or the URL of its database.
       where: which, as for a search; `entry` is a number. A photo that stays in its folder comes
         back when the folder is enrolled again.
 
@@ -920,41 +789,30 @@ def remove_entries(folder: pathlib.Path, where: conditions.Where) -> int:
       The number of entries removed.
 
     Raises:
-      GalleryError: there is no gallery; or another program has it open, which keeps bytes on disk.
+      GalleryError: there is no gallery; or bytes stay on the disk, such as where another program
+        has it open.
     """
-    with Store(folder) as store:
+    with Store(gallery) as store:
         gone = store.remove(where)
-        if not store.forget():
-            raise GalleryError(
-                f'{gone} entries were removed, but another program has the gallery open, so their '
-                'bytes may be on disk until it closes it'
-            )
+        if why := store.forget():
+            raise GalleryError(f'{gone} entries were removed, but {why}')
     return gone
 
 
-def path_text(path: bytes) -> str:
-    """A path as text that can be printed; bytes that are no text are escaped."""
-    return path.decode('utf-8', 'backslashreplace')
+def _face_row(enrolled: EnrolledFace, tags: Mapping[str, str], **columns: Any) -> dict[str, Any]:
+    """The columns of a face, but for its feature."""
+    return {
+        **columns,
+        'box': json.dumps(enrolled.box) if enrolled.box else None,
+        'tags': _tags_json(tags),
+        'picture': enrolled.picture,
+        'embedding': as_blob(enrolled.embedding_D),
+        'wide_picture': enrolled.wide_picture,
+    }
 
 
-def sha256_of_bytes(data: bytes) -> bytes:
-    """The hash by which photos are identified."""
-    return hashlib.sha256(data).digest()
-
-
-def _make(folder: pathlib.Path, create: bool) -> None:
-    """Makes an empty file that only its owner may read; SQLite gives its log the same mode."""
-    if not create:
-        raise GalleryError(f'no gallery in {folder}: make one with --mode=enroll --photos=FOLDER')
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise GalleryError(f'{folder} exists already and is not a gallery: give another --gallery')
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder.chmod(0o700)
-    os.close(os.open(folder / FILE, os.O_CREAT | os.O_WRONLY, 0o600))
-
-
-def _blob(values_W: np.ndarray) -> bytes:
-    return np.ascontiguousarray(values_W, np.float32).tobytes()
+def _tags_json(tags: Mapping[str, str]) -> str:
+    return json.dumps(dict(tags), sort_keys=True)
 
 
 def _entry_of(
@@ -986,39 +844,3 @@ def _values(
         'photo': None if path is None else path_text(path),
         'taken': row_checks.check_text(taken, 'date'),
     }
-
-
-def _is_passing(error: Exception) -> bool:
-    """Whether an error is of the moment (a lock, a full disk), not of what the file holds."""
-    return getattr(error, 'sqlite_errorcode', 0) & 0xFF in _PASSING
-
-
-def _connect(address: str, uri: bool = False) -> sqlite3.Connection:
-    return sqlite3.connect(
-        address, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False, uri=uri
-    )
-
-
-def _read_only(path: pathlib.Path) -> sqlite3.Connection:
-    """A gallery that cannot be written to, opened for reading.
-
-    SQLite keeps files beside it even to read. Where they cannot be made, it is told that nobody
-    changes the gallery; but not where changes wait in its log, which it would pass over.
-
-    Raises:
-      sqlite3.Error: it cannot be read.
-      GalleryError: its log cannot be read.
-    """
-    database = _connect(f'{path.resolve().as_uri()}?mode=ro', uri=True)
-    try:
-        database.execute('SELECT count(*) FROM sqlite_master').fetchone()
-        return database
-    except sqlite3.OperationalError as error:
-        database.close()
-        log = path.with_name(f'{path.name}-wal')
-        if log.is_file() and log.stat().st_size:
-            raise GalleryError(
-                f'{path} is read-only, and its last changes are still in {log.name}: open it once '
-                'where it can be written, such as with --mode=search, or copy its whole folder'
-            ) from error
-    return _connect(f'{path.resolve().as_uri()}?immutable=1', uri=True)

@@ -5,7 +5,6 @@ audit log, who may ask (`access`), how much may be asked (`limits`), and the rou
 """
 
 import contextlib
-import pathlib
 from collections.abc import AsyncIterator
 from importlib import metadata
 
@@ -15,6 +14,7 @@ from fastapi.security import HTTPBearer
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from diface_jax.gallery.address import Gallery
 from diface_jax.model import Model
 from diface_jax.web import answers
 from diface_jax.web.access import HEALTH, Access, Guarded, OnlyProxy
@@ -38,9 +38,7 @@ _HEADERS = {
 }
 
 
-def application(
-    model: Model, gallery: str | pathlib.Path, options: ServerOptions | None = None
-) -> FastAPI:
+def application(model: Model, gallery: Gallery, options: ServerOptions | None = None) -> FastAPI:
     """The page and its API.
 
     Args:

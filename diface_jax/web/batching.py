@@ -4,13 +4,13 @@ One thread searches. Whatever has arrived while it was busy is scored together: 
 options make one call of `Model.search_many`. Nobody waits for others to arrive.
 """
 
-import pathlib
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple
 
+from diface_jax.gallery.address import Gallery
 from diface_jax.gallery.probe_photo import ProbePhoto
 from diface_jax.gallery.results import SearchResults
 from diface_jax.model import Model
@@ -48,9 +48,7 @@ class SearchBatcher:
       observe: is told the number of probes of each pass.
     """
 
-    def __init__(
-        self, model: Model, gallery: str | pathlib.Path, observe: Callable[[int], None]
-    ) -> None:
+    def __init__(self, model: Model, gallery: Gallery, observe: Callable[[int], None]) -> None:
         self._model, self._gallery, self._observe = model, gallery, observe
         self._waiting: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name='search', daemon=True)

@@ -5,6 +5,8 @@ import ipaddress
 import pathlib
 import ssl
 
+from diface_jax.gallery import address
+
 LOOPBACK = '127.0.0.1'
 NO_LOG = 'none'  # as --audit_log
 _LOOPBACK_NAMES = frozenset({LOOPBACK, 'localhost', '::1'})
@@ -121,7 +123,7 @@ def default_audit_log(gallery: str) -> pathlib.Path:
     Raises:
       ValueError: the gallery is in a database.
     """
-    if '://' in gallery:
+    if address.is_database(gallery):
         raise ValueError(
             'a gallery in a database needs --audit_log=FILE, which records who asks what; '
             f'--audit_log={NO_LOG} records nothing'

@@ -129,7 +129,7 @@ async function add(files) {
       if (!file) throw new Error('the browser cannot read it');
       const report = await send(file, path);
       faces += report.faces;
-      known += report.copies;
+      known += report.copies + report.unchanged;
       for (const why of Object.values(report.problems)) problems.append(make('li', plain(`${path}: ${why}`)));
     } catch (error) { problems.append(make('li', plain(`${path}: ${error.message}`), 'error')); }
     bar.value = number + 1;

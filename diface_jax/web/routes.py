@@ -12,6 +12,8 @@ from fastapi import APIRouter, Body, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from diface_jax.gallery import store
+from diface_jax.gallery.address import Gallery
+from diface_jax.gallery.entries import PhotoLabel
 from diface_jax.gallery.probe_photo import ProbePhoto
 from diface_jax.gallery.search_options import DEFAULT_K
 from diface_jax.model import Model
@@ -75,7 +77,7 @@ class Api:
     def __init__(
         self,
         model: Model,
-        gallery: str | pathlib.Path,
+        gallery: Gallery,
         photos: pathlib.Path | None,
         observe: Callable[[int], None],
     ) -> None:
@@ -131,7 +133,7 @@ class Api:
         person: Annotated[str, Query(max_length=200)] = '',
     ) -> Response:
         """Enrols the faces of a photograph under the name of its file."""
-        data, label = await request.body(), store.PhotoLabel(person.strip() or None)
+        data, label = await request.body(), PhotoLabel(person.strip() or None)
         details = record_of(request.scope).details
         details |= {'name': name, 'person': label.person}
         report = await _work(

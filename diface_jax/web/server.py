@@ -6,12 +6,12 @@ nothing from elsewhere. Others are let in with tokens (`access`) and TLS (docs/s
 """
 
 import contextlib
-import pathlib
 import socket
 
 import uvicorn
 from absl import logging
 
+from diface_jax.gallery.address import Gallery
 from diface_jax.model import Model
 from diface_jax.runtime import preemption
 from diface_jax.web.application import application
@@ -22,7 +22,7 @@ from diface_jax.web.options import ServerOptions
 STOP_SECONDS = 30  # within which running requests are answered at the end
 
 
-def serve(model: Model, gallery: str | pathlib.Path, options: ServerOptions) -> None:
+def serve(model: Model, gallery: Gallery, options: ServerOptions) -> None:
     """Serves the page until it is interrupted; then answers the requests that are running.
 
     Args:

@@ -19,7 +19,8 @@ import numpy as np
 from diface_jax.gallery import enrollment
 from diface_jax.gallery.exact_search import ExactIndex
 from diface_jax.gallery.search import LoadedGallery
-from diface_jax.gallery.store import FILE, PhotoLabel, Store
+from diface_jax.gallery.sqlite_database import FILE
+from diface_jax.gallery.store import PhotoLabel, Store
 from diface_jax.models.features import unit_rows
 from diface_jax.runtime import mesh as meshes
 

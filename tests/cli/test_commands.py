@@ -10,7 +10,7 @@ from PIL import Image
 
 from diface_jax import model as models
 from diface_jax.cli import commands
-from diface_jax.gallery import store
+from diface_jax.gallery import sqlite_database, store
 from tests.gallery import world
 
 REFERENCE = pathlib.Path(__file__).resolve().parents[2] / 'docs' / 'searching.md'
@@ -242,7 +242,7 @@ def test_delete(command, gallery):
     assert code == 1
     assert '--everything' in said
     assert command('delete', f'--gallery={gallery}', '--everything', '--yes')[0] == 0
-    assert not (gallery / store.FILE).exists()
+    assert not (gallery / sqlite_database.FILE).exists()
 
 
 def photos_in(gallery):
@@ -349,7 +349,7 @@ def test_what_was_enrolled_while_deleting_asked_is_not_deleted(command, gallery,
 
 
 def test_a_gallery_that_cannot_be_read_can_be_deleted(command, gallery):
-    (gallery / store.FILE).write_bytes(b'no database')
+    (gallery / sqlite_database.FILE).write_bytes(b'no database')
     assert command('delete', f'--gallery={gallery}', '--everything', '--yes')[0] == 0
     assert not gallery.exists()
 
@@ -459,13 +459,13 @@ def test_errors_say_what_to_do(command, mode, arguments, why, tmp_path, monkeypa
 def test_a_full_disk_is_a_clear_error(command, gallery, monkeypatch):
     with store.Store(gallery) as opened:
         pages = opened._number('PRAGMA page_count')
-    set_up = store.Store._set_up
+    set_up = sqlite_database.SqliteDatabase._set_up
 
     def small(self):
         set_up(self)
-        self._database.execute(f'PRAGMA max_page_count = {pages}')
+        self.execute(f'PRAGMA max_page_count = {pages}')
 
-    monkeypatch.setattr(store.Store, '_set_up', small)
+    monkeypatch.setattr(sqlite_database.SqliteDatabase, '_set_up', small)
     photos = gallery.parent / 'more'
     world.folder_of(photos / 'more', people=32, photos=20)
     code, said = command('enroll', f'--gallery={gallery}', f'--photos={photos}')

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from diface_jax import model as models
-from diface_jax.gallery import disk_sync, enrollment, store
+from diface_jax.gallery import disk_sync, enrollment, sqlite_database, store
 from diface_jax.gallery.store import EnrolledFace, PhotoLabel, Store
 from tests.gallery import world
 
@@ -99,7 +99,7 @@ def test_a_photo_that_vanished_is_listed_with_all_its_paths_and_deleted_on_reque
     report = sync(photos, remove_missing=True)
     assert (report.missing, report.removed) == ([gone], 1)
     assert [entry.photo for entry in entries(photos)] == [str(photos / 'kept.png')]
-    on_disk = (photos.parent / 'gallery' / store.FILE).read_bytes()
+    on_disk = (photos.parent / 'gallery' / sqlite_database.FILE).read_bytes()
     assert world.embedding(1).tobytes() not in on_disk
     assert sync(photos) == disk_sync.SyncReport()
 
@@ -125,9 +125,8 @@ def test_dropped_photos_and_embeddings_are_never_missing(photos):
         enrollment.enroll_bytes(gallery, 'x.png', world.photo(2), ORACLE, PhotoLabel())
         enrollment.enroll_bytes(gallery, 'a.png', world.photo(1), ORACLE, PhotoLabel())
         with gallery.changing():
-            gallery.add_embedding(
-                'imported', EnrolledFace(None, None, *[np.ones(32)] * 2), PhotoLabel()
-            )
+            face = EnrolledFace(None, None, *[np.ones(32)] * 2)
+            gallery.add_embeddings(['imported'], [face], [PhotoLabel()])
     path.unlink()
     report = sync(photos, remove_missing=True)
     assert (report.missing, report.removed) == ([], 0)
@@ -199,7 +198,7 @@ def test_a_gallery_with_damaged_paths_is_refused(photos):
     write(photos, 'a.png', 1)
     enroll(photos)
     with Store(photos.parent / 'gallery') as gallery:
-        gallery._database.execute("UPDATE file SET path = 'text'")
+        gallery.database.execute("UPDATE file SET path = 'text'")
     for change in (sync, enroll):
         with pytest.raises(store.GalleryError, match='is damaged: a path in it'):
             change(photos)

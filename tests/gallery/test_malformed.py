@@ -14,7 +14,7 @@ from PIL import Image
 from pyarrow import parquet
 
 from diface_jax.encoders.face import align
-from diface_jax.gallery import embedding_files, store
+from diface_jax.gallery import embedding_files, sqlite_database, store
 from diface_jax.gallery.store import PhotoLabel, Store
 from diface_jax.runtime.terminal import printable
 from tests import drawn_face
@@ -237,7 +237,7 @@ def whole_gallery(tmp_path_factory):
     folder = tmp_path_factory.mktemp('whole')
     world.folder_of(folder / 'photos', people=2, photos=2)
     world.model().enroll(folder / 'gallery', folder / 'photos', people=True)
-    return (folder / 'gallery' / store.FILE).read_bytes()
+    return (folder / 'gallery' / sqlite_database.FILE).read_bytes()
 
 
 @pytest.fixture
@@ -247,8 +247,8 @@ def damaged(whole_gallery, tmp_path):
     def make(*statements, values=()):
         folder = tmp_path / 'gallery'
         folder.mkdir()
-        (folder / store.FILE).write_bytes(whole_gallery)
-        with sqlite3.connect(folder / store.FILE) as database:
+        (folder / sqlite_database.FILE).write_bytes(whole_gallery)
+        with sqlite3.connect(folder / sqlite_database.FILE) as database:
             for statement in statements:
                 database.execute(statement, values)
         database.close()
@@ -281,7 +281,7 @@ def test_a_damaged_gallery_is_refused_by_file_and_row(damaged, column, value, wh
     said = list(use(gallery))
     assert said
     for message in said:
-        assert message.startswith(f'{gallery / store.FILE}, entry 3 is damaged: ')
+        assert message.startswith(f'{gallery / sqlite_database.FILE}, entry 3 is damaged: ')
         assert why in message
         assert len(message) < 500
 
@@ -318,14 +318,14 @@ def test_a_damaged_gallery_file_is_refused(damaged, statement, why):
 @pytest.mark.parametrize('keep', [0.1, 0.5, 0.95])
 def test_a_cut_or_flipped_gallery_file_is_refused(damaged, whole_gallery, keep):
     gallery = damaged()
-    (gallery / store.FILE).write_bytes(whole_gallery[: int(keep * len(whole_gallery))])
+    (gallery / sqlite_database.FILE).write_bytes(whole_gallery[: int(keep * len(whole_gallery))])
     said = list(use(gallery))
     assert said
     # Not every flip is noticed, and none is a traceback.
     for position in range(100, len(whole_gallery), 2999):
         flipped = bytearray(whole_gallery)
         flipped[position] ^= 0xFF
-        (gallery / store.FILE).write_bytes(flipped)
+        (gallery / sqlite_database.FILE).write_bytes(flipped)
         said += use(gallery)
     assert not [message for message in said if str(gallery) not in message]
 
@@ -349,7 +349,7 @@ def test_a_damaged_picture_is_refused_by_row(damaged, tmp_path, command):
     gallery = damaged("UPDATE entry SET picture = 'text' WHERE id = 3")
     with pytest.raises(ValueError, match='entry 3 is damaged: its picture is not a JPEG'):
         world.model().picture(gallery, 3)
-    with sqlite3.connect(gallery / store.FILE) as database:
+    with sqlite3.connect(gallery / sqlite_database.FILE) as database:
         database.execute("UPDATE entry SET wide_picture = x'ffd8ffe000' WHERE id = 3")
     database.close()
     sheet = f'--sheet={tmp_path / "sheet.png"}'

@@ -138,7 +138,7 @@ def test_equal_faces_come_in_the_order_they_were_enrolled(model, gallery):
         f_F = world.Oracle().of_photos(world.embedding(25)[None])[0]
         for name in 'zyxwvu':
             face = store.EnrolledFace(None, None, world.embedding(25), f_F)
-            opened.add_embedding(name, face, PhotoLabel())
+            opened.add_embeddings([name], [face], [PhotoLabel()])
     found = model.search(gallery, 'person 25', k=6).results
     assert [one.entry.name for one in found] == list('zyxwvu')
 

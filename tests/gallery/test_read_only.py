@@ -1,13 +1,14 @@
 """Galleries that cannot be written to are searched all the same."""
 
 import os
+import pathlib
 import subprocess
 import sys
 import tempfile
 
 import pytest
 
-from diface_jax.gallery import store
+from diface_jax.gallery import sqlite_database, store
 from diface_jax.gallery.store import GalleryError, PhotoLabel, Store
 from tests.gallery import world
 
@@ -40,7 +41,7 @@ except ValueError as error:
 def gallery():
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
-        root = store.pathlib.Path(folder)
+        root = pathlib.Path(folder)
         world.folder_of(root / 'photos', people=2)
         world.model().enroll(root / 'gallery', root / 'photos', people=True)
         yield root / 'gallery'
@@ -63,23 +64,23 @@ def test_a_read_only_gallery_is_read_and_not_changed(gallery):
         '3 person-0',
         f'{gallery} is read-only: it can be searched, but not changed',
     ]
-    assert [path.name for path in gallery.iterdir()] == [store.FILE]
+    assert [path.name for path in gallery.iterdir()] == [sqlite_database.FILE]
 
 
 def test_changes_that_wait_in_the_log_of_a_read_only_gallery_are_not_passed_over(gallery):
     opened = Store(gallery)
     opened.remove({'person': 'person-1'})
-    log = (gallery / f'{store.FILE}-wal').read_bytes()
-    database = (gallery / store.FILE).read_bytes()
+    log = (gallery / f'{sqlite_database.FILE}-wal').read_bytes()
+    database = (gallery / sqlite_database.FILE).read_bytes()
     opened.close()
-    (gallery / store.FILE).write_bytes(database)  # as a copy made while it was in use
-    (gallery / f'{store.FILE}-wal').write_bytes(log)
+    (gallery / sqlite_database.FILE).write_bytes(database)  # as a copy made while it was in use
+    (gallery / f'{sqlite_database.FILE}-wal').write_bytes(log)
     said = read_as_nobody(gallery)
     assert said[0] == '3 3 True' or 'its last changes are still in gallery.sqlite3-wal' in said[0]
 
 
 def test_a_gallery_on_a_read_only_disk_is_searched(gallery, monkeypatch):
-    monkeypatch.setattr(store.os, 'access', lambda path, mode: mode != os.W_OK)
+    monkeypatch.setattr(sqlite_database.os, 'access', lambda path, mode: mode != os.W_OK)
     model = world.model()
     assert model.search(gallery, 'person 1', k=1).results[0].entry.person == 'person-1'
     assert model.count(gallery)['entries'] == 6

@@ -7,7 +7,7 @@ import stat
 import numpy as np
 import pytest
 
-from diface_jax.gallery import enrollment, store
+from diface_jax.gallery import enrollment, entries, sqlite_database, store
 from diface_jax.gallery.store import GalleryError, Store
 from tests.gallery import world
 
@@ -34,7 +34,7 @@ def test_removal_deletes_the_bytes(tmp_path):
     with Store(gallery) as opened:
         pictures = [opened.picture(number) for number in opened.where({'person': 'person-4'})]
         features = ORACLE.of_photos(np.array(gone))
-    hashes = [store.sha256_of_bytes(world.photo(4, noise=noise)) for noise in range(12)]
+    hashes = [entries.sha256_of_bytes(world.photo(4, noise=noise)) for noise in range(12)]
     assert store.remove_entries(gallery, {'person': 'person-4'}) == 12
     after = on_disk(gallery)
     for trace in (*map(np.ndarray.tobytes, gone), *map(np.ndarray.tobytes, features), *hashes):
@@ -62,10 +62,10 @@ def test_removing_one_face_keeps_the_others_of_its_photo(tmp_path):
 
 
 def test_a_reader_that_keeps_bytes_alive_is_reported(tmp_path, monkeypatch):
-    monkeypatch.setattr(store, '_BUSY_SECONDS', 0.1)
+    monkeypatch.setattr(sqlite_database, '_BUSY_SECONDS', 0.1)
     gallery = enrolled(tmp_path)
     with Store(gallery) as reader:
-        reader._database.execute('BEGIN')
+        reader.database.execute('BEGIN')
         reader.count()
         with pytest.raises(GalleryError, match='another program has the gallery open'):
             store.remove_entries(gallery, {'person': 'person-1'})
@@ -88,7 +88,7 @@ def test_owner_only_and_one_file(tmp_path):
         assert len(list(gallery.iterdir())) == 3
         for path in (gallery, *gallery.iterdir()):
             assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0
-    assert [path.name for path in gallery.iterdir()] == [store.FILE]
+    assert [path.name for path in gallery.iterdir()] == [sqlite_database.FILE]
 
 
 def test_a_copied_folder_is_the_same_gallery(tmp_path):
@@ -106,7 +106,7 @@ def test_a_failed_change_changes_nothing(tmp_path):
 
         def fail():
             with opened.changing():
-                opened.add_embedding('x', face, store.PhotoLabel())
+                opened.add_embeddings(['x'], [face], [store.PhotoLabel()])
                 raise KeyError
 
         with pytest.raises(KeyError):
@@ -170,7 +170,7 @@ def test_a_deleted_gallery_is_overwritten(tmp_path):
 
 
 def test_a_database_of_another_program_is_not_deleted(tmp_path):
-    with sqlite3.connect(tmp_path / store.FILE) as database:
+    with sqlite3.connect(tmp_path / sqlite_database.FILE) as database:
         database.execute('CREATE TABLE song (name)')
     before = on_disk(tmp_path)
     with pytest.raises(GalleryError, match='no gallery'):
@@ -181,7 +181,7 @@ def test_a_database_of_another_program_is_not_deleted(tmp_path):
 @pytest.mark.parametrize('left', [0, 50, 5000])
 def test_a_damaged_gallery_can_be_deleted(tmp_path, left):
     gallery = enrolled(tmp_path)
-    path = gallery / store.FILE
+    path = gallery / sqlite_database.FILE
     path.write_bytes(path.read_bytes()[:left])
     store.delete_gallery(gallery)
     assert not gallery.exists()
@@ -221,7 +221,7 @@ def test_a_pattern_that_fits_both_people_deletes_the_photo(tmp_path):
 
 
 def as_version_2(gallery):
-    with sqlite3.connect(gallery / store.FILE) as database:
+    with sqlite3.connect(gallery / sqlite_database.FILE) as database:
         database.execute('ALTER TABLE photo DROP COLUMN taken')
         database.execute('ALTER TABLE entry DROP COLUMN wide_picture')
         database.execute('PRAGMA user_version = 2')
@@ -230,7 +230,7 @@ def as_version_2(gallery):
 
 def as_version_1(gallery):
     as_version_2(gallery)
-    with sqlite3.connect(gallery / store.FILE) as database:
+    with sqlite3.connect(gallery / sqlite_database.FILE) as database:
         database.execute('ALTER TABLE file DROP COLUMN person_label')
         database.execute('PRAGMA user_version = 1')
     database.close()
@@ -252,13 +252,13 @@ def test_a_gallery_of_an_older_version_is_brought_up_to_date(tmp_path):
 def test_a_gallery_that_cannot_be_brought_up_to_date_is_left_as_it_is(tmp_path, monkeypatch):
     gallery = enrolled(tmp_path)
     as_version_1(gallery)
-    before = (gallery / store.FILE).read_bytes()
-    statements = (*store._MIGRATIONS[2], 'UPDATE nowhere SET nothing = 1')
+    before = (gallery / sqlite_database.FILE).read_bytes()
+    statements = (*sqlite_database._MIGRATIONS[2], 'UPDATE nowhere SET nothing = 1')
     with monkeypatch.context() as broken:
-        broken.setitem(store._MIGRATIONS, 2, statements)
+        broken.setitem(sqlite_database._MIGRATIONS, 2, statements)
         with pytest.raises(GalleryError, match='older version and cannot be updated'):
             Store(gallery)
-    assert (gallery / store.FILE).read_bytes() == before
+    assert (gallery / sqlite_database.FILE).read_bytes() == before
     with Store(gallery) as opened:
         assert opened.count()['entries'] == 18
 
@@ -286,14 +286,16 @@ def test_what_is_no_gallery_is_left_alone(tmp_path):
         Store(tmp_path / 'none')
     other = tmp_path / 'other'
     other.mkdir()
-    with sqlite3.connect(other / store.FILE) as database:
+    with sqlite3.connect(other / sqlite_database.FILE) as database:
         database.execute('CREATE TABLE song (name)')
-    before = (other / store.FILE).read_bytes()
+    before = (other / sqlite_database.FILE).read_bytes()
     with pytest.raises(GalleryError, match='is not a gallery that this version reads'):
         Store(other)
-    assert (other / store.FILE).read_bytes() == before
+    assert (other / sqlite_database.FILE).read_bytes() == before
     (tmp_path / 'noise').mkdir()
-    (tmp_path / 'noise' / store.FILE).write_bytes(b'no database at all, but long enough' * 100)
+    (tmp_path / 'noise' / sqlite_database.FILE).write_bytes(
+        b'no database at all, but long enough' * 100
+    )
     with pytest.raises(GalleryError, match='cannot be read as a gallery'):
         Store(tmp_path / 'noise')
 

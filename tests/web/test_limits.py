@@ -207,7 +207,7 @@ def raise_it(error):
 
 def test_200_requests_at_once_are_all_answered_right(model, tmp_path):
     for who in range(1, 5):
-        label = store.PhotoLabel(f'person-{who}')
+        label = entries.PhotoLabel(f'person-{who}')
         model.enroll_bytes(tmp_path / 'gallery', f'{who}.png', world.photo(who), label)
 
     async def ask_all():

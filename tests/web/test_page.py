@@ -23,7 +23,7 @@ from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 from selenium.webdriver.support.ui import WebDriverWait  # noqa: E402
 
-from diface_jax.gallery.store import PhotoLabel  # noqa: E402
+from diface_jax.gallery.entries import PhotoLabel  # noqa: E402
 from diface_jax.web.application import application  # noqa: E402
 from diface_jax.web.options import ServerOptions  # noqa: E402
 
