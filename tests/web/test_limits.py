@@ -10,7 +10,7 @@ from tests.gallery import world
 testclient = pytest.importorskip('fastapi.testclient')
 httpx = pytest.importorskip('httpx')
 
-from diface_jax.gallery import entries  # noqa: E402
+from diface_jax.gallery import entries, store  # noqa: E402
 from diface_jax.web import limits  # noqa: E402
 from diface_jax.web.application import application  # noqa: E402
 from diface_jax.web.options import ServerOptions  # noqa: E402
