@@ -13,7 +13,8 @@ import jax.numpy as jnp
 
 from diface_jax.diffusion.schedule import LogSnr, alpha_sigma
 
-# (x_t_BxD, log_snr_Bx1) -> the estimate of x0_BxD
+# (x_t_BxD, log_snr) -> the estimate of x0_BxD. The log SNR is of each row, [B, 1], or of all, [1, 1];
+# samples of one text may have an axis of their own: x_t_BxKxD, with log_snr [1, 1, 1].
 Denoiser = Callable[[jax.Array, jax.Array], jax.Array]
 
 
@@ -45,7 +46,7 @@ def ddim(
 
     Args:
       denoise: estimate of x0 from (x_t, log SNR).
-      x_T_BxD: the start, drawn from N(0, I).
+      x_T_BxD: the start, drawn from N(0, I); K samples of each text may be [B, K, D].
       log_snr: the noise schedule the denoiser was trained on.
       num_steps: T~ >= 1. One step is the posterior mean E[x0 | c], with x_T ignored by an ideal
         denoiser; many steps are a sample of p(x0 | c).
@@ -104,7 +105,12 @@ def _walk(
 
     x_t, kept = jax.lax.scan(step, x_T_BxD, (times[:-1], times[1:], keys[:-1]))
     # The last step goes to t = 0, where x is the estimate itself.
-    return x_t, denoise(x_t, jnp.full((len(x_t), 1), log_snr(times[-1]))), kept
+    return x_t, denoise(x_t, of_all_rows(log_snr(times[-1]), x_t)), kept
+
+
+def of_all_rows(log_snr: jax.Array, x_t: jax.Array) -> jax.Array:
+    """One log SNR for all rows of x_t, as a denoiser takes it."""
+    return jnp.reshape(log_snr, (1,) * x_t.ndim)
 
 
 def _step(
@@ -118,7 +124,7 @@ def _step(
     """Steps to the earlier time s (DDIM, equation 12); returns x_s and the estimate of x0."""
     alpha_t, sigma_t = alpha_sigma(log_snr_t)
     alpha_s, sigma_s = alpha_sigma(log_snr_s)
-    x0 = denoise(x_t, jnp.full((len(x_t), 1), log_snr_t))
+    x0 = denoise(x_t, of_all_rows(log_snr_t, x_t))
     eps = (x_t - alpha_t * x0) / sigma_t
     if not eta:
         return alpha_s * x0 + sigma_s * eps, x0
@@ -141,8 +147,8 @@ def guided_denoiser(conditional: Denoiser, unconditional: Denoiser, scale: float
     if scale == 1.0:
         return conditional
 
-    def denoise(x_t_BxD: jax.Array, log_snr_Bx1: jax.Array) -> jax.Array:
-        without = unconditional(x_t_BxD, log_snr_Bx1)
-        return without + scale * (conditional(x_t_BxD, log_snr_Bx1) - without)
+    def denoise(x_t_BxD: jax.Array, log_snr: jax.Array) -> jax.Array:
+        without = unconditional(x_t_BxD, log_snr)
+        return without + scale * (conditional(x_t_BxD, log_snr) - without)
 
     return denoise

@@ -71,6 +71,8 @@ class DiFace:
     ) -> Denoiser:
         """D given the texts c and the observations, as (x_t_BxD, log_snr_Bx1) -> x0_BxD.
 
+        They are read once, here: a sampler may ask the denoiser many times.
+
         Args:
           params: of D.
           c_BxC: conditions of the texts; None: there is none.
@@ -80,9 +82,8 @@ class DiFace:
           keep_y_Bx1: False where the observation is dropped; None keeps all.
         """
         network = nnx.merge(self.score, params['score'])
-        return lambda x_t, log_snr: network(
-            x_t, log_snr, c_BxC, keep_c_Bx1, dropout_key, observation, keep_y_Bx1
-        )
+        reading = network.read(c_BxC, keep_c_Bx1, observation, keep_y_Bx1)
+        return lambda x_t, log_snr: network(x_t, log_snr, reading, dropout_key)
 
     def refine(
         self, params: Params, x0_BxD: jax.Array, dropout_key: jax.Array | None = None
@@ -127,7 +128,7 @@ class DiFace:
         known = _Known(c_BxC, keep_c_Bx1, observation, keep_y_Bx1)
         denoise, x_T, noise_key = self._start(params, known, key, sampling, dropout_key)
         x0 = ddim(denoise, x_T, self.log_snr, sampling.num_steps, sampling.eta, noise_key)
-        return x0.reshape(-1, sampling.num_samples, self.embedding_dim).mean(axis=1)
+        return x0.mean(axis=1)
 
     def path(
         self,
@@ -140,7 +141,10 @@ class DiFace:
         """The DDIM path of every sample that `recover` averages, K consecutive rows a text."""
         known = _Known(c_BxC, None, observation, None)
         denoise, x_T, noise_key = self._start(params, known, key, sampling)
-        return ddim_path(denoise, x_T, self.log_snr, sampling.num_steps, sampling.eta, noise_key)
+        path = ddim_path(denoise, x_T, self.log_snr, sampling.num_steps, sampling.eta, noise_key)
+        rows = -1, x_T.shape[0] * x_T.shape[1], self.embedding_dim
+        x_SxBxD, x0_SxBxD = path.x_SxBxD.reshape(rows), path.x0_SxBxD.reshape(rows)
+        return path._replace(x_SxBxD=x_SxBxD, x0_SxBxD=x0_SxBxD)
 
     def _start(
         self,
@@ -150,10 +154,11 @@ class DiFace:
         sampling: Sampling,
         dropout_key: jax.Array | None = None,
     ) -> tuple[Denoiser, jax.Array, jax.Array]:
-        """The guided denoiser of K rows a face, their x_T, and a key for the noise of the steps."""
+        """The guided denoiser of x_BxKxD, x_T_BxKxD, and a key for the noise of the steps."""
         start_key, noise_key = jax.random.split(key)
-        known = jax.tree.map(lambda rows: jnp.repeat(rows, sampling.num_samples, axis=0), known)
-        count = len(jax.tree.leaves(known)[0])
+        # D reads a face once for its K samples.
+        known = jax.tree.map(lambda rows: rows[:, None], known)
+        shape = len(jax.tree.leaves(known)[0]), sampling.num_samples, self.embedding_dim
         denoise = guided_denoiser(
             self.denoiser(
                 params, known.c, known.keep_c, dropout_key, known.observation, known.keep_y
@@ -161,7 +166,7 @@ class DiFace:
             self.denoiser(params, None, dropout_key=dropout_key),
             sampling.guidance,
         )
-        return denoise, jax.random.normal(start_key, (count, self.embedding_dim)), noise_key
+        return denoise, jax.random.normal(start_key, shape), noise_key
 
 
 class _Known(NamedTuple):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from diface_jax.costs.hlo import matmul_flops
 from diface_jax.models.diface import Sampling, build_model, init_networks
 from diface_jax.models.normalise import Normalisation
 from diface_jax.models.observation import Observation
@@ -121,6 +122,28 @@ def test_k_samples_are_averaged(built):
 
     assert model.recover(params, c, jax.random.key(0), Sampling(3, 5)).shape == (2, 8)
     assert spread(256) < 0.25 * spread(1)
+
+
+def test_a_probe_is_read_once_for_all_steps_and_samples():
+    """Wider texts and observations cost the same however many steps and samples there are."""
+    config = tiny.config()
+
+    def flops(condition_dim, quality_dim, sampling):
+        model = build_model(config.model, 'cosine', 8, condition_dim, quality_dim)
+        params = init_networks(config.model, 8, condition_dim, jax.random.key(0), quality_dim)
+        observation = Observation(normal(3, 4, 8), normal(4, 4, quality_dim))
+        recover = jax.jit(
+            lambda params, c: model.recover(
+                params, c, jax.random.key(0), sampling, observation=observation
+            )
+        )
+        return matmul_flops(recover.trace(params, normal(1, 4, condition_dim)))
+
+    one, many = (
+        flops(30, 5, sampling) - flops(12, 3, sampling)
+        for sampling in (Sampling(1), Sampling(7, 3))
+    )
+    assert one == many > 0
 
 
 def test_guidance_of_one_is_none(built):
