@@ -13,8 +13,8 @@ import jax.numpy as jnp
 
 from diface_jax.diffusion.schedule import LogSnr, alpha_sigma
 
-# (x_t_BxD, log_snr) -> the estimate of x0_BxD. The log SNR is of each row, [B, 1], or of all, [1, 1];
-# samples of one text may have an axis of their own: x_t_BxKxD, with log_snr [1, 1, 1].
+# (x_t_BxD, log_snr) -> the estimate of x0_BxD. The log SNR is of each row, [B, 1], or of all rows,
+# [1, 1]. The samples of a text may have an axis of their own: x_t_BxKxD with log SNR [1, 1, 1].
 Denoiser = Callable[[jax.Array, jax.Array], jax.Array]
 
 
@@ -59,8 +59,23 @@ def ddim(
     Raises:
       ValueError: num_steps < 1, or eta > 0 without a key.
     """
-    _, x0, _ = _walk(denoise, x_T_BxD, log_snr, num_steps, eta, key, lambda x_t, x0: None)
-    return x0
+    return denoise(*before_last_step(denoise, x_T_BxD, log_snr, num_steps, eta, key))
+
+
+def before_last_step(
+    denoise: Denoiser,
+    x_T_BxD: jax.Array,
+    log_snr: LogSnr,
+    num_steps: int,
+    eta: float = 0.0,
+    key: jax.Array | None = None,
+) -> tuple[jax.Array, jax.Array]:
+    """The x_t and the log SNR of which `ddim` returns the estimate; arguments and errors alike."""
+    _check(num_steps, eta, key)
+    if num_steps == 1:  # gradients would run through a loop of no steps, and cost as much as one
+        return x_T_BxD, of_all_rows(log_snr(jnp.ones(())), x_T_BxD)
+    x_t, last, _ = _walk(denoise, x_T_BxD, log_snr, num_steps, eta, key, lambda x_t, x0: None)
+    return x_t, last
 
 
 def ddim_path(
@@ -72,13 +87,22 @@ def ddim_path(
     key: jax.Array | None = None,
 ) -> SamplingPath:
     """The path of `ddim` at all num_steps + 1 times; arguments and errors as in `ddim`."""
-    x_t, x0, (earlier_x, earlier_x0) = _walk(
+    _check(num_steps, eta, key)
+    x_t, last, (earlier_x, earlier_x0) = _walk(
         denoise, x_T_BxD, log_snr, num_steps, eta, key, lambda x_t, x0: (x_t, x0)
     )
+    x0 = denoise(x_t, last)
     t_S = jnp.linspace(1.0, 0.0, num_steps + 1)
     x_SxBxD = jnp.concatenate([earlier_x, jnp.stack([x_t, x0])])
     x0_SxBxD = jnp.concatenate([earlier_x0, jnp.stack([x0, x0])])
     return SamplingPath(t_S, log_snr(t_S), x_SxBxD, x0_SxBxD)
+
+
+def _check(num_steps: int, eta: float, key: jax.Array | None) -> None:
+    if num_steps < 1:
+        raise ValueError(f'the sampler needs at least one step, got num_steps={num_steps}')
+    if eta and key is None:
+        raise ValueError('eta > 0 adds noise at every step: give the sampler a key')
 
 
 def _walk(
@@ -90,11 +114,7 @@ def _walk(
     key: jax.Array | None,
     keep: Callable[[jax.Array, jax.Array], Any],
 ) -> tuple[jax.Array, jax.Array, Any]:
-    """The last noisy x_t, the estimate of x0 from it, and `keep(x_t, x0)` of the steps before."""
-    if num_steps < 1:
-        raise ValueError(f'the sampler needs at least one step, got num_steps={num_steps}')
-    if eta and key is None:
-        raise ValueError('eta > 0 adds noise at every step: give the sampler a key')
+    """The last noisy x_t, its log SNR, and `keep(x_t, x0)` of the steps before."""
     times = jnp.linspace(1.0, 0.0, num_steps + 1)[:-1]
     keys = jax.random.split(key, num_steps) if eta else jnp.zeros((num_steps, 0))
 
@@ -105,7 +125,7 @@ def _walk(
 
     x_t, kept = jax.lax.scan(step, x_T_BxD, (times[:-1], times[1:], keys[:-1]))
     # The last step goes to t = 0, where x is the estimate itself.
-    return x_t, denoise(x_t, of_all_rows(log_snr(times[-1]), x_t)), kept
+    return x_t, of_all_rows(log_snr(times[-1]), x_t), kept
 
 
 def of_all_rows(log_snr: jax.Array, x_t: jax.Array) -> jax.Array:

@@ -5,7 +5,7 @@ parameters {'score': ..., 'refine': ...}, which every call takes.
 """
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -105,28 +105,18 @@ class DiFace:
         c_BxC: jax.Array | None,
         key: jax.Array,
         sampling: Sampling,
-        dropout_key: jax.Array | None = None,
         observation: Observation | None = None,
-        keep_c_Bx1: jax.Array | None = None,
-        keep_y_Bx1: jax.Array | None = None,
     ) -> jax.Array:
         """Recovers embeddings: the mean of K samples of p(x0 | c, observation) by DDIM; x0_BxD.
-
-        With a `dropout_key`, each sample keeps the same dropout mask at all of its steps and on
-        both sides of guidance, so that the same thinned network denoises it from start to end.
 
         Args:
           params: of D.
           c_BxC: conditions of the texts; None: there is none.
           key: random key of the noise.
           sampling: T~, K, guidance and eta.
-          dropout_key: random key of dropout in training; None turns dropout off.
           observation: of the same faces; None: there is none, and there must be texts.
-          keep_c_Bx1: False where the text is dropped; None keeps all.
-          keep_y_Bx1: False where the observation is dropped; None keeps all.
         """
-        known = _Known(c_BxC, keep_c_Bx1, observation, keep_y_Bx1)
-        denoise, x_T, noise_key = self._start(params, known, key, sampling, dropout_key)
+        denoise, x_T, noise_key = self._start(params, c_BxC, observation, key, sampling)
         x0 = ddim(denoise, x_T, self.log_snr, sampling.num_steps, sampling.eta, noise_key)
         return x0.mean(axis=1)
 
@@ -139,8 +129,7 @@ class DiFace:
         observation: Observation | None = None,
     ) -> SamplingPath:
         """The DDIM path of every sample that `recover` averages, K consecutive rows a text."""
-        known = _Known(c_BxC, None, observation, None)
-        denoise, x_T, noise_key = self._start(params, known, key, sampling)
+        denoise, x_T, noise_key = self._start(params, c_BxC, observation, key, sampling)
         path = ddim_path(denoise, x_T, self.log_snr, sampling.num_steps, sampling.eta, noise_key)
         rows = -1, x_T.shape[0] * x_T.shape[1], self.embedding_dim
         x_SxBxD, x0_SxBxD = path.x_SxBxD.reshape(rows), path.x0_SxBxD.reshape(rows)
@@ -149,33 +138,23 @@ class DiFace:
     def _start(
         self,
         params: Params,
-        known: '_Known',
+        c_BxC: jax.Array | None,
+        observation: Observation | None,
         key: jax.Array,
         sampling: Sampling,
-        dropout_key: jax.Array | None = None,
     ) -> tuple[Denoiser, jax.Array, jax.Array]:
         """The guided denoiser of x_BxKxD, x_T_BxKxD, and a key for the noise of the steps."""
         start_key, noise_key = jax.random.split(key)
         # D reads a face once for its K samples.
-        known = jax.tree.map(lambda rows: rows[:, None], known)
-        shape = len(jax.tree.leaves(known)[0]), sampling.num_samples, self.embedding_dim
+        c, observation = jax.tree.map(lambda rows: rows[:, None], (c_BxC, observation))
+        count = len(jax.tree.leaves((c, observation))[0])
         denoise = guided_denoiser(
-            self.denoiser(
-                params, known.c, known.keep_c, dropout_key, known.observation, known.keep_y
-            ),
-            self.denoiser(params, None, dropout_key=dropout_key),
+            self.denoiser(params, c, observation=observation),
+            self.denoiser(params, None),
             sampling.guidance,
         )
+        shape = count, sampling.num_samples, self.embedding_dim
         return denoise, jax.random.normal(start_key, shape), noise_key
-
-
-class _Known(NamedTuple):
-    """What is known of faces: conditions c, an observation, and which rows of each are kept."""
-
-    c: jax.Array | None
-    keep_c: jax.Array | None
-    observation: Observation | None
-    keep_y: jax.Array | None
 
 
 def build_model(

@@ -77,18 +77,15 @@ def test_a_dropped_observation_has_no_effect():
 
 def test_a_photo_alone_needs_no_text():
     model, params = build(quality_dim=3)
-    observation, key = Observation(normal(3, 2, 8), normal(4, 2, 3)), jax.random.key(0)
-    alone = model.recover(params, None, key, Sampling(2, 3), observation=observation)
-    dropped = model.recover(
-        params,
-        normal(5, 2, 12),
-        key,
-        Sampling(2, 3),
-        observation=observation,
-        keep_c_Bx1=jnp.zeros((2, 1), bool),
-    )
+    observation = Observation(normal(3, 2, 8), normal(4, 2, 3))
+    alone = model.recover(params, None, jax.random.key(0), Sampling(2, 3), observation)
     assert alone.shape == (2, 8)
-    np.testing.assert_allclose(alone, dropped, atol=1e-5)
+    x_t, log_snr, none = normal(1, 2, 8), jnp.zeros((2, 1)), jnp.zeros((2, 1), bool)
+    without, dropped = (
+        model.denoiser(params, c, keep, observation=observation)(x_t, log_snr)
+        for c, keep in ((None, None), (normal(5, 2, 12), none))
+    )
+    np.testing.assert_allclose(without, dropped, atol=1e-6)
 
 
 def test_without_observations_a_model_is_what_it_was(built):
