@@ -71,7 +71,7 @@ class DiFace:
     ) -> Denoiser:
         """D given the texts c and the observations, as (x_t_BxD, log_snr_Bx1) -> x0_BxD.
 
-        They are read once, here: a sampler may ask the denoiser many times.
+        They are embedded once, here: a sampler may call the denoiser many times.
 
         Args:
           params: of D.
@@ -82,8 +82,8 @@ class DiFace:
           keep_y_Bx1: False where the observation is dropped; None keeps all.
         """
         network = nnx.merge(self.score, params['score'])
-        reading = network.read(c_BxC, keep_c_Bx1, observation, keep_y_Bx1)
-        return lambda x_t, log_snr: network(x_t, log_snr, reading, dropout_key)
+        probe = network.embed_probe(c_BxC, keep_c_Bx1, observation, keep_y_Bx1)
+        return lambda x_t, log_snr: network(x_t, log_snr, probe, dropout_key)
 
     def refine(
         self, params: Params, x0_BxD: jax.Array, dropout_key: jax.Array | None = None
@@ -145,7 +145,7 @@ class DiFace:
     ) -> tuple[Denoiser, jax.Array, jax.Array]:
         """The guided denoiser of x_BxKxD, x_T_BxKxD, and a key for the noise of the steps."""
         start_key, noise_key = jax.random.split(key)
-        # D reads a face once for its K samples.
+        # A text is embedded once for its K samples.
         c, observation = jax.tree.map(lambda rows: rows[:, None], (c_BxC, observation))
         count = len(jax.tree.leaves((c, observation))[0])
         denoise = guided_denoiser(

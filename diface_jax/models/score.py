@@ -18,7 +18,7 @@ from diface_jax.models.observation import Observation
 _zeros = nnx.initializers.zeros_init()
 
 
-class Reading(NamedTuple):
+class EmbeddedProbe(NamedTuple):
     """What D takes from texts and observations, H units a row; rows broadcast to the batch's.
 
     Attributes:
@@ -103,14 +103,14 @@ class ScoreNetwork(nnx.Module):
             self.embed_y = linear(embedding_dim + quality_dim, width)
             self.no_y = nnx.Param(jnp.zeros((embedding_dim + quality_dim,)))
 
-    def read(
+    def embed_probe(
         self,
         c_BxC: jax.Array | None,
         keep_c_Bx1: jax.Array | None = None,
         observation: Observation | None = None,
         keep_y_Bx1: jax.Array | None = None,
-    ) -> Reading:
-        """What D takes from texts and observations, which no noise level changes.
+    ) -> EmbeddedProbe:
+        """What D takes from texts and observations, which does not depend on the noise level.
 
         Args:
           c_BxC: text conditions; None drops all.
@@ -128,16 +128,16 @@ class ScoreNetwork(nnx.Module):
         if self.quality_dim:
             y_BxY = None if observation is None else jnp.concatenate(observation, axis=-1)
             observed = _kept(self.embed_y, y_BxY, keep_y_Bx1, self.no_y[...])
-            return Reading(text, observed.astype(jnp.float32))
+            return EmbeddedProbe(text, observed.astype(jnp.float32))
         if observation is not None:
             raise ValueError('this model was trained without photos as probes: give a text')
-        return Reading(text, jnp.zeros((1, 1)))
+        return EmbeddedProbe(text, jnp.zeros((1, 1)))
 
     def __call__(
         self,
         x_t: jax.Array,
         log_snr: jax.Array,
-        reading: Reading,
+        probe: EmbeddedProbe,
         dropout_key: jax.Array | None = None,
     ) -> jax.Array:
         """The estimate of x0.
@@ -148,7 +148,7 @@ class ScoreNetwork(nnx.Module):
         Args:
           x_t: noisy embeddings; [..., D].
           log_snr: their log SNR, which stands for t; broadcasts to [..., 1].
-          reading: of what is known of the faces; its arrays broadcast to [..., H].
+          probe: what is known of the faces; its arrays broadcast to [..., H].
           dropout_key: random key of dropout in training; None means no dropout.
 
         Returns:
@@ -156,12 +156,12 @@ class ScoreNetwork(nnx.Module):
         """
         rngs = None if dropout_key is None else nnx.Rngs(dropout=dropout_key)
         time = self.embed_t(fourier_features(log_snr, self.embed_t.in_features))
-        y = nnx.silu(time + reading.text_BxH + reading.observed_BxH)
+        y = nnx.silu(time + probe.text_BxH + probe.observed_BxH)
         if rngs is not None:  # every row of the batch drops its own units
             y = jnp.broadcast_to(y, (*x_t.shape[:-1], y.shape[-1]))
         y = self.dropout(y, deterministic=rngs is None, rngs=rngs)
         # The text enters the stream too: through modulation alone it is hard to read.
-        h = self._enter(x_t, y).astype(jnp.float32) + reading.observed_BxH
+        h = self._enter(x_t, y).astype(jnp.float32) + probe.observed_BxH
         for block in self.blocks:
             h = block(h, y, rngs)
         output = self.out(self.norm(h)).astype(jnp.float32)

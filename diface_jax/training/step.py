@@ -143,7 +143,7 @@ def joint_step(
 
 
 class _Probes(NamedTuple):
-    """Which rows of a batch have a text, and which an observation; None: there is none."""
+    """Which rows of a batch have a text, and which an observation (None: there are none)."""
 
     keep_c_Bx1: jax.Array
     keep_y_Bx1: jax.Array | None = None
@@ -229,22 +229,22 @@ def _estimates(
 ) -> jax.Array:
     """D's estimates of x0 in passes of the same batch, [passes, B, D].
 
-    They are one call on more rows: the texts are read once, a parameter's gradient is one product,
-    and devices add it up once.
+    They are one call on more rows: texts are embedded once, the gradient of a parameter is one
+    product, and devices add it up once.
     """
 
-    def estimate(one: _Pass) -> jax.Array:
+    def estimate(part: _Pass) -> jax.Array:
         denoise = model.denoiser(
             params,
             rows.c_BxC,
-            one.keep_c_Bx1,
-            one.dropout_key,
+            part.keep_c_Bx1,
+            part.dropout_key,
             rows.observation,
             probes.keep_y_Bx1,
         )
-        return denoise(one.x_t_BxD, one.log_snr_Bx1)
+        return denoise(part.x_t_BxD, part.log_snr_Bx1)
 
-    return jax.vmap(estimate)(jax.tree.map(lambda *parts: jnp.stack(parts), *passes))
+    return jax.vmap(estimate)(jax.tree.map(lambda *arrays: jnp.stack(arrays), *passes))
 
 
 def _refinement(
