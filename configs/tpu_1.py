@@ -8,9 +8,9 @@ included.
     steps     7,130 at most, 357 of them to warm up
     rates     0.001 for D, 0.002 for R
     decay     b1 0.6, b2 0.996; of the average 0.980 a step
-    network   13.5 M parameters, 0.36 TFLOP a step
+    network   13.5 M parameters, 0.34 TFLOP a step
     memory    0.3 GB of state, 7.8 GB of rows a chip
-    a step    2.3 ms: 1.3 of products, 1.0 of memory, 0.0 of links
+    a step    2.2 ms: 1.2 of products, 1.0 of memory, 0.0 of links
     all       16 s
 """
 

@@ -8,10 +8,10 @@ included.
     steps     891 at most, 45 of them to warm up
     rates     0.00141 for D, 0.00566 for R
     decay     b1 0, b2 0.968; of the average 0.852 a step
-    network   64.4 M parameters, 14.34 TFLOP a step
-    memory    1.5 GB of state, 0.1 GB of rows a chip
-    a step    14.0 ms: 0.8 of products, 4.7 of memory, 8.4 of links
-    all       12 s
+    network   64.4 M parameters, 14.03 TFLOP a step
+    memory    1.3 GB of state, 0.1 GB of rows a chip
+    a step    9.7 ms: 0.8 of products, 4.7 of memory, 4.2 of links
+    all       9 s
 """
 
 import ml_collections

@@ -8,10 +8,10 @@ included.
     steps     3,565 at most, 178 of them to warm up
     rates     0.000707 for D, 0.00283 for R
     decay     b1 0.2, b2 0.992; of the average 0.961 a step
-    network   49.7 M parameters, 2.55 TFLOP a step
-    memory    1.2 GB of state, 1.0 GB of rows a chip
-    a step    10.6 ms: 1.2 of products, 3.6 of memory, 5.8 of links
-    all       38 s
+    network   49.7 M parameters, 2.48 TFLOP a step
+    memory    1.0 GB of state, 1.0 GB of rows a chip
+    a step    7.7 ms: 1.1 of products, 3.6 of memory, 2.9 of links
+    all       27 s
 """
 
 import ml_collections

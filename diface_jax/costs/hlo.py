@@ -43,10 +43,15 @@ def program_cost(traced: jax.stages.Traced, compiled: jax.stages.Compiled) -> Pr
     estimate = compiled.cost_analysis() or {}
     bytes_accessed = estimate.get('bytes accessed', math.nan)
     return ProgramCost(
-        flops=_matmul_flops(traced.jaxpr.jaxpr),
+        flops=matmul_flops(traced),
         intensity=estimate.get('flops', math.nan) / bytes_accessed,
         collectives=count_collectives(compiled.as_text()),
     )
+
+
+def matmul_flops(traced: jax.stages.Traced) -> float:
+    """FLOPs of all matrix products of one call, over all devices; loops are counted in full."""
+    return _matmul_flops(traced.jaxpr.jaxpr)
 
 
 def _matmul_flops(jaxpr: Jaxpr, devices: int = 1) -> float:

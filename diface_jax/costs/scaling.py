@@ -132,14 +132,15 @@ def predict(
     """
     counts = _count_parameters(settings, sizes)
     parameters = sum(counts.values())
-    flops = step_flops(settings, counts['score'], counts['refine'])
+    read = sizes.condition_dim * settings.model.score.width
+    flops = step_flops(settings, counts['score'], counts['refine'], read)
     texts = photos * (settings.captions.full + settings.captions.partial)
     numbers = photos * (sizes.embedding_dim + 1) + texts * (sizes.condition_dim + 1)
     reached = chip.utilisation
-    # Adam reads p, g, m, v and the average, and writes all but g. Each loss has gradients of its
-    # own, whose norms are logged: both are kept, and summed over a ring of chips.
-    state, moved = 6 * _FLOAT32 * parameters, 9 * _FLOAT32 * parameters
-    summed = 2 * 2 * (chips - 1) / chips * _FLOAT32 * parameters
+    # Adam reads p, g, m, v and the average, and writes all but g. Gradients of the joint loss are
+    # summed over a ring of chips.
+    state, moved = 5 * _FLOAT32 * parameters, 9 * _FLOAT32 * parameters
+    summed = 2 * (chips - 1) / chips * _FLOAT32 * parameters
     return Prediction(
         parameters=parameters,
         flops=flops,
@@ -151,11 +152,12 @@ def predict(
     )
 
 
-def step_flops(settings: Settings, score: int, refine: int) -> float:
+def step_flops(settings: Settings, score: int, refine: int, read: int) -> float:
     """FLOPs of matrix products in a joint step.
 
     Every weight costs 2 FLOPs a row forwards and 4 backwards. D processes a row once to denoise it,
-    and once for each step of the recovery; R processes a text and two photos a row. The contrast
+    and once for each step of the recovery, but reads its text once, and the text has no gradient. R
+    processes a text and two photos a row. The contrast
     multiplies B texts by 2 B photos of F numbers: once forwards and three times backwards (logits
     again, and two gradients).
 
@@ -163,9 +165,10 @@ def step_flops(settings: Settings, score: int, refine: int) -> float:
       settings: of the run.
       score: number of parameters of D.
       refine: number of parameters of R.
+      read: number of D's parameters that read the text.
     """
     rows, features = settings.train.batch_size, settings.model.refine.feature_dim
-    networks = 6 * (score * (1 + settings.contrast.num_steps) + refine * 3)
+    networks = 6 * ((score - read) * (1 + settings.contrast.num_steps) + refine * 3) + 4 * read
     return rows * networks + 4 * 2 * rows * 2 * rows * features
 
 

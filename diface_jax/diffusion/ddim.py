@@ -13,7 +13,8 @@ import jax.numpy as jnp
 
 from diface_jax.diffusion.schedule import LogSnr, alpha_sigma
 
-# (x_t_BxD, log_snr_Bx1) -> the estimate of x0_BxD
+# (x_t_BxD, log_snr) -> the estimate of x0_BxD. The log SNR is of each row, [B, 1], or of all rows,
+# [1, 1]. The samples of a text may have an axis of their own: x_t_BxKxD with log SNR [1, 1, 1].
 Denoiser = Callable[[jax.Array, jax.Array], jax.Array]
 
 
@@ -45,7 +46,7 @@ def ddim(
 
     Args:
       denoise: estimate of x0 from (x_t, log SNR).
-      x_T_BxD: the start, drawn from N(0, I).
+      x_T_BxD: the start, drawn from N(0, I); K samples of each text may be [B, K, D].
       log_snr: the noise schedule the denoiser was trained on.
       num_steps: T~ >= 1. One step is the posterior mean E[x0 | c], with x_T ignored by an ideal
         denoiser; many steps are a sample of p(x0 | c).
@@ -58,8 +59,23 @@ def ddim(
     Raises:
       ValueError: num_steps < 1, or eta > 0 without a key.
     """
-    _, x0, _ = _walk(denoise, x_T_BxD, log_snr, num_steps, eta, key, lambda x_t, x0: None)
-    return x0
+    return denoise(*before_last_step(denoise, x_T_BxD, log_snr, num_steps, eta, key))
+
+
+def before_last_step(
+    denoise: Denoiser,
+    x_T_BxD: jax.Array,
+    log_snr: LogSnr,
+    num_steps: int,
+    eta: float = 0.0,
+    key: jax.Array | None = None,
+) -> tuple[jax.Array, jax.Array]:
+    """The x_t and the log SNR of which `ddim` returns the estimate; arguments and errors alike."""
+    _check(num_steps, eta, key)
+    if num_steps == 1:  # gradients would run through a loop of no steps, and cost as much as one
+        return x_T_BxD, of_all_rows(log_snr(jnp.ones(())), x_T_BxD)
+    x_t, last, _ = _walk(denoise, x_T_BxD, log_snr, num_steps, eta, key, lambda x_t, x0: None)
+    return x_t, last
 
 
 def ddim_path(
@@ -71,13 +87,22 @@ def ddim_path(
     key: jax.Array | None = None,
 ) -> SamplingPath:
     """The path of `ddim` at all num_steps + 1 times; arguments and errors as in `ddim`."""
-    x_t, x0, (earlier_x, earlier_x0) = _walk(
+    _check(num_steps, eta, key)
+    x_t, last, (earlier_x, earlier_x0) = _walk(
         denoise, x_T_BxD, log_snr, num_steps, eta, key, lambda x_t, x0: (x_t, x0)
     )
+    x0 = denoise(x_t, last)
     t_S = jnp.linspace(1.0, 0.0, num_steps + 1)
     x_SxBxD = jnp.concatenate([earlier_x, jnp.stack([x_t, x0])])
     x0_SxBxD = jnp.concatenate([earlier_x0, jnp.stack([x0, x0])])
     return SamplingPath(t_S, log_snr(t_S), x_SxBxD, x0_SxBxD)
+
+
+def _check(num_steps: int, eta: float, key: jax.Array | None) -> None:
+    if num_steps < 1:
+        raise ValueError(f'the sampler needs at least one step, got num_steps={num_steps}')
+    if eta and key is None:
+        raise ValueError('eta > 0 adds noise at every step: give the sampler a key')
 
 
 def _walk(
@@ -89,11 +114,7 @@ def _walk(
     key: jax.Array | None,
     keep: Callable[[jax.Array, jax.Array], Any],
 ) -> tuple[jax.Array, jax.Array, Any]:
-    """The last noisy x_t, the estimate of x0 from it, and `keep(x_t, x0)` of the steps before."""
-    if num_steps < 1:
-        raise ValueError(f'the sampler needs at least one step, got num_steps={num_steps}')
-    if eta and key is None:
-        raise ValueError('eta > 0 adds noise at every step: give the sampler a key')
+    """The last noisy x_t, its log SNR, and `keep(x_t, x0)` of the steps before."""
     times = jnp.linspace(1.0, 0.0, num_steps + 1)[:-1]
     keys = jax.random.split(key, num_steps) if eta else jnp.zeros((num_steps, 0))
 
@@ -104,7 +125,12 @@ def _walk(
 
     x_t, kept = jax.lax.scan(step, x_T_BxD, (times[:-1], times[1:], keys[:-1]))
     # The last step goes to t = 0, where x is the estimate itself.
-    return x_t, denoise(x_t, jnp.full((len(x_t), 1), log_snr(times[-1]))), kept
+    return x_t, of_all_rows(log_snr(times[-1]), x_t), kept
+
+
+def of_all_rows(log_snr: jax.Array, x_t: jax.Array) -> jax.Array:
+    """One log SNR for all rows of x_t, as a denoiser takes it."""
+    return jnp.reshape(log_snr, (1,) * x_t.ndim)
 
 
 def _step(
@@ -118,7 +144,7 @@ def _step(
     """Steps to the earlier time s (DDIM, equation 12); returns x_s and the estimate of x0."""
     alpha_t, sigma_t = alpha_sigma(log_snr_t)
     alpha_s, sigma_s = alpha_sigma(log_snr_s)
-    x0 = denoise(x_t, jnp.full((len(x_t), 1), log_snr_t))
+    x0 = denoise(x_t, of_all_rows(log_snr_t, x_t))
     eps = (x_t - alpha_t * x0) / sigma_t
     if not eta:
         return alpha_s * x0 + sigma_s * eps, x0
@@ -141,8 +167,8 @@ def guided_denoiser(conditional: Denoiser, unconditional: Denoiser, scale: float
     if scale == 1.0:
         return conditional
 
-    def denoise(x_t_BxD: jax.Array, log_snr_Bx1: jax.Array) -> jax.Array:
-        without = unconditional(x_t_BxD, log_snr_Bx1)
-        return without + scale * (conditional(x_t_BxD, log_snr_Bx1) - without)
+    def denoise(x_t_BxD: jax.Array, log_snr: jax.Array) -> jax.Array:
+        without = unconditional(x_t_BxD, log_snr)
+        return without + scale * (conditional(x_t_BxD, log_snr) - without)
 
     return denoise

@@ -22,7 +22,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from diface_jax.diffusion.ddim import Denoiser
+from diface_jax.diffusion.ddim import Denoiser, of_all_rows
 from diface_jax.diffusion.schedule import alpha_sigma
 
 # The divergence is exact up to this D, which asks for D derivatives; above it is estimated.
@@ -83,7 +83,7 @@ def diffusion_loss(
     """
 
     def error(x_t_BxD: jax.Array, log_snr: jax.Array) -> jax.Array:
-        estimate_BxD = denoise(x_t_BxD, jnp.full((len(x_t_BxD), 1), log_snr))
+        estimate_BxD = denoise(x_t_BxD, of_all_rows(log_snr, x_t_BxD))
         return jnp.sum((x0_BxD - estimate_BxD) ** 2, axis=-1)
 
     def add(loss_B: jax.Array, level: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, None]:
@@ -140,7 +140,7 @@ def log_likelihood(
         x_BxD, _ = state
         alpha, _ = alpha_sigma(log_snr)
         estimate_BxD, trace_B = _with_trace(
-            lambda x_BxD: denoise(x_BxD, jnp.full((len(x_BxD), 1), log_snr)), x_BxD, probe_KxBxD
+            lambda x_BxD: denoise(x_BxD, of_all_rows(log_snr, x_BxD)), x_BxD, probe_KxBxD
         )
         divergence_B = 0.5 * alpha * (trace_B - alpha * width)
         return 0.5 * alpha * (estimate_BxD - alpha * x_BxD), divergence_B

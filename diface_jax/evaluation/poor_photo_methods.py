@@ -109,7 +109,7 @@ class SingleMethods:
         alpha, _ = alpha_sigma(jnp.float32(log_snr))
         x_t_PxD = alpha * probes.observation.y_BxD / scale
         denoise = model.denoiser(params, probes.split.c_TxC[probes.text_P])
-        x0_PxD = denoise(jnp.asarray(x_t_PxD), jnp.full((len(x_t_PxD), 1), log_snr))
+        x0_PxD = denoise(jnp.asarray(x_t_PxD), jnp.full((1, 1), log_snr))
         extractor = self._extractor
         f_PxF = extractor.refined(params, np.asarray(x0_PxD))
         return Features(f_PxF, extractor.of_photos(params, self._x0(probes)))

@@ -5,7 +5,7 @@ parameters {'score': ..., 'refine': ...}, which every call takes.
 """
 
 import dataclasses
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -71,6 +71,8 @@ class DiFace:
     ) -> Denoiser:
         """D given the texts c and the observations, as (x_t_BxD, log_snr_Bx1) -> x0_BxD.
 
+        They are embedded once, here: a sampler may call the denoiser many times.
+
         Args:
           params: of D.
           c_BxC: conditions of the texts; None: there is none.
@@ -80,9 +82,8 @@ class DiFace:
           keep_y_Bx1: False where the observation is dropped; None keeps all.
         """
         network = nnx.merge(self.score, params['score'])
-        return lambda x_t, log_snr: network(
-            x_t, log_snr, c_BxC, keep_c_Bx1, dropout_key, observation, keep_y_Bx1
-        )
+        probe = network.embed_probe(c_BxC, keep_c_Bx1, observation, keep_y_Bx1)
+        return lambda x_t, log_snr: network(x_t, log_snr, probe, dropout_key)
 
     def refine(
         self, params: Params, x0_BxD: jax.Array, dropout_key: jax.Array | None = None
@@ -104,30 +105,20 @@ class DiFace:
         c_BxC: jax.Array | None,
         key: jax.Array,
         sampling: Sampling,
-        dropout_key: jax.Array | None = None,
         observation: Observation | None = None,
-        keep_c_Bx1: jax.Array | None = None,
-        keep_y_Bx1: jax.Array | None = None,
     ) -> jax.Array:
         """Recovers embeddings: the mean of K samples of p(x0 | c, observation) by DDIM; x0_BxD.
-
-        With a `dropout_key`, each sample keeps the same dropout mask at all of its steps and on
-        both sides of guidance, so that the same thinned network denoises it from start to end.
 
         Args:
           params: of D.
           c_BxC: conditions of the texts; None: there is none.
           key: random key of the noise.
           sampling: T~, K, guidance and eta.
-          dropout_key: random key of dropout in training; None turns dropout off.
           observation: of the same faces; None: there is none, and there must be texts.
-          keep_c_Bx1: False where the text is dropped; None keeps all.
-          keep_y_Bx1: False where the observation is dropped; None keeps all.
         """
-        known = _Known(c_BxC, keep_c_Bx1, observation, keep_y_Bx1)
-        denoise, x_T, noise_key = self._start(params, known, key, sampling, dropout_key)
+        denoise, x_T, noise_key = self._start(params, c_BxC, observation, key, sampling)
         x0 = ddim(denoise, x_T, self.log_snr, sampling.num_steps, sampling.eta, noise_key)
-        return x0.reshape(-1, sampling.num_samples, self.embedding_dim).mean(axis=1)
+        return x0.mean(axis=1)
 
     def probe_features(
         self,
@@ -170,39 +161,32 @@ class DiFace:
         observation: Observation | None = None,
     ) -> SamplingPath:
         """The DDIM path of every sample that `recover` averages, K consecutive rows a text."""
-        known = _Known(c_BxC, None, observation, None)
-        denoise, x_T, noise_key = self._start(params, known, key, sampling)
-        return ddim_path(denoise, x_T, self.log_snr, sampling.num_steps, sampling.eta, noise_key)
+        denoise, x_T, noise_key = self._start(params, c_BxC, observation, key, sampling)
+        path = ddim_path(denoise, x_T, self.log_snr, sampling.num_steps, sampling.eta, noise_key)
+        rows = -1, x_T.shape[0] * x_T.shape[1], self.embedding_dim
+        x_SxBxD, x0_SxBxD = path.x_SxBxD.reshape(rows), path.x0_SxBxD.reshape(rows)
+        return path._replace(x_SxBxD=x_SxBxD, x0_SxBxD=x0_SxBxD)
 
     def _start(
         self,
         params: Params,
-        known: '_Known',
+        c_BxC: jax.Array | None,
+        observation: Observation | None,
         key: jax.Array,
         sampling: Sampling,
-        dropout_key: jax.Array | None = None,
     ) -> tuple[Denoiser, jax.Array, jax.Array]:
-        """The guided denoiser of K rows a face, their x_T, and a key for the noise of the steps."""
+        """The guided denoiser of x_BxKxD, x_T_BxKxD, and a key for the noise of the steps."""
         start_key, noise_key = jax.random.split(key)
-        known = jax.tree.map(lambda rows: jnp.repeat(rows, sampling.num_samples, axis=0), known)
-        count = len(jax.tree.leaves(known)[0])
+        # A text is embedded once for its K samples.
+        c, observation = jax.tree.map(lambda rows: rows[:, None], (c_BxC, observation))
+        count = len(jax.tree.leaves((c, observation))[0])
         denoise = guided_denoiser(
-            self.denoiser(
-                params, known.c, known.keep_c, dropout_key, known.observation, known.keep_y
-            ),
-            self.denoiser(params, None, dropout_key=dropout_key),
+            self.denoiser(params, c, observation=observation),
+            self.denoiser(params, None),
             sampling.guidance,
         )
-        return denoise, jax.random.normal(start_key, (count, self.embedding_dim)), noise_key
-
-
-class _Known(NamedTuple):
-    """What is known of faces: conditions c, an observation, and which rows of each are kept."""
-
-    c: jax.Array | None
-    keep_c: jax.Array | None
-    observation: Observation | None
-    keep_y: jax.Array | None
+        shape = count, sampling.num_samples, self.embedding_dim
+        return denoise, jax.random.normal(start_key, shape), noise_key
 
 
 def build_model(

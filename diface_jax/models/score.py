@@ -6,6 +6,7 @@ The DiFace paper does not describe its network; this one is our choice.
 """
 
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,18 @@ from diface_jax.diffusion.parameterization import to_x0
 from diface_jax.models.observation import Observation
 
 _zeros = nnx.initializers.zeros_init()
+
+
+class EmbeddedProbe(NamedTuple):
+    """What D takes from texts and observations, H units a row; rows broadcast to the batch's.
+
+    Attributes:
+      text_BxH: of the text.
+      observed_BxH: of the observation; zero where D takes none.
+    """
+
+    text_BxH: jax.Array
+    observed_BxH: jax.Array
 
 
 def fourier_features(log_snr_Bx1: jax.Array, width: int) -> jax.Array:
@@ -90,63 +103,85 @@ class ScoreNetwork(nnx.Module):
             self.embed_y = linear(embedding_dim + quality_dim, width)
             self.no_y = nnx.Param(jnp.zeros((embedding_dim + quality_dim,)))
 
-    def __call__(
+    def embed_probe(
         self,
-        x_t_BxD: jax.Array,
-        log_snr_Bx1: jax.Array,
         c_BxC: jax.Array | None,
         keep_c_Bx1: jax.Array | None = None,
-        dropout_key: jax.Array | None = None,
         observation: Observation | None = None,
         keep_y_Bx1: jax.Array | None = None,
-    ) -> jax.Array:
-        """The estimate of x0.
+    ) -> EmbeddedProbe:
+        """What D takes from texts and observations, which does not depend on the noise level.
 
         Args:
-          x_t_BxD: noisy embeddings.
-          log_snr_Bx1: their log SNR, which stands for t.
           c_BxC: text conditions; None drops all.
           keep_c_Bx1: False where the text is dropped (classifier-free guidance); None keeps all.
-          dropout_key: random key of dropout in training; None means no dropout.
           observation: of the same faces; None drops all.
           keep_y_Bx1: False where the observation is dropped; None keeps all.
 
         Returns:
-          x0_BxD.
+          Of B rows, or of 1 where every row is dropped.
 
         Raises:
           ValueError: D takes no observation, and one is given.
         """
-        c_BxC = _kept(c_BxC, keep_c_Bx1, self.no_c[...], len(x_t_BxD))
+        text = _kept(self.embed_c, c_BxC, keep_c_Bx1, self.no_c[...])
+        if self.quality_dim:
+            y_BxY = None if observation is None else jnp.concatenate(observation, axis=-1)
+            observed = _kept(self.embed_y, y_BxY, keep_y_Bx1, self.no_y[...])
+            return EmbeddedProbe(text, observed.astype(jnp.float32))
+        if observation is not None:
+            raise ValueError('this model was trained without photos as probes: give a text')
+        return EmbeddedProbe(text, jnp.zeros((1, 1)))
+
+    def __call__(
+        self,
+        x_t: jax.Array,
+        log_snr: jax.Array,
+        probe: EmbeddedProbe,
+        dropout_key: jax.Array | None = None,
+    ) -> jax.Array:
+        """The estimate of x0.
+
+        Time and text are computed for as many rows as they have: once for all noisy embeddings of
+        a text, if those have an axis of their own.
+
+        Args:
+          x_t: noisy embeddings; [..., D].
+          log_snr: their log SNR, which stands for t; broadcasts to [..., 1].
+          probe: what is known of the faces; its arrays broadcast to [..., H].
+          dropout_key: random key of dropout in training; None means no dropout.
+
+        Returns:
+          x0, [..., D].
+        """
         rngs = None if dropout_key is None else nnx.Rngs(dropout=dropout_key)
-        time = self.embed_t(fourier_features(log_snr_Bx1, self.embed_t.in_features))
-        observed = self._observed(observation, keep_y_Bx1, len(x_t_BxD))
-        y = nnx.silu(time + self.embed_c(c_BxC) + observed)
+        time = self.embed_t(fourier_features(log_snr, self.embed_t.in_features))
+        y = nnx.silu(time + probe.text_BxH + probe.observed_BxH)
+        if rngs is not None:  # every row of the batch drops its own units
+            y = jnp.broadcast_to(y, (*x_t.shape[:-1], y.shape[-1]))
         y = self.dropout(y, deterministic=rngs is None, rngs=rngs)
         # The text enters the stream too: through modulation alone it is hard to read.
-        h = self.embed_x(jnp.concatenate([x_t_BxD, y], axis=-1)).astype(jnp.float32) + observed
+        h = self._enter(x_t, y).astype(jnp.float32) + probe.observed_BxH
         for block in self.blocks:
             h = block(h, y, rngs)
         output = self.out(self.norm(h)).astype(jnp.float32)
-        return to_x0(output, x_t_BxD, log_snr_Bx1, self.prediction)
+        return to_x0(output, x_t, log_snr, self.prediction)
 
-    def _observed(
-        self, observation: Observation | None, keep_y_Bx1: jax.Array | None, count: int
-    ) -> jax.Array | float:
-        """What the observation adds to the residual stream, [B, H]; 0 where D takes none."""
-        if not self.quality_dim:
-            if observation is not None:
-                raise ValueError('this model was trained without photos as probes: give a text')
-            return 0.0
-        y_BxY = None if observation is None else jnp.concatenate(observation, axis=-1)
-        y_BxY = _kept(y_BxY, keep_y_Bx1, self.no_y[...], count)
-        return self.embed_y(y_BxY).astype(jnp.float32)
+    def _enter(self, x_t: jax.Array, y: jax.Array) -> jax.Array:
+        """`embed_x` of (x_t, y) side by side, as two products: y may have fewer rows than x_t."""
+        width = x_t.shape[-1]
+        x_t, y, kernel, bias = self.embed_x.promote_dtype(
+            (x_t, y, self.embed_x.kernel[...], self.embed_x.bias[...]), dtype=self.embed_x.dtype
+        )
+        return x_t @ kernel[:width] + (y @ kernel[width:] + bias)
 
 
 def _kept(
-    x_BxW: jax.Array | None, keep_Bx1: jax.Array | None, absent_W: jax.Array, count: int
+    embed: nnx.Linear, x_BxW: jax.Array | None, keep_Bx1: jax.Array | None, absent_W: jax.Array
 ) -> jax.Array:
-    """The rows, with `absent_W` in place of those that are dropped."""
+    """Embedded rows, with the one of `absent_W` in place of those that are dropped."""
     if x_BxW is None:
-        return jnp.broadcast_to(absent_W, (count, len(absent_W)))
-    return x_BxW if keep_Bx1 is None else jnp.where(keep_Bx1, x_BxW, absent_W)
+        return embed(absent_W[None])
+    if keep_Bx1 is None:
+        return embed(x_BxW)
+    return jnp.where(keep_Bx1, embed(x_BxW), embed(absent_W[None]))

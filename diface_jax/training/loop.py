@@ -425,18 +425,8 @@ _CAUSES = {
         'the refinement loss (of R)',
         f'{_SMALLER_STEPS.format("refine")}, or raise contrast.temperature',
     ),
-    'grad_norm/denoise_score': (
-        "the denoising loss's gradient in D",
-        _SMALLER_STEPS.format('score'),
-    ),
-    'grad_norm/refine_score': (
-        "the refinement loss's gradient in D",
-        _SMALLER_STEPS.format('score'),
-    ),
-    'grad_norm/refine_refine': (
-        "the refinement loss's gradient in R",
-        _SMALLER_STEPS.format('refine'),
-    ),
+    'grad_norm/score': ("D's gradient", _SMALLER_STEPS.format('score')),
+    'grad_norm/refine': ("R's gradient", _SMALLER_STEPS.format('refine')),
     'loss': ('the weighted sum of the losses', 'lower loss_weight.denoise and loss_weight.refine'),
 }
 

@@ -1,39 +1,55 @@
 """The denoising loss of D, and the margin loss, which can be added to the contrastive loss of R."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 
-from diface_jax.diffusion.ddim import Denoiser
 from diface_jax.diffusion.parameterization import snr_weight
 from diface_jax.diffusion.schedule import LogSnr, alpha_sigma, sample_times
 
 
-def denoising_loss(
-    denoise: Denoiser,
-    x0_BxD: jax.Array,
-    key: jax.Array,
-    log_snr: LogSnr,
-    num_levels: int,
-    snr_clip: tuple[float, float],
-) -> jax.Array:
-    """SNR-weighted squared error of the estimate of x0, averaged over rows and dimensions.
+class Noisy(NamedTuple):
+    """Embeddings at random noise levels: x_t_BxD, and the log SNR of each."""
+
+    x_t_BxD: jax.Array
+    log_snr_Bx1: jax.Array
+
+
+def add_noise(x0_BxD: jax.Array, key: jax.Array, log_snr: LogSnr, num_levels: int) -> Noisy:
+    """Noisy embeddings for the denoising loss.
 
     Args:
-      denoise: D given the texts of the rows.
       x0_BxD: clean embeddings.
       key: random key of times and noise.
       log_snr: the noise schedule.
       num_levels: T; 0 is continuous time.
-      snr_clip: lower and upper limit of the weight (see `snr_weight`).
-
-    Returns:
-      A scalar; at most 1 for an estimate of zero, since x0 has unit variance.
     """
     time_key, noise_key = jax.random.split(key)
     log_snr_Bx1 = log_snr(sample_times(time_key, len(x0_BxD), num_levels))[:, None]
     alpha, sigma = alpha_sigma(log_snr_Bx1)
     x_t_BxD = alpha * x0_BxD + sigma * jax.random.normal(noise_key, x0_BxD.shape)
-    error_Bx1 = jnp.mean((denoise(x_t_BxD, log_snr_Bx1) - x0_BxD) ** 2, axis=-1, keepdims=True)
+    return Noisy(x_t_BxD, log_snr_Bx1)
+
+
+def denoising_loss(
+    estimate_BxD: jax.Array,
+    x0_BxD: jax.Array,
+    log_snr_Bx1: jax.Array,
+    snr_clip: tuple[float, float],
+) -> jax.Array:
+    """SNR-weighted squared error of the estimate of x0, averaged over rows and dimensions.
+
+    Args:
+      estimate_BxD: of D, from noisy embeddings.
+      x0_BxD: clean embeddings.
+      log_snr_Bx1: of the noisy ones.
+      snr_clip: lower and upper limit of the weight (see `snr_weight`).
+
+    Returns:
+      A scalar; at most 1 for an estimate of zero, since x0 has unit variance.
+    """
+    error_Bx1 = jnp.mean((estimate_BxD - x0_BxD) ** 2, axis=-1, keepdims=True)
     return jnp.mean(snr_weight(log_snr_Bx1, *snr_clip) * error_Bx1)
 
 

@@ -4,7 +4,7 @@ The denoising loss trains D. The refinement loss trains R, and D too, through th
 recovers from the text: so D learns to recover what R can match.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -13,7 +13,8 @@ import optax
 from jax.sharding import Mesh
 
 from diface_jax.data.batches import Batch
-from diface_jax.models.diface import DiFace, Params, Sampling, build_model
+from diface_jax.diffusion.ddim import before_last_step
+from diface_jax.models.diface import DiFace, Params, build_model
 from diface_jax.models.refine import l2_normalise
 from diface_jax.runtime import mesh as meshes
 from diface_jax.runtime.settings import (
@@ -118,51 +119,40 @@ def joint_step(
 
     Returns:
       The state after the step, and scalars: both losses, their weights and weighted sum, and the
-      norm of the gradient that each loss sends to each network.
+      norm of the gradient of each network.
     """
     step_key = jax.random.fold_in(key, state.step)
-    denoise_key, refine_key = jax.random.split(step_key)
     probes = _draw_probes(rows, jax.random.fold_in(step_key, 0), settings.probe_shares)
     # With FSDP a device stores a part of each parameter: gather them, and scatter the gradients.
     params = constrain_to_rules(state.params, mesh, fsdp=False)
-    denoise, denoise_grads = jax.value_and_grad(_denoising)(
-        params, rows, probes, denoise_key, model, settings.diffusion
+    (loss, (denoise, refine)), grads = jax.value_and_grad(_joint_loss, has_aux=True)(
+        params, rows, probes, step_key, model, settings, mesh
     )
-    refine, refine_grads = jax.value_and_grad(_refinement)(
-        params, rows, probes, refine_key, model, settings, mesh
-    )
-    denoise_grads, refine_grads = constrain_to_rules(
-        (denoise_grads, refine_grads), mesh, settings.fsdp
-    )
-    weight = settings.loss_weight
-    grads = jax.tree.map(
-        lambda a, b: weight.denoise * a + weight.refine * b, denoise_grads, refine_grads
-    )
+    grads = constrain_to_rules(grads, mesh, settings.fsdp)
     metrics = {
-        'loss': weight.denoise * denoise + weight.refine * refine,
+        'loss': loss,
         'loss/denoise': denoise,
         'loss/refine': refine,
-        'weight/denoise': jnp.asarray(weight.denoise),
-        'weight/refine': jnp.asarray(weight.refine),
-        'grad_norm/denoise_score': optax.tree.norm(denoise_grads['score']),
-        'grad_norm/refine_score': optax.tree.norm(refine_grads['score']),
-        'grad_norm/refine_refine': optax.tree.norm(refine_grads['refine']),
+        'weight/denoise': jnp.asarray(settings.loss_weight.denoise),
+        'weight/refine': jnp.asarray(settings.loss_weight.refine),
+        'grad_norm/score': optax.tree.norm(grads['score']),
+        'grad_norm/refine': optax.tree.norm(grads['refine']),
         'temperature': jnp.exp(-state.params['head']['log_scale']),
     }
     return _update(state, grads, settings.optimisers, settings.ema_decay), metrics
 
 
 class _Probes(NamedTuple):
-    """Which rows of a batch have a text and which an observation; None: all, none."""
+    """Which rows of a batch have a text, and which an observation (None: there are none)."""
 
-    keep_c_Bx1: jax.Array | None = None
+    keep_c_Bx1: jax.Array
     keep_y_Bx1: jax.Array | None = None
 
 
 def _draw_probes(rows: BatchRows, key: jax.Array, shares: tuple[float, float, float]) -> _Probes:
     """Draws the kind of each row: a text alone, an observation alone, or both."""
     if rows.observation is None:
-        return _Probes()
+        return _Probes(jnp.ones((len(rows.x0_BxD), 1), bool))
     text_alone, photo_alone, _ = shares
     place_Bx1 = jax.random.uniform(key, (len(rows.x0_BxD), 1))
     is_text_Bx1 = place_Bx1 < text_alone
@@ -170,33 +160,98 @@ def _draw_probes(rows: BatchRows, key: jax.Array, shares: tuple[float, float, fl
     return _Probes(keep_c_Bx1=~is_photo_Bx1, keep_y_Bx1=~is_text_Bx1)
 
 
-def _denoising(
+def _joint_loss(
     params: Params,
     rows: BatchRows,
     probes: _Probes,
     key: jax.Array,
     model: DiFace,
-    diffusion: DiffusionSettings,
-) -> jax.Array:
-    """The denoising loss; texts are dropped at random for classifier-free guidance."""
-    drop_key, dropout_key, loss_key = jax.random.split(key, 3)
-    x0_BxD = rows.x0_BxD
-    keep_c_Bx1 = jax.random.bernoulli(drop_key, 1.0 - diffusion.drop_text, (len(x0_BxD), 1))
-    if probes.keep_c_Bx1 is not None:
-        keep_c_Bx1 &= probes.keep_c_Bx1
+    settings: StepSettings,
+    mesh: Mesh,
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    """The weighted sum of the losses, and each of them.
+
+    One loss has one gradient, which devices add up once.
+    """
+    denoise_key, refine_key = jax.random.split(key)
+    drop_key, denoise_dropout_key, noise_key = jax.random.split(denoise_key, 3)
+    recover_key, photo_key, recover_dropout_key, *dropout_keys = jax.random.split(refine_key, 5)
+    diffusion, weight = settings.diffusion, settings.loss_weight
+    # For classifier-free guidance.
+    keep_c_Bx1 = jax.random.bernoulli(drop_key, 1.0 - diffusion.drop_text, (len(rows.x0_BxD), 1))
+    noisy = losses.add_noise(rows.x0_BxD, noise_key, model.log_snr, diffusion.num_levels)
+    passes = (
+        _Pass(*noisy, probes.keep_c_Bx1 & keep_c_Bx1, denoise_dropout_key),
+        _recovery(
+            params, rows, probes, (recover_key, recover_dropout_key), model, settings.contrast
+        ),
+    )
+    estimate_BxD, recovered_BxD = _estimates(params, rows, probes, passes, model)
+    denoise = losses.denoising_loss(
+        estimate_BxD, rows.x0_BxD, noisy.log_snr_Bx1, diffusion.snr_clip
+    )
+    refine = _refinement(
+        params, rows, recovered_BxD, (photo_key, dropout_keys), model, settings, mesh
+    )
+    return weight.denoise * denoise + weight.refine * refine, (denoise, refine)
+
+
+class _Pass(NamedTuple):
+    """What one pass of D over a batch is given, besides what is known of the faces."""
+
+    x_t_BxD: jax.Array
+    log_snr_Bx1: jax.Array
+    keep_c_Bx1: jax.Array
+    dropout_key: jax.Array
+
+
+def _recovery(
+    params: Params,
+    rows: BatchRows,
+    probes: _Probes,
+    keys: tuple[jax.Array, jax.Array],
+    model: DiFace,
+    contrast: ContrastSettings,
+) -> _Pass:
+    """The last pass of a recovery from noise, which has the same dropout in all of its steps."""
+    (start_key, _), dropout_key = jax.random.split(keys[0]), keys[1]
     denoise = model.denoiser(
-        params, rows.c_BxC, keep_c_Bx1, dropout_key, rows.observation, probes.keep_y_Bx1
+        params, rows.c_BxC, probes.keep_c_Bx1, dropout_key, rows.observation, probes.keep_y_Bx1
     )
-    return losses.denoising_loss(
-        denoise, x0_BxD, loss_key, model.log_snr, diffusion.num_levels, diffusion.snr_clip
-    )
+    x_T_BxD = jax.random.normal(start_key, rows.x0_BxD.shape)
+    x_t_BxD, log_snr = before_last_step(denoise, x_T_BxD, model.log_snr, contrast.num_steps)
+    log_snr_Bx1 = jnp.broadcast_to(log_snr, (len(x_t_BxD), 1))
+    return _Pass(x_t_BxD, log_snr_Bx1, probes.keep_c_Bx1, dropout_key)
+
+
+def _estimates(
+    params: Params, rows: BatchRows, probes: _Probes, passes: Sequence[_Pass], model: DiFace
+) -> jax.Array:
+    """D's estimates of x0 in passes of the same batch, [passes, B, D].
+
+    They are one call on more rows: texts are embedded once, the gradient of a parameter is one
+    product, and devices add it up once.
+    """
+
+    def estimate(part: _Pass) -> jax.Array:
+        denoise = model.denoiser(
+            params,
+            rows.c_BxC,
+            part.keep_c_Bx1,
+            part.dropout_key,
+            rows.observation,
+            probes.keep_y_Bx1,
+        )
+        return denoise(part.x_t_BxD, part.log_snr_Bx1)
+
+    return jax.vmap(estimate)(jax.tree.map(lambda *arrays: jnp.stack(arrays), *passes))
 
 
 def _refinement(
     params: Params,
     rows: BatchRows,
-    probes: _Probes,
-    key: jax.Array,
+    recovered_BxD: jax.Array,
+    keys: tuple[jax.Array, Sequence[jax.Array]],
     model: DiFace,
     settings: StepSettings,
     mesh: Mesh,
@@ -207,21 +262,11 @@ def _refinement(
     device keeps those of its own texts.
     """
     contrast, margin = settings.contrast, settings.margin
-    recover_key, noise_key, *dropout_keys = jax.random.split(key, 5)
-    sampling = Sampling(contrast.num_steps)
-    recovered_BxD = model.recover(
-        params,
-        rows.c_BxC,
-        recover_key,
-        sampling,
-        dropout_keys[0],
-        rows.observation,
-        *probes,
-    )
+    noise_key, dropout_keys = keys
     photo_2xBxD = jnp.stack([rows.x0_BxD, rows.mate_BxD])
     photo_2xBxD += contrast.embedding_noise * jax.random.normal(noise_key, photo_2xBxD.shape)
-    f_text_BxF = model.refine(params, recovered_BxD, dropout_keys[1])
-    f_photo_2xBxF = model.refine_photo(params, photo_2xBxD, dropout_keys[2])
+    f_text_BxF = model.refine(params, recovered_BxD, dropout_keys[0])
+    f_photo_2xBxF = model.refine_photo(params, photo_2xBxD, dropout_keys[1])
     text, photo = contrast_sides(f_text_BxF, f_photo_2xBxF, rows)
     log_scale = params['head']['log_scale']
     loss = contrastive_loss(text, photo, log_scale, contrast.same_photo_weight, mesh)

@@ -93,5 +93,5 @@ def test_time_by_hand():
     plan = scaling.predict(config, SIZES, photos=100, chips=4, chip=chip)
     assert plan.compute_seconds == pytest.approx(plan.flops / 4 / 50e12)
     assert plan.memory_seconds == pytest.approx(plan.parameters * 36 / 0.5e12)
-    assert plan.link_seconds == pytest.approx(plan.parameters * 4 * 2 * 2 * 3 / 4 / 0.5e11)
+    assert plan.link_seconds == pytest.approx(plan.parameters * 4 * 2 * 3 / 4 / 0.5e11)
     assert plan.data_bytes == (100 * 385 + 500 * 2305) * 4 / 4

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from diface_jax.costs.hlo import matmul_flops
 from diface_jax.models.diface import Sampling, build_model, init_networks
 from diface_jax.models.normalise import Normalisation
 from diface_jax.models.observation import Observation
@@ -76,18 +77,15 @@ def test_a_dropped_observation_has_no_effect():
 
 def test_a_photo_alone_needs_no_text():
     model, params = build(quality_dim=3)
-    observation, key = Observation(normal(3, 2, 8), normal(4, 2, 3)), jax.random.key(0)
-    alone = model.recover(params, None, key, Sampling(2, 3), observation=observation)
-    dropped = model.recover(
-        params,
-        normal(5, 2, 12),
-        key,
-        Sampling(2, 3),
-        observation=observation,
-        keep_c_Bx1=jnp.zeros((2, 1), bool),
-    )
+    observation = Observation(normal(3, 2, 8), normal(4, 2, 3))
+    alone = model.recover(params, None, jax.random.key(0), Sampling(2, 3), observation)
     assert alone.shape == (2, 8)
-    np.testing.assert_allclose(alone, dropped, atol=1e-5)
+    x_t, log_snr, none = normal(1, 2, 8), jnp.zeros((2, 1)), jnp.zeros((2, 1), bool)
+    without, dropped = (
+        model.denoiser(params, c, keep, observation=observation)(x_t, log_snr)
+        for c, keep in ((None, None), (normal(5, 2, 12), none))
+    )
+    np.testing.assert_allclose(without, dropped, atol=1e-6)
 
 
 def test_without_observations_a_model_is_what_it_was(built):
@@ -121,6 +119,28 @@ def test_k_samples_are_averaged(built):
 
     assert model.recover(params, c, jax.random.key(0), Sampling(3, 5)).shape == (2, 8)
     assert spread(256) < 0.25 * spread(1)
+
+
+def test_a_probe_is_read_once_for_all_steps_and_samples():
+    """Wider texts and observations cost the same however many steps and samples there are."""
+    config = tiny.config()
+
+    def flops(condition_dim, quality_dim, sampling):
+        model = build_model(config.model, 'cosine', 8, condition_dim, quality_dim)
+        params = init_networks(config.model, 8, condition_dim, jax.random.key(0), quality_dim)
+        observation = Observation(normal(3, 4, 8), normal(4, 4, quality_dim))
+        recover = jax.jit(
+            lambda params, c: model.recover(
+                params, c, jax.random.key(0), sampling, observation=observation
+            )
+        )
+        return matmul_flops(recover.trace(params, normal(1, 4, condition_dim)))
+
+    one, many = (
+        flops(30, 5, sampling) - flops(12, 3, sampling)
+        for sampling in (Sampling(1), Sampling(7, 3))
+    )
+    assert one == many > 0
 
 
 def test_guidance_of_one_is_none(built):

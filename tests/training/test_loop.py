@@ -233,8 +233,8 @@ def nonfinite(**first_nonfinite):
     ('first', 'said'),
     [
         ({'loss/refine': 1, 'loss': 1, 'loss/denoise': 2}, r'step 12: the refinement loss .of R.'),
-        ({'grad_norm/denoise_score': 0, 'loss': 1}, r"step 11: the denoising loss's gradient in D"),
-        ({'grad_norm/refine_refine': 3}, r'step 14: .*R .*optimiser\.refine\.learning_rate'),
+        ({'grad_norm/score': 0, 'loss': 1}, r"step 11: D's gradient .*optimiser\.score"),
+        ({'grad_norm/refine': 3}, r"step 14: R's gradient .*optimiser\.refine\.learning_rate"),
     ],
 )
 def test_a_loss_that_is_not_a_number_says_which_and_at_which_step(first, said):

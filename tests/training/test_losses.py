@@ -31,14 +31,12 @@ def test_denoising_loss_of_the_ideal_denoiser():
     """For x0 ~ N(0, I) the best estimate errs by sigma^2 a dimension; any other by more."""
     x0 = jax.random.normal(jax.random.key(1), (4096, 8))
 
-    def loss(factor):
-        def denoise(x_t, log_snr):
-            alpha, _ = schedule.alpha_sigma(log_snr)
-            return factor * alpha * x_t
+    noisy = losses.add_noise(x0, jax.random.key(2), schedule.cosine, 1000)
 
-        return losses.denoising_loss(
-            denoise, x0, jax.random.key(2), schedule.cosine, 1000, (1.0, 5.0)
-        )
+    def loss(factor):
+        alpha, _ = schedule.alpha_sigma(noisy.log_snr_Bx1)
+        estimate = factor * alpha * noisy.x_t_BxD
+        return losses.denoising_loss(estimate, x0, noisy.log_snr_Bx1, (1.0, 5.0))
 
     log_snr = schedule.cosine(jnp.arange(1, 1001) / 1000)
     weight = jnp.clip(jnp.exp(log_snr), 1.0, 5.0) / 5.0

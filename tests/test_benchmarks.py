@@ -1,0 +1,66 @@
+"""The page of the benchmarks: what scripts printed, and which could not run."""
+
+import pytest
+
+from tests.benchmarks import __main__ as benchmarks
+from tests.benchmarks import page
+
+LINES = [
+    {
+        'script': 'sampling',
+        'load': '0.9',
+        'benchmark': 'DDIM of 256 texts, 10 steps, 16 samples',
+        'milliseconds': {'ours': 100.0, 'diffusers, PyTorch': 250.0},
+        'ratio': {'diffusers, PyTorch': 2.5},
+    },
+    {'script': 'exact_search', 'missing': "faiss is not installed (pip install -e '.[bench]')"},
+    {
+        'script': 'growth',
+        'load': '0.5',
+        'growth': 'DDIM',
+        'of': 'steps',
+        'x': [5, 10],
+        'milliseconds': [10.0, 20.0],
+        'exponent': {'milliseconds': 1.0},
+    },
+]
+
+
+def test_a_comparison_is_a_row_with_its_aim():
+    table = page.comparisons(LINES)
+    row = next(line for line in table.splitlines() if 'DDIM' in line)
+    cells = [cell.strip() for cell in row.strip('|').split('|')]
+    assert cells[1:6] == ['diffusers, PyTorch', '100', '250', '2.5', '2.0']
+    assert cells[-1] == '0.9'
+
+
+def test_a_missing_peer_is_named():
+    assert '`exact_search`: faiss is not installed' in page.comparisons(LINES)
+    errors = "Traceback:\n  import faiss\nModuleNotFoundError: No module named 'faiss'\n"
+    assert benchmarks.reason(errors) == LINES[1]['missing']
+
+
+def test_the_plot_is_the_same_each_time(tmp_path):
+    first, second = tmp_path / 'first.svg', tmp_path / 'second.svg'
+    for path in (first, second):
+        page.plot(LINES, path)
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_rendering_twice_changes_nothing():
+    text = page.PAGE.read_text()
+    for name in page.PARTS:
+        assert f'<!-- measured {name} -->' in text
+    once = page.render(text, LINES)
+    assert '| DDIM | steps | 5, 10 | 1.00 |' in once
+    assert page.render(once, LINES) == once
+
+
+def test_the_page_shows_what_was_measured():
+    text = page.PAGE.read_text()
+    assert page.render(text, page.read()) == text
+
+
+def test_an_unknown_script_is_refused():
+    with pytest.raises(SystemExit, match='no such script: sampler; choose from training_step'):
+        benchmarks.main(('sampler',))
