@@ -10,7 +10,7 @@ from tests.gallery import world
 testclient = pytest.importorskip('fastapi.testclient')
 httpx = pytest.importorskip('httpx')
 
-from diface_jax.gallery import entries, store  # noqa: E402
+from diface_jax.gallery import entries, sqlite_database  # noqa: E402
 from diface_jax.web import limits  # noqa: E402
 from diface_jax.web.application import application  # noqa: E402
 from diface_jax.web.options import ServerOptions  # noqa: E402
@@ -167,7 +167,7 @@ def test_a_full_disk_is_explained(page, model, monkeypatch, code):
 def test_a_full_disk_loses_nothing_that_was_enrolled(page, monkeypatch):
     """SQLite itself says that the disk is full, as a limit of pages makes it."""
     assert drop(page, world.photo(1), name='1.png').json()['faces'] == 1
-    connect = store._connect
+    connect = sqlite_database._connect
 
     def connect_full(path):
         database = connect(path)
@@ -176,7 +176,7 @@ def test_a_full_disk_loses_nothing_that_was_enrolled(page, monkeypatch):
         return database
 
     with monkeypatch.context() as full:
-        full.setattr(store, '_connect', connect_full)
+        full.setattr(sqlite_database, '_connect', connect_full)
         answers = [drop(page, world.photo(who), name=f'{who}.png') for who in range(2, 12)]
     failed = [answer for answer in answers if answer.status_code != 200]
     assert failed
