@@ -396,7 +396,7 @@ class Model:
             f_QxF = np.stack([query.f_F for query in queries])
             _check_width(gallery, faces.f_GxF, f_QxF.shape[1])
             best = faces.best(f_QxF, options, allowed_G, least=next_question.CANDIDATES)
-            gallery_info = {'path': str(gallery), **store.count(), **faces.searched(allowed_G)}
+            gallery_info = {'path': str(gallery), **faces.counts, **faces.searched(allowed_G)}
             results = []
             for query, row_K in zip(queries, best, strict=True):
                 entries = store.entries(faces.id_G[row_K[: options.k]].tolist())
