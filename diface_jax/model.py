@@ -386,23 +386,28 @@ class Model:
     def _search(
         self, gallery: pathlib.Path, probes: Sequence[Probe], options: SearchOptions
     ) -> list[SearchResults]:
-        self._open(gallery).close()  # an unusable gallery is reported before anything is computed
-        queries = self._queries(probes)
-        if not queries:
-            return []
-        with self._open(gallery) as store, store.reading():
-            faces = self._faces(store)
-            allowed_G = faces.allowed(store, options)
-            f_QxF = np.stack([query.f_F for query in queries])
-            _check_width(gallery, faces.f_GxF, f_QxF.shape[1])
-            best = faces.best(f_QxF, options, allowed_G, least=next_question.CANDIDATES)
-            gallery_info = {'path': str(gallery), **faces.counts, **faces.searched(allowed_G)}
-            results = []
-            for query, row_K in zip(queries, best, strict=True):
-                entries = store.entries(faces.id_G[row_K[: options.k]].tolist())
-                results.append(
-                    self._results_of(query, faces.f_GxF[row_K], entries, gallery_info, options)
-                )
+        with self._open(gallery) as store:  # reports an unusable one before anything is computed
+            queries = self._queries(probes)
+            if not queries:
+                return []
+            with store.reading():
+                return self._matches(store, queries, options)
+
+    def _matches(
+        self, store: Store, queries: Sequence[Query], options: SearchOptions
+    ) -> list[SearchResults]:
+        faces = self._faces(store)
+        allowed_G = faces.allowed(store, options)
+        f_QxF = np.stack([query.f_F for query in queries])
+        _check_width(store.folder, faces.f_GxF, f_QxF.shape[1])
+        best = faces.best(f_QxF, options, allowed_G, least=next_question.CANDIDATES)
+        gallery_info = {'path': str(store.folder), **faces.counts, **faces.searched(allowed_G)}
+        results = []
+        for query, row_K in zip(queries, best, strict=True):
+            entries = store.entries(faces.id_G[row_K[: options.k]].tolist())
+            results.append(
+                self._results_of(query, faces.f_GxF[row_K], entries, gallery_info, options)
+            )
         return results
 
     def _results_of(

@@ -132,22 +132,16 @@ class PhotoEmbedder:
         The embeddings of these photos are computed in the same pass, and cached for `embed`.
         """
         rows = self._training_rows(width)
-        hashes = [self._hashes[row] for row in rows]
-        landmarks = str(self._source.landmarks_5x2)
+        landmarks, (_, hashes) = str(self._source.landmarks_5x2), self._files(rows)
         name = array_cache.cache_key('appearance', str(width), landmarks, *_VERSIONS, *hashes)
         cached = array_cache.read_arrays(self._cache, name)
         if not hosts.any_host(cached is None):
             return build_face_encoder(names, Appearance(**cached), recognisers)
         blocks = dlib_resnet.block_widths(dlib_resnet.load_dlib_resnet(), len(align.PADDINGS))
-        dlib = DlibPass(with_maps=True)
-        others = [other for other in names if other != APPEARANCE]
-        frozen = build_face_encoder(others, recognisers=recognisers, dlib=dlib)
-        described = json.dumps(frozen.description, sort_keys=True)
-        maps_of = functools.partial(_maps_of_crops, dlib, frozen, sum(blocks))
-        columns = self._map(rows, (_MAPS, *_VERSIONS, described), maps_of)
+        columns = self._maps(rows, names, recognisers, sum(blocks))
 
         def fit() -> array_cache.Arrays:
-            # Rounded to float16, as versions that cached maps so had the components.
+            # Rounded to float16, so that components are those of versions that cached them so.
             maps_NxP = columns['maps'][columns['found']].astype(np.float16)
             with hosts.working('fits the appearance encoder'):
                 return appearance.fit_appearance(maps_NxP, blocks, width)._asdict()
@@ -156,8 +150,26 @@ class PhotoEmbedder:
         fitted = Appearance(**hosts.first_then_others('appearance', fit_once))
         encoder = build_face_encoder(names, fitted, recognisers)
         with hosts.working('embeds the photos that it was fitted on'):
-            self._add(rows, _depends_on('faces', encoder), _faces_of_maps(encoder, columns))
+            faces = _faces_of_maps(encoder, columns)
+            sharded_work.add_photos(
+                self._source, *self._files(rows), self._cache, _depends_on('faces', encoder), faces
+            )
         return encoder
+
+    def _maps(
+        self,
+        rows: np.ndarray,
+        names: Sequence[str],
+        recognisers: Mapping[str, OnnxRecogniser],
+        width: int,
+    ) -> array_cache.Arrays:
+        """Maps of photos, `width` wide, and their embeddings by all encoders but `appearance`."""
+        dlib = DlibPass(with_maps=True)
+        others = [name for name in names if name != APPEARANCE]
+        frozen = build_face_encoder(others, recognisers=recognisers, dlib=dlib)
+        described = json.dumps(frozen.description, sort_keys=True)
+        maps_of = functools.partial(_maps_of_crops, dlib, frozen, width)
+        return self._map(rows, (_MAPS, *_VERSIONS, described), maps_of)
 
     def _training_rows(self, width: int) -> np.ndarray:
         """Rows of at most MAX_PHOTOS training photos, sorted; ValueError where there is none."""
@@ -176,9 +188,6 @@ class PhotoEmbedder:
         return sharded_work.map_photos(
             self._source, *self._files(rows), self._cache, depends_on, compute
         )
-
-    def _add(self, rows: np.ndarray, depends_on: Sequence[str], arrays: array_cache.Arrays) -> None:
-        sharded_work.add_photos(self._source, *self._files(rows), self._cache, depends_on, arrays)
 
     def _files(self, rows: np.ndarray) -> tuple[list[str], list[str]]:
         """The photos of these rows, and the hashes of their content."""

@@ -17,13 +17,17 @@ from diface_jax.data.face_crops import FaceCrops, crop_faces
 from diface_jax.data.readers.records import DataSet
 from diface_jax.runtime import hosts
 
-# Inputs of a step: a batch of the face encoder, and a second's work of the text encoder.
-_INPUTS_A_STEP = 32, 128
+# Inputs of a step: for the face encoder a few batches; for the text encoder enough that most
+# batches of sentences of the same length are full.
+_INPUTS_A_STEP = 32, 512
 _PHOTOS_AHEAD = 256  # cropped before the encoder needs them
 _VISIBLE_SECONDS = 30  # until a file of one host is visible to the others
 
 # From files and their face crops to arrays with a row for each photo.
 MapCrops = Callable[[Sequence[str], Sequence[FaceCrops]], array_cache.Arrays]
+
+# From sentences, and what to call with the number of each batch, to arrays with a row for each.
+EncodeSentences = Callable[[Sequence[str], Callable[[int], object]], array_cache.Arrays]
 
 # From missing inputs, in steps, to the arrays of each step.
 _Work = Callable[[Sequence[Sequence[str]], tqdm], Generator[array_cache.Arrays]]
@@ -33,7 +37,7 @@ def map_sentences(
     sentences: Sequence[str],
     cache: pathlib.Path,
     depends_on: Sequence[str],
-    compute: Callable[[Sequence[str]], array_cache.Arrays],
+    compute: EncodeSentences,
 ) -> array_cache.Arrays:
     """Arrays computed from sentences; a repeated sentence is computed once.
 
@@ -41,7 +45,7 @@ def map_sentences(
       sentences: at least one.
       cache: folder of the cache, the same one on all hosts.
       depends_on: name of the result, then all that it depends on besides the sentences.
-      compute: from a batch of sentences to arrays with a row for each.
+      compute: encodes a step of sentences.
 
     Returns:
       Arrays with a row for each sentence, on every host.
@@ -49,8 +53,7 @@ def map_sentences(
 
     def work(steps: Sequence[Sequence[str]], bar: tqdm) -> Generator[array_cache.Arrays]:
         for step in steps:
-            yield compute(step)
-            bar.update(len(step))
+            yield compute(step, bar.update)
 
     keys = {sentence: array_cache.cache_key(sentence) for sentence in sentences}
     # Sentences of similar length are encoded fastest.

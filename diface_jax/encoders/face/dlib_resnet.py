@@ -18,6 +18,7 @@ from jax import lax
 
 from diface_jax.encoders import weights
 from diface_jax.encoders.face import dlib_format
+from diface_jax.encoders.face.pooling_windows import pooling_windows
 
 NAME = 'dlib_face_recognition_resnet_model_v1'
 WIDTH = 128
@@ -176,14 +177,7 @@ class Pool:
 
     def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
         """Pools the height and the width of x_BxHxWxC."""
-        (rows, columns), (down, right) = self.window, self.strides
-        height, width = x_BxHxWxC.shape[1] - rows + 1, x_BxHxWxC.shape[2] - columns + 1
-        # As slices: XLA's windows are slow on CPUs, and keep one core busy while the others wait.
-        in_window = [
-            x_BxHxWxC[:, y : y + height : down, x : x + width : right]
-            for y in range(rows)
-            for x in range(columns)
-        ]
+        in_window = pooling_windows(x_BxHxWxC, self.window, self.strides)
         if self.name == 'max_pool_2':
             return functools.reduce(jnp.maximum, in_window)
         return sum(in_window) / len(in_window)

@@ -70,7 +70,10 @@ class SentenceTokenizer(NamedTuple):
                 raise ValueError(f'sentence {index} is empty: there is nothing to encode')
         if len(sentences) == 0:
             return []
-        encoded_N = self.tokenizer.encode_batch([self.prefix + sentence for sentence in sentences])
+        texts = [self.prefix + sentence for sentence in sentences]
+        # The threads of a batch take longer to start than a few sentences need.
+        few = len(texts) <= _FEW
+        encoded_N = map(self.tokenizer.encode, texts) if few else self.tokenizer.encode_batch(texts)
         tokens_N = [encoded.ids for encoded in encoded_N]
         too_long = sum(len(tokens) > self.max_tokens for tokens in tokens_N)
         if too_long:
