@@ -33,7 +33,8 @@ _WINDOW = 12  # pixels of the faces that the first network finds
 _STRIDE = 2  # of its windows
 _STEP = 0.709  # from a level of the pyramid to the next
 _SIDES = 24, 48  # of the patches that the second and the third network see
-_BATCHES = 32, 8
+# Patches of a batch of the second and the third network: of photos with few candidates, of others.
+_BATCHES = (16, 32), (2, 8)
 # A page holds levels of a pyramid side by side, so that photos of every size need two compilations.
 # All levels of the photos of CelebA and LFW fit on the small one.
 _PAGES = (160, 224), (256, 384)
@@ -308,9 +309,11 @@ def non_maximum_suppression(
     return np.array(kept, int)
 
 
-def _in_batches(network: Any, params: Params, patches: np.ndarray, size: int) -> list[np.ndarray]:
-    """The outputs of a network for any number of patches, by batches of one size."""
-    outputs = []
+def _in_batches(
+    network: Any, params: Params, patches: np.ndarray, sizes: tuple[int, int]
+) -> list[np.ndarray]:
+    """The outputs of a network for any number of patches, by batches of one of two sizes."""
+    outputs, size = [], sizes[len(patches) > sizes[0]]
     for start in range(0, max(1, len(patches)), size):
         batch = patches[start : start + size]
         padded = np.pad(batch, [(0, size - len(batch))] + [(0, 0)] * 3)
