@@ -21,6 +21,7 @@ import numpy as np
 import diface_jax
 from diface_jax.gallery import enrollment
 from diface_jax.gallery.store import PhotoLabel
+from diface_jax.model import Model
 from tests.benchmarks import text_encoder, timing
 
 K = 10
@@ -41,7 +42,7 @@ def descriptions() -> Iterator[str]:
     )
 
 
-def filled(model: diface_jax.Model, folder: pathlib.Path, faces: int) -> None:
+def filled(model: Model, folder: pathlib.Path, faces: int) -> None:
     """Enrols made-up embeddings."""
     rng = np.random.default_rng(0)
     names, labels = [f'{row:07d}' for row in range(faces)], [PhotoLabel()] * faces
