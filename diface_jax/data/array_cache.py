@@ -40,20 +40,28 @@ def cached_arrays(folder: pathlib.Path, name: str, compute: Callable[[], Arrays]
       folder: of the cache.
       name: from `cache_key`, of all that the result depends on.
       compute: returns the arrays.
-
-    Returns:
-      The arrays. A damaged file is logged and replaced.
     """
-    path = folder / f'{name}.npz'
+    arrays = read_arrays(folder, name)
+    if arrays is None:
+        arrays = compute()
+        write_arrays(_path(folder, name), arrays)
+    return arrays
+
+
+def read_arrays(folder: pathlib.Path, name: str) -> Arrays | None:
+    """The arrays called `name`; None where they are not cached. A damaged file is logged."""
+    path = _path(folder, name)
     if path.is_file():
         try:
             with np.load(path) as arrays:
                 return dict(arrays)
         except READ_ERRORS as error:
             logging.warning('%s is damaged (%s): computing it again', path, error)
-    arrays = compute()
-    write_arrays(path, arrays)
-    return arrays
+    return None
+
+
+def _path(folder: pathlib.Path, name: str) -> pathlib.Path:
+    return folder / f'{name}.npz'
 
 
 def write_arrays(path: pathlib.Path, arrays: Arrays) -> None:

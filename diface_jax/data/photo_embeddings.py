@@ -29,6 +29,7 @@ from diface_jax.runtime.settings import APPEARANCE, DegradedSettings, EncodersSe
 # Cached arrays depend on the weights of dlib's network and on how faces are cropped.
 _MAPS = 'maps'  # name of the cache of feature maps
 _VERSIONS = (dlib_resnet.SHA256, str(align.VERSION))
+_MAPS_AT_A_TIME = 512  # photos, 36 MB
 
 
 class PhotoEmbeddings(NamedTuple):
@@ -77,10 +78,10 @@ class PhotoEmbedder:
             return SimulatedEncoder(self._source.embedded.encoders)
         if fitted:
             return fitted.face
-        names, appearance = encoder_names(encoders), None
+        names = encoder_names(encoders)
         if APPEARANCE in names:
-            appearance = self._fit_appearance(encoders.appearance_dim)
-        return build_face_encoder(names, appearance, recognisers)
+            return self._fit_appearance(names, recognisers, encoders.appearance_dim)
+        return build_face_encoder(names, None, recognisers)
 
     def embed(self, encoder: FaceEncoder | SimulatedEncoder) -> PhotoEmbeddings:
         """The embeddings of all photos; those of a simulated data set come with it."""
@@ -123,23 +124,52 @@ class PhotoEmbedder:
                 result[row] = Observations(**dict(zip(columns, observed, strict=True)))
         return result
 
-    def _fit_appearance(self, width: int) -> Appearance:
-        """The appearance encoder, fitted on training photos that are drawn with a fixed seed."""
+    def _fit_appearance(
+        self, names: Sequence[str], recognisers: Mapping[str, OnnxRecogniser], width: int
+    ) -> FaceEncoder:
+        """E, whose appearance encoder is fitted on training photos drawn with a fixed seed.
+
+        The embeddings of these photos are computed in the same pass, and cached for `embed`.
+        """
         rows = self._training_rows(width)
-        blocks = dlib_resnet.block_widths(dlib_resnet.load_dlib_resnet(), len(align.PADDINGS))
-        maps_of = functools.partial(_maps_of_crops, DlibPass(with_maps=True), sum(blocks))
-        columns = self._map(rows, (_MAPS, *_VERSIONS), maps_of)
-        hashes = [self._hashes[row] for row in rows]
-        landmarks = str(self._source.landmarks_5x2)
+        landmarks, (_, hashes) = str(self._source.landmarks_5x2), self._files(rows)
         name = array_cache.cache_key('appearance', str(width), landmarks, *_VERSIONS, *hashes)
+        cached = array_cache.read_arrays(self._cache, name)
+        if not hosts.any_host(cached is None):
+            return build_face_encoder(names, Appearance(**cached), recognisers)
+        blocks = dlib_resnet.block_widths(dlib_resnet.load_dlib_resnet(), len(align.PADDINGS))
+        columns = self._maps(rows, names, recognisers, sum(blocks))
 
         def fit() -> array_cache.Arrays:
-            maps_NxP = columns['maps'][columns['found']]
+            # Rounded to float16, so that components are those of versions that cached them so.
+            maps_NxP = columns['maps'][columns['found']].astype(np.float16)
             with hosts.working('fits the appearance encoder'):
                 return appearance.fit_appearance(maps_NxP, blocks, width)._asdict()
 
-        cached = functools.partial(array_cache.cached_arrays, self._cache, name, fit)
-        return Appearance(**hosts.first_then_others('appearance', cached))
+        fit_once = functools.partial(array_cache.cached_arrays, self._cache, name, fit)
+        fitted = Appearance(**hosts.first_then_others('appearance', fit_once))
+        encoder = build_face_encoder(names, fitted, recognisers)
+        with hosts.working('embeds the photos that it was fitted on'):
+            faces = _faces_of_maps(encoder, columns)
+            sharded_work.add_photos(
+                self._source, *self._files(rows), self._cache, _depends_on('faces', encoder), faces
+            )
+        return encoder
+
+    def _maps(
+        self,
+        rows: np.ndarray,
+        names: Sequence[str],
+        recognisers: Mapping[str, OnnxRecogniser],
+        width: int,
+    ) -> array_cache.Arrays:
+        """Maps of photos, `width` wide, and their embeddings by all encoders but `appearance`."""
+        dlib = DlibPass(with_maps=True)
+        others = [name for name in names if name != APPEARANCE]
+        frozen = build_face_encoder(others, recognisers=recognisers, dlib=dlib)
+        described = json.dumps(frozen.description, sort_keys=True)
+        maps_of = functools.partial(_maps_of_crops, dlib, frozen, width)
+        return self._map(rows, (_MAPS, *_VERSIONS, described), maps_of)
 
     def _training_rows(self, width: int) -> np.ndarray:
         """Rows of at most MAX_PHOTOS training photos, sorted; ValueError where there is none."""
@@ -155,11 +185,14 @@ class PhotoEmbedder:
     def _map(
         self, rows: np.ndarray, depends_on: Sequence[str], compute: sharded_work.MapCrops
     ) -> array_cache.Arrays:
-        files = [self._source.photos[row].file for row in rows]
-        hashes = [self._hashes[row] for row in rows]
         return sharded_work.map_photos(
-            self._source, files, hashes, self._cache, depends_on, compute
+            self._source, *self._files(rows), self._cache, depends_on, compute
         )
+
+    def _files(self, rows: np.ndarray) -> tuple[list[str], list[str]]:
+        """The photos of these rows, and the hashes of their content."""
+        files = [self._source.photos[row].file for row in rows]
+        return files, [self._hashes[row] for row in rows]
 
 
 def _depends_on(name: str, encoder: FaceEncoder, *more: str) -> tuple[str, ...]:
@@ -187,7 +220,7 @@ def cached_maps(
       count: of photos, at most.
 
     Returns:
-      Rows of `hashes`, and the maps of these photos, float16; none and None where none is cached.
+      Rows of `hashes`, and the maps of these photos; none and None where none is cached.
     """
     for folder in sorted(cache.glob(f'{_MAPS}-*')):
         rows = array_cache.RowCache(folder)
@@ -201,10 +234,33 @@ def cached_maps(
 
 # The names of these arrays stand in the cache of existing working directories.
 def _maps_of_crops(
-    dlib: DlibPass, width: int, files: Sequence[str], crops: Sequence[FaceCrops]
+    dlib: DlibPass,
+    frozen: FaceEncoder,
+    width: int,
+    files: Sequence[str],
+    crops: Sequence[FaceCrops],
 ) -> array_cache.Arrays:
-    maps_NxP, has_face_N = _encode_crops(dlib.maps, width, np.float16, crops)
-    return {'maps': maps_NxP, 'found': has_face_N}
+    """Maps of crops, `width` wide, and their embeddings by the encoders that are not fitted."""
+
+    def encode(chips_NxSxHxWx3: np.ndarray) -> np.ndarray:
+        embeddings = [part.embed(chips_NxSxHxWx3) for part in frozen.parts]
+        return np.concatenate([dlib.maps(chips_NxSxHxWx3), *embeddings], axis=1)
+
+    vector_NxW, has_face_N = _encode_crops(encode, width + frozen.width, np.float32, crops)
+    maps_NxP, frozen_NxD = np.split(vector_NxW, [width], axis=1)
+    note_N = array_cache.string_array([crop.note for crop in crops])
+    return {'maps': maps_NxP, 'frozen': frozen_NxD, 'found': has_face_N, 'note': note_N}
+
+
+def _faces_of_maps(encoder: FaceEncoder, columns: array_cache.Arrays) -> array_cache.Arrays:
+    """What `_embed_crops` returns of these photos, from the arrays of `_maps_of_crops`."""
+    has_face_N = columns['found']
+    embedding_NxD = np.zeros((len(has_face_N), encoder.width), np.float32)
+    for start in range(0, len(has_face_N), _MAPS_AT_A_TIME):
+        part = slice(start, start + _MAPS_AT_A_TIME)
+        embedding_NxD[part] = encoder.embed_maps(columns['frozen'][part], columns['maps'][part])
+    embedding_NxD[~has_face_N] = 0
+    return {'embedding_NxD': embedding_NxD, 'found_N': has_face_N, 'note_N': columns['note']}
 
 
 def _embed_crops(

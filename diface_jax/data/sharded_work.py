@@ -17,13 +17,17 @@ from diface_jax.data.face_crops import FaceCrops, crop_faces
 from diface_jax.data.readers.records import DataSet
 from diface_jax.runtime import hosts
 
-# Inputs of a step: a batch of the face encoder, and a second's work of the text encoder.
-_INPUTS_A_STEP = 32, 128
+# Inputs of a step: for the face encoder a few batches; for the text encoder enough that most
+# batches of sentences of the same length are full.
+_INPUTS_A_STEP = 32, 512
 _PHOTOS_AHEAD = 256  # cropped before the encoder needs them
 _VISIBLE_SECONDS = 30  # until a file of one host is visible to the others
 
 # From files and their face crops to arrays with a row for each photo.
 MapCrops = Callable[[Sequence[str], Sequence[FaceCrops]], array_cache.Arrays]
+
+# From sentences, and what to call with the number of each batch, to arrays with a row for each.
+EncodeSentences = Callable[[Sequence[str], Callable[[int], object]], array_cache.Arrays]
 
 # From missing inputs, in steps, to the arrays of each step.
 _Work = Callable[[Sequence[Sequence[str]], tqdm], Generator[array_cache.Arrays]]
@@ -33,7 +37,7 @@ def map_sentences(
     sentences: Sequence[str],
     cache: pathlib.Path,
     depends_on: Sequence[str],
-    compute: Callable[[Sequence[str]], array_cache.Arrays],
+    compute: EncodeSentences,
 ) -> array_cache.Arrays:
     """Arrays computed from sentences; a repeated sentence is computed once.
 
@@ -41,7 +45,7 @@ def map_sentences(
       sentences: at least one.
       cache: folder of the cache, the same one on all hosts.
       depends_on: name of the result, then all that it depends on besides the sentences.
-      compute: from a batch of sentences to arrays with a row for each.
+      compute: encodes a step of sentences.
 
     Returns:
       Arrays with a row for each sentence, on every host.
@@ -49,8 +53,7 @@ def map_sentences(
 
     def work(steps: Sequence[Sequence[str]], bar: tqdm) -> Generator[array_cache.Arrays]:
         for step in steps:
-            yield compute(step)
-            bar.update(len(step))
+            yield compute(step, bar.update)
 
     keys = {sentence: array_cache.cache_key(sentence) for sentence in sentences}
     # Sentences of similar length are encoded fastest.
@@ -92,14 +95,51 @@ def map_photos(
                     bar.update()
                 yield compute(step, crops_of_step)
 
-    # A photo that cannot be read has no hash: its name is used instead.
-    pairs = dict(zip(files, hashes, strict=True))
-    keys = {
-        file: sha256 or array_cache.cache_key('unreadable', file) for file, sha256 in pairs.items()
-    }
-    depends_on = (*depends_on, str(source.landmarks_5x2))
+    keys = _photo_keys(files, hashes)
+    depends_on = _photos_depend_on(source, depends_on)
     rows = _compute_on_hosts(cache, depends_on, keys, files, _INPUTS_A_STEP[0], work, 'photo')
     return rows.take([keys[file] for file in files])
+
+
+def add_photos(
+    source: DataSet,
+    files: Sequence[str],
+    hashes: Sequence[str],
+    cache: pathlib.Path,
+    depends_on: Sequence[str],
+    arrays: array_cache.Arrays,
+) -> None:
+    """Caches rows that are known already, so that `map_photos` computes only the others.
+
+    Args:
+      source: the data set.
+      files: of its photos.
+      hashes: of their content.
+      cache: folder of the cache.
+      depends_on: as for `map_photos`.
+      arrays: a row for each file.
+    """
+    if hosts.is_first():
+        keys = _photo_keys(files, hashes)
+        with _row_cache(cache, _photos_depend_on(source, depends_on)) as rows:
+            rows.add([keys[file] for file in files], arrays)
+    hosts.barrier(f'known {depends_on[0]}')
+
+
+def _photo_keys(files: Sequence[str], hashes: Sequence[str]) -> dict[str, str]:
+    """The name of each photo's row; by the file's name where it cannot be read and has no hash."""
+    pairs = dict(zip(files, hashes, strict=True))
+    return {
+        file: sha256 or array_cache.cache_key('unreadable', file) for file, sha256 in pairs.items()
+    }
+
+
+def _photos_depend_on(source: DataSet, depends_on: Sequence[str]) -> tuple[str, ...]:
+    return (*depends_on, str(source.landmarks_5x2))
+
+
+def _row_cache(cache: pathlib.Path, depends_on: Sequence[str]) -> array_cache.RowCache:
+    return array_cache.RowCache(cache / f'{depends_on[0]}-{array_cache.cache_key(*depends_on)}')
 
 
 def _cropped(crop: Callable[[str], FaceCrops], files: Sequence[str]) -> Generator[FaceCrops]:
@@ -133,7 +173,7 @@ def _compute_on_hosts(
     encoder depend neither on the number of hosts nor on where an earlier run was stopped.
     """
     result = depends_on[0]
-    rows = array_cache.RowCache(cache / f'{result}-{array_cache.cache_key(*depends_on)}')
+    rows = _row_cache(cache, depends_on)
     first_of = {keys[name]: name for name in reversed(inputs)}
     unique = [name for name in inputs if first_of[keys[name]] == name]
     steps = [unique[i : i + size] for i in range(0, len(unique), size)]

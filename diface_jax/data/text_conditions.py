@@ -1,7 +1,7 @@
 """Sentences of a data set to text conditions: pooled vectors, and how they are standardised."""
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -31,8 +31,8 @@ def pooled_vectors(
     if not sentences:
         return np.zeros((0, POOLS * encoder.width), np.float16)
 
-    def encode(batch: Sequence[str]) -> array_cache.Arrays:
-        return {'pool': encoder.encode(batch).astype(np.float16)}
+    def encode(batch: Sequence[str], on_encoded: Callable[[int], object]) -> array_cache.Arrays:
+        return {'pool': encoder.encode(batch, on_encoded=on_encoded).astype(np.float16)}
 
     depends_on = ('pools', encoder.sha256, *encoder.unusual_reading.values())
     return sharded_work.map_sentences(sentences, cache, depends_on, encode)['pool']

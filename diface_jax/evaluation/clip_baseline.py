@@ -135,8 +135,12 @@ class ClipBaseline:
         )['vector']
         return ClipVectors(unit_rows(text_TxF), unit_rows(photo_NxF), split.photo_T[own_T])
 
-    def _texts(self, sentences: Sequence[str]) -> array_cache.Arrays:
-        return {'vector': self.clip.embed_texts(sentences)}
+    def _texts(
+        self, sentences: Sequence[str], on_encoded: Callable[[int], object]
+    ) -> array_cache.Arrays:
+        vector_TxF = self.clip.embed_texts(sentences)
+        on_encoded(len(sentences))
+        return {'vector': vector_TxF}
 
     def _photos(self, files: Sequence[str], crops: Sequence[FaceCrops]) -> array_cache.Arrays:
         return {'vector': self.clip.embed_photos(stacked_chips(files, crops, _TEMPLATE))}

@@ -6,6 +6,7 @@ likelihood ratio of a sentence that says so. The gain of a question is the mutua
 answer and candidate, in bits.
 """
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -318,10 +319,17 @@ def _is_answered(texts: Sequence[str], question: Question) -> bool:
 
 def _says(sentence: str, words: str) -> bool:
     """Whether a sentence has one of the words: as a word, or as a part of one with hyphens."""
+    return any(map(_pattern(words).fullmatch, _written(sentence)))
+
+
+@functools.lru_cache(maxsize=64)
+def _written(sentence: str) -> tuple[str, ...]:
     compounds = re.findall(r'[^\W_]+(?:-[^\W_]+)*', sentence)
-    written = [*compounds, *(part for word in compounds for part in word.split('-'))]
-    return any(
-        word == stem or (len(stem) > 3 and word.startswith(stem))
-        for word in written
-        for stem in words.split()
-    )
+    return (*compounds, *(part for word in compounds for part in word.split('-')))
+
+
+@functools.cache
+def _pattern(words: str) -> re.Pattern[str]:
+    """Of a whole word that is one of these, or begins with one of more than three letters."""
+    stems = words.split()
+    return re.compile('|'.join(re.escape(stem) + '.*' * (len(stem) > 3) for stem in stems))

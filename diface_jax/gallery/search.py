@@ -13,20 +13,25 @@ from diface_jax.gallery.store import Store
 
 
 class LoadedGallery(NamedTuple):
-    """A gallery at one `state` of its store: numbers, features and person of each entry."""
+    """A gallery at one `state` of its store: numbers, features and person of each entry.
+
+    Attributes:
+      counts: those of `Store.count`, which reads every row.
+    """
 
     state: str
     id_G: np.ndarray
     f_GxF: np.ndarray
     person_G: np.ndarray
     index: ExactIndex
+    counts: dict[str, int]
 
     @classmethod
     def read(cls, store: Store, mesh: Mesh) -> 'LoadedGallery':
         """Reads all entries of a gallery."""
         state = store.state()
         id_G, f_GxF, person_G = store.features()
-        return cls(state, id_G, f_GxF, person_G, ExactIndex(f_GxF, mesh))
+        return cls(state, id_G, f_GxF, person_G, ExactIndex(f_GxF, mesh), store.count())
 
     def nearest(
         self, store: Store, f_QxF: np.ndarray, search: SearchOptions, least: int
@@ -42,7 +47,7 @@ class LoadedGallery(NamedTuple):
             RankedFaces(self.id_G[row_K], self.f_GxF[row_K])
             for row_K in self.best(f_QxF, search, allowed_G, least)
         ]
-        return Nearest(best, {**store.count(), **self.searched(allowed_G)})
+        return Nearest(best, {**self.counts, **self.searched(allowed_G)})
 
     def best(
         self, f_QxF: np.ndarray, search: SearchOptions, allowed_G: np.ndarray | None, least: int
@@ -67,8 +72,14 @@ class LoadedGallery(NamedTuple):
 
     def searched(self, allowed_G: np.ndarray | None) -> dict[str, int]:
         """Numbers of the entries, and of the people, that a search may return."""
-        person_A = self.person_G if allowed_G is None else self.person_G[allowed_G]
-        return {'entries_searched': len(person_A), 'people_searched': len(np.unique(person_A))}
+        if allowed_G is None:
+            return {
+                'entries_searched': self.counts['entries'],
+                'people_searched': self.counts['people'],
+            }
+        person_A = self.person_G[allowed_G]
+        people = np.count_nonzero(np.bincount(person_A))
+        return {'entries_searched': len(person_A), 'people_searched': people}
 
     def allowed(self, store: Store, search: SearchOptions) -> np.ndarray | None:
         """Mask of the entries that a search may return; None: all."""

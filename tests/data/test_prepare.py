@@ -134,10 +134,18 @@ def test_an_interrupted_job_goes_on_and_makes_the_same(root, folder, tmp_path, m
     def die(*args):
         raise Killed
 
-    config = settings(root)
+    config, embedded, embed = settings(root), [], dlib_resnet.embed_with_maps
+
+    def count(network, chips):
+        embedded.append(len(chips))
+        return embed(network, chips)
+
+    monkeypatch.setattr(dlib_resnet, 'embed_with_maps', count)
     monkeypatch.setattr(TextEncoder, 'encode', die)
     with pytest.raises(Killed):
         prepare.prepare(config, config.data, tmp_path)
+    photos = sum(len(split.file_N) for split in prepared.load_prepared(folder).splits.values())
+    assert sum(embedded) == photos, 'those that the components are fitted on are embedded once too'
     with pytest.raises(FileNotFoundError, match='--mode=prepare'):
         prepare.find_prepared(config, config.data, tmp_path)
     monkeypatch.undo()

@@ -20,11 +20,13 @@ class Encoder:
     def __init__(self, steps=100):
         self.steps, self.asked = steps, []
 
-    def __call__(self, sentences):
+    def __call__(self, sentences, on_encoded):
         if self.steps == 0:
             raise KeyboardInterrupt
         self.steps -= 1
         self.asked += sentences
+        for _ in sentences:
+            on_encoded(1)
         return {'length': np.array([[len(text)] for text in sentences])}
 
 
@@ -44,15 +46,15 @@ def test_what_was_encoded_is_on_disk_within_seconds(tmp_path, monkeypatch):
     written = []
     encoder = Encoder()
 
-    def encode(sentences):
+    def encode(sentences, on_encoded):
         written.append(len(list(tmp_path.rglob('*.npz'))))
-        return encoder(sentences)
+        return encoder(sentences, on_encoded)
 
     sharded_work.map_sentences(SENTENCES, tmp_path, ('lengths',), encode)
     assert written[-1] >= 1
 
 
-def test_the_bar_moves_with_each_step_of_the_texts(tmp_path, monkeypatch):
+def test_the_bar_moves_with_each_batch_of_the_texts(tmp_path, monkeypatch):
     moves = []
     plain = hosts.progress
 
@@ -63,7 +65,7 @@ def test_the_bar_moves_with_each_step_of_the_texts(tmp_path, monkeypatch):
 
     monkeypatch.setattr(hosts, 'progress', watched)
     sharded_work.map_sentences(SENTENCES, tmp_path, ('lengths',), Encoder())
-    assert moves == [2] * 5
+    assert moves == [1] * 10
 
 
 def test_equal_sentences_are_encoded_once_and_each_gets_its_row(tmp_path):

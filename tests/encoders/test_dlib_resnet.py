@@ -121,3 +121,10 @@ def test_packaged_weights_are_checked(monkeypatch):
     monkeypatch.setattr(dlib_resnet, 'SHA256', '0' * 64)
     with pytest.raises(ValueError, match='not the expected file'):
         dlib_resnet.load_dlib_resnet()
+
+
+@pytest.mark.parametrize('width', [15, 20])
+def test_the_first_convolution_is_one_though_computed_in_groups(model, width):
+    x_BxHxWxC = np.random.default_rng(width).standard_normal((1, 8, width, 3)).astype(np.float32)
+    expected = dlib_resnet.Conv.__call__(model.stem, x_BxHxWxC)
+    np.testing.assert_allclose(model.stem(x_BxHxWxC), expected, atol=1e-5)

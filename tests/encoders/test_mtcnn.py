@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 
-from diface_jax.encoders.face import mtcnn
+from diface_jax.encoders.face import align, mtcnn
 from tests import drawn_face
 
 # The package itself cannot be imported without TensorFlow.
@@ -33,7 +33,7 @@ def test_pages_do_not_change_what_is_detected(networks, monkeypatch):
     expected = networks.detect(photo, 30, 0.7)
     assert len(expected.scores_N) == 3
     # Smaller than the finest level, so that it is cut into tiles.
-    monkeypatch.setattr(mtcnn, '_PAGE', (48, 64))
+    monkeypatch.setattr(mtcnn, '_PAGES', ((48, 64),))
     for part, other in zip(networks.detect(photo, 30, 0.7), expected, strict=True):
         np.testing.assert_allclose(part, other, atol=1e-3)
 
@@ -42,7 +42,7 @@ def test_pages_do_not_change_what_is_detected(networks, monkeypatch):
 def test_rectangles_on_a_page_lie_beside_each_other(seed):
     heights, widths = np.random.default_rng(seed).integers(12, (257, 385), (40, 2)).T
     shapes = list(zip(heights.tolist(), widths.tolist(), strict=True))
-    pages = mtcnn._pages(shapes)
+    pages = mtcnn._pages(shapes, (256, 384))
     assert sorted(index for page in pages for index, _, _ in page) == list(range(40))
     for page in pages:
         covered = np.zeros((256, 384), int)
@@ -53,6 +53,16 @@ def test_rectangles_on_a_page_lie_beside_each_other(seed):
             assert x + width <= 384
             covered[y : y + height, x : x + width] += 1
         assert covered.max() == 1
+
+
+@pytest.mark.parametrize(
+    ('photo', 'size', 'pages'),
+    [((218, 178), (160, 224), 1), ((600, 400), (256, 384), 1), ((1200, 1600), (256, 384), 6)],
+)
+def test_a_small_photo_takes_a_small_page(photo, size, pages):
+    pyramid = mtcnn.Pyramid(np.zeros((*photo, 3), np.uint8), align.smallest_face(*photo))
+    chosen, _, placed = mtcnn._layout([level for _, level in pyramid.levels()])
+    assert (chosen, len(placed)) == (size, pages)
 
 
 def test_each_window_of_a_length_lies_in_a_tile():

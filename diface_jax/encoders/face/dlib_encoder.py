@@ -44,9 +44,8 @@ class DlibPass:
         return batches
 
     def maps(self, chips_NxSxHxWx3: np.ndarray) -> np.ndarray:
-        """Feature maps that `appearance` is fitted on: maps_NxP, in float16 to save memory."""
-        batches = self.batches_with_maps(chips_NxSxHxWx3)
-        return np.concatenate([maps_BxP.astype(np.float16) for _, maps_BxP in batches])
+        """Feature maps that `appearance` reads: maps_NxP, float32, of at least one photo."""
+        return np.concatenate([maps_BxP for _, maps_BxP in self.batches_with_maps(chips_NxSxHxWx3)])
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

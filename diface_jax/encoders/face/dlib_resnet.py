@@ -18,6 +18,7 @@ from jax import lax
 
 from diface_jax.encoders import weights
 from diface_jax.encoders.face import dlib_format
+from diface_jax.encoders.face.pooling_windows import pooling_windows
 
 NAME = 'dlib_face_recognition_resnet_model_v1'
 WIDTH = 128
@@ -25,6 +26,8 @@ LICENCE = 'CC0-1.0'
 SHA256 = '55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30'
 
 CELLS = 4  # `embed_with_maps` resizes each map to this many cells a side, at most
+
+_GROUP = 3  # pixels of the output; see `Stem`
 
 _STEM = ('input_rgb_image_sized', 'con_4', 'affine_', 'relu_', 'max_pool_2')
 _BLOCK = ('tag', 'con_4', 'affine_', 'relu_', 'con_4', 'affine_')
@@ -45,7 +48,7 @@ class DlibResNet(nnx.Module):
         image, conv, affine, _, pool = source.take(_STEM)
         self.size = image.sizes
         self.mean_3 = nnx.Param(jnp.asarray(image.arrays[0]))
-        self.stem = Conv(conv, affine)
+        self.stem = Stem(conv, affine)
         self.pool = Pool.read(pool)
         self.blocks = nnx.List()
         while source.next_is('tag'):
@@ -119,6 +122,44 @@ class Conv(nnx.Module):
         return y_BxHxWxO + self.bias_O[...]
 
 
+class Stem(Conv):
+    """The first convolution, computed for `_GROUP` neighbouring pixels of the output at once.
+
+    With 3 channels in and 32 out, XLA's convolution reaches a tenth of a CPU's speed. A row of the
+    image is therefore read as blocks of `_GROUP` strides, whose pixels are channels, and `_GROUP`
+    outputs are channels too. Multiplies more, by zeros, and takes 40% of the time.
+    """
+
+    def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
+        """Returns y_BxHxWxO, its sides divided by the strides; the padding must be 0."""
+        kernel_HWIO, (stride_y, stride_x) = self.kernel_HWIO[...], self.strides
+        batch, height, width, channels = x_BxHxWxC.shape
+        height_k, width_k, _, outputs = kernel_HWIO.shape
+        width_y = (width - width_k) // stride_x + 1
+        groups, block = -(-width_y // _GROUP), _GROUP * stride_x
+        blocks = -(-((_GROUP - 1) * stride_x + width_k) // block)  # that a group of outputs sees
+        wide_HxUxCxNxO = jnp.stack(
+            [
+                jnp.pad(kernel_HWIO, [(0, 0), (at, blocks * block - width_k - at), (0, 0), (0, 0)])
+                for at in range(0, block, stride_x)
+            ],
+            axis=3,
+        )
+        missing = (groups + blocks - 1) * block - width
+        x_BxHxWxC = jnp.pad(x_BxHxWxC, [(0, 0), (0, 0), (0, max(0, missing)), (0, 0)])
+        x_BxHxWxC = x_BxHxWxC[:, :, : width + missing]
+        y_BxHxNxGO = lax.conv_general_dilated(
+            x_BxHxWxC.reshape(batch, height, -1, block * channels),
+            wide_HxUxCxNxO.reshape(height_k, blocks, block * channels, _GROUP * outputs),
+            (stride_y, 1),
+            'VALID',
+            dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+            precision=lax.Precision.HIGHEST,
+        )
+        y_BxHxWxO = y_BxHxNxGO.reshape(batch, -1, groups * _GROUP, outputs)[:, :, :width_y]
+        return y_BxHxWxO + self.bias_O[...]
+
+
 @dataclasses.dataclass(frozen=True)
 class Pool:
     """The maximum or the average over a window (height, width); never padded in this network."""
@@ -136,8 +177,10 @@ class Pool:
 
     def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
         """Pools the height and the width of x_BxHxWxC."""
-        pool = nnx.max_pool if self.name == 'max_pool_2' else nnx.avg_pool
-        return pool(x_BxHxWxC, self.window, self.strides)
+        in_window = pooling_windows(x_BxHxWxC, self.window, self.strides)
+        if self.name == 'max_pool_2':
+            return functools.reduce(jnp.maximum, in_window)
+        return sum(in_window) / len(in_window)
 
 
 def _add_padded(a_BxHxWxC: jax.Array, b_BxHxWxC: jax.Array) -> jax.Array:

@@ -105,6 +105,22 @@ class FaceEncoder:
         """Embeds the chips that `align` cuts; embedding_NxD, float32, D the sum of the widths."""
         return np.concatenate([part.embed(chips_NxSxHxWx3) for part in self.parts], axis=1)
 
+    def embed_maps(self, others_NxK: np.ndarray, maps_NxP: np.ndarray) -> np.ndarray:
+        """`embed` of photos whose feature maps are known.
+
+        Args:
+          others_NxK: their embeddings by all encoders but `appearance`, side by side.
+          maps_NxP: what `DlibPass.maps` returned.
+        """
+        columns, start = [], 0
+        for part in self.parts:
+            if isinstance(part, AppearanceEncoder):
+                columns.append(part.fit(maps_NxP))
+            else:
+                columns.append(others_NxK[:, start : start + part.width])
+                start += part.width
+        return np.concatenate(columns, axis=1)
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class SimulatedEncoder:
@@ -168,6 +184,7 @@ def build_face_encoder(
     names: Sequence[str],
     appearance: Appearance | None = None,
     recognisers: Mapping[str, OnnxRecogniser] | None = None,
+    dlib: DlibPass | None = None,
 ) -> FaceEncoder:
     """E of these parts.
 
@@ -175,8 +192,9 @@ def build_face_encoder(
       names: as in `encoders.face`.
       appearance: fitted, where `appearance` is one of them.
       recognisers: by name, where ONNX files are among them.
+      dlib: runs dlib's network; None: another one.
     """
-    network = DlibPass(with_maps=APPEARANCE in names)
+    network = dlib or DlibPass(with_maps=APPEARANCE in names)
     parts: dict[str, FaceEncoderPart] = {DLIB: DlibEncoder(network), **(recognisers or {})}
     if appearance:
         parts[APPEARANCE] = AppearanceEncoder(network, appearance)

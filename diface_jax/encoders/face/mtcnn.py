@@ -20,6 +20,7 @@ from jax import lax
 
 from diface_jax.encoders import weights
 from diface_jax.encoders.face.photo import optional_module
+from diface_jax.encoders.face.pooling_windows import pooling_windows
 
 NAME = 'mtcnn'
 SHA256 = {
@@ -32,9 +33,11 @@ _WINDOW = 12  # pixels of the faces that the first network finds
 _STRIDE = 2  # of its windows
 _STEP = 0.709  # from a level of the pyramid to the next
 _SIDES = 24, 48  # of the patches that the second and the third network see
-_BATCHES = 32, 8
-# A page holds levels of a pyramid side by side, so that photos of every size need one compilation.
-_PAGE = 256, 384
+# Patches of a batch of the second and the third network: of photos with few candidates, of others.
+_BATCHES = (16, 32), (2, 8)
+# A page holds levels of a pyramid side by side, so that photos of every size need two compilations.
+# All levels of the photos of CelebA and LFW fit on the small one.
+_PAGES = (160, 224), (256, 384)
 _GREY = 128  # outside the photo
 _DARK, _BRIGHT = 150, 230  # brightest pixels of a photo that is made brighter, and then
 
@@ -188,17 +191,12 @@ def _outputs(
     params: Params, levels: Sequence[tuple[float, np.ndarray]]
 ) -> Iterator[tuple[float, list[_Tile]]]:
     """The first network's output on tiles of each level."""
-    parts = [
-        (number, left, top, level[top:bottom, left:right])
-        for number, (_, level) in enumerate(levels)
-        for top, bottom in _spans(level.shape[0], _PAGE[0])
-        for left, right in _spans(level.shape[1], _PAGE[1])
-    ]
+    size, parts, pages = _layout([level for _, level in levels])
     tiles: dict[int, list[_Tile]] = {}
-    for page in _pages([part[-1].shape[:2] for part in parts]):
-        image_HxWx3 = np.full((*_PAGE, 3), _GREY, np.uint8)
+    for page in pages:
+        image_HxWx3 = np.full((*size, 3), _GREY, np.uint8)
         for index, y, x in page:
-            part = parts[index][-1]
+            part = parts[index].image_HxWx3
             image_HxWx3[y : y + part.shape[0], x : x + part.shape[1]] = part
         offsets, scores = map(np.asarray, _propose(params, image_HxWx3[None]))
         for index, y, x in page:
@@ -212,6 +210,32 @@ def _outputs(
     return ((levels[number][0], tiles[number]) for number in sorted(tiles))
 
 
+class _Part(NamedTuple):
+    """A part of a level that fits on a page: which level, and where it lies in it."""
+
+    number: int
+    left: int
+    top: int
+    image_HxWx3: np.ndarray
+
+
+def _layout(
+    levels: Sequence[np.ndarray],
+) -> tuple[tuple[int, int], list[_Part], list[list[tuple[int, int, int]]]]:
+    """The smallest page that holds all levels, or the largest one; their parts, and their pages."""
+    for size in _PAGES:
+        parts = [
+            _Part(number, left, top, level[top:bottom, left:right])
+            for number, level in enumerate(levels)
+            for top, bottom in _spans(level.shape[0], size[0])
+            for left, right in _spans(level.shape[1], size[1])
+        ]
+        pages = _pages([part.image_HxWx3.shape[:2] for part in parts], size)
+        if len(pages) == 1:
+            break
+    return size, parts, pages
+
+
 def _spans(length: int, limit: int) -> Iterator[tuple[int, int]]:
     """Start and end of tiles that cover a length, so that every window is inside one of them."""
     for start in range(0, max(1, length - _WINDOW + _STRIDE), limit - _WINDOW + _STRIDE):
@@ -219,15 +243,17 @@ def _spans(length: int, limit: int) -> Iterator[tuple[int, int]]:
             yield start, min(length, start + limit)
 
 
-def _pages(shapes: Sequence[tuple[int, int]]) -> list[list[tuple[int, int, int]]]:
-    """Places rectangles of (height, width) in rows on pages; lists of (index, y, x)."""
+def _pages(
+    shapes: Sequence[tuple[int, int]], size: tuple[int, int]
+) -> list[list[tuple[int, int, int]]]:
+    """Places rectangles of (height, width) in rows on pages of a size; lists of (index, y, x)."""
     pages: list[list[tuple[int, int, int]]] = []
-    x, y, row = 0, _PAGE[0], 0
+    x, y, row = 0, size[0], 0
     for index in sorted(range(len(shapes)), key=lambda i: -shapes[i][0]):
         height, width = shapes[index]
-        if x + width > _PAGE[1]:
+        if x + width > size[1]:
             x, y, row = 0, y + row, 0
-        if y + height > _PAGE[0]:
+        if y + height > size[0]:
             pages.append([])
             x, y, row = 0, 0, 0
         pages[-1].append((index, y, x))
@@ -283,9 +309,11 @@ def non_maximum_suppression(
     return np.array(kept, int)
 
 
-def _in_batches(network: Any, params: Params, patches: np.ndarray, size: int) -> list[np.ndarray]:
-    """The outputs of a network for any number of patches, by batches of one size."""
-    outputs = []
+def _in_batches(
+    network: Any, params: Params, patches: np.ndarray, sizes: tuple[int, int]
+) -> list[np.ndarray]:
+    """The outputs of a network for any number of patches, by batches of one of two sizes."""
+    outputs, size = [], sizes[len(patches) > sizes[0]]
     for start in range(0, max(1, len(patches)), size):
         batch = patches[start : start + size]
         padded = np.pad(batch, [(0, size - len(batch))] + [(0, 0)] * 3)
@@ -350,7 +378,9 @@ def _prelu(layers: Iterator[np.ndarray], x: jax.Array) -> jax.Array:
 
 def _pool(x_BxHxWxC: jax.Array, side: int, padding: str) -> jax.Array:
     window, strides = (1, side, side, 1), (1, 2, 2, 1)
-    return lax.reduce_window(x_BxHxWxC, -jnp.inf, lax.max, window, strides, padding)
+    widths = lax.padtype_to_pads(x_BxHxWxC.shape, window, strides, padding)
+    x_BxHxWxC = jnp.pad(x_BxHxWxC, widths, constant_values=-jnp.inf)
+    return functools.reduce(jnp.maximum, pooling_windows(x_BxHxWxC, window[1:3], strides[1:3]))
 
 
 def _flat(x_BxHxWxC: jax.Array) -> jax.Array:

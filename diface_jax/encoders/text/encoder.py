@@ -7,12 +7,11 @@ a repository of the Hugging Face hub; its config.json says which network it is.
 
 import dataclasses
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Self
 
 import jax
 import numpy as np
-import tqdm
 from flax import nnx
 
 from diface_jax.encoders import folder_files, weights
@@ -126,27 +125,31 @@ class TextEncoder:
         }
 
     def encode(
-        self, sentences: Sequence[str], *, batch_tokens: int = 1024, progress: bool = False
+        self,
+        sentences: Sequence[str],
+        *,
+        batch_tokens: int = 1024,
+        on_encoded: Callable[[int], object] | None = None,
     ) -> np.ndarray:
         """The `pooled_states` of N sentences, in order; [N, POOLS * width], float32.
 
         Args:
             sentences: in English. Those over `max_tokens` are truncated, with a warning.
             batch_tokens: number of sentences times length in a batch; 1,000 is fastest on 2 cores.
-            progress: whether to show a progress bar.
+            on_encoded: called with the number of sentences of each batch, to show progress.
 
         Raises:
             ValueError: a sentence is empty or blank; the message gives its index.
         """
         tokens_N = self._tokenizer.ids(sentences)
         pool_NxP = np.empty((len(tokens_N), pooling.POOLS * self.width), np.float32)
-        with tqdm.tqdm(total=len(tokens_N), unit=' sentences', disable=not progress) as bar:
-            for rows, *batch in self._tokenizer.batches(tokens_N, batch_tokens):
-                pool_BxP = pooling.pooled_states(
-                    self._graphdef, self._state, *batch, pooling=self.reading.pooling
-                )
-                pool_NxP[rows] = pool_BxP[: len(rows)]
-                bar.update(len(rows))
+        for rows, *batch in self._tokenizer.batches(tokens_N, batch_tokens):
+            pool_BxP = pooling.pooled_states(
+                self._graphdef, self._state, *batch, pooling=self.reading.pooling
+            )
+            pool_NxP[rows] = np.asarray(pool_BxP)[: len(rows)]
+            if on_encoded:
+                on_encoded(len(rows))
         return pool_NxP
 
     def of_tokens(self, tokens_BxL: jax.Array, mask_BxL: jax.Array) -> jax.Array:

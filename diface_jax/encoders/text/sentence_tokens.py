@@ -10,10 +10,10 @@ from absl import logging
 
 # Lengths are padded to multiples of this: 10% of padding at 40 tokens, and few compilations.
 _BUCKET = 8
-# The few sentences of a search are padded further, to shapes of this many tokens in all: of another
-# length, or number, they need no other program.
-_FEW, _FEW_TOKENS = 64, 512
-_FEW_LENGTHS = (32, 64, 128, 256, 512)
+# The few sentences of a search are padded further, to one of few shapes: of another length, or
+# number, they need no other program. A batch is of one sentence, or of four unless they are long.
+_FEW, _FEW_ROWS, _FEW_TOKENS = 64, 4, 512
+_FEW_LENGTHS = (16, 32, 64, 128, 256, 512)
 
 
 class TokenBatch(NamedTuple):
@@ -70,7 +70,10 @@ class SentenceTokenizer(NamedTuple):
                 raise ValueError(f'sentence {index} is empty: there is nothing to encode')
         if len(sentences) == 0:
             return []
-        encoded_N = self.tokenizer.encode_batch([self.prefix + sentence for sentence in sentences])
+        texts = [self.prefix + sentence for sentence in sentences]
+        # The threads of a batch take longer to start than a few sentences need.
+        few = len(texts) <= _FEW
+        encoded_N = map(self.tokenizer.encode, texts) if few else self.tokenizer.encode_batch(texts)
         tokens_N = [encoded.ids for encoded in encoded_N]
         too_long = sum(len(tokens) > self.max_tokens for tokens in tokens_N)
         if too_long:
@@ -86,7 +89,7 @@ class SentenceTokenizer(NamedTuple):
         """Batches of static shapes, the longest sentences first.
 
         The length is a multiple of 8, the number of rows a power of two or the maximum that
-        `batch_tokens` allows. Up to 64 sentences are padded to one of five shapes.
+        `batch_tokens` allows. Up to 64 sentences are padded to one of ten shapes.
 
         Args:
           tokens_N: from `ids`.
@@ -133,11 +136,12 @@ class SentenceTokenizer(NamedTuple):
         for length in np.unique(padded_N)[::-1].tolist():
             rows = np.flatnonzero(padded_N == length)
             if is_few:
-                size = max(1, _FEW_TOKENS // length)
+                size = _FEW_ROWS if _FEW_ROWS * length <= _FEW_TOKENS else 1
             else:
                 size = min(max(1, batch_tokens // length), 1 << (len(rows) - 1).bit_length())
             for start in range(0, len(rows), size):
-                yield rows[start : start + size], (size, length)
+                batch = rows[start : start + size]
+                yield batch, (1 if is_few and len(batch) == 1 else size, length)
 
 
 def pad_tokens(

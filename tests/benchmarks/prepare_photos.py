@@ -1,0 +1,71 @@
+"""Prepares photographs with this checkout and with another one, such as that of a release.
+
+    python -m tests.benchmarks.prepare_photos PHOTOS OTHER [REPEATS [OPTION ...]]
+
+PHOTOS is a data set, OTHER a checkout of the project; OPTIONs are settings, such as
+--config.train.batch_size=64. Both prepare from nothing, in turn; embeddings and conditions must be
+equal to 1e-4. Prints a line of JSON.
+"""
+
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from diface_jax.data import prepared
+from tests.benchmarks import timing
+
+CONFIG = 'celeba'
+HERE = pathlib.Path(__file__).parents[2]
+
+
+def preparing(
+    checkout: pathlib.Path, photos: str, workdir: pathlib.Path, options: Sequence[str]
+) -> Callable[[], None]:
+    """What prepares a data set by a checkout, after what it prepared before is removed."""
+    command = [
+        *(sys.executable, '-m', 'diface_jax.main', '--mode=prepare', f'--config={CONFIG}'),
+        *(f'--config.data.root={pathlib.Path(photos).resolve()}', f'--workdir={workdir}'),
+        *options,
+    ]
+
+    def run() -> None:
+        shutil.rmtree(workdir, ignore_errors=True)
+        subprocess.run(command, cwd=checkout, check=True, capture_output=True)
+
+    return run
+
+
+def compare(ours: pathlib.Path, other: pathlib.Path) -> None:
+    """Raises AssertionError where two workdirs hold different rows."""
+    first, second = (
+        prepared.load_prepared(next((workdir / 'prepared').glob('*-*')))
+        for workdir in (ours, other)
+    )
+    for name, split in first.splits.items():
+        same = second.splits[name]
+        assert split.text_T.tolist() == same.text_T.tolist()
+        np.testing.assert_allclose(split.embedding_NxD, same.embedding_NxD, atol=1e-4)
+        np.testing.assert_allclose(split.c_TxC, same.c_TxC, atol=1e-4)
+
+
+def main(photos: str, other: str, repeats: str = '3', *options: str) -> None:
+    """Prints the line."""
+    with tempfile.TemporaryDirectory() as folder:
+        workdirs = {'ours': pathlib.Path(folder) / 'ours', 'other': pathlib.Path(folder) / 'other'}
+        work = {
+            'ours': preparing(HERE, photos, workdirs['ours'], options),
+            'other': preparing(pathlib.Path(other).resolve(), photos, workdirs['other'], options),
+        }
+        for run in work.values():
+            run()
+        compare(*workdirs.values())
+        timing.compare('prepare', work, int(repeats))
+
+
+if __name__ == '__main__':
+    main(*sys.argv[1:])

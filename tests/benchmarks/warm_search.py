@@ -1,0 +1,80 @@
+"""A search of a gallery by a sentence, warm, beside sentence-transformers and FAISS.
+
+python -m tests.benchmarks.warm_search [FACES [REPEATS]]
+
+Every search has another sentence. The peer encodes it and looks its vector up among as many; ours
+also explains each phrase, and asks the next question. Then how long a search by a sentence of a
+length takes that the process has not seen. Prints lines of JSON. Needs the extra [bench].
+"""
+
+import itertools
+import json
+import pathlib
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+
+import faiss
+import numpy as np
+
+import diface_jax
+from diface_jax.gallery import enrollment
+from diface_jax.gallery.store import PhotoLabel
+from diface_jax.model import Model
+from tests.benchmarks import text_encoder, timing
+
+K = 10
+LONG = ', with short gray hair and glasses, a beard and bushy eyebrows'
+
+
+def descriptions() -> Iterator[str]:
+    """Sentences of 9 to 14 words, no two of which are equal."""
+    parts = itertools.product(
+        ('young', 'older', 'smiling', 'pale', 'chubby', 'slim'),
+        ('man', 'woman', 'person'),
+        ('curly', 'straight', 'wavy', 'long', 'short', 'thick'),
+        ('red', 'black', 'brown', 'blond', 'gray'),
+        ('bushy eyebrows', 'a big nose', 'glasses', 'high cheekbones', 'bangs'),
+    )
+    return (
+        f'a {age} {who} with {how} {what} hair and {more}' for age, who, how, what, more in parts
+    )
+
+
+def filled(model: Model, folder: pathlib.Path, faces: int) -> None:
+    """Enrols made-up embeddings."""
+    rng = np.random.default_rng(0)
+    names, labels = [f'{row:07d}' for row in range(faces)], [PhotoLabel()] * faces
+    embedding_GxD = rng.standard_normal((faces, model._inference.width)).astype(np.float32)
+    with model._open(folder, create=True) as store:
+        enrollment.enroll_embeddings(store, names, embedding_GxD, labels, model._inference)
+
+
+def main(faces: int = 1000, repeats: int = 20) -> None:
+    """Prints the lines."""
+    model, peer = diface_jax.load(), text_encoder.load_peer()
+    rng, ours, theirs = np.random.default_rng(1), descriptions(), descriptions()
+    index = faiss.IndexFlatIP(384)
+    index.add(rng.standard_normal((faces, 384)).astype(np.float32))
+    with tempfile.TemporaryDirectory() as folder:
+        gallery = pathlib.Path(folder) / 'gallery'
+        filled(model, gallery, faces)
+        work = {
+            'ours': lambda: model.search(gallery, next(ours), K),
+            'sentence-transformers + FAISS': lambda: index.search(peer.encode([next(theirs)]), K),
+        }
+        assert len(work['ours']().results) == len(work['sentence-transformers + FAISS']()[1][0])
+        timing.compare(f'a search of {faces:,} faces, warm', work, repeats)
+        for count in (2, 5):
+            start = time.perf_counter()
+            model.search(gallery, f'a man{LONG * count}')
+            line = {
+                'benchmark': f'a first search by {len(LONG.split()) * count + 2} words',
+                'milliseconds': round(1e3 * (time.perf_counter() - start), 1),
+            }
+            print(json.dumps(line), flush=True)
+
+
+if __name__ == '__main__':
+    main(*map(int, sys.argv[1:]))
