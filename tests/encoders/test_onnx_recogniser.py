@@ -15,6 +15,8 @@ onnxruntime = pytest.importorskip('onnxruntime', reason="needs pip install 'difa
 CHIPS = np.random.default_rng(0).integers(0, 256, (5, 3, 150, 150, 3), np.uint8)
 FACES = align.arcface_images(CHIPS).astype(np.float32)
 USUAL = (FACES - 127.5) / 127.5
+SHIFTED = (FACES - (1, 2, 3)) / (4, 5, 6)
+SHIFTED_BGR = SHIFTED[..., ::-1]
 
 
 def read(path, **settings):
@@ -28,7 +30,8 @@ def read(path, **settings):
     [
         ({}, {}, USUAL),
         ({}, {'channels': 'bgr'}, USUAL[..., ::-1]),
-        ({}, {'mean': 10.0, 'scale': 50.0}, (FACES - 10) / 50),
+        ({}, {'mean': (1.0, 2.0, 3.0), 'scale': (4.0, 5.0, 6.0)}, SHIFTED),
+        ({}, {'mean': (1.0, 2.0, 3.0), 'scale': (4.0, 5.0, 6.0), 'channels': 'bgr'}, SHIFTED_BGR),
         ({'shape': (1, 3, 112, 112)}, {}, USUAL),
         ({'shape': (2, 3, 112, 112)}, {}, USUAL),
         ({'shape': ('N', 112, 112, 3)}, {}, USUAL),
