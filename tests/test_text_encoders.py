@@ -1,4 +1,7 @@
-"""Text encoders chosen by a setting, from sentences to a search."""
+"""Text encoders chosen by a setting, from sentences to a search.
+
+BERT's family goes the same way in test_quickstart.py, as MiniLM.
+"""
 
 import json
 
@@ -10,9 +13,12 @@ import diface_jax
 from diface_jax.cli import pipeline
 from diface_jax.data import prepared
 from diface_jax.data.readers import simulated
-from diface_jax.evaluation.analysis import negation_test, short_queries
+from diface_jax.evaluation.analysis.error_analysis import ErrorAnalysis
+from diface_jax.evaluation.methods import MethodSuite
+from diface_jax.gallery import calibrate
 from tests import moments, tiny
 from tests.encoders import golden
+from tests.gallery import world
 
 WIDTH = 384  # of MiniLM, so that the programs of other tests serve here too
 NARROW = 8  # of the golden networks
@@ -26,12 +32,22 @@ def population(tmp_path_factory):
 
 
 @pytest.fixture
-def config(population, monkeypatch):
-    """Of simulated people, with few of the sentences that an evaluation encodes."""
-    pairs, queries = negation_test.read_pairs()[:2], short_queries.read_short_queries()[:2]
-    monkeypatch.setattr(negation_test, 'read_pairs', lambda: pairs)
-    monkeypatch.setattr(short_queries, 'read_short_queries', lambda: queries)
-    return tiny.config_of_simulated(population)
+def config(population):
+    config = tiny.config_of_simulated(population)
+    config.train.num_steps = config.train.eval_every
+    return config
+
+
+@pytest.fixture
+def short_evaluation(monkeypatch):
+    """DiFace alone, without the error analysis; scores are calibrated as in a known world."""
+
+    def diface(suite, attributes):
+        return {'diface': suite._diface(suite.sampling, refined=True)}
+
+    monkeypatch.setattr(MethodSuite, 'methods', diface)
+    monkeypatch.setattr(ErrorAnalysis, 'sections', lambda analysis: {})
+    monkeypatch.setattr(calibrate, 'load_or_calibrate', lambda *_: world.decision_rule())
 
 
 def wide(folder, name):
@@ -57,38 +73,32 @@ def prepare(config, workdir, folder):
     return next((workdir / 'prepared').glob('population-????????'))
 
 
-@pytest.mark.parametrize('name', ['bert', 'mpnet', 'clip', 't5'])
+@pytest.mark.usefixtures('short_evaluation')
+@pytest.mark.parametrize('name', ['mpnet', 'clip', 't5'])
 def test_an_encoder_goes_from_sentences_to_a_search(config, tmp_path, name):
-    workdir, gallery = tmp_path / 'work', tmp_path / 'gallery'
-    folder = prepare(config, workdir, wide(tmp_path / name, name))
+    workdir, gallery, weights = tmp_path / 'work', tmp_path / 'gallery', tmp_path / name
+    folder = prepare(config, workdir, wide(weights, name))
     for mode in ('train', 'evaluate'):
         pipeline.run_pipeline(mode, config, workdir, overwrite=False)
     evaluation = json.loads((workdir / 'evaluation.json').read_text())
     assert evaluation['data_card']['encoders']['text']['name'] == name
-    assert {row['method'] for row in evaluation['results']} > {'diface', 'towers', 'cca'}
+    assert {row['method'] for row in evaluation['results']} == {'diface'}
     model = diface_jax.load(workdir)
     faces = model.enroll_embeddings(gallery, folder / simulated.GALLERY).faces
     answer = model.search(gallery, 'a smiling young woman', k=faces)
-    assert len({found.scored.score for found in answer.results}) > 1
+    assert len(answer.results) == faces
+    weights.rename(tmp_path / 'elsewhere')
+    with pytest.raises(FileNotFoundError, match=f'{name} is neither a folder nor in the hub cache'):
+        diface_jax.load(workdir)
 
 
-def test_a_model_is_loaded_with_the_encoder_of_its_training_alone(config, tmp_path):
-    folder = wide(tmp_path / 'tiny-t5', 't5')
-    prepare(config, tmp_path / 'work', folder)
-    pipeline.run_pipeline('train', config, tmp_path / 'work', overwrite=False)
-    folder.rename(tmp_path / 'elsewhere')
-    with pytest.raises(FileNotFoundError, match='tiny-t5 is neither a folder nor in the hub cache'):
-        diface_jax.load(tmp_path / 'work')
-
-
-@pytest.mark.parametrize('name', ['mpnet', 'clip'])
-def test_several_depths_and_the_reading_are_in_the_data_card(config, tmp_path, name):
+def test_several_depths_and_the_reading_are_in_the_data_card(config, tmp_path):
     config.encoders.text_layers = 'several'
-    folder = prepare(config, tmp_path / 'work', golden.save(tmp_path / name, name))
+    folder = prepare(config, tmp_path / 'work', golden.save(tmp_path / 'clip', 'clip'))
     data = prepared.load_prepared(folder)
     text = data.card['encoders']['text']
-    assert (text['name'], text['width'], text['pools']) == (name, 6 * NARROW, 6)
-    assert text.get('pooling') == ('last' if name == 'clip' else None)
+    assert (text['name'], text['width'], text['pools']) == ('clip', 6 * NARROW, 6)
+    assert text['pooling'] == 'last'
     c_TxC = data.splits['train'].c_TxC
     assert c_TxC.shape[1] == 6 * NARROW
     # Each of the six pools has a mean squared length of 1, or less where numbers are constant.

@@ -8,6 +8,7 @@ import pytest
 from configs import celeba
 from diface_jax.encoders.face import align
 from diface_jax.encoders.face.onnx_recogniser import OnnxRecogniser
+from diface_jax.runtime.settings import OnnxSettings
 from tests import onnx_graphs
 
 onnxruntime = pytest.importorskip('onnxruntime', reason="needs pip install 'diface_jax[onnx]'")
@@ -53,6 +54,11 @@ def test_faces_are_resized_to_the_side_of_the_graph(tmp_path):
     # The cells of 28 pixels leave out the last row and column.
     np.testing.assert_allclose(recogniser.embed(CHIPS), onnx_graphs.embedding(USUAL), atol=0.5)
     assert recogniser.image_format.images(align.arcface_images(CHIPS)).shape == (5, 113, 113, 3)
+
+
+def test_a_scale_of_0_is_for_all_channels_or_none():
+    with pytest.raises(ValueError, match='scale must be above 0 for all channels'):
+        OnnxSettings('rgb', (0.0, 0.0, 0.0), (58.4, 0.0, 57.4), 0)
 
 
 UNSUITABLE = {
