@@ -38,9 +38,10 @@ def get_config() -> ml_collections.ConfigDict:
     # components of dlib's inner feature maps; `onnx:FILE`, any recogniser of the ArcFace family.
     config.encoders.face = ('dlib', 'appearance')
     config.encoders.appearance_dim = 256  # components; 0: leave `appearance` out
-    # What an ONNX file does not tell: the order of channels, here rgb or bgr. The rest is read from
-    # it where `scale` and `side` are 0: images are (pixel - mean) / scale, `side` pixels wide.
-    config.encoders.onnx = {'channels': 'rgb', 'mean': 0.0, 'scale': 0.0, 'side': 0}
+    # What an ONNX file does not tell: the order of channels, rgb or bgr, and (pixel - mean) / scale
+    # of red, green and blue. With 0 for `scale`, or for `side` in pixels, these are read from it.
+    config.encoders.onnx = {'channels': 'rgb', 'side': 0}
+    config.encoders.onnx.update(mean=(0.0, 0.0, 0.0), scale=(0.0, 0.0, 0.0))
     config.encoders.text = ''  # a folder or hub name; empty: MiniLM, which comes along
     # 'several': read the text encoder at three depths, which keeps single words apart; or 'last'.
     config.encoders.text_layers = 'several'

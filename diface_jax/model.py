@@ -34,7 +34,7 @@ from diface_jax.gallery.probe_photo import ProbePhoto, read_probe_photo
 from diface_jax.gallery.probe_summary import ProbeSummary
 from diface_jax.gallery.query import Probe, Query, Texts, make_queries
 from diface_jax.gallery.query_text import UnreadWords
-from diface_jax.gallery.recogniser import require_recogniser
+from diface_jax.gallery.recogniser import require_raw_length, require_recogniser
 from diface_jax.gallery.results import (
     FaceScore,
     PhraseEffect,
@@ -158,7 +158,7 @@ class Model:
 
         Raises:
           ImportError, OSError, ValueError: the source cannot be read, or its embeddings are of
-            another width or recogniser; says what to do.
+            another width or recogniser, or scaled; says what to do.
         """
         from diface_jax.gallery import embedding_database, embedding_files  # they import pyarrow
 
@@ -168,6 +168,7 @@ class Model:
             ids = None if ids is None else pathlib.Path(ids)
             rows = embedding_files.read_embeddings(pathlib.Path(source), ids, self._inference.width)
         require_recogniser(recogniser or rows.recogniser, self._inference.face_encoder)
+        require_raw_length(rows.embedding_NxD, self._inference.mean_D)
         with self._open(gallery, create=True) as store:
             return enrollment.enroll_embeddings(store, *rows[:3], self._inference)
 

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import importlib.util
 import json
 import pathlib
 import subprocess
@@ -27,7 +28,7 @@ from diface_jax.runtime import mesh as meshes
 from diface_jax.runtime import preemption, run_state
 from diface_jax.training import loaded_model
 from diface_jax.training.model_selection import ValidationPairs
-from tests import celeba_tree, tiny
+from tests import celeba_tree, onnx_graphs, tiny
 
 HERE = pathlib.Path(__file__).resolve().parents[1]
 # With Male; few, for sentences are encoded with each of them changed.
@@ -65,6 +66,10 @@ def config(tmp_path_factory):
     config = tiny.config()
     config.data.root, config.second_data.root = str(folder / 'drawn'), str(folder / 'others')
     config.train.update(num_steps=4, eval_every=2)
+    if importlib.util.find_spec('onnxruntime'):  # as wide together as without
+        recogniser = onnx_graphs.write(folder / 'tiny.onnx', width=2)
+        config.encoders.face = ('dlib', 'appearance', f'onnx:{recogniser}')
+        config.encoders.update(appearance_dim=2, accept_licence='our own')
     return config
 
 
@@ -107,6 +112,7 @@ def test_results_are_complete(workdir):
     # Tracks, protocols, impostors with accuracy and AUC each; tracks and protocols with rank 10.
     assert len(lead) == 6 * (2 * 2 * 2 * 2 + 2 * 2)
     assert evaluation['data_card']['name'] == 'celeba'
+    assert sum(part['width'] for part in evaluation['data_card']['encoders']['face']) == 132
     assert evaluation['config']['train']['num_steps'] == 4
     assert all(
         evaluation[section] for section in ('curves', 'groups', 'clusters', 'path', 'panels')

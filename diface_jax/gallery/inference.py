@@ -69,6 +69,11 @@ class InferenceModel:
         )
 
     @property
+    def mean_D(self) -> np.ndarray:
+        """The mean raw embedding of the training photos."""
+        return self._trained.normalise.mean_D
+
+    @property
     def parts(self) -> tuple[LoadedModel, EncoderBundle]:
         """The trained model and its frozen encoders."""
         return self._trained, self._encoders

@@ -4,7 +4,10 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 _HASH = 8  # least digits of a SHA-256 that stand for a file
+_UNIT = 1e-3  # how far the length of an embedding may be from 1, which float16 keeps
 
 
 def require_recogniser(given: str | None, face_encoder: Sequence[Mapping[str, Any]]) -> None:
@@ -30,6 +33,24 @@ def require_recogniser(given: str | None, face_encoder: Sequence[Mapping[str, An
         raise ValueError(
             f'the embeddings are of the recogniser {given}, and this model was trained on '
             f'{names[0]}: give a model that was trained on {given}'
+        )
+
+
+def require_raw_length(embedding_NxD: np.ndarray, mean_D: np.ndarray) -> None:
+    """Raises ValueError if embeddings were scaled to length 1, and those of training were not.
+
+    x0 is an embedding without the mean of the training photos, which has another size then.
+
+    Args:
+      embedding_NxD: from elsewhere.
+      mean_D: the mean embedding of training, whose length is at most 1 where theirs was 1.
+    """
+    length_N = np.linalg.norm(embedding_NxD, axis=1)
+    is_scaled = len(length_N) > 0 and np.abs(length_N - 1).max() < _UNIT
+    if is_scaled and np.linalg.norm(mean_D) > 1 + _UNIT:
+        raise ValueError(
+            'the embeddings are scaled to length 1, and this model needs them as the recogniser '
+            'gives them: export them without the scaling, or enrol the photographs'
         )
 
 

@@ -31,6 +31,8 @@ Temperature = Annotated[float, between(0.001, 100)]
 SamplerSteps = Annotated[int, between(1, 100_000)]
 Samples = Annotated[int, between(1, 10_000)]
 Guidance = Annotated[float, between(0, 100)]
+PixelMean = Annotated[float, between(-1000, 1000)]
+PixelScale = Annotated[float, between(0, 1000)]
 LAYOUTS = ('auto', 'celeba', 'celeb_a_tfds', 'lfw', 'folder', 'simulated')
 Layout = Annotated[str, one_of(*LAYOUTS)]
 # What `encoders.face` may list; the last is followed by a path.
@@ -101,9 +103,13 @@ class OnnxSettings(Section):
     """The images that recognisers in ONNX files take."""
 
     channels: Annotated[str, one_of('rgb', 'bgr')]
-    mean: Annotated[float, between(-1000, 1000)]
-    scale: Annotated[float, between(0, 1000)]
+    mean: tuple[PixelMean, PixelMean, PixelMean]
+    scale: tuple[PixelScale, PixelScale, PixelScale]
     side: Annotated[int, between(0, 1000)]
+
+    def __post_init__(self) -> None:
+        if any(self.scale) and not all(self.scale):
+            raise ValueError(f'scale must be above 0 for all channels, or for none: {self.scale}')
 
 
 @dataclasses.dataclass(frozen=True)

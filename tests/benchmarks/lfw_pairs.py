@@ -4,7 +4,8 @@
 
 PATH holds pairs.txt and lfw-deepfunneled/. Prints the accuracy of each encoder: the distance
 threshold is chosen on nine tenths of the pairs and used on the last, ten times over, as LFW's view
-2 does. Embeddings of ONNX files are compared by their angle.
+2 does. Embeddings of ONNX files are compared by their angle; --mean and --scale are those of
+`encoders.onnx`.
 """
 
 import argparse
@@ -41,19 +42,22 @@ def chips_of(path: pathlib.Path) -> np.ndarray:
     return align.align_photo(path.read_bytes(), LANDMARKS_5x2).chips
 
 
-def face_encoder(name: str) -> FaceEncoder:
-    """The encoder of a name in `encoders.face`."""
+def face_encoder(name: str, pixels: dict[str, tuple[float, ...]]) -> FaceEncoder:
+    """The encoder of a name in `encoders.face`, with these settings of `encoders.onnx`."""
     config = celeba.get_config().encoders
     config.face = (name,)
+    config.onnx.update(pixels)
     return build_face_encoder((name,), recognisers=read_recognisers(config))
 
 
-def distances(name: str, chips: dict[str, np.ndarray], pairs: list[Pair]) -> np.ndarray:
-    """The Euclidean distance between the embeddings of each pair; of unit length for ONNX files."""
-    x_NxD = face_encoder(name).embed(np.stack(list(chips.values())))
-    if name.startswith(ONNX):
-        x_NxD = x_NxD / np.linalg.norm(x_NxD, axis=1, keepdims=True)
-    embedding = dict(zip(chips, x_NxD, strict=True))
+def photos_of(pairs: list[Pair]) -> list[str]:
+    """The files of all pairs, sorted."""
+    return sorted({file for pair in pairs for file in pair[:2]})
+
+
+def distances(files: list[str], x_NxD: np.ndarray, pairs: list[Pair]) -> np.ndarray:
+    """The Euclidean distance between the embeddings of each pair."""
+    embedding = dict(zip(files, x_NxD, strict=True))
     return np.array([np.linalg.norm(embedding[a] - embedding[b]) for a, b, _ in pairs])
 
 
@@ -75,22 +79,36 @@ def accuracy(distance_N: np.ndarray, same_N: np.ndarray, folds: int = 10) -> flo
     return float(right_N.mean())
 
 
-def main() -> None:
-    """Prints the accuracy of each encoder on all pairs."""
+def cut_faces(root: pathlib.Path, files: list[str]) -> np.ndarray:
+    """The chips of the faces in files of LFW; chips_NxSxHxWx3."""
+    paths = [root / 'lfw-deepfunneled' / file for file in files]
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        return np.stack(list(tqdm(pool.map(chips_of, paths), total=len(paths), desc='faces')))
+
+
+def read_arguments() -> argparse.Namespace:
+    """The arguments of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--root', type=pathlib.Path, required=True, help='the folder of LFW')
     parser.add_argument('--face', action='append', help='dlib (default) or onnx:FILE; repeat it')
-    arguments = parser.parse_args()
-    root = arguments.root
-    pairs = read_pairs(root / 'pairs.txt')
-    files = sorted({file for pair in pairs for file in pair[:2]})
-    paths = [root / 'lfw-deepfunneled' / file for file in files]
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        chips = list(tqdm(pool.map(chips_of, paths), total=len(paths), desc='faces'))
+    parser.add_argument('--mean', type=float, nargs=3, default=[0.0] * 3, help='of R, G and B')
+    parser.add_argument('--scale', type=float, nargs=3, default=[0.0] * 3, help='of R, G and B')
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Prints the accuracy of each encoder on all pairs."""
+    arguments = read_arguments()
+    pairs = read_pairs(arguments.root / 'pairs.txt')
+    files = photos_of(pairs)
+    chips_NxSxHxWx3 = cut_faces(arguments.root, files)
     same_N = np.array([same for _, _, same in pairs])
+    pixels = {'mean': tuple(arguments.mean), 'scale': tuple(arguments.scale)}
     for name in arguments.face or ['dlib']:
-        distance_N = distances(name, dict(zip(files, chips, strict=True)), pairs)
-        right = f'{100 * accuracy(distance_N, same_N):.2f}%'
+        x_NxD = face_encoder(name, pixels).embed(chips_NxSxHxWx3)
+        if name.startswith(ONNX):
+            x_NxD = x_NxD / np.linalg.norm(x_NxD, axis=1, keepdims=True)
+        right = f'{100 * accuracy(distances(files, x_NxD, pairs), same_N):.2f}%'
         print(f'{name}: {right} of {len(pairs)} pairs, {len(files)} photos')
 
 

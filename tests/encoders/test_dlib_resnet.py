@@ -33,7 +33,7 @@ def pairs(shared):
 @pytest.fixture(scope='module')
 def chips(shared, pairs):
     folder = shared / 'data/lfw/lfw-deepfunneled'
-    files = sorted({file for pair in pairs for file in pair[:2]})
+    files = lfw_pairs.photos_of(pairs)
     return {file: lfw_pairs.chips_of(folder / file) for file in files}
 
 
@@ -61,8 +61,10 @@ def test_descriptors_are_dlibs_own_on_24_photographs(model, chips):
     assert largest_difference(model, np.stack(tight[::4][:24])) < 1e-5
 
 
-def test_pairs_of_lfw_are_told_apart_at_dlibs_published_threshold(chips, pairs):
-    distance_N = lfw_pairs.distances('dlib', chips, pairs)
+def test_pairs_of_lfw_are_told_apart_at_dlibs_published_threshold(model, chips, pairs):
+    tight_NxHxWx3 = np.stack(list(chips.values()))[:, align.TIGHT]
+    x_NxD = dlib_resnet.embed_chips(model, tight_NxHxWx3)
+    distance_N = lfw_pairs.distances(list(chips), x_NxD, pairs)
     same_N = np.array([same for _, _, same in pairs])
     assert set(same_N) == {True, False}
     assert np.mean((distance_N < 0.6) == same_N) >= 0.98

@@ -8,6 +8,7 @@ import pytest
 from configs import celeba
 from diface_jax.encoders.face import align
 from diface_jax.encoders.face.onnx_recogniser import OnnxRecogniser
+from diface_jax.runtime.settings import OnnxSettings
 from tests import onnx_graphs
 
 onnxruntime = pytest.importorskip('onnxruntime', reason="needs pip install 'diface_jax[onnx]'")
@@ -15,6 +16,8 @@ onnxruntime = pytest.importorskip('onnxruntime', reason="needs pip install 'difa
 CHIPS = np.random.default_rng(0).integers(0, 256, (5, 3, 150, 150, 3), np.uint8)
 FACES = align.arcface_images(CHIPS).astype(np.float32)
 USUAL = (FACES - 127.5) / 127.5
+SHIFTED = (FACES - (1, 2, 3)) / (4, 5, 6)
+SHIFTED_BGR = SHIFTED[..., ::-1]
 
 
 def read(path, **settings):
@@ -28,7 +31,8 @@ def read(path, **settings):
     [
         ({}, {}, USUAL),
         ({}, {'channels': 'bgr'}, USUAL[..., ::-1]),
-        ({}, {'mean': 10.0, 'scale': 50.0}, (FACES - 10) / 50),
+        ({}, {'mean': (1.0, 2.0, 3.0), 'scale': (4.0, 5.0, 6.0)}, SHIFTED),
+        ({}, {'mean': (1.0, 2.0, 3.0), 'scale': (4.0, 5.0, 6.0), 'channels': 'bgr'}, SHIFTED_BGR),
         ({'shape': (1, 3, 112, 112)}, {}, USUAL),
         ({'shape': (2, 3, 112, 112)}, {}, USUAL),
         ({'shape': ('N', 112, 112, 3)}, {}, USUAL),
@@ -50,6 +54,11 @@ def test_faces_are_resized_to_the_side_of_the_graph(tmp_path):
     # The cells of 28 pixels leave out the last row and column.
     np.testing.assert_allclose(recogniser.embed(CHIPS), onnx_graphs.embedding(USUAL), atol=0.5)
     assert recogniser.image_format.images(align.arcface_images(CHIPS)).shape == (5, 113, 113, 3)
+
+
+def test_a_scale_of_0_is_for_all_channels_or_none():
+    with pytest.raises(ValueError, match='scale must be above 0 for all channels'):
+        OnnxSettings('rgb', (0.0, 0.0, 0.0), (58.4, 0.0, 57.4), 0)
 
 
 UNSUITABLE = {

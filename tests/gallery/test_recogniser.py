@@ -1,8 +1,9 @@
 """Embeddings of another recogniser are refused, however they name it."""
 
+import numpy as np
 import pytest
 
-from diface_jax.gallery.recogniser import require_recogniser
+from diface_jax.gallery.recogniser import require_raw_length, require_recogniser
 
 E = [{'name': 'onnx:w600k_r50.onnx', 'sha256': 'ab12cd34ef', 'width': 512}]
 
@@ -33,3 +34,14 @@ def test_a_model_of_several_encoders_takes_none_alone():
         ValueError, match=r'reads 2 encoders together \(onnx:w600k_r50\.onnx, appea'
     ):
         require_recogniser('w600k_r50', several)
+
+
+def test_embeddings_of_length_1_are_refused_where_those_of_training_were_longer():
+    raw_NxD = 20 * np.random.default_rng(0).normal(size=(5, 8)) + 3
+    unit_NxD = raw_NxD / np.linalg.norm(raw_NxD, axis=1, keepdims=True)
+    require_raw_length(raw_NxD, raw_NxD.mean(axis=0))
+    require_raw_length(unit_NxD, unit_NxD.mean(axis=0))  # such as of a graph that scales them
+    require_raw_length(unit_NxD[:0], raw_NxD.mean(axis=0))
+    for scaled_NxD in (unit_NxD, unit_NxD.astype(np.float16)):
+        with pytest.raises(ValueError, match=r'scaled to length 1.*export them without the scal'):
+            require_raw_length(scaled_NxD, raw_NxD.mean(axis=0))

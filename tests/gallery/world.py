@@ -69,7 +69,7 @@ class Oracle:
     faces_of = staticmethod(faces_of)
     is_token = staticmethod(str.isascii)
     face_encoder = [{'name': 'oracle', 'sha256': '00', 'width': WIDTH}]  # noqa: RUF012
-    width = WIDTH
+    width, mean_D = WIDTH, np.zeros(WIDTH)
     name, terms = 'oracle', ''
 
     def __init__(self, model='first', sign=1.0):

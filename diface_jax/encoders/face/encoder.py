@@ -224,7 +224,7 @@ def described_face_encoder(
         for part in description
         if part['name'].startswith(ONNX)
     }
-    if unknown := sorted(set(names.values()) - {DLIB, APPEARANCE, *recognisers}):
+    if unknown := sorted(set(names.values()) - {*_NAMES.values(), *recognisers}):
         raise ValueError(
             f'this version of diface_jax has no face encoder {unknown[0]!r}: update it, or train '
             'the model again'

@@ -21,19 +21,23 @@ from diface_jax.encoders.licence import UNKNOWN
 from diface_jax.runtime.settings import ONNX, OnnxSettings
 
 # Of InsightFace's networks that do not normalise pixels themselves.
-_USUAL_MEAN = _USUAL_SCALE = 127.5
+_USUAL = (127.5, 127.5, 127.5)
 
 
 class ImageFormat(NamedTuple):
-    """The images that a network takes: their side, the order of channels, (pixel - mean) / scale.
+    """The images that a network takes.
 
-    `channels` is 'rgb' or 'bgr'.
+    Attributes:
+      side: in pixels.
+      channels: their order, 'rgb' or 'bgr'.
+      mean: of red, green and blue, subtracted from pixels of 0 to 255.
+      scale: of red, green and blue, by which the difference is divided.
     """
 
     side: int
     channels: str
-    mean: float
-    scale: float
+    mean: Sequence[float]
+    scale: Sequence[float]
 
     def images(self, faces_NxHxWx3: np.ndarray) -> np.ndarray:
         """Images of uint8 RGB faces, images_NxSxSx3, float32."""
@@ -44,9 +48,8 @@ class ImageFormat(NamedTuple):
                 np.asarray(image_module.fromarray(face).resize(size)) for face in faces_NxHxWx3
             ]
             faces_NxHxWx3 = np.array(resized, np.uint8).reshape(-1, *size, 3)
-        if self.channels == 'bgr':
-            faces_NxHxWx3 = faces_NxHxWx3[..., ::-1]
-        return (faces_NxHxWx3.astype(np.float32) - np.float32(self.mean)) / np.float32(self.scale)
+        images_NxHxWx3 = (faces_NxHxWx3 - np.float32(self.mean)) / np.float32(self.scale)
+        return images_NxHxWx3 if self.channels == 'rgb' else images_NxHxWx3[..., ::-1]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -140,8 +143,8 @@ def _image_format(
     if side and settings.side not in (0, side):
         refuse(path, f'it takes images of {side} pixels, not of encoders.onnx.side={settings.side}')
     side = side or settings.side or align.ARCFACE_SIDE
-    if settings.scale:
-        return ImageFormat(side, settings.channels, float(settings.mean), float(settings.scale))
+    if any(settings.scale):
+        return ImageFormat(side, settings.channels, settings.mean, settings.scale)
     if normalised:
-        return ImageFormat(side, settings.channels, 0.0, 1.0)
-    return ImageFormat(side, settings.channels, _USUAL_MEAN, _USUAL_SCALE)
+        return ImageFormat(side, settings.channels, (0.0,) * 3, (1.0,) * 3)
+    return ImageFormat(side, settings.channels, _USUAL, _USUAL)
