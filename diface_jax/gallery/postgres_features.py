@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from absl import logging
 
 from diface_jax.gallery import row_checks
 from diface_jax.gallery.database import Changing, Server
@@ -132,8 +133,10 @@ class Refresh:
             layout = (self._next if is_ready else now)._asdict()
             self._store.bind(**self._made_with, **{LAYOUT: layout, NEXT: None})
         if is_ready:
-            # Searches that still read the old features are waited for.
-            self._database.execute(f'TRUNCATE {now.name}')
+            try:  # searches that still read the old features are waited for
+                self._database.execute(f'TRUNCATE {now.name}')
+            except GalleryError as error:
+                logging.warning('the old features stay until the next change of model: %s', error)
 
     def _target(self) -> dict[str, Any]:
         return {'model': self._made_with, 'layout': self._next._asdict()}
