@@ -131,7 +131,7 @@ class Killed(Exception):
 
 
 def test_an_interrupted_job_goes_on_and_makes_the_same(root, folder, tmp_path, monkeypatch):
-    def die(*args):
+    def die(*args, **named):
         raise Killed
 
     config, embedded, embed = settings(root), [], dlib_resnet.embed_with_maps
