@@ -69,21 +69,20 @@ def sampler(texts: int, num_steps: int, num_samples: int) -> Program:
     params = init_networks(config.model, *widths, key)
     c_TxC = jax.random.normal(key, (texts, SIZES.condition_dim))
     # XLA counts the body of a loop once: the bytes of a step are what a second one adds.
-    programs = {}
-    for count in {1, 2, num_steps}:
-        sampling = Sampling(count, num_samples)
-        recover = functools.partial(model.recover, sampling=sampling)
-        programs[count] = of_function(lambda f, *given: f(*given), recover, params, c_TxC, key)
-    first, found = programs[1], programs[num_steps]
-    moved = first.bytes + (num_steps - 1) * (programs[2].bytes - first.bytes)
-    return found._replace(bytes=moved)
+    by_steps = {
+        count: of_function(
+            functools.partial(model.recover, sampling=Sampling(count, num_samples)),
+            *(params, c_TxC, key),
+        )
+        for count in {1, 2, num_steps}
+    }
+    first, second = by_steps[1].bytes, by_steps[2].bytes
+    return by_steps[num_steps]._replace(bytes=first + (num_steps - 1) * (second - first))
 
 
-def of_function(function: Callable[..., Any], *given: Any) -> Program:
-    """A function of arrays (and of functions, which are compiled into it)."""
-    static = [i for i, x in enumerate(given) if callable(x)]
-    arrays = [x for x in given if not callable(x)]
-    traced = jax.jit(function, static_argnums=static).trace(*given)
+def of_function(function: Callable[..., Any], *arrays: Any) -> Program:
+    """A function of arrays, compiled for them."""
+    traced = jax.jit(function).trace(*arrays)
     compiled = traced.lower().compile()
     return _program(lambda: jax.block_until_ready(compiled(*arrays)), traced, compiled)
 

@@ -6,10 +6,12 @@ import jax
 import numpy as np
 import pytest
 
+from diface_jax.costs.hlo import matmul_flops
+from diface_jax.data.batches import Batch
 from diface_jax.models.normalise import Normalisation
 from diface_jax.runtime import mesh as meshes
 from diface_jax.training import loop, state
-from diface_jax.training.input_pipeline import InputPipeline
+from diface_jax.training.input_pipeline import InputPipeline, TrainingTable
 from diface_jax.training.step import make_steps
 from tests import population, subprocesses, tiny
 
@@ -113,6 +115,34 @@ def test_bfloat16_is_close_to_float32(on_one_device):
     assert rough == pytest.approx(loss, rel=0.01)
     assert rough_flat.dtype == np.float32
     np.testing.assert_allclose(rough_flat, flat, atol=0.02)
+
+
+def step_flops(condition_dim):
+    """FLOPs of matrix products of a step on texts of this width."""
+    config, sizes, numbers = tiny.config(), state.ModelSizes(16, condition_dim, 60), np.int32
+    array = jax.ShapeDtypeStruct
+    table = TrainingTable(
+        x0_NxD=array((60, 16), np.float32),
+        identity_N=array((60,), numbers),
+        c_TxC=array((60, condition_dim), np.float32),
+        sentence_T=array((60,), numbers),
+    )
+    batches = Batch(*[array((1, config.train.batch_size), numbers)] * 3)
+    key = jax.random.key(0)
+    now = jax.eval_shape(lambda key: state.init_state(config, sizes, key), key)
+    return matmul_flops(
+        make_steps(config, sizes, meshes.make_mesh()).trace(now, batches, table, key)
+    )
+
+
+def test_both_losses_share_one_gradient():
+    """Texts go through one product forwards and one for its weights' gradient, not two for each.
+
+    A third is traced and not compiled, as nothing uses it.
+    """
+    rows, width = 16, 16
+    products_a_row = (step_flops(48) - step_flops(24)) / (2 * rows * width * (48 - 24))
+    assert 2 <= products_a_row < 3.5
 
 
 @pytest.mark.parametrize('name', ['sgd', 'adamwx'])
