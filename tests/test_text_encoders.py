@@ -12,7 +12,7 @@ import diface_jax
 from diface_jax.cli import pipeline
 from diface_jax.data import prepared
 from diface_jax.data.encoder_bundle import EncoderBundle
-from diface_jax.encoders.text import adapters
+from diface_jax.encoders.text import adapters, sentence_tokens
 from diface_jax.encoders.text.encoder import load_text_encoder
 from diface_jax.pretrained import packed_model, write_pack
 from diface_jax.pretrained.pack_files import Pack
@@ -49,7 +49,8 @@ def test_an_encoder_is_chosen_by_its_folder(config, tmp_path, name):
     assert 1 < np.square(c_TxC).sum(axis=1).mean() < 6.1
 
 
-def test_adapters_are_prepared_with_and_kept_with_the_data_set(config, tmp_path):
+def test_adapters_are_prepared_with_and_kept_with_the_data_set(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(sentence_tokens, '_FEW', 10**6)  # one shape, one program
     folder = golden.save(tmp_path / 'bert', 'bert')
     frozen = load_text_encoder(str(folder))
     layers = nnx.state(frozen.network.layers)
