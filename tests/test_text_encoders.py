@@ -16,7 +16,7 @@ from diface_jax.cli import pipeline
 from diface_jax.data import prepared
 from diface_jax.data.encoder_bundle import EncoderBundle
 from diface_jax.data.readers import simulated
-from diface_jax.encoders.text import adapters
+from diface_jax.encoders.text import adapters, sentence_tokens
 from diface_jax.encoders.text.encoder import load_text_encoder
 from diface_jax.evaluation.analysis.error_analysis import ErrorAnalysis
 from diface_jax.evaluation.methods import MethodSuite
@@ -112,7 +112,8 @@ def test_several_depths_and_the_reading_are_in_the_data_card(config, tmp_path):
     assert 1 < np.square(c_TxC).sum(axis=1).mean() < 6.1
 
 
-def test_adapters_are_prepared_with_and_kept_with_the_data_set(config, tmp_path):
+def test_adapters_are_prepared_with_and_kept_with_the_data_set(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(sentence_tokens, '_FEW', 10**6)  # one shape, one program
     folder = golden.save(tmp_path / 'bert', 'bert')
     frozen = load_text_encoder(str(folder))
     layers = nnx.state(frozen.network.layers)

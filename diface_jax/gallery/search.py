@@ -78,7 +78,7 @@ class LoadedGallery(NamedTuple):
                 'people_searched': self.counts['people'],
             }
         person_A = self.person_G[allowed_G]
-        people = np.count_nonzero(np.bincount(person_A))
+        people = int(np.count_nonzero(np.bincount(person_A)))
         return {'entries_searched': len(person_A), 'people_searched': people}
 
     def allowed(self, store: Store, search: SearchOptions) -> np.ndarray | None:

@@ -210,15 +210,25 @@ class _Tuning:
         rows: BatchRows,
         key: jax.Array,
     ) -> jax.Array:
-        # NNX refuses variables of an outer trace: `tree.map` makes new ones.
-        last = jax.tree.map(lambda layer_KxX: layer_KxX, last)
-        layers = nnx.merge(self._layers, adapters.adapt(last, params.adapters))
-        own_pooling = self._conditions.encoder.reading.pooling
-        pooled = [_last_depth(layers, *group, own_pooling) for group in groups]
-        c_BxC = self._with_last_depth(rows.c_BxC, jnp.concatenate(pooled))
+        c_BxC = self._adapted(params.adapters, last, groups, rows.c_BxC)
         towers = nnx.merge(self._towers, params.towers)
         settings = self._settings.evaluate.two_tower
         return two_tower.towers_loss(towers, c_BxC, rows, key, settings)
+
+    def _adapted(
+        self,
+        trained: adapters.Adapters,
+        last: nnx.State,
+        groups: Sequence[tuple[jax.Array, jax.Array]],
+        c_BxC: jax.Array,
+    ) -> jax.Array:
+        """Conditions of the encoder with adapters, from its frozen states and frozen conditions."""
+        # NNX refuses variables of an outer trace: `tree.map` makes new ones.
+        last = jax.tree.map(lambda layer_KxX: layer_KxX, last)
+        layers = nnx.merge(self._layers, adapters.adapt(last, trained))
+        own_pooling = self._conditions.encoder.reading.pooling
+        pooled = [_last_depth(layers, *group, own_pooling) for group in groups]
+        return self._with_last_depth(c_BxC, jnp.concatenate(pooled))
 
     def _with_last_depth(self, c_BxC: jax.Array, last_BxP: jax.Array) -> jax.Array:
         """Conditions whose pools of the last depth are replaced."""

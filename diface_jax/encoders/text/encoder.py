@@ -86,7 +86,7 @@ class TextEncoder:
         return dataclasses.replace(
             self,
             sha256=adapters_sha256(self.sha256, adapters),
-            _state=nnx.State({**self._state, 'layers': adapt(layers, adapters)}),
+            _state=self._state_with(adapt(layers, adapters)),
             adapters=adapters,
             _frozen_sha256=self.sha256,
         )
@@ -94,7 +94,11 @@ class TextEncoder:
     def lower_layers(self, count: int) -> Self:
         """The encoder without its last layers: `token_states` gives the states after `count`."""
         lower = jax.tree.map(lambda layer_SxX: layer_SxX[:count], self._state['layers'])
-        return dataclasses.replace(self, _state=nnx.State({**self._state, 'layers': lower}))
+        return dataclasses.replace(self, _state=self._state_with(lower))
+
+    def _state_with(self, layers: nnx.State) -> nnx.State:
+        """The state with other layers, nested as before: a program takes both."""
+        return nnx.state(nnx.merge(self._graphdef, nnx.State({**self._state, 'layers': layers})))
 
     @property
     def frozen(self) -> dict[str, str]:
