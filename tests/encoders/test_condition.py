@@ -39,6 +39,7 @@ def test_the_encoder_uses_the_pools_that_it_was_fitted_on(pools, all_pools):
         name='made up',
         sha256='ab',
         width=WIDTH,
+        adapters=None,
         unusual_reading={},
         encode=lambda sentences: pools[:2],
     )

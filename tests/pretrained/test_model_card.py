@@ -94,6 +94,14 @@ def test_it_has_data_results_groups_and_terms():
     assert '50.0' not in card
 
 
+def test_adapters_of_the_text_encoder_are_named_beside_its_weights():
+    text = {**DESCRIPTION['encoders']['text'], 'frozen_sha256': '12' * 32}
+    encoders = {**DESCRIPTION['encoders'], 'text': text}
+    card = model_card.render_card({**DESCRIPTION, 'encoders': encoders}, 1, [])
+    assert f'The hash of MiniLM is that of its weights (`{"12" * 32}`) and of\nadapters' in card
+    assert 'adapters' not in model_card.render_card(DESCRIPTION, 1, [])
+
+
 def test_a_model_without_an_evaluation_says_so():
     card = model_card.render_card(DESCRIPTION, 1, [])
     assert 'It has not been evaluated: run `--mode=evaluate`' in card
