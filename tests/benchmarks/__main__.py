@@ -15,6 +15,9 @@ from tests.benchmarks import page
 
 # Each prints lines of JSON. A comparison (see `timing.compare`) becomes a row of the first table.
 SCRIPTS = (
+    'face_encoder',
+    'text_encoder',
+    'warm_search',
     'training_step',
     'sampling',
     'exact_search',
