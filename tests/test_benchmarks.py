@@ -62,5 +62,5 @@ def test_the_page_shows_what_was_measured():
 
 
 def test_an_unknown_script_is_refused():
-    with pytest.raises(SystemExit, match='no such script: sampler; choose from training_step'):
+    with pytest.raises(SystemExit, match='no such script: sampler; choose from face_encoder'):
         benchmarks.main(('sampler',))
