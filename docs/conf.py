@@ -38,8 +38,8 @@ autodoc_default_options = {'members': True}
 autodoc_member_order = 'bysource'
 autodoc_typehints = 'signature'
 autodoc_preserve_defaults = True
-# Of the extras `web` and `export`, so that the extra `docs` is enough.
-autodoc_mock_imports = ['fastapi', 'onnxruntime', 'starlette', 'uvicorn']
+# Of the extra `export`, so that the extra `docs` is enough.
+autodoc_mock_imports = ['onnxruntime']
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 default_role = 'literal'  # `code`, as in the docstrings
