@@ -45,7 +45,7 @@ class ProbeSummary:
     @property
     def name(self) -> str:
         """What a sentence calls the probe."""
-        return {TEXT: 'words', PHOTO: 'photo'}.get(self.kind, 'words with photo')
+        return {TEXT: 'words', PHOTO: 'photo'}.get(self.kind, 'words and photo')
 
     @property
     def in_words(self) -> str:
