@@ -65,7 +65,7 @@ def config(tmp_path_factory):
     celeba_tree.make(folder / 'others', people=(6, 4, 12), seed=5, attributes=ATTRIBUTES)
     config = tiny.config()
     config.data.root, config.second_data.root = str(folder / 'drawn'), str(folder / 'others')
-    config.train.update(num_steps=4, eval_every=2)
+    config.train.update(num_steps=200, eval_every=100, steps_per_dispatch=20)
     if importlib.util.find_spec('onnxruntime'):  # as wide together as without
         recogniser = onnx_graphs.write(folder / 'tiny.onnx', width=2)
         config.encoders.face = ('dlib', 'appearance', f'onnx:{recogniser}')
@@ -113,7 +113,7 @@ def test_results_are_complete(workdir):
     assert len(lead) == 6 * (2 * 2 * 2 * 2 + 2 * 2)
     assert evaluation['data_card']['name'] == 'celeba'
     assert sum(part['width'] for part in evaluation['data_card']['encoders']['face']) == 132
-    assert evaluation['config']['train']['num_steps'] == 4
+    assert evaluation['config']['train']['num_steps'] == 200
     assert all(
         evaluation[section] for section in ('curves', 'groups', 'clusters', 'path', 'panels')
     )

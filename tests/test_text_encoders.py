@@ -41,7 +41,7 @@ def population(tmp_path_factory):
 @pytest.fixture
 def config(population):
     config = tiny.config_of_simulated(population)
-    config.train.num_steps = config.train.eval_every
+    config.train.update(num_steps=200, eval_every=100, steps_per_dispatch=20)
     return config
 
 
