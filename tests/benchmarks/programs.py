@@ -107,7 +107,7 @@ def text_encoder(sentences: int, length: int) -> Program:
             return encoder.of_tokens(tokens_BxL, mask_BxL)
 
     shape = sentences, length
-    return of_function(encode, jnp.full(shape, 2000, jnp.int32), jnp.ones(shape, jnp.int32))
+    return of_function(encode, jnp.full(shape, 2000, jnp.int32), jnp.ones(shape, bool))
 
 
 def _program(run: Callable[[], object], traced: Any, compiled: Any) -> Program:
