@@ -103,7 +103,7 @@ class SearchBatcher:
         self._observe(len(group))
         try:
             results = self._search([each.request for each in group])
-        except Exception as error:
+        except Exception as error:  # whatever it is, whoever waits for the answer gets it
             if len(group) == 1:
                 group[0].answer.set_exception(error)
                 return

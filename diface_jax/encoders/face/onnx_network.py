@@ -98,7 +98,7 @@ class OnnxNetwork:
         black = np.zeros((self._batch or 1, *shape), np.float32)
         try:
             return self._session.run([output], {self._input: black})[0].shape[1]
-        except Exception as error:  # those of onnxruntime have no class in common
+        except _errors() as error:
             self._refuse(f'it does not run on an image of {side} pixels ({_first_line(error)})')
 
     def _refuse(self, reason: str) -> NoReturn:
@@ -156,12 +156,19 @@ def _session(path: pathlib.Path) -> Any:
     providers = [provider for provider in wanted if provider[0] in available]
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=providers)
-    except Exception as error:  # those of onnxruntime have no class in common
+    except _errors() as error:
         refuse(path, f'onnxruntime cannot load it ({_first_line(error)})')
 
 
+def _errors() -> tuple[type[Exception], ...]:
+    """What onnxruntime raises of a file: its own errors, which have no class in common."""
+    state = _optional_module('onnxruntime.capi.onnxruntime_pybind11_state')
+    own = [kind for kind in vars(state).values() if isinstance(kind, type)]
+    return (RuntimeError, *(kind for kind in own if issubclass(kind, Exception)))
+
+
 def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]
+    return str(error).partition('\n')[0]
 
 
 def _optional_module(name: str) -> ModuleType:
