@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 from absl import flags, logging
 from absl.testing import flagsaver
+from PIL import Image
 from sklearn import metrics
 
+import diface_jax
 from diface_jax import main
 from diface_jax.cli import pipeline
 from diface_jax.data import prepared
@@ -22,13 +24,15 @@ from diface_jax.data.grammar.captions import CELEBA_40
 from diface_jax.evaluation import added_method, evaluate, identification, protocols
 from diface_jax.evaluation.analysis import negation_test, short_queries
 from diface_jax.evaluation.methods import MethodSuite
+from diface_jax.gallery import calibrate
 from diface_jax.models.diface import Sampling
 from diface_jax.models.features import FeatureExtractor
 from diface_jax.runtime import mesh as meshes
 from diface_jax.runtime import preemption, run_state
 from diface_jax.training import loaded_model
 from diface_jax.training.model_selection import ValidationPairs
-from tests import celeba_tree, onnx_graphs, tiny
+from tests import celeba_tree, drawn_face, onnx_graphs, tiny
+from tests.gallery import world
 
 HERE = pathlib.Path(__file__).resolve().parents[1]
 # With Male; few, for sentences are encoded with each of them changed.
@@ -152,6 +156,19 @@ def test_an_independent_path_finds_the_same_numbers(config, workdir):
         about |= {'metric': metric, 'gallery': gallery}
         values = [row['value'] for row in rows if row.items() >= about.items()]
         assert values[0] == pytest.approx(np.mean(draws), abs=1e-9)
+
+
+def test_photographs_are_enrolled_and_searched_with_its_encoders(workdir, tmp_path, monkeypatch):
+    # Drawn people have random labels, of which no calibration can be learned.
+    monkeypatch.setattr(calibrate, 'load_or_calibrate', lambda *_: world.decision_rule())
+    for name, side in (('ann', 200), ('bob', 240)):
+        (tmp_path / 'photos' / name).mkdir(parents=True)
+        Image.fromarray(drawn_face.draw(side)).save(tmp_path / 'photos' / name / 'photo.png')
+    model, gallery = diface_jax.load(workdir), tmp_path / 'gallery'
+    report = model.enroll(gallery, tmp_path / 'photos', people=True)
+    assert (report.faces, report.problems) == (2, {})
+    answer = model.search(gallery, 'a man with a beard', k=2)
+    assert {result.entry.person for result in answer.results} == {'ann', 'bob'}
 
 
 def test_the_report_is_there(workdir):
