@@ -1,7 +1,6 @@
 """A connection to a PostgreSQL server, and its errors in one sentence each."""
 
 import contextlib
-import importlib
 import os
 from collections.abc import Iterator
 from types import ModuleType
@@ -9,6 +8,7 @@ from typing import Any
 
 from diface_jax.gallery.address import shown_address
 from diface_jax.gallery.row_checks import GalleryError
+from diface_jax.runtime.extras import import_extra
 
 _CONNECT_SECONDS = 10
 _REASON = 300  # characters of a server's message
@@ -22,13 +22,7 @@ _KEEPALIVE = {
 
 def postgres_module(name: str) -> ModuleType:
     """A module of the extra [postgres]; ImportError, which says what to install, without it."""
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise ImportError(
-            f'a PostgreSQL database needs {name.partition(".")[0]}: '
-            "pip install 'diface_jax[postgres]'"
-        ) from error
+    return import_extra(name, 'postgres', 'PostgreSQL databases')
 
 
 def connect(url: str, **options: Any) -> Any:

@@ -4,12 +4,13 @@ onnxruntime tells the shapes of a graph's input and output. Whether the graph no
 itself is read from its first nodes, by the package onnx.
 """
 
-import importlib
 import pathlib
 from types import ModuleType
 from typing import Any, NoReturn
 
 import numpy as np
+
+from diface_jax.runtime.extras import import_extra
 
 _BATCH = 16  # of a graph that takes any
 _WIDEST = 4096  # of an embedding; what is wider are scores of classes
@@ -172,9 +173,4 @@ def _first_line(error: Exception) -> str:
 
 
 def _optional_module(name: str) -> ModuleType:
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise ImportError(
-            f"face encoders in ONNX files need {name}: pip install 'diface_jax[onnx]'"
-        ) from error
+    return import_extra(name, 'onnx', 'face encoders in ONNX files')

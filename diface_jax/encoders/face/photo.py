@@ -1,13 +1,14 @@
 """Decodes photographs: their upright pixels, and when they were taken."""
 
 import datetime
-import importlib
 import io
 import struct
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from diface_jax.runtime.extras import import_extra
 
 MAX_PIXELS = 80_000_000
 _FORMATS = ('JPEG', 'PNG', 'WEBP', 'AVIF', 'TIFF', 'BMP', 'GIF')
@@ -99,8 +100,5 @@ def _to_rgb(image: Any) -> Any:
 
 
 def optional_module(name: str) -> ModuleType:
-    """Imports a module of the extra [faces]. Raises ImportError that says how to install it."""
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise ImportError(f"photographs need {name}: pip install 'diface_jax[faces]'") from error
+    """A module of the extra [faces]; ImportError, which says what to install, without it."""
+    return import_extra(name, 'faces', 'photographs')
