@@ -18,7 +18,7 @@ from collections.abc import Callable, Set
 from typing import Protocol
 
 from diface_jax.data.grammar import captions
-from diface_jax.data.readers import celeba
+from diface_jax.data.readers import celeba, lfw
 from diface_jax.gallery import next_question
 from diface_jax.gallery.query_text import UnreadWords
 
@@ -84,7 +84,11 @@ def face_words() -> frozenset[str]:
 
     Without the words that the sentences use for the background.
     """
-    lines = celeba.FREE_HAND.read_text(encoding='utf-8').splitlines()
+    lines = (
+        line
+        for path in (celeba.SENTENCES, lfw.SENTENCES)
+        for line in path.read_text(encoding='utf-8').splitlines()
+    )
     free_hand = (json.loads(line)['description'] for line in lines)
     texts = itertools.chain(captions.vocabulary(), free_hand, next_question.answer_sentences())
     # Each word once: there are twenty times as many.

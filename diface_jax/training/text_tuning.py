@@ -225,7 +225,7 @@ class _Tuning:
         """Conditions of the encoder with adapters, from its frozen states and frozen conditions."""
         # NNX refuses variables of an outer trace: `tree.map` makes new ones.
         last = jax.tree.map(lambda layer_KxX: layer_KxX, last)
-        layers = nnx.merge(self._layers, adapters.adapt(last, trained))
+        layers = adapters.with_trained_adapters(nnx.merge(self._layers, last), trained)
         own_pooling = self._conditions.encoder.reading.pooling
         pooled = [_last_depth(layers, *group, own_pooling) for group in groups]
         return self._with_last_depth(c_BxC, jnp.concatenate(pooled))

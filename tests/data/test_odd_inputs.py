@@ -6,7 +6,7 @@ import os
 import pytest
 
 from diface_jax.data import check
-from diface_jax.data.readers import celeba
+from diface_jax.data.readers import celeba, lfw
 from diface_jax.data.readers.dispatch import read_data_set
 from diface_jax.runtime.terminal import printable
 from tests import tiny
@@ -15,7 +15,8 @@ from tests import tiny
 @pytest.fixture(autouse=True)
 def no_shipped_sentences(monkeypatch, tmp_path):
     """Thousands of sentences that no test here looks at."""
-    monkeypatch.setattr(celeba, 'FREE_HAND', tmp_path / 'nothing')
+    for reader in (celeba, lfw):
+        monkeypatch.setattr(reader, 'SENTENCES', tmp_path / 'nothing')
 
 
 # Letters that break shells, patterns, CSV, JSON, terminals or URLs, each in several places.

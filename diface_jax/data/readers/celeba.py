@@ -40,11 +40,10 @@ from diface_jax.data.readers.records import (
     is_unicode,
     read_file,
 )
-from diface_jax.data.readers.sentences import read_sentences
+from diface_jax.data.readers.sentences import FREE_HAND, own_or_shipped, read_sentences
 
-_FREE_HAND = pathlib.Path(__file__).parents[1] / 'free_hand'
-FREE_HAND = _FREE_HAND / 'celeba.jsonl'
-HELD_OUT_VOICES = _FREE_HAND / 'celeba_held_out_voices.jsonl'
+SENTENCES = FREE_HAND / 'celeba.jsonl'
+HELD_OUT_VOICES = FREE_HAND / 'celeba_held_out_voices.jsonl'
 
 # Measured: medians of what dlib's five-point predictor finds in 450 of 460 training photos, drawn
 # at random and enlarged to about 400 pixels in width; half of them lie within 1.5% of these.
@@ -76,8 +75,8 @@ def read_celeba(root: pathlib.Path) -> DataSet:
     partition = _read_values(files.partition, _parse_split, names)
     labels, wrong_count = _read_attributes(files.attributes, names)
     usable, unusable = _select(folder, on_disk, identities, partition, labels)
-    descriptions, bad_descriptions = _read_descriptions(files.descriptions, usable)
-    # As those of FREE_HAND, they are about CelebA, but not about a copy with sentences of its own.
+    descriptions, bad_descriptions = own_or_shipped(files.descriptions, usable, SENTENCES)
+    # As those of SENTENCES, they are about CelebA, but not about a copy with sentences of its own.
     held_out, _ = ({}, []) if files.descriptions else read_sentences(HELD_OUT_VOICES)
     photos = tuple(
         Photo(
@@ -134,16 +133,6 @@ def _list_images(images: pathlib.Path, folder: str) -> tuple[dict[str, str], lis
         else:
             on_disk[entry.name] = entry.name
     return on_disk, problems
-
-
-def _read_descriptions(
-    path: pathlib.Path | None, photos: Collection[str]
-) -> tuple[dict[str, tuple[str, ...]], list[Problem]]:
-    """Sentences of the data set's own file, or else those that come with the project."""
-    if path:
-        return read_sentences(path, photos)
-    # Any photo: a sentence about a photo that is missing here is no problem of the data set.
-    return read_sentences(FREE_HAND)
 
 
 def _read_values(

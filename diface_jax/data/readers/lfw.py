@@ -6,7 +6,9 @@
     descriptions.jsonl         (optional) {"file", "description"} a line
 
 `layouts.find_lfw` finds them below the root, also where the folder of people is nested twice. The
-lists name a photo PERSON/PERSON_0001.jpg; `Photo.file` is its path below the root.
+lists name a photo PERSON/PERSON_0001.jpg; `Photo.file` is its path below the root. Without a
+descriptions.jsonl, the photos get the free-hand sentences that come with the project
+(free_hand/DATA_CARD.md).
 """
 
 import collections
@@ -35,9 +37,10 @@ from diface_jax.data.readers.records import (
     read_file,
     split_of,
 )
-from diface_jax.data.readers.sentences import read_sentences
+from diface_jax.data.readers.sentences import FREE_HAND, own_or_shipped
 from diface_jax.runtime.settings import check_shares
 
+SENTENCES = FREE_HAND / 'lfw.jsonl'
 DEEP_FUNNELED = 'lfw-deepfunneled'
 
 # Measured for deep funneling: medians of what dlib's five-point predictor finds in 416 of 420
@@ -77,9 +80,7 @@ def read_lfw(
     for labels in lists:
         problems += _label_problems(labels, identities, images)
     problems += _conflicts(lists)
-    descriptions, bad_lines = (
-        read_sentences(files.descriptions, identities) if files.descriptions else ({}, [])
-    )
+    descriptions, bad_lines = own_or_shipped(files.descriptions, identities, SENTENCES)
     photos = tuple(
         Photo(
             f'{images}/{file}',

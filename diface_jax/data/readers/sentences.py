@@ -14,6 +14,8 @@ from diface_jax.data.readers.label_lists import (
 )
 from diface_jax.data.readers.records import Problem, is_unicode
 
+# Sentences that come with the project; free_hand/DATA_CARD.md describes them.
+FREE_HAND = pathlib.Path(__file__).parents[1] / 'free_hand'
 # Names of the field that holds the sentence.
 SENTENCE = ('description', 'caption', 'text', 'sentence')
 
@@ -53,6 +55,22 @@ def read_sentences(
         else:
             sentences[file] = (*sentences.get(file, ()), sentence)
     return sentences, problems
+
+
+def own_or_shipped(
+    own: pathlib.Path | None, photos: Collection[str], shipped: pathlib.Path
+) -> tuple[dict[str, tuple[str, ...]], list[Problem]]:
+    """The sentences of a data set's own file, or else those that come with the project.
+
+    Args:
+      own: file of the data set; None where it has none.
+      photos: names of the data set's photos.
+      shipped: file that comes with the project. It may describe photos that the data set lacks.
+
+    Returns:
+      As `read_sentences`.
+    """
+    return read_sentences(own, photos) if own else read_sentences(shipped)
 
 
 def _json_rows(path: pathlib.Path) -> Iterator[tuple[int, Any]]:

@@ -43,6 +43,32 @@ def init_adapters(layers: nnx.State, count: int, rank: int, key: jax.Array) -> d
     return adapters
 
 
+class AdaptedLinear(nnx.Module):
+    """A linear map and its adapter, x W + bias + x A B, of which A and B are trained.
+
+    The gradient of W + A B would be as large as W; this one never computes it.
+    """
+
+    def __init__(self, linear: nnx.Linear, a_IxR: jax.Array, b_RxO: jax.Array) -> None:
+        self.linear = linear
+        self.a, self.b = nnx.Param(a_IxR), nnx.Param(b_RxO)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """[..., I] to [..., O]."""
+        # As one matrix: twice as fast on a CPU as the gradient of a product with two batch axes.
+        x_NxI = x.reshape(-1, x.shape[-1])
+        y_NxO = self.linear(x_NxI) + x_NxI @ self.a[...] @ self.b[...]
+        return y_NxO.reshape(*x.shape[:-1], -1)
+
+
+def with_trained_adapters(layers: nnx.Module, adapters: Adapters) -> nnx.Module:
+    """Stacked layers, all of which have adapters that a gradient can be taken of."""
+    for name in MATRICES:
+        parts = (adapters[f'{name}.{part}'] for part in 'ab')
+        setattr(layers, name, AdaptedLinear(getattr(layers, name), *parts))
+    return layers
+
+
 def adapt(layers: nnx.State, adapters: Adapters) -> nnx.State:
     """Parameters of stacked layers, the last of them with their adapters added; float32."""
     adapted = nnx.State(dict(layers))

@@ -160,7 +160,7 @@ def shipped(tmp_path, monkeypatch):
     ]
     path = tmp_path / 'shipped.jsonl'
     path.write_text('\n'.join(lines))
-    monkeypatch.setattr(celeba, 'FREE_HAND', path)
+    monkeypatch.setattr(celeba, 'SENTENCES', path)
 
 
 def test_without_descriptions_of_its_own_photos_have_the_shipped_ones(tmp_path, tree, shipped):
@@ -201,7 +201,7 @@ def test_descriptions_of_its_own_are_the_only_ones(tmp_path, tree, shipped, held
 def test_what_ships_is_a_sentence_a_photo_and_nothing_else():
     free_hand, held_out = (
         [json.loads(line) for line in path.read_text('ascii').splitlines()]
-        for path in (celeba.FREE_HAND, celeba.HELD_OUT_VOICES)
+        for path in (celeba.SENTENCES, celeba.HELD_OUT_VOICES)
     )
 
     assert {tuple(row) for row in free_hand} == {('file', 'description', 'split')}
@@ -221,7 +221,7 @@ def test_shipped_sentences_have_the_split_of_their_photo():
     lines = (pathlib.Path(celeba.__file__).parents[1] / 'splits/celeba.csv').read_text()
     split_by_file = dict(line.split(',') for line in lines.split())
 
-    for path in (celeba.FREE_HAND, celeba.HELD_OUT_VOICES):
+    for path in (celeba.SENTENCES, celeba.HELD_OUT_VOICES):
         for row in map(json.loads, path.read_text('ascii').splitlines()):
             assert row['split'] == split_by_file[row['file']]
 

@@ -1,8 +1,11 @@
+import json
 import pickle
+import re
 
 import numpy as np
 import pytest
 
+from diface_jax.data.readers import lfw
 from diface_jax.data.readers.lfw import read_lfw
 
 PHOTOS = ('Ann_A/Ann_A_0001.jpg', 'Ann_A/Ann_A_0002.jpg', 'Bob_B/Bob_B_0001.jpg')
@@ -37,6 +40,42 @@ def test_labels_of_both_files_and_celebas_meaning_first(tmp_path, tree, put, jpe
         ('lfwa_73.csv', 'Eyeglasses differs from lfwa_40.csv, which counts, on 1 photos')
     ]
     assert pickle.loads(pickle.dumps(data_set.read))(data_set.photos[0].file) == jpeg
+
+
+def test_photos_without_sentences_of_their_own_get_the_shipped_ones(tmp_path, tree, monkeypatch):
+    shipped = tmp_path / 'shipped.jsonl'
+    shipped.write_text(
+        f'{{"file": "{PHOTOS[1]}", "description": "A pale man.", "split": "train"}}\n'
+        '{"file": "No_One/No_One_0001.jpg", "description": "Nobody.", "split": "train"}\n'
+    )
+    monkeypatch.setattr(lfw, 'SENTENCES', shipped)
+
+    data_set = read_lfw(tmp_path)
+
+    assert [p.descriptions for p in data_set.photos] == [(), ('A pale man.',), ()]
+    assert 'shipped.jsonl' not in {p.file for p in data_set.problems}
+
+
+def test_shipped_sentences_are_of_training_photos_without_a_repeat():
+    lines = (lfw.SENTENCES.parents[1] / 'splits/lfw.csv').read_text().split()
+    split_by_file = dict(line.split(',') for line in lines)
+    rows = [json.loads(line) for line in lfw.SENTENCES.read_text('ascii').splitlines()]
+
+    assert {tuple(row) for row in rows} == {('file', 'description', 'split')}
+    for row in rows:
+        person, name = row['file'].split('/')
+        assert name.startswith(person)
+        assert row['split'] == split_by_file[name] == 'train'
+        assert 20 <= len(row['description']) <= 260
+    assert len({row['file'] for row in rows}) == len(rows)
+    assert len({row['description'].lower() for row in rows}) == len(rows)
+
+
+def test_no_shipped_sentence_names_the_person():
+    for row in map(json.loads, lfw.SENTENCES.read_text('ascii').splitlines()):
+        surname = row['file'].split('/')[0].split('_')[-1]
+
+        assert not re.search(rf'\b{re.escape(surname)}\b', row['description'])
 
 
 def test_one_file_of_labels_will_do(tmp_path, tree):
