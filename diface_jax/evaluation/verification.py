@@ -4,6 +4,7 @@ A higher score means more alike. A pair at the threshold counts half, so that a 
 every pair the same score gets 0.5 in accuracy, AUC and EER.
 """
 
+import functools
 import os
 from concurrent import futures
 from typing import NamedTuple
@@ -16,6 +17,8 @@ PROTOCOLS = ('cross', 'same')
 IMPOSTORS = ('random', 'same_gender')
 # Pairs for each genuine one, up to which a ROC curve has a point at every score.
 _FEW = 8
+# Scores that are sorted at a time: those that fit a core's cache are sorted twice as fast.
+_PART = 1 << 17
 
 
 class VerificationPairs(NamedTuple):
@@ -150,26 +153,36 @@ def _merge_impostors(
     genuine_G = score_P[genuine_P]
     if len(score_P) <= _FEW * max(1, len(genuine_G)):
         return score_P, genuine_P, np.ones(len(score_P))
-    impostor_N = score_P[~genuine_P]
-    _sort_on_all_cores(impostor_N)
     genuine_G = np.sort(genuine_G)  # looked up faster in order
-    from_G = np.searchsorted(impostor_N, genuine_G, 'left')
-    above_G = np.searchsorted(impostor_N, genuine_G, 'right')
-    ends = [0, len(impostor_N) - 1]
-    near = np.concatenate([from_G - 1, from_G, above_G, ends]).clip(*ends)
-    # The first of equal scores, so that it stands for all of them.
-    first = np.searchsorted(impostor_N, np.unique(impostor_N[near]))
+    impostor_N = score_P[~genuine_P]
+    parts = [impostor_N[start : start + _PART] for start in range(0, len(impostor_N), _PART)]
+    with futures.ThreadPoolExecutor(_cores()) as pool:
+        list(pool.map(np.ndarray.sort, parts))
+        near = list(pool.map(functools.partial(_neighbours, genuine_G), parts))
+        below_G, least_G, above_G = map(np.stack, zip(*near, strict=True))
+        ends = [min(part[0] for part in parts), max(part[-1] for part in parts)]
+        remaining = np.concatenate([below_G.max(0), least_G.min(0), above_G.min(0), ends])
+        remaining = np.unique(remaining[np.isfinite(remaining)])
+        # The first of equal scores, so that it stands for all of them.
+        first = sum(pool.map(functools.partial(np.searchsorted, v=remaining), parts))
     weight = np.concatenate([np.ones(len(genuine_G)), np.diff(first, append=len(impostor_N))])
     is_genuine = np.arange(len(weight)) < len(genuine_G)
-    return np.concatenate([genuine_G, impostor_N[first]]), is_genuine, weight
+    return np.concatenate([genuine_G, remaining]), is_genuine, weight
 
 
-def _sort_on_all_cores(score_N: np.ndarray) -> None:
-    """Sorts in place: a thread sorts each part, and a stable sort merges what is sorted."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
-    with futures.ThreadPoolExecutor(cores) as pool:
-        list(pool.map(np.ndarray.sort, np.array_split(score_N, cores)))
-    score_N.sort(kind='stable')
+def _neighbours(score_G: np.ndarray, part_N: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The highest of sorted scores below each of G, the least not below it, and the least above."""
+    last = len(part_N) - 1
+    start_G, end_G = (np.searchsorted(part_N, score_G, side) for side in ('left', 'right'))
+    below_G = np.where(start_G > 0, part_N[start_G - 1], -np.inf)
+    least_G = np.where(start_G <= last, part_N[np.minimum(start_G, last)], np.inf)
+    above_G = np.where(end_G <= last, part_N[np.minimum(end_G, last)], np.inf)
+    return below_G, least_G, above_G
+
+
+def _cores() -> int:
+    """The number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
 
 
 def auc(curve: RocCurve) -> float:
