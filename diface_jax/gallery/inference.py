@@ -20,6 +20,7 @@ from diface_jax.runtime import run_state
 from diface_jax.training.loaded_model import LoadedModel
 
 KEY = 0  # of the sampler's noise: a sentence always gets the same features
+_RECENT = 1024  # texts whose features are kept: descriptions that are refined share phrases
 _PROBES = 16  # computed at a time; always as many, so that one program serves all searches
 
 # From a photo's pixels to the boxes and crops of its faces, the largest first; raises ValueError
@@ -61,6 +62,7 @@ class InferenceModel:
         self.sampling = sampling or Sampling(**trained.settings['sample'])
         self._of_many = FeatureExtractor(trained.model, self.sampling, meshes.make_mesh())
         self._features = _probe_features(trained.model, self.sampling)
+        self._recent: dict[str, np.ndarray] = {}
         run_state.require_same_settings(
             'The model',
             trained.encoders,
@@ -114,8 +116,18 @@ class InferenceModel:
         return Observation(self._trained.normalise(self.embed(chips)), quality_BxQ)
 
     def of_texts(self, sentences: Sequence[str]) -> np.ndarray:
-        """Features of sentences; f_TxF, float32, of length 1. None depends on the others."""
-        return self.of_probes(self.conditions(sentences), None)
+        """Features of sentences; f_TxF, float32, of length 1. None depends on the others.
+
+        Those of the last texts are kept in memory, and not computed again.
+        """
+        recent = self._recent
+        f_of = {text: recent[text] for text in sentences if text in recent}
+        if new := [text for text in dict.fromkeys(sentences) if text not in f_of]:
+            f_of.update(zip(new, self.of_probes(self.conditions(new), None), strict=True))
+        # Replaced and never changed, as threads of the server share it.
+        older = [pair for pair in recent.items() if pair[0] not in f_of]
+        self._recent = dict([*older, *f_of.items()][-_RECENT:])
+        return np.stack([f_of[text] for text in sentences])
 
     def conditions(self, sentences: Sequence[str]) -> np.ndarray:
         """Conditions c_TxC of sentences, as far as the text encoder reads them."""

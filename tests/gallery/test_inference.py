@@ -79,12 +79,29 @@ def encoded(trained, encoders):
 
 
 def test_a_text_is_the_same_whatever_stands_beside_it(encoded):
-    together = encoded.of_texts(TEXTS)
+    def features(texts):
+        """Computed, not those that are kept."""
+        return encoded.of_probes(encoded.conditions(texts), None)
+
+    together = features(TEXTS)
     assert np.allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
     for text, f_F in zip(TEXTS, together, strict=True):
-        np.testing.assert_allclose(encoded.of_texts([text])[0], f_F, atol=1e-5)
-    np.testing.assert_allclose(encoded.of_texts(TEXTS[::-1])[::-1], together, atol=1e-5)
+        np.testing.assert_allclose(features([text])[0], f_F, atol=1e-5)
+    np.testing.assert_allclose(features(TEXTS[::-1])[::-1], together, atol=1e-5)
+    np.testing.assert_array_equal(encoded.of_texts(TEXTS), together)
     assert np.abs(together[0] - together[1]).max() > 1e-3
+
+
+def test_features_of_the_last_texts_are_kept(trained, encoders, monkeypatch):
+    encoded, computed = inference.InferenceModel(trained, encoders), []
+    monkeypatch.setattr(inference, '_RECENT', 2)
+    monkeypatch.setattr(
+        encoded, 'conditions', lambda texts: computed.append(texts) or np.ones((len(texts), 1))
+    )
+    monkeypatch.setattr(encoded, 'of_probes', lambda c_BxC, _: c_BxC)
+    for texts in (['a', 'b', 'a'], ['b', 'a'], ['c'], ['a'], ['b']):
+        assert encoded.of_texts(texts).shape == (len(texts), 1)
+    assert computed == [['a', 'b'], ['c'], ['b']]
 
 
 def test_a_model_of_texts_takes_no_photo(encoded):
