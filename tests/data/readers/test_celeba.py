@@ -1,3 +1,4 @@
+import collections
 import json
 import pathlib
 import pickle
@@ -198,7 +199,7 @@ def test_descriptions_of_its_own_are_the_only_ones(tmp_path, tree, shipped, held
     assert data_set.problems == ()
 
 
-def test_what_ships_is_a_sentence_a_photo_and_nothing_else():
+def test_what_ships_is_sentences_and_nothing_else():
     free_hand, held_out = (
         [json.loads(line) for line in path.read_text('ascii').splitlines()]
         for path in (celeba.SENTENCES, celeba.HELD_OUT_VOICES)
@@ -210,11 +211,13 @@ def test_what_ships_is_a_sentence_a_photo_and_nothing_else():
     assert {row['split'] for row in held_out} == {'validation', 'test'}
     rows = [*free_hand, *held_out]
     assert all(re.fullmatch(r'\d{6}\.jpg', row['file']) for row in rows)
-    assert len({row['file'] for row in rows}) == len(rows)
     assert len({row['description'].lower() for row in rows}) == len(rows)
     assert all(20 <= len(row['description']) <= 260 for row in rows)
+    count = collections.Counter(row['file'] for row in rows)
+    assert max(count.values()) == 2
+    assert {row['split'] for row in rows if count[row['file']] == 2} == {'train'}
     # What the data card says.
-    assert (len(free_hand), len(held_out)) == (11_644, 586)
+    assert (len(free_hand), len(count) - len(held_out), len(held_out)) == (22_233, 12_509, 586)
 
 
 def test_shipped_sentences_have_the_split_of_their_photo():
