@@ -290,10 +290,14 @@ def _tune_text(settings: Settings, workdir: pathlib.Path, overwrite: bool) -> No
     folder = find_prepared(settings, settings.data, _store(workdir))
     text_encoder = text_encoders.load_text_encoder(settings.encoders.text or None)
     conditions = EncoderBundle.load(text_encoder, folder).text
-    result = tune_text(settings, _load_train_data(settings, workdir), conditions)
+    checkpoints = workdir / 'tune_text'
+    if overwrite:
+        shutil.rmtree(checkpoints, ignore_errors=True)
+    result = tune_text(settings, _load_train_data(settings, workdir), conditions, checkpoints)
     save_adapters(out, result.adapters, text_encoder.frozen)
     summary = {'frozen': result.frozen, 'adapted': result.adapted, 'settings': settings.to_dict()}
     run_state.write_json(workdir / 'tune_text.json', run_state.to_plain_json(summary))
+    shutil.rmtree(checkpoints, ignore_errors=True)
     logging.info(
         'tune_text: wrote %s; use it in a new workdir with --config.encoders.text_adapters=%s',
         out,

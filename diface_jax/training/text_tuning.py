@@ -4,10 +4,12 @@ The paper's text encoder is frozen. Frozen, it does not understand ways of speak
 the training sentences, nor queries of few words (docs/tried.md). Two plain towers take the place of
 D and R here, since a step through the text encoder costs ten times as much as a joint step. Face
 embeddings stay frozen, and so do the encoder's lower layers: their states are computed once. The
-adapters of the best validation are kept, averaged over the steps.
+adapters of the best validation are kept, averaged over the steps. Every validation writes a
+checkpoint, from which the same command goes on.
 """
 
 import dataclasses
+import pathlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -30,12 +32,13 @@ from diface_jax.evaluation import two_tower
 from diface_jax.evaluation.two_tower import TwoTower
 from diface_jax.models.features import Features, scatter_rows
 from diface_jax.models.normalise import Normalisation
-from diface_jax.runtime import hosts
+from diface_jax.runtime import hosts, run_state
 from diface_jax.runtime import mesh as meshes
 from diface_jax.runtime.settings import Settings, TuneTextSettings
+from diface_jax.training.checkpoint import METRIC, Checkpoints
 from diface_jax.training.frozen_states import frozen_states
 from diface_jax.training.input_pipeline import BatchRows, rows_of
-from diface_jax.training.loop import METRIC, training_batches, training_table
+from diface_jax.training.loop import training_batches, training_table
 from diface_jax.training.model_selection import ValidationPairs
 
 _DECAY = 0.99  # of the average over steps
@@ -57,47 +60,79 @@ class _Params(NamedTuple):
     towers: nnx.State
 
 
-def tune_text(settings: Settings, data: Prepared, conditions: ConditionEncoder) -> TunedText:
+class _Progress(NamedTuple):
+    """What a checkpoint keeps: parameters, their average, and the best adapters so far."""
+
+    params: _Params
+    momenta: Any
+    average: _Params
+    best: dict[str, jax.Array]
+
+
+class _Note(NamedTuple):
+    """What a checkpoint says: the settings, the frozen encoder's validation, and the best one."""
+
+    settings: dict[str, Any]
+    frozen: dict[str, float]
+    best: dict[str, float]
+
+
+def tune_text(
+    settings: Settings, data: Prepared, conditions: ConditionEncoder, folder: pathlib.Path
+) -> TunedText:
     """Trains adapters of the last `tune_text.layers` layers of a text encoder.
 
     Args:
       settings: read are `tune_text`, `evaluate.two_tower`, `train` and `captions`.
       data: prepared with `conditions`; with a validation split.
       conditions: the frozen text encoder and its standardisation.
+      folder: of checkpoints; if it has any, training goes on from the latest.
 
     Raises:
+      SettingsDifferError: the checkpoints are of other settings.
       ValueError: the encoder is of another kind than BERT, has fewer layers or adapters already, no
         step is better than the frozen encoder, or a batch has too few photos.
     """
     _check(settings, conditions.encoder)
-    return _best_adapters(_Tuning(settings, data, conditions), settings.tune_text, settings.seed)
+    now = run_state.to_plain_json(settings.to_dict())
+    with Checkpoints(folder) as checkpoints:
+        latest = checkpoints.latest()
+        note = _Note(**checkpoints.note(latest)) if latest else _Note(now, {}, {})
+        run_state.require_same_settings(f'The tuning in {folder}', note.settings, now)
+        tuning = _Tuning(settings, data, conditions)
+        return _best_adapters(tuning, settings.tune_text, settings.seed, checkpoints, note)
 
 
-def _best_adapters(tuning: '_Tuning', tune: TuneTextSettings, seed: int) -> TunedText:
+def _best_adapters(
+    tuning: '_Tuning', tune: TuneTextSettings, seed: int, checkpoints: Checkpoints, note: _Note
+) -> TunedText:
     """Trains for `num_steps` and returns the adapters of the best validation."""
-    params, frozen = tuning.start()
+    start = checkpoints.latest() or 0
+    if start:
+        progress = checkpoints.restore(start, tuning.like())
+        logging.info('tune_text: goes on from step %d', start)
+    else:
+        progress, frozen = tuning.start()
+        note = note._replace(frozen=frozen, best=frozen)
     batches, key = tuning.batches(), jax.random.key(seed)
-    # Placed as a step returns them, so that it is compiled once.
-    params, momenta = jax.device_put(
-        (params, tuning.transform.init(params)), meshes.replicated(meshes.one_device_mesh())
-    )
-    average, best = params, (frozen[METRIC], None, frozen)
-    for step in hosts.progress(range(tune.num_steps), desc='tune_text', unit='step'):
-        params, momenta = tuning.step(params, momenta, batches(step), jax.random.fold_in(key, step))
-        average = optax.incremental_update(
-            params, average, 1 - min(_DECAY, (1 + step) / (10 + step))
-        )
+    steps = range(start, tune.num_steps)
+    for step in hosts.progress(
+        steps, desc='tune_text', unit='step', initial=start, total=tune.num_steps
+    ):
+        progress = tuning.step(progress, step, batches(step), jax.random.fold_in(key, step))
         if (step + 1) % tune.eval_every == 0:
-            metrics = tuning.judge(average)
+            metrics = tuning.judge(progress.average)
             logging.info('tune_text: step %d, %s', step + 1, _summary(metrics))
-            if metrics[METRIC] > best[0]:
-                best = metrics[METRIC], average.adapters, metrics
-    if best[1] is None:
+            if metrics[METRIC] > note.best[METRIC]:
+                progress = progress._replace(best=progress.average.adapters)
+                note = note._replace(best=metrics)
+            checkpoints.save(step + 1, progress, note._asdict())
+    if note.best == note.frozen:
         raise ValueError(
             'no step was better than the frozen text encoder on validation: lower '
             'tune_text.learning_rate, or leave the encoder frozen'
         )
-    return TunedText(adapters.rounded(best[1]), frozen, best[2])
+    return TunedText(adapters.rounded(progress.best), note.frozen, note.best)
 
 
 def _check(settings: Settings, encoder: TextEncoder) -> None:
@@ -141,8 +176,19 @@ class _Tuning:
         self._layers, parameters = nnx.split(conditions.encoder.network.layers)
         self._last = jax.tree.map(lambda layer_SxX: layer_SxX[-tune.layers :], parameters)
         self._step = jax.jit(self._updated)
+        self._towers, self._untrained = nnx.split(
+            nnx.eval_shape(
+                lambda: TwoTower(
+                    self._x0_NxD.shape[1],
+                    self._table.c_TxC.shape[1],
+                    settings.evaluate.two_tower,
+                    rngs=nnx.Rngs(0),
+                )
+            ),
+            nnx.Param,
+        )
 
-    def start(self) -> tuple[_Params, dict[str, float]]:
+    def start(self) -> tuple[_Progress, dict[str, float]]:
         """Adapters that change nothing, towers trained on frozen output, and their validation."""
         batches = training_batches(self._train, self._settings)
         towers = two_tower.fit_towers(
@@ -152,11 +198,25 @@ class _Tuning:
             lambda towers: self._metrics(towers, self._validation.c_TxC)[METRIC],
             self._settings.seed,
         )
-        self._towers, params = nnx.split(towers, nnx.Param)
         metrics = self._metrics(towers, self._validation.c_TxC)
         logging.info('tune_text: frozen, %s', _summary(metrics))
+        progress = self._first(nnx.state(towers, nnx.Param))
+        # Placed as a step returns it, so that it is compiled once.
+        return jax.device_put(progress, meshes.replicated(meshes.one_device_mesh())), metrics
+
+    def like(self) -> _Progress:
+        """Shapes, types and shardings of the progress."""
+        sharding = meshes.replicated(meshes.one_device_mesh())
+        return jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+            jax.eval_shape(self._first, self._untrained),
+        )
+
+    def _first(self, towers: nnx.State) -> _Progress:
+        """The progress before the first step."""
         tune, key = self._settings.tune_text, jax.random.key(self._settings.seed)
-        return _Params(init_adapters(self._last, tune.layers, tune.rank, key), params), metrics
+        params = _Params(init_adapters(self._last, tune.layers, tune.rank, key), towers)
+        return _Progress(params, self.transform.init(params), params, params.adapters)
 
     def batches(self) -> Batches:
         """The batches of the tuning."""
@@ -164,14 +224,16 @@ class _Tuning:
         phrase_share = self._settings.train.phrase_share
         return Batches(self._train, tune.batch_size, tune.human_share, seed, phrase_share)
 
-    def step(
-        self, params: _Params, momenta: Any, batch: Batch, key: jax.Array
-    ) -> tuple[_Params, Any]:
+    def step(self, before: _Progress, step: int, batch: Batch, key: jax.Array) -> _Progress:
         """One step on a batch, whose sentences are padded in groups of similar length."""
         order = np.argsort(self._states.length_T[batch.text_B], kind='stable')
         batch = jax.tree.map(lambda rows_B: rows_B[order], batch)
         groups = [self._states.padded(texts) for texts in np.array_split(batch.text_B, _GROUPS)]
-        return self._step(params, momenta, self._last, groups, rows_of(self._table, batch), key)
+        rows = rows_of(self._table, batch)
+        params, momenta = self._step(before.params, before.momenta, self._last, groups, rows, key)
+        decay = min(_DECAY, (1 + step) / (10 + step))
+        average = optax.incremental_update(params, before.average, 1 - decay)
+        return before._replace(params=params, momenta=momenta, average=average)
 
     def judge(self, params: _Params) -> dict[str, float]:
         """Validation metrics of adapters with their towers."""
