@@ -4,6 +4,8 @@
     python docs/render_tables.py --check                exits with 1 if a page differs
     python docs/render_tables.py --quickstart=FILE      first takes the quickstart's figures from
                                                         its evaluation.json
+    python docs/render_tables.py --pack CELEBA LFW      first takes the figures of the model that
+                                                        ships from two evaluation.json
     python docs/render_tables.py --closing=FILE         prints the table that ends the quickstart
 
 A page holds `<!-- table NAME -->` or `<!-- time NAME -->`, the rendered text, and `<!-- end -->`.
@@ -41,6 +43,7 @@ SHORT = {'diface': '**DiFace**', 'towers': 'two towers'}
 TRACKS = {'grammar-100': 'grammar', 'human': 'free-hand'}
 PROTOCOLS = ('cross', 'same')
 SUMMARY = ('diface', 'literal', 'towers', 'cca', 'oracle')
+CONFIGS = {'quickstart': 'configs/quickstart.py', 'pack': 'configs/celeba_lfw.py'}
 SMALL = ('diface', 'towers', 'cca', 'oracle', 'gender')
 
 
@@ -106,7 +109,7 @@ def _summary(results: Results) -> str:
                 *(
                     _accuracy(row)
                     for track in TRACKS
-                    for row in _by_protocol(results, method, 'celeba', 'CelebA', track)
+                    for row in _by_protocol(results, method, 'pack', 'CelebA', track)
                 ),
             ]
             for method in SUMMARY
@@ -208,6 +211,10 @@ TABLES: dict[str, Callable[[Results], str]] = {
         'celeba_lfw',
         [('LFW', 'grammar-100'), ('CelebA', 'grammar-100'), ('CelebA', 'human')],
     ),
+    'pack-grammar': _full('pack', 'CelebA', 'grammar-100'),
+    'pack-free-hand': _full('pack', 'CelebA', 'human'),
+    'pack-held-out-voices': _full('pack', 'CelebA', 'style'),
+    'pack-lfw': _full('pack', 'LFW', 'grammar-100'),
     'ablation': _ablation,
     'sizes': _sizes,
     'quickstart': _full('quickstart', 'simulated people', 'grammar-100'),
@@ -237,28 +244,34 @@ def _time(name: str, results: Results) -> str:
     return f'{minutes} min {seconds} s'
 
 
-# --- the quickstart's own figures ---
+# --- figures of a run ---
 
 
-def quickstart_rows(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Rows of docs/results.json from the `evaluation.json` of a quickstart.
+def rows_of(
+    evaluation: Mapping[str, Any], run: str, tested_on: str, tracks: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Rows of docs/results.json from an `evaluation.json`.
 
     Args:
       evaluation: content of that file; shares become per cent with one decimal.
+      run: name of the run in docs/results.json.
+      tested_on: name of the test data.
+      tracks: those to take.
     """
-    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    rows: dict[tuple[str, str, str], dict[str, Any]] = {}
     people = max(row['gallery'] or 0 for row in evaluation['results'])
     for row in evaluation['results']:
-        if row['track'] != 'grammar-100':
+        if row['track'] not in tracks:
             continue
-        key = (row['method'], row['protocol'])
-        rows.setdefault(key, _quickstart_row(*key)).update(_figures(row, people))
+        where = {key: row[key] for key in ('track', 'protocol', 'method')}
+        first = {'run': run, 'tested_on': tested_on, 'seed': 0, **where}
+        rows.setdefault(tuple(where.values()), first).update(_figures(row, people))
     return list(rows.values())
 
 
-def _quickstart_row(method: str, protocol: str) -> dict[str, Any]:
-    where = {'run': 'quickstart', 'tested_on': 'simulated people', 'seed': 0}
-    return {**where, 'track': 'grammar-100', 'protocol': protocol, 'method': method}
+def quickstart_rows(evaluation: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Rows of docs/results.json from the `evaluation.json` of a quickstart."""
+    return rows_of(evaluation, 'quickstart', 'simulated people', ('grammar-100',))
 
 
 def _figures(row: Row, people: int) -> dict[str, Any]:
@@ -282,19 +295,30 @@ def _percent(share: float) -> float:
 
 def take_quickstart(results: Results, evaluation: Mapping[str, Any]) -> dict[str, Any]:
     """The results with the quickstart's rows and sizes replaced by those of a run."""
+    return _with_run(results, 'quickstart', evaluation, quickstart_rows(evaluation))
+
+
+def take_pack(
+    results: Results, on_celeba: Mapping[str, Any], on_lfw: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The results with the rows and sizes of the model that ships replaced."""
+    rows = rows_of(on_celeba, 'pack', 'CelebA', (*TRACKS, 'style'))
+    rows += rows_of(on_lfw, 'pack', 'LFW', ('grammar-100',))
+    return _with_run(results, 'pack', on_celeba, rows)
+
+
+def _with_run(
+    results: Results, run: str, evaluation: Mapping[str, Any], rows: list[dict[str, Any]]
+) -> dict[str, Any]:
     splits = evaluation['data_card']['splits']
     sizes = {
-        'config': 'configs/quickstart.py',
+        'config': CONFIGS[run],
         'training_photos': splits['train']['photos'],
         'test_photos': splits['test']['photos'],
         'test_people': splits['test']['identities'],
     }
-    others = [row for row in results['results'] if row['run'] != 'quickstart']
-    return {
-        **results,
-        'runs': {**results['runs'], 'quickstart': sizes},
-        'results': others + quickstart_rows(evaluation),
-    }
+    others = [row for row in results['results'] if row['run'] != run]
+    return {**results, 'runs': {**results['runs'], run: sizes}, 'results': others + rows}
 
 
 def closing(results: Results, evaluation: Mapping[str, Any]) -> str:
@@ -356,6 +380,7 @@ def main() -> int:
     )
     parser.add_argument('--check', action='store_true')
     parser.add_argument('--quickstart', type=pathlib.Path, metavar='FILE')
+    parser.add_argument('--pack', type=pathlib.Path, nargs=2, metavar='FILE')
     parser.add_argument('--closing', type=pathlib.Path, metavar='FILE')
     given = parser.parse_args()
     results = read()
@@ -364,6 +389,9 @@ def main() -> int:
         return 0
     if given.quickstart:
         results = take_quickstart(results, read(given.quickstart))
+    if given.pack:
+        results = take_pack(results, *map(read, given.pack))
+    if given.quickstart or given.pack:
         write(results)
     changed = outdated(results)
     for page, text in changed.items():
