@@ -1,3 +1,4 @@
+import jax
 import numpy as np
 import pytest
 
@@ -78,6 +79,29 @@ def test_batches_and_their_filling_change_nothing(model):
         np.testing.assert_allclose(apart, together, atol=1e-5)
     assert together.shape == (5, dlib_resnet.WIDTH)
     assert dlib_resnet.embed_chips(model, chips_NxHxWx3[:0]).shape == (0, dlib_resnet.WIDTH)
+
+
+def test_gpus_keep_the_convolutions_of_xla_and_embed_alike(model, layers, monkeypatch):
+    monkeypatch.setattr(jax, 'default_backend', lambda: 'gpu')
+    on_gpu = dlib_resnet.DlibResNet(layers)
+    assert not any(block.conv2.kernel_QxPxCxO for block in on_gpu.blocks)
+    assert all(block.conv2.kernel_QxPxCxO for block in model.blocks)
+    chips_NxHxWx3 = smooth_chips(3)
+    expected, embedded = (dlib_resnet.embed_chips(m, chips_NxHxWx3, 3) for m in (on_gpu, model))
+    np.testing.assert_allclose(embedded, expected, atol=5e-6)
+
+
+def test_each_chip_of_a_photo_has_its_own_maps(model):
+    chips_NxSxHxWx3 = smooth_chips(6).reshape(3, 2, 150, 150, 3)
+    maps = []
+    for chips in (chips_NxSxHxWx3, chips_NxSxHxWx3[:, ::-1]):
+        ((x_NxD, maps_NxP),) = dlib_resnet.embed_with_maps(model, chips, batch_size=3)
+        first_NxD = dlib_resnet.embed_chips(model, chips[:, 0], batch_size=3)
+        np.testing.assert_allclose(x_NxD, first_NxD, atol=1e-5)
+        maps.append(maps_NxP)
+    assert maps[0].shape == (3, sum(dlib_resnet.block_widths(model, 2)))
+    swapped = np.concatenate(np.split(maps[1], 2, axis=1)[::-1], axis=1)
+    np.testing.assert_allclose(maps[0], swapped, atol=1e-5)
 
 
 def test_any_number_of_chips_compiles_once(model):

@@ -17,7 +17,7 @@ from flax import nnx
 from jax import lax
 
 from diface_jax.encoders import weights
-from diface_jax.encoders.face import dlib_format
+from diface_jax.encoders.face import dlib_format, winograd
 from diface_jax.encoders.face.pooling_windows import pooling_windows
 
 NAME = 'dlib_face_recognition_resnet_model_v1'
@@ -107,10 +107,13 @@ class Conv(nnx.Module):
         gamma_O, beta_O = affine.arrays
         kernel_HWIO = (kernel_OIHW * gamma_O[:, None, None, None]).transpose(2, 3, 1, 0)
         self.kernel_HWIO = nnx.Param(jnp.asarray(kernel_HWIO, jnp.float32))
+        self.kernel_QxPxCxO = _kernel_for_winograd(kernel_HWIO, conv)
         self.bias_O = nnx.Param(jnp.asarray(bias_O * gamma_O + beta_O, jnp.float32))
 
     def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
         """Returns y_BxHxWxO, its sides divided by the strides."""
+        if self.kernel_QxPxCxO is not None:
+            return winograd.convolve(x_BxHxWxC, self.kernel_QxPxCxO[...]) + self.bias_O[...]
         y_BxHxWxO = lax.conv_general_dilated(
             x_BxHxWxC,
             self.kernel_HWIO[...],
@@ -120,6 +123,14 @@ class Conv(nnx.Module):
             precision=lax.Precision.HIGHEST,  # the TPU's default of bfloat16 loses three digits
         )
         return y_BxHxWxO + self.bias_O[...]
+
+
+def _kernel_for_winograd(kernel_HWIO: np.ndarray, conv: dlib_format.DlibLayer) -> nnx.Param | None:
+    """The kernel for `winograd.convolve`, or None where XLA's convolution is the better one."""
+    is_3x3_of_stride_1 = conv.sizes[1:] == (3, 3, 1, 1, 1, 1)  # kernel, strides and padding
+    if jax.default_backend() != 'cpu' or not is_3x3_of_stride_1:
+        return None
+    return nnx.Param(jnp.asarray(winograd.transform_kernel(kernel_HWIO), jnp.float32))
 
 
 class Stem(Conv):
@@ -288,10 +299,10 @@ def _apply(graph: nnx.GraphDef, state: nnx.State, chips_BxHxWx3: jax.Array) -> j
 def _apply_with_maps(
     graph: nnx.GraphDef, state: nnx.State, chips_BxSxHxWx3: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    model = nnx.merge(graph, state)
-    outputs = [model.with_maps(chips) for chips in jnp.unstack(chips_BxSxHxWx3, axis=1)]
-    cells = [_cells(m).reshape(len(m), -1) for _, maps in outputs for m in maps]
-    return outputs[0][0], jnp.concatenate(cells, axis=1)
+    photos, size = chips_BxSxHxWx3.shape[0], chips_BxSxHxWx3.shape[2:]
+    x_NxD, maps = nnx.merge(graph, state).with_maps(chips_BxSxHxWx3.reshape(-1, *size))
+    maps_NxP = jnp.concatenate([_cells(m).reshape(len(m), -1) for m in maps], axis=1)
+    return x_NxD.reshape(photos, -1, x_NxD.shape[1])[:, 0], maps_NxP.reshape(photos, -1)
 
 
 def _cells(map_BxHxWxC: jax.Array) -> jax.Array:
