@@ -4,6 +4,7 @@ import os
 import pathlib
 import subprocess
 import sys
+from concurrent import futures
 
 import numpy as np
 import pytest
@@ -32,6 +33,14 @@ def assert_same(f_PxF, f_GxF, k, allowed_G=None, **index):
     row_PxK, score_PxK = brute_force(f_PxF, f_GxF, k, allowed_G)
     assert np.array_equal(found.row_PxK, row_PxK)
     np.testing.assert_allclose(found.score_PxK, score_PxK, rtol=0, atol=1e-15)
+
+
+def test_threads_that_search_at_once_get_their_own_results():
+    f_PxF, f_GxF = features(32), features(1000)
+    index = ExactIndex(f_GxF, meshes.make_mesh())
+    with futures.ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda p: index.search(f_PxF[p : p + 1], 5).row_PxK[0], range(32)))
+    np.testing.assert_array_equal(found, brute_force(f_PxF, f_GxF, 5)[0])
 
 
 @pytest.mark.parametrize('count', [1, 2, 63, 64, 65, 1000])
