@@ -69,10 +69,10 @@ _FURTHER_WORDS = frozenset(
 # Words that the free-hand sentences use for what is around a face, and in passing.
 _BACKGROUND_WORDS = frozenset(
     words_of(
-        'bar basketball beach boat building car cars court curtain dinner dog door field flag '
-        'football fox garden house indoors lake met music net ocean office outdoors party pool '
-        'quick report road room scoreboard sea sky snow stage street sunshine tomato tree trees '
-        'wall water window'
+        'bar basketball beach boat building car cars court curtain dinner dog door field '
+        'flag football fox garden house indoors jump jumped lake lazy met music net '
+        'ocean office outdoors party pool quick report road room scoreboard sea sky snow '
+        'stage street sunshine tomato tree trees wall water window'
     )
 )
 _ENDINGS = ('s', 'es', 'd', 'ed', 'ing', 'ish')
