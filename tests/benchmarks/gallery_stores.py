@@ -14,6 +14,7 @@ those.
 
 import argparse
 import concurrent.futures
+import contextlib
 import json
 import multiprocessing
 import pathlib
@@ -136,14 +137,13 @@ def recall(f_GxF: np.ndarray, f_PxF: np.ndarray, results: Sequence[np.ndarray]) 
 
 
 def resident_mib(pids: Sequence[str]) -> float:
-    """Memory of processes, what they share counted once."""
-    lines = [
-        line
-        for pid in pids
-        for line in pathlib.Path(f'/proc/{pid}/smaps_rollup').read_text().splitlines()
-        if line.startswith('Pss:')
-    ]
-    return sum(int(line.split()[1]) for line in lines) / 1024
+    """Memory of processes, what they share counted once; 0 of those that ended meanwhile."""
+    total = 0
+    for pid in pids:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            lines = pathlib.Path(f'/proc/{pid}/smaps_rollup').read_text().splitlines()
+            total += sum(int(line.split()[1]) for line in lines if line.startswith('Pss:'))
+    return total / 1024
 
 
 def server_pids(store: Store) -> list[str]:
