@@ -100,19 +100,25 @@ class SearchBatcher:
         return None in arrived
 
     def _answer(self, group: Sequence[_Waiting]) -> None:
+        """Answers requests with equal options; an error is raised where the answer is awaited."""
         self._observe(len(group))
+        answers = [each.answer for each in group]
         try:
             results = self._search([each.request for each in group])
-        except Exception as error:  # whatever it is, whoever waits for the answer gets it
+        except ValueError as error:
             if len(group) == 1:
-                group[0].answer.set_exception(error)
-                return
-            # The error is of one of them, such as a description that is not understood.
-            for each in group:
-                self._answer([each])
-            return
-        for each, result in zip(group, results, strict=True):
-            each.answer.set_result(result)
+                answers[0].set_exception(error)
+            else:  # of one of them perhaps, such as a description that is not understood
+                for each in group:
+                    self._answer([each])
+        except Exception as error:
+            # As an executor does: a thread that dies would leave everybody waiting. Not tried again
+            # for each: a server that is gone would keep all others waiting as often.
+            for answer in answers:
+                answer.set_exception(error)
+        else:
+            for answer, result in zip(answers, results, strict=True):
+                answer.set_result(result)
 
     def _search(self, requests: Sequence[SearchRequest]) -> list[SearchResults]:
         first = requests[0]

@@ -74,6 +74,23 @@ def test_an_error_is_that_of_its_own_request_alone(batcher, held):
         empty.result(10)
 
 
+@pytest.mark.parametrize('error', [OSError('the server is gone'), TypeError('a fault')])
+def test_an_error_that_is_no_requests_fault_is_that_of_all_and_tried_once(batcher, held, error):
+    def fail(*_, **__):
+        held.go.wait(10)
+        held.calls.append(0)
+        raise error
+
+    held.search_many = fail
+    answers = [batcher.submit(asking(f'person {who}')) for who in range(5)]
+    held.go.set()
+    for answer in answers:
+        with pytest.raises(type(error), match=str(error)):
+            answer.result(10)
+    assert len(held.calls) <= 2  # the first alone perhaps, then all others
+    assert batcher.is_running
+
+
 def test_a_pass_has_a_largest_size_and_leaves_out_who_is_gone(batcher, held):
     first = batcher.submit(asking('person 0'))
     gone = batcher.submit(asking('person 1'))
