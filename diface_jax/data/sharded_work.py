@@ -5,7 +5,6 @@ import concurrent.futures
 import contextlib
 import functools
 import itertools
-import os
 import pathlib
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -16,6 +15,7 @@ from diface_jax.data import array_cache
 from diface_jax.data.face_crops import FaceCrops, crop_faces
 from diface_jax.data.readers.records import DataSet
 from diface_jax.runtime import hosts
+from diface_jax.runtime.batch_threads import usable_cores
 
 # Inputs of a step: for the face encoder a few batches; for the text encoder enough that most
 # batches of sentences of the same length are full.
@@ -145,7 +145,7 @@ def _row_cache(cache: pathlib.Path, depends_on: Sequence[str]) -> array_cache.Ro
 def _cropped(crop: Callable[[str], FaceCrops], files: Sequence[str]) -> Generator[FaceCrops]:
     """The face crops of files, in their order, from threads that run ahead."""
     # Decoding, resizing and detecting hold no lock of the interpreter, so threads use every core.
-    pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
+    pool = concurrent.futures.ThreadPoolExecutor(usable_cores())
     try:
         ahead: collections.deque[concurrent.futures.Future[FaceCrops]] = collections.deque()
         for file in files:

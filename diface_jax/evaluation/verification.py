@@ -5,13 +5,13 @@ every pair the same score gets 0.5 in accuracy, AUC and EER.
 """
 
 import functools
-import os
 from concurrent import futures
 from typing import NamedTuple
 
 import numpy as np
 
 from diface_jax.data.prepared import another_photo
+from diface_jax.runtime.batch_threads import usable_cores
 
 PROTOCOLS = ('cross', 'same')
 IMPOSTORS = ('random', 'same_gender')
@@ -156,7 +156,7 @@ def _merge_impostors(
     genuine_G = np.sort(genuine_G)  # looked up faster in order
     impostor_N = score_P[~genuine_P]
     parts = [impostor_N[start : start + _PART] for start in range(0, len(impostor_N), _PART)]
-    with futures.ThreadPoolExecutor(_cores()) as pool:
+    with futures.ThreadPoolExecutor(usable_cores()) as pool:
         list(pool.map(np.ndarray.sort, parts))
         near = list(pool.map(functools.partial(_neighbours, genuine_G), parts))
         below_G, least_G, above_G = map(np.stack, zip(*near, strict=True))
@@ -178,11 +178,6 @@ def _neighbours(score_G: np.ndarray, part_N: np.ndarray) -> tuple[np.ndarray, ..
     least_G = np.where(start_G <= last, part_N[np.minimum(start_G, last)], np.inf)
     above_G = np.where(end_G <= last, part_N[np.minimum(end_G, last)], np.inf)
     return below_G, least_G, above_G
-
-
-def _cores() -> int:
-    """The number of cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
 
 
 def auc(curve: RocCurve) -> float:

@@ -30,6 +30,7 @@ from diface_jax.gallery.entries import (
 )
 from diface_jax.gallery.photo_files import PhotoFiles, error_reason, find_photo_files, stat_file
 from diface_jax.gallery.store import Store
+from diface_jax.runtime.batch_threads import usable_cores
 from diface_jax.runtime.terminal import printable
 
 # Raise it when the detector finds faces that it missed before: photos without a face are then
@@ -268,7 +269,7 @@ def _enroll_files(
     if not waiting:
         return []
     # Decoding, resizing and detecting hold no lock of the interpreter, so threads use every core.
-    pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
+    pool = concurrent.futures.ThreadPoolExecutor(usable_cores())
     bar, left = tqdm(total=len(waiting), desc='enroll', unit='photo'), []
 
     def start(batch: Sequence[tuple[PhotoFile, PhotoLabel]]) -> tuple[list[_Read], _Inspections]:

@@ -19,6 +19,7 @@ from jax import lax
 from diface_jax.encoders import weights
 from diface_jax.encoders.face import dlib_format, winograd
 from diface_jax.encoders.face.pooling_windows import pooling_windows
+from diface_jax.runtime.batch_threads import run_batches
 
 NAME = 'dlib_face_recognition_resnet_model_v1'
 WIDTH = 128
@@ -238,20 +239,22 @@ def load_dlib_resnet(path: pathlib.Path | str | None = None) -> DlibResNet:
     return DlibResNet(dlib_format.read_dlib_network(path))
 
 
-def embed_chips(model: DlibResNet, chips_NxHxWx3: np.ndarray, batch_size: int = 16) -> np.ndarray:
+def embed_chips(model: DlibResNet, chips_NxHxWx3: np.ndarray, batch_size: int = 8) -> np.ndarray:
     """Embeds any number of uint8 RGB chips; returns x_NxD float32.
 
     Compiled once for each batch size: the last batch is padded with black chips.
     """
     graph, state = nnx.split(model)
-    parts = [np.zeros((0, WIDTH), np.float32)]
-    for chips_BxHxWx3, count in _batches(chips_NxHxWx3, batch_size):
-        parts.append(np.asarray(_apply(graph, state, chips_BxHxWx3))[:count])
-    return np.concatenate(parts)
+
+    def embed(chips_BxHxWx3: np.ndarray) -> np.ndarray:
+        return np.asarray(_apply(graph, state, chips_BxHxWx3))
+
+    parts = run_batches(embed, _batches(chips_NxHxWx3, batch_size))
+    return np.concatenate([np.zeros((0, WIDTH), np.float32), *parts])[: len(chips_NxHxWx3)]
 
 
 def embed_with_maps(
-    model: DlibResNet, chips_NxSxHxWx3: np.ndarray, batch_size: int = 8
+    model: DlibResNet, chips_NxSxHxWx3: np.ndarray, batch_size: int = 4
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Embeds the first chip of each photo, and returns feature maps of all its S chips.
 
@@ -265,9 +268,14 @@ def embed_with_maps(
       each size, resized to at most `CELLS` x `CELLS` cells; P is the sum of `block_widths`.
     """
     graph, state = nnx.split(model)
-    for chips_BxSxHxWx3, count in _batches(chips_NxSxHxWx3, batch_size):
-        x_BxD, maps_BxP = _apply_with_maps(graph, state, chips_BxSxHxWx3)
-        yield np.asarray(x_BxD)[:count], np.asarray(maps_BxP)[:count]
+
+    def embed(chips_BxSxHxWx3: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return jax.device_get(_apply_with_maps(graph, state, chips_BxSxHxWx3))
+
+    left = len(chips_NxSxHxWx3)
+    for x_BxD, maps_BxP in run_batches(embed, _batches(chips_NxSxHxWx3, batch_size)):
+        yield x_BxD[:left], maps_BxP[:left]
+        left -= batch_size
 
 
 def block_widths(model: DlibResNet, chips: int) -> tuple[int, ...]:
@@ -282,12 +290,12 @@ def block_widths(model: DlibResNet, chips: int) -> tuple[int, ...]:
     return chips * tuple(min(CELLS, m.shape[1]) * min(CELLS, m.shape[2]) * m.shape[3] for m in maps)
 
 
-def _batches(chips_NxX: np.ndarray, batch_size: int) -> Iterator[tuple[np.ndarray, int]]:
-    """Batches of the same size, the last padded with zeros, and the number of real rows in each."""
+def _batches(chips_NxX: np.ndarray, batch_size: int) -> Iterator[tuple[np.ndarray]]:
+    """Batches of the same size, the last padded with zeros."""
     for start in range(0, len(chips_NxX), batch_size):
         chips = chips_NxX[start : start + batch_size]
         missing = batch_size - len(chips)
-        yield np.pad(chips, [(0, missing)] + [(0, 0)] * (chips.ndim - 1)), len(chips)
+        yield (np.pad(chips, [(0, missing)] + [(0, 0)] * (chips.ndim - 1)),)
 
 
 @functools.partial(jax.jit, static_argnums=0)

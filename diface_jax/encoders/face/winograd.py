@@ -37,8 +37,9 @@ _TO_OUTPUTS_4x6 = np.array(
 
 def transform_kernel(kernel_3x3xCxO: np.ndarray) -> np.ndarray:
     """The kernel as `convolve` takes it: [6, 6, C, O], columns first."""
-    matrix = _FROM_KERNEL_6x3
-    return np.einsum('pi,qj,ijco->qpco', matrix, matrix, kernel_3x3xCxO, optimize=True)
+    matrix_36x9 = np.kron(_FROM_KERNEL_6x3, _FROM_KERNEL_6x3)
+    kernel_PQxCO = matrix_36x9 @ kernel_3x3xCxO.reshape(9, -1)
+    return kernel_PQxCO.reshape(6, 6, *kernel_3x3xCxO.shape[2:]).swapaxes(0, 1)
 
 
 def convolve(x_BxHxWxC: jax.Array, kernel_QxPxCxO: jax.Array) -> jax.Array:
