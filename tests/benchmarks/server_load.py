@@ -4,10 +4,10 @@ python -m tests.benchmarks.server_load [--faces=100000] [--clients=32] [--second
     [--requests=10000] [--model=PACK]
 
 It enrols random embeddings, starts `diface --mode=serve` on them with a token, and asks it for
-descriptions of faces, each client as soon as it has its last answer. After a warm-up, which
-compiles programs, it prints two lines of JSON: of the minute, requests a second, errors, quantiles
-of the time to an answer, and how long /healthz took meanwhile; of all requests, the server's
-memory.
+descriptions of faces, hardly any of them twice, each client as soon as it has its last answer.
+After a warm-up, which compiles programs, it prints two lines of JSON: of the minute, requests a
+second, errors, quantiles of the time to an answer, and how long /healthz took meanwhile; of as many
+requests as asked for after it, of few words, the server's memory.
 """
 
 import argparse
@@ -36,7 +36,10 @@ _HAIR = ('blond hair', 'wavy brown hair', 'straight black hair', 'grey hair', 'a
 _MORE = ('glasses', 'a beard', 'a hat', 'heavy makeup', 'a big nose', 'earrings', 'bangs')
 _WHO = ('a young woman', 'a woman', 'an old man', 'a man', 'a young man')
 _DESCRIPTIONS = [
-    ' with '.join([who, f'{hair} and {more}']) for who in _WHO for hair in _HAIR for more in _MORE
+    f'{who} of about {age} with {hair}, {more} and {last}'
+    for who, hair, more, last in itertools.product(_WHO, _HAIR, _MORE, _MORE)
+    for age in range(18, 80)
+    if more != last
 ]
 _WARM_UP = 6  # requests of each client
 _HEALTH_SECONDS = 0.25
@@ -123,9 +126,9 @@ class Load:
 @contextlib.contextmanager
 def serving(folder: pathlib.Path, faces: int, model: str | None) -> Iterator[tuple[int, str]]:
     """A server of random faces: its port, and a token."""
-    width = diface_jax.load(model)._inference.width
-    embedding_NxD = np.random.default_rng(0).standard_normal((faces, width), np.float32)
-    embedding_NxD /= np.linalg.norm(embedding_NxD, axis=1, keepdims=True)
+    mean_D = diface_jax.load(model)._inference.mean_D
+    embedding_NxD = np.random.default_rng(0).standard_normal((faces, len(mean_D)), np.float32)
+    embedding_NxD = mean_D + embedding_NxD * np.linalg.norm(mean_D) / len(mean_D) ** 0.5
     names = np.array([f'{row:07d}' for row in range(faces)])
     np.savez(folder / 'faces.npz', id=names, embedding=embedding_NxD)
     token = secrets.token_urlsafe()
@@ -170,9 +173,11 @@ def measure_minute(load: Load, seconds: float) -> dict[str, object]:
 
 def measure_memory(load: Load, requests: int) -> dict[str, object]:
     """The server's memory every tenth of as many requests, of short descriptions."""
-    megabytes = {len(load.seconds): round(load.megabytes())}
+    start = len(load.seconds)
+    megabytes = {start: round(load.megabytes())}
     for part in range(1, 11):
-        load.run(lambda _, end=part * requests // 10: len(load.seconds) < end, _WHO)
+        end = start + part * requests // 10
+        load.run(lambda _, end=end: len(load.seconds) < end, _WHO)
         megabytes[len(load.seconds)] = round(load.megabytes())
     return {'memory_mb_by_requests': megabytes}
 
