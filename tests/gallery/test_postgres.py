@@ -461,7 +461,7 @@ def test_a_feature_that_somebody_wrote_is_refused(model, database, photos):
 
 def test_other_versions(model, database, monkeypatch):
     model.count(database)
-    monkeypatch.setattr(postgres_schema, '_VERSION', 2)
+    monkeypatch.setattr(postgres_schema, 'VERSION', 2)
     steps = ('ALTER TABLE photo ADD COLUMN place text', 'UPDATE photo SET place = 1')
     monkeypatch.setitem(postgres_schema._MIGRATIONS, 1, (*steps, 'SELECT 1 / 0'))
     with pytest.raises(GalleryError, match='division by zero'):
@@ -470,7 +470,7 @@ def test_other_versions(model, database, monkeypatch):
     assert model.count(database)['entries'] == 0
     with Store(database) as opened:
         assert opened._rows('SELECT place FROM photo') == []
-    monkeypatch.setattr(postgres_schema, '_VERSION', 1)
+    monkeypatch.setattr(postgres_schema, 'VERSION', 1)
     with pytest.raises(
         GalleryError, match='a gallery of version 2, and this program reads version 1'
     ):
