@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from diface_jax.gallery import disk_sync, enrollment, entries, postgres_schema, store
+from diface_jax.gallery import disk_sync, enrollment, entries, store
 from diface_jax.gallery.entries import EnrolledFace, PhotoLabel
 from diface_jax.gallery.row_checks import GalleryError
 from diface_jax.gallery.search import LoadedGallery
@@ -457,24 +457,6 @@ def test_a_feature_that_somebody_wrote_is_refused(model, database, photos):
         connection.execute('UPDATE feature_0 SET feature = %s::public.vector', (longer,))
     with pytest.raises(GalleryError, match=r'entry \d is damaged: the length of its feature'):
         model.search(database, 'person 0')
-
-
-def test_other_versions(model, database, monkeypatch):
-    model.count(database)
-    monkeypatch.setattr(postgres_schema, 'VERSION', 2)
-    steps = ('ALTER TABLE photo ADD COLUMN place text', 'UPDATE photo SET place = 1')
-    monkeypatch.setitem(postgres_schema._MIGRATIONS, 1, (*steps, 'SELECT 1 / 0'))
-    with pytest.raises(GalleryError, match='division by zero'):
-        model.count(database)
-    monkeypatch.setitem(postgres_schema._MIGRATIONS, 1, steps)
-    assert model.count(database)['entries'] == 0
-    with Store(database) as opened:
-        assert opened._rows('SELECT place FROM photo') == []
-    monkeypatch.setattr(postgres_schema, 'VERSION', 1)
-    with pytest.raises(
-        GalleryError, match='a gallery of version 2, and this program reads version 1'
-    ):
-        model.count(database)
 
 
 def test_a_server_without_the_extension_or_the_schema_says_what_to_do(server):
