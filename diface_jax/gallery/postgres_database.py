@@ -284,7 +284,9 @@ class PostgresDatabase:
         logging.info('%s', _ELSEWHERE)
         names = ', '.join(f"'{table}'" for table in postgres_schema.TABLES)
         size, is_owner = self.execute(
-            "SELECT sum(pg_total_relation_size(oid)), bool_and(pg_has_role(relowner, 'USAGE'))"
+            'SELECT sum(coalesce((SELECT sum(pg_total_relation_size(relid)) FROM'
+            ' pg_partition_tree(oid)), pg_total_relation_size(oid)))::bigint,'
+            " bool_and(pg_has_role(relowner, 'USAGE'))"
             f' FROM pg_class WHERE relnamespace = current_schema()::regnamespace'
             f' AND relname IN ({names})'
         ).fetchone()

@@ -158,7 +158,7 @@ class Refresh:
             self._database.execute(f'DROP INDEX IF EXISTS {name}_hnsw')
             self._database.execute(
                 f'ALTER TABLE {name} ALTER COLUMN feature TYPE {kind}({width})'
-                f' USING feature::text::{kind}'
+                f' USING feature::text::{kind}, ALTER COLUMN feature SET STORAGE PLAIN'
             )
             self._store.bind(**{NEXT: self._target()})
 

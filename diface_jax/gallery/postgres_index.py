@@ -39,7 +39,7 @@ def build_index(database: Server, table: str, kind: str) -> None:
       kind: of its features: 'vector' or 'halfvec'.
     """
     rows, size = database.execute(
-        f'SELECT count(*), pg_table_size(?) FROM {table}', (table,)
+        f'SELECT count(*), coalesce(sum(pg_column_size(feature)), 0)::bigint FROM {table}'
     ).fetchone()
     needed, limit = size + rows * _GRAPH_BYTES + _SPARE_BYTES, _limit(database)
     if needed > limit:
@@ -104,6 +104,8 @@ def _watch(url: str, process: int, bar: ProgressBar, stop: threading.Event) -> N
         contextlib.suppress(OSError, postgres_module('psycopg').Error),
         connect(url, autocommit=True) as connection,
     ):
+        ended = done = 0  # of the partitions that are done, and of the one that is worked on
         while not stop.wait(_POLL_SECONDS):
-            row = connection.execute(query, (process,)).fetchone()
-            bar.n = row[0] if row else bar.n
+            for (count,) in connection.execute(query, (process,)):
+                ended, done = ended + (done if count < done else 0), count
+            bar.n = ended + done

@@ -23,6 +23,9 @@ _MIGRATIONS = {
         f'ALTER TABLE file ADD {_PATH_ONCE}',
         'DROP INDEX file_path_text',
         _PATH_INDEX,
+        # Version 1 forgot it where it changed a column's type.
+        'ALTER TABLE feature_0 ALTER COLUMN feature SET STORAGE PLAIN',
+        'ALTER TABLE feature_1 ALTER COLUMN feature SET STORAGE PLAIN',
     ),
 }
 TABLES = ('about', 'photo', 'file', 'entry', 'feature_0', 'feature_1')

@@ -472,12 +472,13 @@ def test_an_index_and_half_precision_come_on_request_and_go_again(model, databas
                 "SELECT value::json ->> 'table' FROM about WHERE name = 'features'"
             )
             name = f'feature_{table.fetchone()[0]}'
-            ((stored, made),) = connection.execute(
+            ((stored, made, place),) = connection.execute(
                 'SELECT format_type(atttypid, atttypmod), (SELECT indexdef FROM pg_indexes WHERE'
-                f" indexname = '{name}_hnsw' AND schemaname = current_schema())"
+                f" indexname = '{name}_hnsw' AND schemaname = current_schema()), attstorage"
                 f" FROM pg_attribute WHERE attrelid = '{name}'::regclass AND attname = 'feature'"
             )
             assert (stored.split('.')[-1], 'USING hnsw' in made) == (kind, True)
+            assert place == 'p'  # never out of line
         found = model.search(database, 'person 1', k=3, where={'event': 'party'})
         assert [one.entry for one in found.results] == [one.entry for one in exact.results]
         for one, expected in zip(found.results, exact.results, strict=True):

@@ -63,7 +63,7 @@ def test_the_graph_fits_into_the_memory_that_is_asked_for(filled, monkeypatch):
     before = filled._rows(SETTINGS)
     rows = watched(filled, monkeypatch, SETTINGS)
     assert list(refresh(filled)) == [ENTRIES]
-    ((size,),) = filled._rows("SELECT pg_table_size('feature_1')")
+    ((size,),) = filled._rows('SELECT sum(pg_column_size(feature)) FROM feature_1')
     ((memory, workers),) = rows
     least = size + ENTRIES * postgres_index._GRAPH_BYTES
     assert least <= memory <= least + (20 << 20)
