@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -56,7 +57,8 @@ def connect(url: str, **options: Any) -> Any:
     try:
         return psycopg.connect(url, connect_timeout=seconds, **_KEEPALIVE, **options)
     except psycopg.Error as error:
-        raise OSError(f'{location} cannot be reached: {reason_of(error)}') from error
+        reason = re.sub('(user|role) "[^"]*"', 'this user', reason_of(error))
+        raise OSError(f'{location} cannot be reached: {reason}') from error
 
 
 def reason_of(error: Exception) -> str:

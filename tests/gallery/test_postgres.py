@@ -542,6 +542,12 @@ def test_a_stranger_is_let_into_nothing(model, database):
         model.search(stranger, 'person 0')
 
 
+def test_no_message_names_the_user(database):
+    with pytest.raises(OSError, match='cannot be reached: .* this user does not exist') as error:
+        Store(database.replace('postgres:@', 'mallory@'))
+    assert 'mallory' not in str(error.value)
+
+
 def test_a_feature_that_somebody_wrote_is_refused(model, database, photos):
     model.enroll(database, photos / 'person-0')
     with psycopg.connect(database) as connection:
