@@ -19,13 +19,18 @@ from diface_jax.runtime.progress_bar import ProgressBar
 _GRAPH_BYTES = 720  # of an entry, beside its feature; measured 708 (pgvector 0.8, m = 16)
 _SPARE_BYTES = 16 << 20
 _POLL_SECONDS = 1.0
-# What the server may use: the memory of its machine, as the administrator has told it, or what he
-# allows for this.
+# What the server may use: the memory of its machine, as its administrator has told it, or what is
+# allowed for this.
 _LIMIT = (
     "SELECT greatest(pg_size_bytes(current_setting('effective_cache_size')),"
     " pg_size_bytes(current_setting('maintenance_work_mem')))"
 )
-_WORKERS = "greatest(current_setting('max_parallel_workers')::int - 1, 0)"
+# As many as the administrator allows for this, or for a query. More than the machine has cores for
+# slow the build down, and nothing tells how many it has.
+_WORKERS = (
+    "greatest(current_setting('max_parallel_maintenance_workers')::int,"
+    " current_setting('max_parallel_workers_per_gather')::int)"
+)
 
 
 def build_index(database: Server, table: str, kind: str) -> None:
