@@ -543,7 +543,7 @@ def test_a_stranger_is_let_into_nothing(model, database):
 
 
 def test_no_message_names_the_user(database):
-    with pytest.raises(OSError, match='cannot be reached: .* this user does not exist') as error:
+    with pytest.raises(OSError, match=r'cannot be reached: .* this user does not exist') as error:
         Store(database.replace('postgres:@', 'mallory@'))
     assert 'mallory' not in str(error.value)
 
