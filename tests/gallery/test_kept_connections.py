@@ -2,11 +2,17 @@
 
 import concurrent.futures
 
+import numpy as np
 import pytest
 
 from diface_jax.gallery import kept_connections
+from diface_jax.gallery.entries import PhotoLabel
 from diface_jax.gallery.row_checks import GalleryError
+from diface_jax.gallery.search_options import SearchOptions
+from diface_jax.gallery.server_search import ServerGallery
 from diface_jax.gallery.store import Store
+from diface_jax.runtime import mesh
+from tests.gallery import world
 
 psycopg = pytest.importorskip('psycopg')
 
@@ -74,6 +80,19 @@ def test_a_gallery_that_is_gone_is_not_taken_for_another(model, database):
         connection.execute('DROP TABLE diface_gallery')
     with pytest.raises(GalleryError, match='no gallery in'):
         Store(database)
+
+
+def test_features_of_another_width_are_searched_over_the_same_connection(model, database):
+    model.enroll_bytes(database, 'a.png', world.photo(1), PhotoLabel())
+    for width in (32, 8, 16, 8):  # of one table, and the other
+        f_1xF = np.full((1, width), width**-0.5, np.float32)
+        with Store(database) as opened:
+            list(opened.refresh(lambda _, f_1xF=f_1xF: f_1xF, opened.made_with()))
+        for _ in range(8):  # psycopg prepares what is asked again
+            with Store(database) as opened, opened.reading():
+                faces = ServerGallery(opened, mesh.make_mesh())
+                (best,) = faces.nearest(opened, f_1xF, SearchOptions(k=1), 1).best
+                np.testing.assert_array_equal(best.f_KxF, f_1xF)
 
 
 def test_few_are_kept(model, database, monkeypatch):
