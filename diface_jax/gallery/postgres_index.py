@@ -17,7 +17,7 @@ from diface_jax.gallery.row_checks import GalleryError
 from diface_jax.runtime.progress_bar import ProgressBar
 
 _GRAPH_BYTES = 720  # of an entry, beside its feature; measured 708 (pgvector 0.8, m = 16)
-_SPARE_BYTES = 16 << 20
+_SPARE_BYTES = 64 << 20  # with less in all, PostgreSQL lets no worker help
 _POLL_SECONDS = 1.0
 # What the server may use: the memory of its machine, as its administrator has told it, or what is
 # allowed for this.
@@ -25,8 +25,8 @@ _LIMIT = (
     "SELECT greatest(pg_size_bytes(current_setting('effective_cache_size')),"
     " pg_size_bytes(current_setting('maintenance_work_mem')))"
 )
-# As many as the administrator allows for this, or for a query. More than the machine has cores for
-# slow the build down, and nothing tells how many it has.
+# As many as the administrator allows for this, or for a query: nothing tells how many cores there
+# are.
 _WORKERS = (
     "greatest(current_setting('max_parallel_maintenance_workers')::int,"
     " current_setting('max_parallel_workers_per_gather')::int)"
