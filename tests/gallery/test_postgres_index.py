@@ -79,7 +79,7 @@ def test_a_server_that_may_not_use_as_much_is_named(filled, monkeypatch, caplog)
     rows = watched(filled, monkeypatch, SETTINGS)
     list(refresh(filled))
     assert rows[0][0] == 6 << 20
-    assert 'needs 0.0 GiB, and the server may use 0.0 GiB (effective_cache_size)' in caplog.text
+    assert 'needs 0.1 GiB, and the server may use 0.0 GiB (effective_cache_size)' in caplog.text
 
 
 def test_workers_that_cannot_share_memory_are_done_without(filled, monkeypatch):
