@@ -65,7 +65,19 @@ class Database(Protocol):
 
 
 class Server(Database, Protocol):
-    """A database on a server."""
+    """A database on a server.
+
+    Attributes:
+      address: its URL, with the password.
+    """
+
+    address: str
+
+    def execute(self, query: str, values: Sequence[Any] = (), binary: bool = False) -> Any:
+        """As of `Database`; `binary`: for queries of vectors."""
+
+    def unlocked(self) -> AbstractContextManager[None]:
+        """A transaction during which others may change the gallery."""
 
     def alone(self) -> AbstractContextManager[None]:
         """A transaction during which nobody else changes the gallery, also while it is made."""

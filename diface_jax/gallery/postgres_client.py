@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -13,6 +14,11 @@ from diface_jax.runtime.extras import import_extra
 _CONNECT_SECONDS = 10
 _REASON = 300  # characters of a server's message
 _LOCAL = ('localhost', '127.0.0.1', '::1')
+# Values of any length that are in an index, by its name.
+_INDEXED = {
+    'entry_name_key': 'the name of an embedding',
+    **dict.fromkeys(('entry_of_person', 'file_person_label'), 'the name of a person'),
+}
 # So a server notices soon that a client's machine is gone, and the reverse.
 _KEEPALIVE = {
     **{'keepalives': 1, 'keepalives_idle': 30, 'keepalives_interval': 10, 'keepalives_count': 3},
@@ -51,7 +57,8 @@ def connect(url: str, **options: Any) -> Any:
     try:
         return psycopg.connect(url, connect_timeout=seconds, **_KEEPALIVE, **options)
     except psycopg.Error as error:
-        raise OSError(f'{location} cannot be reached: {reason_of(error)}') from error
+        reason = re.sub('(user|role) "[^"]*"', 'this user', reason_of(error))
+        raise OSError(f'{location} cannot be reached: {reason}') from error
 
 
 def reason_of(error: Exception) -> str:
@@ -79,5 +86,11 @@ def explained(location: str) -> Iterator[None]:
             raise GalleryError(
                 f'{location}: this user may not do that ({reason_of(error)}); docs/postgres.md '
                 'lists the roles'
+            ) from error
+        if isinstance(error, psycopg.errors.ProgramLimitExceeded):
+            value = _INDEXED.get(error.diag.constraint_name, 'a value')
+            raise GalleryError(
+                f'{location}: {value} is longer than the 2,600 bytes that PostgreSQL takes: '
+                f'shorten it ({reason_of(error)})'
             ) from error
         raise GalleryError(f'{location}: {reason_of(error)}') from error

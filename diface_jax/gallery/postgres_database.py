@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from diface_jax.gallery import postgres_features, postgres_schema
+from diface_jax.gallery import kept_connections, postgres_features, postgres_schema
 from diface_jax.gallery.address import shown_address
 from diface_jax.gallery.entries import path_text
+from diface_jax.gallery.kept_connections import Session
 from diface_jax.gallery.postgres_client import connect, explained, postgres_module
 from diface_jax.gallery.row_checks import GalleryError
 
@@ -25,7 +26,13 @@ _SETTINGS = {
     'idle_in_transaction_session_timeout': '60s',
     'lock_timeout': '60s',
     'jit': 'off',  # it takes longer than a search
+    'plan_cache_mode': 'force_custom_plan',  # which index helps depends on the values
 }
+# Whether the gallery is as it was when its connection was kept, and whether this user may write.
+_RESUME = (
+    "SELECT set_config('idle_session_timeout', '0', false), version, NOT pg_is_in_recovery()"
+    """ AND has_table_privilege('entry', 'INSERT') FROM "{schema}".diface_gallery"""
+)
 _CHANGE, _REFRESH = 0x44694661, 0x44694662  # kinds of locks
 _REWRITE_BYTES = 2 << 30  # of tables that are rewritten after each deletion
 _ELSEWHERE = (
@@ -42,6 +49,7 @@ class PostgresDatabase:
       create: creates the gallery if it does not exist, in an empty database or schema.
 
     Attributes:
+      address: as given.
       location: the address without user and password, for messages.
       source: the same.
       read_only: whether it cannot be changed.
@@ -58,18 +66,33 @@ class PostgresDatabase:
         self.address = url
         self.location = self.source = shown_address(url)
         self.total_changes = 0
+        if self._resume():
+            return
         self._connection = connect(url, autocommit=True, application_name='diface')
         try:
             self._set_up(create)
         except BaseException:
-            self.close()
+            self._connection.close()
             raise
+
+    def _resume(self) -> bool:
+        """Goes on with a connection that was kept, unless its server or its gallery is gone."""
+        while session := kept_connections.take(self.address):
+            self._connection, self._schema = session
+            with contextlib.suppress(GalleryError, OSError):
+                query = _RESUME.format(schema=self._schema)
+                _, version, may_write = self.execute(query).fetchone()
+                if version == postgres_schema.VERSION:
+                    self.read_only = not may_write
+                    return True
+            self._connection.close()
+        return False
 
     def _set_up(self, create: bool) -> None:
         settings = ', '.join(['set_config(?, ?, false)'] * len(_SETTINGS))
         self.execute(f'SELECT {settings}', tuple(itertools.chain(*_SETTINGS.items())))
-        schema, vector_schema = self._schemas(create)
-        path = f'"{schema}", "{vector_schema}"'
+        self._schema, vector_schema = self._schemas(create)
+        path = f'"{self._schema}", "{vector_schema}"'
         self.execute("SELECT set_config('search_path', ?, false)", (path,))
         register_vector = postgres_module('pgvector.psycopg').register_vector
         with explained(self.location):
@@ -104,15 +127,22 @@ class PostgresDatabase:
         return schema, vector_schema
 
     def close(self) -> None:
-        """Closes it; its claims end."""
-        self._connection.close()
+        """Closes it; its claims end. The connection is kept for the next one of its address."""
+        kept_connections.keep(self.address, Session(self._connection, self._schema))
 
     # --- statements ---
 
-    def execute(self, query: str, values: Sequence[Any] = ()) -> Any:
-        """Runs a statement with a value for each `?`; returns a cursor of psycopg."""
+    def execute(self, query: str, values: Sequence[Any] = (), binary: bool = False) -> Any:
+        """Runs a statement with a value for each `?`; returns a cursor of psycopg.
+
+        Args:
+          query: the statement.
+          values: for each `?`.
+          binary: the server sends binary values, which is much faster for vectors.
+        """
         with explained(self.location):
-            cursor = self._connection.execute(query.replace('?', '%s'), values or None)
+            query = query.replace('?', '%s')
+            cursor = self._connection.execute(query, values or None, binary=binary)
         self._count_changes(cursor)
         return cursor
 
@@ -178,6 +208,12 @@ class PostgresDatabase:
         """A transaction during which nobody else changes the gallery."""
         with self._begun('BEGIN'):
             self.execute('SELECT pg_advisory_xact_lock(?, hashtext(current_schema()))', (_CHANGE,))
+            yield
+
+    @contextlib.contextmanager
+    def unlocked(self) -> Iterator[None]:
+        """A transaction during which others may change the gallery."""
+        with self._begun('BEGIN'):
             yield
 
     @contextlib.contextmanager
@@ -248,7 +284,9 @@ class PostgresDatabase:
         logging.info('%s', _ELSEWHERE)
         names = ', '.join(f"'{table}'" for table in postgres_schema.TABLES)
         size, is_owner = self.execute(
-            "SELECT sum(pg_total_relation_size(oid)), bool_and(pg_has_role(relowner, 'USAGE'))"
+            'SELECT sum(coalesce((SELECT sum(pg_total_relation_size(relid)) FROM'
+            ' pg_partition_tree(oid)), pg_total_relation_size(oid)))::bigint,'
+            " bool_and(pg_has_role(relowner, 'USAGE'))"
             f' FROM pg_class WHERE relnamespace = current_schema()::regnamespace'
             f' AND relname IN ({names})'
         ).fetchone()

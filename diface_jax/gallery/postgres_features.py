@@ -15,6 +15,7 @@ from absl import logging
 from diface_jax.gallery import row_checks
 from diface_jax.gallery.database import Changing, Server
 from diface_jax.gallery.feature_rows import pack_features
+from diface_jax.gallery.postgres_index import build_index
 from diface_jax.gallery.row_checks import GalleryError
 
 EXACT, HNSW = INDEXES = ('exact', 'hnsw')
@@ -116,9 +117,9 @@ class Refresh:
                     self._start(f_NxF.shape[1])
                     is_ready = True
                 yield self._write(batch, f_NxF)
-            if is_ready:
-                self._index()
-            elif self._next[1:] != layout_of(self._database)[1:]:
+            if is_ready and self._next.index == HNSW:
+                build_index(self._database, self._next.name, TYPES[self._next.storage])
+            elif not is_ready and self._next[1:] != layout_of(self._database)[1:]:
                 raise GalleryError(
                     f'{self._database.location} is empty: enrol faces before you choose an index'
                     ' or a storage'
@@ -157,7 +158,7 @@ class Refresh:
             self._database.execute(f'DROP INDEX IF EXISTS {name}_hnsw')
             self._database.execute(
                 f'ALTER TABLE {name} ALTER COLUMN feature TYPE {kind}({width})'
-                f' USING feature::text::{kind}'
+                f' USING feature::text::{kind}, ALTER COLUMN feature SET STORAGE PLAIN'
             )
             self._store.bind(**{NEXT: self._target()})
 
@@ -192,11 +193,3 @@ class Refresh:
         features = [feature_of[number] for number in ids_kept]
         write_features(self._database, self._next, ids_kept, features)
         self._last = batch[-1][0]
-
-    def _index(self) -> None:
-        if self._next.index == HNSW:
-            name, kind = self._next.name, TYPES[self._next.storage]
-            self._database.execute(
-                f'CREATE INDEX IF NOT EXISTS {name}_hnsw ON {name}'
-                f' USING hnsw (feature {kind}_ip_ops)'
-            )

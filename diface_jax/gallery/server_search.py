@@ -23,7 +23,7 @@ from diface_jax.gallery.database import Server
 from diface_jax.gallery.exact_search import ExactIndex
 from diface_jax.gallery.feature_rows import unpack_features
 from diface_jax.gallery.nearest import Nearest, RankedFaces
-from diface_jax.gallery.postgres_features import HNSW, TYPES, Layout
+from diface_jax.gallery.postgres_features import HALF, HNSW, TYPES, Layout
 from diface_jax.gallery.row_checks import RESTORE, GalleryError
 from diface_jax.gallery.search_options import SearchOptions
 from diface_jax.gallery.sql_conditions import SqlCondition
@@ -146,29 +146,32 @@ class _Scan(NamedTuple):
         return [self._best_of_one(layout, f_F, count) for f_F in self.f_QxF]
 
     def _best_of_one(self, layout: Layout, f_F: np.ndarray, count: int) -> RankedFaces:
-        # A dot product of F terms errs by at most F roundings of its longest terms; doubled, since
-        # two scores are compared.
-        error = 2 * (len(f_F) + 1) * _ROUNDING * float(np.linalg.norm(f_F)) * _LONGEST
+        # A dot product of F terms errs by at most F roundings of its longest terms (doubled, since
+        # two scores are compared), and that of a rounded probe by the length of what it lost.
+        length, lost_F = np.linalg.norm(f_F), f_F - _rounded(f_F, layout).astype(np.float64)
+        error = 2 * (len(f_F) + 1) * _ROUNDING * length + np.linalg.norm(lost_F)
         asked = count + _SPARE
         while True:
             nominees = self._nominate(layout, f_F, asked)
             best, last_score = _best_of(f_F, nominees.faces, count)
-            if len(nominees.faces.id_K) < asked or nominees.worst + error < last_score:
+            is_all = len(nominees.faces.id_K) < asked
+            if is_all or nominees.worst + error * _LONGEST < last_score:
                 return best
             asked *= 4
 
     def _nominate(self, layout: Layout, f_F: np.ndarray, count: int) -> _Nominees:
-        """The best entries by their scores in float32."""
+        """The best entries by their scores in float32, with the probe as features are stored."""
         if layout.index == HNSW:
             self.database.execute(f'SET LOCAL hnsw.ef_search = {min(count, _LARGEST_EF)}')
             self.database.execute('SET LOCAL hnsw.iterative_scan = strict_order')
-            distance = f'feature <#> ?::vector::{TYPES[layout.storage]}'
-        else:
-            distance = 'feature::vector <#> ?::vector'  # a probe is never rounded to 16 bits
+        # Features are joined to the nominees alone: sorting would copy, and widen, all of them.
         rows = self.database.execute(
-            f'SELECT entry, feature::vector, {distance} AS distance FROM {layout.name}'
-            f' {self._where} ORDER BY distance LIMIT {count}',
-            (np.asarray(f_F, np.float32), *(self.chosen.values if self.chosen else ())),
+            'SELECT entry, feature::vector, distance FROM ('
+            f' SELECT entry, feature <#> ?::vector::{TYPES[layout.storage]} AS distance'
+            f' FROM {layout.name} {self._where} ORDER BY distance LIMIT {count}'
+            f') AS nominees JOIN {layout.name} USING (entry)',
+            (_rounded(f_F, layout), *(self.chosen.values if self.chosen else ())),
+            binary=True,
         ).fetchall()
         if not rows:
             return _Nominees(self.nothing, -np.inf)
@@ -212,6 +215,11 @@ class _Scan(NamedTuple):
             row_K = sorted(first_of.values())
             firsts.append(RankedFaces(faces.id_K[row_K], faces.f_KxF[row_K]))
         return firsts
+
+
+def _rounded(f_F: np.ndarray, layout: Layout) -> np.ndarray:
+    """A probe in the precision of the features, in float32."""
+    return f_F.astype(np.float16 if layout.storage == HALF else np.float32).astype(np.float32)
 
 
 def _best_of(f_F: np.ndarray, faces: RankedFaces, count: int) -> tuple[RankedFaces, float]:

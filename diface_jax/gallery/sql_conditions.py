@@ -1,11 +1,13 @@
 """Conditions on entries (see `conditions`) as SQL of PostgreSQL."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from diface_jax.gallery.conditions import SINCE, UNTIL, Conditions, fits_pattern
 from diface_jax.gallery.database import Server
+from diface_jax.gallery.postgres_schema import PATH_START
 from diface_jax.runtime.terminal import printable
 
 # An entry, and each copy of its photo: the rows that conditions are about.
@@ -132,12 +134,25 @@ def _fits(test: _Test, columns: Mapping[str, str]) -> SqlCondition:
     sql, values = f'{value.sql} {comparison}', (*value.values, pattern)
     if test.printed:
         sql, values = f'{sql} OR {value.sql} = ANY(?)', (*values, *value.values, list(test.printed))
+    elif test.name == 'photo':
+        start = f'left({value.sql}, {PATH_START})'  # which has an index
+        sql, values = (
+            f'{sql} AND {start} {comparison}',
+            (*values, _path_start(test.pattern, has_wildcards)),
+        )
     elif columns is _ENTRY and test.name == 'person':
         sql, values = f'{sql} AND {_OF_PERSON.format(comparison)}', (*values, pattern, pattern)
     elif columns is _ENTRY and value.values and not has_wildcards:
         tag = json.dumps({test.name: test.pattern})
         sql, values = 'entry.tags @> ?::jsonb', (tag,)
     return SqlCondition(sql, values)
+
+
+def _path_start(pattern: str, has_wildcards: bool) -> str:
+    """What the start of a path is compared with: it, or the pattern up to the first wildcard."""
+    if not has_wildcards:
+        return pattern[:PATH_START]
+    return _like(re.split('[*?]', pattern)[0][:PATH_START]) + '%'
 
 
 def _bounds(test: _Test, taken: str) -> SqlCondition:

@@ -271,14 +271,17 @@ class Store:
             **{'path': file.path, 'photo': photo, 'size': file.size},
             **{'modified_ns': file.modified_ns, **self.database.file_columns(file.path)},
         }
-        self.database.execute(
-            f'INSERT INTO file ({", ".join(columns)}) VALUES ({", ".join("?" * len(columns))})'
-            ' ON CONFLICT (path) DO UPDATE SET photo = excluded.photo, size = excluded.size,'
-            ' modified_ns = excluded.modified_ns,'
-            # The label was of what the file held before.
-            ' person_label = CASE WHEN file.photo = excluded.photo THEN file.person_label END',
-            tuple(columns.values()),
-        )
+        if replaced is None:
+            marks = ', '.join('?' * len(columns))
+            query = f'INSERT INTO file ({", ".join(columns)}) VALUES ({marks})'
+            self.database.execute(query, tuple(columns.values()))
+        else:
+            self.database.execute(
+                # The label was of what the file held before.
+                'UPDATE file SET person_label = CASE WHEN photo = ? THEN person_label END,'
+                ' photo = ?, size = ?, modified_ns = ? WHERE path = ?',
+                (photo, photo, file.size, file.modified_ns, file.path),
+            )
         if replaced not in (None, photo):
             self._loose.add(replaced)
             self._choose_person(replaced)

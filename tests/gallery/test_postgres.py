@@ -7,12 +7,14 @@ import os
 import pathlib
 import subprocess
 import sys
+import threading
+import time
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from diface_jax.gallery import disk_sync, enrollment, entries, postgres_schema, store
+from diface_jax.gallery import disk_sync, enrollment, entries, store
 from diface_jax.gallery.entries import EnrolledFace, PhotoLabel
 from diface_jax.gallery.row_checks import GalleryError
 from diface_jax.gallery.search import LoadedGallery
@@ -221,6 +223,31 @@ def _nearest(opened, f_PxF):
         return [faces.nearest(opened, f, options, 1) for options, f in asked]
 
 
+@pytest.mark.parametrize('storage', ['full', 'half'])
+def test_features_that_lie_closer_than_rounding_are_ranked_exactly(database, storage):
+    rng = np.random.default_rng(1)
+    f_F = rng.standard_normal(WIDTH).astype(np.float32)
+    f_F /= np.linalg.norm(f_F)
+    f_GxF = rng.standard_normal((ENTRIES, WIDTH))
+    f_GxF -= np.outer(f_GxF @ f_F, f_F)  # all score as high, but for roundings
+    f_GxF = f_F + f_GxF / np.linalg.norm(f_GxF, axis=1, keepdims=True)
+    f_GxF = (f_GxF / np.linalg.norm(f_GxF, axis=1, keepdims=True)).astype(np.float32)
+    with Store(database, create=True) as opened:
+        with opened.changing():
+            faces = [EnrolledFace(None, None, f_F, f_F) for f_F in f_GxF]
+            labels = [PhotoLabel()] * len(faces)
+            opened.add_embeddings([str(row) for row in range(len(faces))], faces, labels)
+        list(opened.refresh(lambda embedding_NxD: embedding_NxD, {'model': 'x'}, None, storage))
+        id_G = opened.where({})
+        if storage == 'half':
+            f_GxF = f_GxF.astype(np.float16)
+        order_K = np.lexsort((id_G, -(f_GxF.astype(np.float64) @ f_F.astype(np.float64))))[:10]
+        with opened.reading():
+            faces = ServerGallery(opened, mesh.make_mesh())
+            (best,) = faces.nearest(opened, f_F[None], SearchOptions(k=10), 1).best
+    np.testing.assert_array_equal(best.id_K, id_G[order_K])
+
+
 def test_what_is_removed_is_gone_from_the_files_of_the_server(model, server, tmp_path):
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute('CREATE DATABASE deleting')
@@ -286,9 +313,9 @@ with Store(sys.argv[1], create=True) as store:
 """
 
 
-def enroller(database, photos):
+def program(code, *arguments):
     return subprocess.Popen(
-        [sys.executable, '-c', ENROLL, database, str(photos)],
+        [sys.executable, '-c', code, *map(str, arguments)],
         cwd=pathlib.Path(__file__).resolve().parents[2],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -298,7 +325,7 @@ def enroller(database, photos):
 
 def test_programs_share_the_work_and_killed_ones_lose_nothing(database, tmp_path):
     world.folder_of(tmp_path, people=20, photos=4)
-    others = [enroller(database, tmp_path) for _ in range(2)]
+    others = [program(ENROLL, database, tmp_path) for _ in range(2)]
     for killed in others:
         assert killed.stdout.readline().startswith('embeds')
     with Store(database) as opened, concurrent.futures.ThreadPoolExecutor() as pool:
@@ -362,6 +389,70 @@ def test_another_model_comes_while_searches_go_on(model, database, photos):
     assert rows_of(database, 'feature_0') == [(0,)]
 
 
+REFRESH = """
+import sys, time
+from diface_jax.gallery import postgres_features
+from diface_jax.gallery.store import Store
+from tests.gallery import world
+new = world.Oracle('second', -1.0)
+batches = []
+def refine(embedding_NxD):
+    batches.append(embedding_NxD)
+    print('refines', flush=True)
+    time.sleep(60 if len(batches) > 2 else 0)
+    return new.of_photos(embedding_NxD)
+postgres_features._ROWS = 4
+with Store(sys.argv[1]) as store:
+    list(store.refresh(refine, {**store.made_with(), 'model': 'second'}))
+"""
+
+
+def test_a_refresh_that_is_killed_is_finished_by_the_next(model, database, tmp_path):
+    world.folder_of(tmp_path, people=5, photos=4)
+    model.enroll(database, tmp_path, people=True)
+    before, stop, answers_meanwhile = model.search(database, 'person 1', k=4), threading.Event(), []
+
+    def search_on():
+        while not stop.wait(0.01):
+            answers_meanwhile.append(model.search(database, 'person 1', k=4))
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        searching = pool.submit(search_on)
+        killed = program(REFRESH, database)
+        try:
+            assert [killed.stdout.readline() for _ in range(3)] == ['refines\n'] * 3
+        finally:
+            killed.kill()  # within the third batch of five
+            killed.wait()
+            stop.set()
+        searching.result()
+    assert answers_meanwhile == [before] * len(answers_meanwhile) != []
+    assert rows_of(database, 'feature_1') == [(8,)]
+    assert model.search(database, 'person 1', k=4) == before
+    wait_for_locks_to_end(database)
+    second, refined = world.Oracle('second', -1.0), []
+    new = world.model(second)
+    of_photos = second.of_photos
+    second.of_photos = lambda embedding_NxD: (
+        refined.append(len(embedding_NxD)) or of_photos(embedding_NxD)
+    )
+    assert new.refresh(database) == 20
+    assert sum(refined) == 12
+    with Store(database) as opened:
+        rows = opened._rows('SELECT embedding, feature FROM entry JOIN feature_1 ON entry = id')
+    embedding_NxD = np.stack([np.frombuffer(embedding, np.float32) for embedding, _ in rows])
+    f_NxF = np.stack([feature.to_numpy() for _, feature in rows])
+    np.testing.assert_array_equal(f_NxF, of_photos(embedding_NxD))
+
+
+def wait_for_locks_to_end(database):
+    """The server ends the locks of a program once it notices that it is gone."""
+    query = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+    with psycopg.connect(database, autocommit=True) as connection:
+        while connection.execute(query).fetchone()[0]:
+            time.sleep(0.01)
+
+
 def model_count(database):
     return rows_of(database, 'entry')[0][0]
 
@@ -381,12 +472,13 @@ def test_an_index_and_half_precision_come_on_request_and_go_again(model, databas
                 "SELECT value::json ->> 'table' FROM about WHERE name = 'features'"
             )
             name = f'feature_{table.fetchone()[0]}'
-            ((stored, made),) = connection.execute(
+            ((stored, made, place),) = connection.execute(
                 'SELECT format_type(atttypid, atttypmod), (SELECT indexdef FROM pg_indexes WHERE'
-                f" indexname = '{name}_hnsw' AND schemaname = current_schema())"
+                f" indexname = '{name}_hnsw' AND schemaname = current_schema()), attstorage"
                 f" FROM pg_attribute WHERE attrelid = '{name}'::regclass AND attname = 'feature'"
             )
             assert (stored.split('.')[-1], 'USING hnsw' in made) == (kind, True)
+            assert place == 'p'  # never out of line
         found = model.search(database, 'person 1', k=3, where={'event': 'party'})
         assert [one.entry for one in found.results] == [one.entry for one in exact.results]
         for one, expected in zip(found.results, exact.results, strict=True):
@@ -450,6 +542,12 @@ def test_a_stranger_is_let_into_nothing(model, database):
         model.search(stranger, 'person 0')
 
 
+def test_no_message_names_the_user(database):
+    with pytest.raises(OSError, match=r'cannot be reached: .* this user does not exist') as error:
+        Store(database.replace('postgres:@', 'mallory@'))
+    assert 'mallory' not in str(error.value)
+
+
 def test_a_feature_that_somebody_wrote_is_refused(model, database, photos):
     model.enroll(database, photos / 'person-0')
     with psycopg.connect(database) as connection:
@@ -457,24 +555,6 @@ def test_a_feature_that_somebody_wrote_is_refused(model, database, photos):
         connection.execute('UPDATE feature_0 SET feature = %s::public.vector', (longer,))
     with pytest.raises(GalleryError, match=r'entry \d is damaged: the length of its feature'):
         model.search(database, 'person 0')
-
-
-def test_other_versions(model, database, monkeypatch):
-    model.count(database)
-    monkeypatch.setattr(postgres_schema, '_VERSION', 2)
-    steps = ('ALTER TABLE photo ADD COLUMN place text', 'UPDATE photo SET place = 1')
-    monkeypatch.setitem(postgres_schema._MIGRATIONS, 1, (*steps, 'SELECT 1 / 0'))
-    with pytest.raises(GalleryError, match='division by zero'):
-        model.count(database)
-    monkeypatch.setitem(postgres_schema._MIGRATIONS, 1, steps)
-    assert model.count(database)['entries'] == 0
-    with Store(database) as opened:
-        assert opened._rows('SELECT place FROM photo') == []
-    monkeypatch.setattr(postgres_schema, '_VERSION', 1)
-    with pytest.raises(
-        GalleryError, match='a gallery of version 2, and this program reads version 1'
-    ):
-        model.count(database)
 
 
 def test_a_server_without_the_extension_or_the_schema_says_what_to_do(server):
