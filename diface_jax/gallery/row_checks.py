@@ -1,6 +1,7 @@
 """Checks of what a gallery's file holds: it may be damaged, or written by somebody else."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,17 @@ def check_vector(value: Any, what: str, width: int | None = None) -> np.ndarray:
     if width is not None and len(value) != 4 * width:
         raise ValueError(f'its {what} has {len(value) // 4} numbers, and the first entry {width}')
     return np.frombuffer(value, np.float32)
+
+
+def are_sound(people: Sequence[Any], features: Sequence[Any], width: int) -> bool:
+    """Whether `check_text` and `check_vector` would take all of some rows."""
+    names = [name for name in people if name is not None]
+    return (
+        set(map(type, names)) <= {str}
+        and max(map(len, names), default=0) <= MAX_TEXT
+        and set(map(type, features)) == {bytes}
+        and set(map(len, features)) == {4 * width}
+    )
 
 
 def check_embedding(value: Any, width: int | None) -> np.ndarray:

@@ -220,7 +220,16 @@ def test_a_pattern_that_fits_both_people_deletes_the_photo(tmp_path):
         assert opened.count()['entries'] == 0
 
 
+def as_version_3(gallery):
+    with sqlite3.connect(gallery / sqlite_database.FILE) as database:
+        database.execute('DROP INDEX file_of_person')
+        database.execute('DROP INDEX entry_of_tags')
+        database.execute('PRAGMA user_version = 3')
+    database.close()
+
+
 def as_version_2(gallery):
+    as_version_3(gallery)
     with sqlite3.connect(gallery / sqlite_database.FILE) as database:
         database.execute('ALTER TABLE photo DROP COLUMN taken')
         database.execute('ALTER TABLE entry DROP COLUMN wide_picture')
@@ -247,6 +256,17 @@ def test_a_gallery_of_an_older_version_is_brought_up_to_date(tmp_path):
         assert opened.where({'person': 'person-1'}).tolist() == [4, 5, 6]
         report = enrollment.enroll_folder(opened, tmp_path / 'photos', ORACLE, people=True)
         assert (report.labelled, report.unchanged) == (0, 18)
+
+
+def test_a_gallery_of_version_3_gets_the_indexes_of_a_new_one(tmp_path):
+    gallery = enrolled(tmp_path)
+    parts = 'SELECT name, sql FROM sqlite_master ORDER BY name'
+    with Store(gallery) as opened:
+        new, before = opened._rows(parts), world.contents(opened)
+    as_version_3(gallery)
+    with Store(gallery) as opened:
+        assert opened._rows(parts) == new
+        assert world.contents(opened) == before
 
 
 def test_a_gallery_that_cannot_be_brought_up_to_date_is_left_as_it_is(tmp_path, monkeypatch):
