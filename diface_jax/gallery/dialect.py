@@ -3,6 +3,9 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
+# Rows of a query with values, one by one.
+Each = Callable[[str, Sequence[Any]], Iterator[tuple]]
+
 
 class SqlCondition(NamedTuple):
     """A condition or a query: SQL with `?`, and the values."""
@@ -39,9 +42,7 @@ class Dialect(Protocol):
     path: str
     folder: str
 
-    def odd_values(
-        self, each: Callable[[str, Sequence[Any]], Iterator[tuple]], name: str, pattern: str
-    ) -> tuple[str, ...]:
+    def odd_values(self, each: Each, name: str, pattern: str) -> tuple[str, ...]:
         """Values that may fit by the way in which they are printed, where SQL cannot tell.
 
         Args:

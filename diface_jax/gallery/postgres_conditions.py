@@ -1,11 +1,9 @@
 """How PostgreSQL compares what a gallery holds with conditions."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 from diface_jax.gallery.conditions import fits_value, has_wildcards
-from diface_jax.gallery.dialect import Meant, SqlCondition
+from diface_jax.gallery.dialect import Each, Meant, SqlCondition
 from diface_jax.runtime.terminal import printable
 
 _SOURCES = {
@@ -23,9 +21,7 @@ class PostgresDialect:
     path = 'file.path_text'
     folder = "split_part(path_text, '/', -2)"
 
-    def odd_values(
-        self, each: Callable[[str, Sequence[Any]], Iterator[tuple]], name: str, pattern: str
-    ) -> tuple[str, ...]:
+    def odd_values(self, each: Each, name: str, pattern: str) -> tuple[str, ...]:
         """Values that are printed otherwise than they are.
 
         Only those have a backslash in print, so a pattern without one need not look.

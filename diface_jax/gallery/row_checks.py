@@ -111,5 +111,5 @@ def check_embedding(value: Any, width: int | None) -> np.ndarray:
 
 def rows_not_unit_length(f_GxF: np.ndarray) -> np.ndarray:
     """Rows of the features that do not have length 1, or are not finite."""
-    length_G = np.sqrt(np.einsum('gf,gf->g', f_GxF, f_GxF, dtype=np.float64))
+    length_G = np.sqrt(np.einsum('gf,gf->g', f_GxF, f_GxF))
     return np.flatnonzero(~(np.abs(length_G - 1.0) <= _UNIT_ERROR))

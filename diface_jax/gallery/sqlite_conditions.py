@@ -9,11 +9,10 @@ import functools
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from diface_jax.gallery.conditions import fits_value
-from diface_jax.gallery.dialect import Meant, SqlCondition
+from diface_jax.gallery.dialect import Each, Meant, SqlCondition
 from diface_jax.gallery.entries import path_text
 from diface_jax.gallery.row_checks import check_tags
 
@@ -26,9 +25,7 @@ class SqliteDialect:
     path = 'file.path'
     folder = 'folder_of(file.path)'
 
-    def odd_values(
-        self, each: Callable[[str, Sequence[Any]], Iterator[tuple]], name: str, pattern: str
-    ) -> tuple[str, ...]:
+    def odd_values(self, each: Each, name: str, pattern: str) -> tuple[str, ...]:
         """None: SQLite can tell, by functions of Python."""
         del each, name, pattern
         return ()

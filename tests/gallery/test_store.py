@@ -139,6 +139,24 @@ def test_features_are_in_the_order_of_numbers_and_people_are_counted(tmp_path):
     assert np.array_equal(f_GxF[:6], ORACLE.of_photos(np.array(expected)))
 
 
+def test_a_damaged_row_of_many_is_named(tmp_path):
+    rows = 2 * store._BATCH + 3
+    face = store.EnrolledFace(None, None, np.ones(3), np.eye(3)[0])
+    with Store(tmp_path / 'gallery', create=True) as opened:
+        with opened.changing():
+            labels = [store.PhotoLabel(f'person {row // 2}') for row in range(rows)]
+            opened.add_embeddings([str(row) for row in range(rows)], [face] * rows, labels)
+        id_G, f_GxF, person_G = opened.features()
+        assert id_G.tolist() == [*range(1, rows + 1)]
+        assert person_G.tolist() == [row // 2 for row in range(rows)]
+        assert (f_GxF == face.feature_F).all()
+        for number, column, value in ((rows, 'feature', bytes(8)), (70, 'person', b'x')):
+            query = f'UPDATE entry SET {column} = ? WHERE id = ?'
+            opened.database.execute(query, (value, number))
+            with pytest.raises(GalleryError, match=f'entry {number} is damaged: its {column}'):
+                opened.features()
+
+
 def test_whole_gallery_deleted_and_nothing_else(tmp_path):
     gallery = enrolled(tmp_path)
     (gallery / 'letter.txt').write_text('mine')
