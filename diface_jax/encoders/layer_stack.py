@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 Layer = TypeVar('Layer', bound=nnx.Module)
@@ -42,3 +43,8 @@ def hidden_states(layers: nnx.Module, x_BxLxC: jax.Array, *inputs: Any) -> jax.A
 def layer_norm(width: int, epsilon: float, rngs: nnx.Rngs) -> nnx.LayerNorm:
     """A norm that computes as PyTorch's does."""
     return nnx.LayerNorm(width, epsilon=epsilon, use_fast_variance=False, rngs=rngs)
+
+
+def gelu(x: jax.Array) -> jax.Array:
+    """The exact gelu, by erf as in PyTorch: `jax.nn.gelu` takes erfc, twice as slow on CPUs."""
+    return x * (0.5 + 0.5 * jax.lax.erf(x * np.float32(np.sqrt(0.5))))

@@ -290,7 +290,7 @@ def mutual_information(weight_K: np.ndarray, answer_KxA: np.ndarray) -> float:
     return float(max(0.0, _entropy(overall_A) - weight_K @ _entropy(answer_KxA)))
 
 
-# Not scipy's: each call takes three times as long, and scipy a while to import.
+# Not scipy's, which takes a while to import, and longer for so few numbers.
 def _softmax(log_odds_xA: np.ndarray) -> np.ndarray:
     odds_xA = np.exp(log_odds_xA - log_odds_xA.max(axis=-1, keepdims=True))
     return odds_xA / odds_xA.sum(axis=-1, keepdims=True)

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 from flax import nnx
 
 from diface_jax.encoders.attention import attend
-from diface_jax.encoders.layer_stack import layer_norm, stack_layers
+from diface_jax.encoders.layer_stack import gelu, layer_norm, stack_layers
 
 _ACTIVATIONS = {
     'quick_gelu': lambda x: x * jax.nn.sigmoid(1.702 * x),
-    'gelu': lambda x: jax.nn.gelu(x, approximate=False),
+    'gelu': gelu,
 }
 
 

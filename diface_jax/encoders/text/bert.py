@@ -13,7 +13,7 @@ from flax import nnx
 
 from diface_jax.encoders import folder_files, name_table
 from diface_jax.encoders.attention import attend
-from diface_jax.encoders.layer_stack import hidden_states, layer_norm, stack_layers
+from diface_jax.encoders.layer_stack import gelu, hidden_states, layer_norm, stack_layers
 
 EMBEDDINGS = {
     'words': ('embeddings.word_embeddings',),
@@ -108,7 +108,7 @@ class BertLayer(nnx.Module):
         mask_Bx1x1xL = mask_BxL[:, None, None, :]
         seen_BxLxC = attend(self.qkv(x_BxLxC), self.heads, mask_Bx1x1xL, bias_1xHxLxL)
         x_BxLxC = self.mix_norm(x_BxLxC + self.mix(seen_BxLxC))
-        hidden = jax.nn.gelu(self.up(x_BxLxC), approximate=False)
+        hidden = gelu(self.up(x_BxLxC))
         return self.down_norm(x_BxLxC + self.down(hidden))
 
 

@@ -8,8 +8,9 @@ import numpy as np
 import tokenizers
 from absl import logging
 
-# Lengths are padded to multiples of this: 3% of padding at 80 tokens, and few compilations.
-_BUCKET = 4
+# Lengths are padded to multiples of these: of the first where there are many sentences, for 3% of
+# padding at 80 tokens; else of the second, for fewer compilations.
+_MANY, _BUCKETS = 256, (4, 8)
 # The few sentences of a search are padded further, to one of few shapes: of another length, or
 # number, they need no other program. A batch is of one sentence, or of four unless they are long.
 _FEW, _FEW_ROWS, _FEW_TOKENS = 64, 4, 512
@@ -88,9 +89,9 @@ class SentenceTokenizer(NamedTuple):
     def batches(self, tokens_N: Sequence[Sequence[int]], batch_tokens: int) -> Iterator[TokenBatch]:
         """Batches of static shapes, the longest sentences first.
 
-        Sentences of about the same length share a batch. Its length is a multiple of 4, its number
-        of rows the maximum that `batch_tokens` allows, in the last batch a power of two. Up to 64
-        sentences are padded to one of ten shapes.
+        Sentences of about the same length share a batch. Its length is a multiple of 8, or of 4
+        where there are many; its number of rows the maximum that `batch_tokens` allows, in the last
+        batch a power of two. Up to 64 sentences are padded to one of ten shapes.
 
         Args:
           tokens_N: from `ids`.
@@ -132,10 +133,11 @@ class SentenceTokenizer(NamedTuple):
     ) -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
         """The rows of each batch and its static shape (B, L)."""
         longest_first = np.argsort(-lengths_N, kind='stable')
+        bucket = _BUCKETS[len(lengths_N) <= _MANY]
         start = 0
         while start < len(longest_first):
             longest = int(lengths_N[longest_first[start]])
-            length = min(-(-longest // _BUCKET) * _BUCKET, self.max_tokens)
+            length = min(-(-longest // bucket) * bucket, self.max_tokens)
             size = max(1, batch_tokens // length)
             rows = longest_first[start : start + size]
             yield rows, (min(size, 1 << (len(rows) - 1).bit_length()), length)
