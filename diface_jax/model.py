@@ -67,6 +67,7 @@ Path = str | pathlib.Path
 # A photograph of the person sought: a file, its bytes, or what `Model.probe_photo` returns.
 Photo = Path | bytes | ProbePhoto
 _log = logging.getLogger('absl')
+_ONE_THREAD = 1 << 18  # multiplications that OpenBLAS does not share among threads
 _NO_PROBE_PHOTOS = (
     'this model was trained without photographs as probes: describe the person in words, or give a '
     'model that was trained with them (docs/searching.md, "Words and a poor photograph")'
@@ -607,4 +608,8 @@ def load(model: Path | None = None, sampling: Sampling | None = None) -> Model:
 
 def _dot(f_KxF: np.ndarray, f_FxA: np.ndarray) -> np.ndarray:
     """In float64, as a search scores."""
-    return f_KxF.astype(np.float64) @ f_FxA.astype(np.float64)
+    f_KxF, f_FxA = f_KxF.astype(np.float64), f_FxA.astype(np.float64)
+    # In parts so small that a BLAS takes one thread: beside others' work, waiting for a second one
+    # took a hundred times as long as the product.
+    rows = max(1, _ONE_THREAD // max(1, f_FxA.size))
+    return np.concatenate([f_KxF[i : i + rows] @ f_FxA for i in range(0, max(1, len(f_KxF)), rows)])

@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 Layer = TypeVar('Layer', bound=nnx.Module)
@@ -29,15 +30,21 @@ def hidden_states(layers: nnx.Module, x_BxLxC: jax.Array, *inputs: Any) -> jax.A
       x_BxLxC: the states before the first layer.
       inputs: the same for every layer, such as the mask.
     """
+    # Not nnx.scan, which takes longer to trace.
+    graphdef, params_S = nnx.split(layers)
 
-    @nnx.scan(in_axes=(0, nnx.Carry), out_axes=(nnx.Carry, 0))
-    def run(layer: nnx.Module, x_BxLxC: jax.Array) -> tuple[jax.Array, jax.Array]:
-        x_BxLxC = layer(x_BxLxC, *inputs)
+    def run(x_BxLxC: jax.Array, params: nnx.State) -> tuple[jax.Array, jax.Array]:
+        x_BxLxC = nnx.merge(graphdef, params)(x_BxLxC, *inputs)
         return x_BxLxC, x_BxLxC
 
-    return jnp.concatenate([x_BxLxC[None], run(layers, x_BxLxC)[1]])
+    return jnp.concatenate([x_BxLxC[None], jax.lax.scan(run, x_BxLxC, params_S)[1]])
 
 
 def layer_norm(width: int, epsilon: float, rngs: nnx.Rngs) -> nnx.LayerNorm:
     """A norm that computes as PyTorch's does."""
     return nnx.LayerNorm(width, epsilon=epsilon, use_fast_variance=False, rngs=rngs)
+
+
+def gelu(x: jax.Array) -> jax.Array:
+    """The exact gelu, by erf as in PyTorch: `jax.nn.gelu` takes erfc, twice as slow on CPUs."""
+    return x * (0.5 + 0.5 * jax.lax.erf(x * np.float32(np.sqrt(0.5))))

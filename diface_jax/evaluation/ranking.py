@@ -1,7 +1,7 @@
 """Ranks of each probe's mate in a gallery: the slow part of identification, on all devices.
 
 Probes are sharded over the mesh's axis 'data' and streamed in blocks; every device holds the whole
-gallery. A block computes at most SCORES scores a device, which bounds the memory for any number of
+gallery. A block holds at most SCORES scores a device, which bounds the memory for any number of
 probes. Columns are laid out so that a person's best score is a maximum over a dense axis: people
 with similar numbers of photos are grouped, and their photos are repeated up to a power of two.
 """
@@ -16,9 +16,9 @@ from jax.sharding import Mesh
 
 from diface_jax.runtime import mesh as meshes
 
-# Scores a device and block: a few megabytes, which fit a core's cache. Rows a device and block are
-# limited too, so that padding costs little.
-SCORES, _ROWS = 1 << 20, 128
+# Scores a device and block, counted for each partition: a few megabytes, which fit a processor's
+# cache. Rows a device and block are limited too, so that padding costs little.
+SCORES, _ROWS = 1 << 21, 256
 # Scores of equal features may differ in the last bits of a float32 product. Scores closer than this
 # tie, where the longest feature has length 1.
 TIE = 1e-6
@@ -88,7 +88,7 @@ def rank_mates(
       probes: P texts.
       gallery: G photos of I people.
       mesh: the devices.
-      scores: scores that a device may hold at a time (at least one row of the gallery).
+      scores: scores that a device may hold at a time, for each partition (at least a row of them).
 
     Returns:
       Ranks and scores, equal up to float32 for any number of devices and any `scores`.
@@ -100,9 +100,10 @@ def rank_mates(
     columns, groups = _lay_out(gallery.person_G)
     f_PxF, f_CxF = _rows_to_score(probes, gallery, columns)
     replicated, by_row = meshes.replicated(mesh), meshes.sharded_by_row(mesh)
-    arrays = (f_CxF, columns, _members(gallery, columns), gallery.gallery_SxI)
+    members = _members(gallery, columns)
+    arrays = (f_CxF, columns, members, gallery.gallery_SxI)
     gallery_arrays = meshes.put_on_mesh(arrays, replicated)
-    size = mesh.size * int(np.clip(scores // len(columns.photo_C), 1, _ROWS))
+    size = mesh.size * int(np.clip(scores // members.gallery_SxC.size, 1, _ROWS))
     padded = [_pad_rows(field, size) for field in probes._replace(f_PxF=f_PxF)]
     blocks = []
     for start in range(0, len(padded[0]), size):
@@ -123,10 +124,10 @@ def _rows_to_score(
 
 def _scaled(f_NxF: np.ndarray) -> np.ndarray:
     """Features scaled so that the longest has length 1."""
-    if not np.isfinite(f_NxF).all():
+    longest = np.sqrt(np.einsum('nf,nf->n', f_NxF, f_NxF).max(initial=0.0))
+    if not np.isfinite(longest):
         raise ValueError('some features are not finite')
-    longest = np.linalg.norm(f_NxF, axis=1).max(initial=0.0)
-    return (f_NxF / (longest or 1.0)).astype(np.float32)
+    return np.asarray(f_NxF / (longest or 1.0), np.float32)
 
 
 def _pad_rows(rows: np.ndarray, multiple: int) -> np.ndarray:
@@ -199,7 +200,12 @@ def _rank_block(
     gallery_SxPx1 = gallery_SxI[:, person_P, None]
     competes_SxPxI = (members.gallery_SxI[:, None] == gallery_SxPx1) & ~own_PxI
     open_SxPxI = competes_SxPxI & members.enrolled_I
-    person_SxP = _rank(score_PxI, own_P, competes_SxPxI)
+    person_SxP, enrolled_SxP = _ranks(
+        score_PxI,
+        own_P,
+        competes_SxPxI,
+        jnp.stack([jnp.ones_like(members.enrolled_I), members.enrolled_I]),
+    )
     has_one_photo_each = [width for width, _ in groups] == [1]
     return MateRanks(
         score_P=own_P,
@@ -207,7 +213,7 @@ def _rank_block(
         photo_SxP=person_SxP
         if has_one_photo_each
         else _photo_ranks(score_PxC, own_P, probes, columns, members, gallery_SxPx1),
-        enrolled_SxP=_rank(score_PxI, own_P, open_SxPxI),
+        enrolled_SxP=enrolled_SxP,
         rival_SxP=jnp.max(jnp.where(open_SxPxI, score_PxI, -jnp.inf), axis=-1),
     )
 
@@ -228,7 +234,8 @@ def _photo_ranks(
     )
     others_PxC = columns.real_C & (columns.person_C != person_P[:, None])
     competes_SxPxC = (members.gallery_SxC[:, None] == gallery_SxPx1) & others_PxC
-    return _rank(score_PxC, mate_score_P, competes_SxPxC)
+    everybody_1xC = jnp.ones_like(others_PxC[:1])
+    return _ranks(score_PxC, mate_score_P, competes_SxPxC, everybody_1xC)[0]
 
 
 def _best_by_person(score_PxC: jax.Array, groups: tuple[tuple[int, int], ...]) -> jax.Array:
@@ -240,8 +247,17 @@ def _best_by_person(score_PxC: jax.Array, groups: tuple[tuple[int, int], ...]) -
     return jnp.concatenate(best, axis=1)
 
 
-def _rank(score_PxK: jax.Array, mate_score_P: jax.Array, competes_SxPxK: jax.Array) -> jax.Array:
+def _ranks(
+    score_PxK: jax.Array,
+    mate_score_P: jax.Array,
+    competes_SxPxK: jax.Array,
+    among_WxK: jax.Array,
+) -> jax.Array:
+    """Ranks of the mates among W sets of competitors; [W, S, P]."""
     ahead_PxK = score_PxK - mate_score_P[:, None]
-    # 2 where the competitor is ahead, 1 where it ties.
-    halves_PxK = (ahead_PxK > TIE).astype(jnp.int32) + (ahead_PxK >= -TIE)
-    return 1.0 + 0.5 * jnp.sum(jnp.where(competes_SxPxK, halves_PxK, 0), axis=-1)
+    # 1 where a competitor is ahead, a half where it ties.
+    counted_PxK = 0.5 * (ahead_PxK > TIE) + 0.5 * (ahead_PxK >= -TIE)
+    counted_SxPxK = jnp.where(competes_SxPxK, counted_PxK, 0.0)
+    # As a product with ones: processors take twice as long for sums. Exact in any precision.
+    ahead_SxPxW = counted_SxPxK @ among_WxK.T.astype(jnp.float32)
+    return 1.0 + jnp.moveaxis(ahead_SxPxW, -1, 0)

@@ -1,6 +1,7 @@
 """Conditions that choose entries of a gallery: NAME=PATTERN, all of which must hold."""
 
 import fnmatch
+import functools
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -91,12 +92,12 @@ def matcher(conditions: Conditions, candidates: Iterable[Values]) -> Callable[[V
         (name, pattern)
         for values in candidates
         for name, pattern in conditions
-        if pattern in _spellings(values.get(name))
+        if fits_value(values.get(name), pattern, is_exact=True)
     }
     tests = [
         _bounds(name, pattern)
         if name in (SINCE, UNTIL)
-        else _fits_value(name, _equals(pattern) if (name, pattern) in exact else _fits(pattern))
+        else _fits(name, pattern, (name, pattern) in exact)
         for name, pattern in conditions
     ]
     return lambda values: all(test(values) for test in tests)
@@ -115,28 +116,29 @@ def _bounds(name: str, date: str) -> Callable[[Values], bool]:
     return fits
 
 
-def _fits_value(name: str, test: Callable[[tuple[str, ...]], bool]) -> Callable[[Values], bool]:
-    return lambda values: test(_spellings(values.get(name)))
+def _fits(name: str, pattern: str, is_exact: bool) -> Callable[[Values], bool]:
+    return lambda values: fits_value(values.get(name), pattern, is_exact)
 
 
-def _spellings(value: str | None) -> tuple[str, ...]:
-    """A value as it is and as it is printed."""
-    return () if value is None else (value, printable(value))
+def fits_value(value: str | None, pattern: str, is_exact: bool) -> bool:
+    """Whether a value, as it is or as it is printed, fits a pattern.
+
+    Args:
+      value: of an entry; None fits nothing.
+      pattern: with `*` and `?`.
+      is_exact: whether the pattern stands for itself alone.
+    """
+    if value is None:
+        return False
+    spellings = value, printable(value)
+    return pattern in spellings if is_exact else any(map(_expression(pattern).match, spellings))
 
 
-def _equals(pattern: str) -> Callable[[tuple[str, ...]], bool]:
-    return lambda spellings: pattern in spellings
+def has_wildcards(pattern: str) -> bool:
+    """Whether a pattern may fit other texts than itself."""
+    return '*' in pattern or '?' in pattern
 
 
-def _fits(pattern: str) -> Callable[[tuple[str, ...]], bool]:
-    fits = _expression(pattern).match
-    return lambda spellings: any(map(fits, spellings))
-
-
-def fits_pattern(pattern: str, text: str) -> bool:
-    """Whether a text fits a pattern with `*` and `?`."""
-    return _expression(pattern).match(text) is not None
-
-
+@functools.lru_cache
 def _expression(pattern: str) -> re.Pattern[str]:
     return re.compile(fnmatch.translate(pattern.replace('[', '[[]')))

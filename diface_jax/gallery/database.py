@@ -6,6 +6,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from diface_jax.gallery.dialect import Dialect
+
 
 class Database(Protocol):
     """An open database with the tables of a gallery. SQL has `?` for each value.
@@ -16,6 +18,7 @@ class Database(Protocol):
       read_only: whether it cannot be changed.
       is_server: whether a server searches it.
       total_changes: a number that grows with every change through this object.
+      dialect: how it compares what it holds with conditions.
     """
 
     location: str
@@ -23,6 +26,7 @@ class Database(Protocol):
     read_only: bool
     is_server: bool
     total_changes: int
+    dialect: Dialect
 
     def close(self) -> None:
         """Closes it; its claims end."""

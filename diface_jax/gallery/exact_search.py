@@ -74,9 +74,8 @@ class ExactIndex:
         self._is_small = len(f_GxF) <= block
         is_one_processor = mesh.size == 1 and mesh.devices.flat[0].platform == 'cpu'
         self._numpy_probes = PROBES if self._is_small else _NUMPY_PROBES * is_one_processor
-        fits = device_bytes // max(1, self._rows // mesh.size * f_GxF.shape[1] * 4)
-        resident = [] if self._is_small else list(self._starts())[:fits]
-        self._resident = [self._put(self._block(start)) for start in resident]
+        self._fitting = device_bytes // max(1, self._rows // mesh.size * f_GxF.shape[1] * 4)
+        self._resident: dict[int, jax.Array] = {}  # by start; put there when first needed
 
     def search(self, f_PxF: np.ndarray, k: int, allowed_G: np.ndarray | None = None) -> TopK:
         """The k best entries of each probe.
@@ -173,11 +172,13 @@ class ExactIndex:
         return range(0, max(1, len(self._f_GxF)), self._rows)
 
     def _blocks(self) -> Iterator[tuple[int, jax.Array]]:
-        for i, start in enumerate(self._starts()):
-            if i < len(self._resident):
-                yield start, self._resident[i]
-            else:
-                yield start, self._put(self._block(start))
+        for number, start in enumerate(self._starts()):
+            f_BxF = self._resident.get(start)
+            if f_BxF is None:
+                f_BxF = self._put(self._block(start))
+            if number < self._fitting:
+                self._resident[start] = f_BxF
+            yield start, f_BxF
 
     def _put(self, rows: np.ndarray) -> jax.Array:
         return meshes.put_on_mesh(rows, meshes.sharded_by_row(self._mesh))

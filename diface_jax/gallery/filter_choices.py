@@ -13,7 +13,7 @@ def filter_choices(described: Iterable[Values]) -> dict[str, Any]:
     """The choices that a page offers.
 
     Args:
-      described: what conditions are about, of each face (see `Store.described`).
+      described: what conditions are about, of each face (see `Store.values`).
 
     Returns:
       `people` (names, at most 500), `tags` (values by name, of tags with few values), both in

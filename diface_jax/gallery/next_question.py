@@ -263,14 +263,12 @@ def next_question(
     Returns:
       The question, or None where no question gains enough.
     """
-    from scipy.special import softmax  # slow to import, as all of scipy
-
-    weight_K, open_questions, start = softmax(llr_K), [], 0
+    weight_K, open_questions, start = _softmax(llr_K), [], 0
     for question in QUESTIONS:
         columns = slice(start, start := start + len(question.answers))
         if not _is_answered(texts, question):
             log_odds_KxA = answer_llr_KxA[:, columns] + np.log(_shares(question.answers, rates))
-            gain = mutual_information(weight_K, softmax(log_odds_KxA, axis=1))
+            gain = mutual_information(weight_K, _softmax(log_odds_KxA))
             open_questions.append(NextQuestion(question.ask, question.answers, gain))
     best = max(open_questions, key=lambda question: question.gain_bits, default=None)
     return best if best and best.gain_bits >= _WORTH else None
@@ -292,10 +290,15 @@ def mutual_information(weight_K: np.ndarray, answer_KxA: np.ndarray) -> float:
     return float(max(0.0, _entropy(overall_A) - weight_K @ _entropy(answer_KxA)))
 
 
-def _entropy(share_xA: np.ndarray) -> np.ndarray:
-    from scipy.special import xlogy
+# Not scipy's, which takes a while to import, and longer for so few numbers.
+def _softmax(log_odds_xA: np.ndarray) -> np.ndarray:
+    odds_xA = np.exp(log_odds_xA - log_odds_xA.max(axis=-1, keepdims=True))
+    return odds_xA / odds_xA.sum(axis=-1, keepdims=True)
 
-    return -xlogy(share_xA, share_xA).sum(axis=-1) / np.log(2)
+
+def _entropy(share_xA: np.ndarray) -> np.ndarray:
+    bits_xA = -np.log2(np.where(share_xA > 0, share_xA, 1.0))
+    return (share_xA * bits_xA).sum(axis=-1)
 
 
 def _shares(answers: Sequence[PossibleAnswer], rates: Mapping[str, float]) -> np.ndarray:
@@ -304,9 +307,9 @@ def _shares(answers: Sequence[PossibleAnswer], rates: Mapping[str, float]) -> np
     labels = [answer.label for answer in answers]
     if any(name not in rates for name, _ in labels):
         return np.full(len(answers), 1.0 / len(answers))
-    share_A = np.array([rates[name] if value else 1.0 - rates[name] for name, value in labels])
-    share_A = np.clip(share_A, 1e-3, None)
-    return share_A / share_A.sum()
+    share_A = [rates[name] if value else 1.0 - rates[name] for name, value in labels]
+    share_A = [max(share, 1e-3) for share in share_A]
+    return np.array(share_A) / sum(share_A)
 
 
 def _is_answered(texts: Sequence[str], question: Question) -> bool:

@@ -19,6 +19,7 @@ from diface_jax.gallery.address import shown_address
 from diface_jax.gallery.entries import path_text
 from diface_jax.gallery.kept_connections import Session
 from diface_jax.gallery.postgres_client import connect, explained, postgres_module
+from diface_jax.gallery.postgres_conditions import PostgresDialect
 from diface_jax.gallery.row_checks import GalleryError
 
 # A program that does nothing within a transaction, and one that waits for another, give up.
@@ -60,7 +61,7 @@ class PostgresDatabase:
       OSError: the server cannot be reached, or is gone. Every method raises it.
     """
 
-    is_server = True
+    is_server, dialect = True, PostgresDialect()
 
     def __init__(self, url: str, create: bool = False) -> None:
         self.address = url

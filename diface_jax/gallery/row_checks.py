@@ -1,6 +1,7 @@
 """Checks of what a gallery's file holds: it may be damaged, or written by somebody else."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -89,6 +90,17 @@ def check_vector(value: Any, what: str, width: int | None = None) -> np.ndarray:
     return np.frombuffer(value, np.float32)
 
 
+def are_sound(people: Sequence[Any], features: Sequence[Any], width: int) -> bool:
+    """Whether `check_text` and `check_vector` would take all of some rows."""
+    names = [name for name in people if name is not None]
+    return (
+        set(map(type, names)) <= {str}
+        and max(map(len, names), default=0) <= MAX_TEXT
+        and set(map(type, features)) == {bytes}
+        and set(map(len, features)) == {4 * width}
+    )
+
+
 def check_embedding(value: Any, width: int | None) -> np.ndarray:
     """A raw embedding, as of `check_vector`. Raises ValueError also where it is not finite."""
     embedding_D = check_vector(value, 'embedding', width)
@@ -99,5 +111,5 @@ def check_embedding(value: Any, width: int | None) -> np.ndarray:
 
 def rows_not_unit_length(f_GxF: np.ndarray) -> np.ndarray:
     """Rows of the features that do not have length 1, or are not finite."""
-    length_G = np.sqrt(np.einsum('gf,gf->g', f_GxF, f_GxF, dtype=np.float64))
+    length_G = np.sqrt(np.einsum('gf,gf->g', f_GxF, f_GxF))
     return np.flatnonzero(~(np.abs(length_G - 1.0) <= _UNIT_ERROR))

@@ -19,13 +19,14 @@ from typing import Any
 
 import numpy as np
 
-from diface_jax.gallery import row_checks
+from diface_jax.gallery import row_checks, sqlite_conditions
 from diface_jax.gallery.entries import as_blob
 from diface_jax.gallery.row_checks import RESTORE, GalleryError
+from diface_jax.gallery.sqlite_conditions import SqliteDialect
 
 FILE = 'gallery.sqlite3'
 _APPLICATION = 0x44694661  # 'DiFa', in SQLite's header
-_VERSION = 3
+_VERSION = 4
 _BUSY_SECONDS = 30
 _PASSING = (
     sqlite3.SQLITE_BUSY,
@@ -61,6 +62,7 @@ CREATE TABLE file (
   person_label TEXT
 );
 CREATE INDEX file_of_photo ON file (photo);
+CREATE INDEX file_of_person ON file (person_label, photo);
 CREATE TABLE entry (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
   photo INTEGER REFERENCES photo (id) ON DELETE CASCADE,
@@ -76,6 +78,7 @@ CREATE TABLE entry (
 );
 CREATE INDEX entry_of_photo ON entry (photo);
 CREATE INDEX entry_of_person ON entry (person);
+CREATE INDEX entry_of_tags ON entry (tags);
 """
 # What brings a gallery of each older version to the next one.
 _MIGRATIONS = {
@@ -89,6 +92,11 @@ _MIGRATIONS = {
     2: (
         'ALTER TABLE photo ADD COLUMN taken TEXT',
         'ALTER TABLE entry ADD COLUMN wide_picture BLOB',
+    ),
+    # Version 3 read all entries to find those of a tag.
+    3: (
+        'CREATE INDEX file_of_person ON file (person_label, photo)',
+        'CREATE INDEX entry_of_tags ON entry (tags)',
     ),
 }
 
@@ -109,7 +117,7 @@ class SqliteDatabase:
       GalleryError: there is no gallery, or the folder holds something else; says what to do.
     """
 
-    is_server = False
+    is_server, dialect = False, SqliteDialect()
 
     def __init__(self, folder: pathlib.Path, create: bool = False) -> None:
         self.address, self.location = folder, str(folder)
@@ -133,6 +141,7 @@ class SqliteDatabase:
     def _set_up(self) -> None:
         try:
             self._connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, row_checks.MAX_BYTES)
+            sqlite_conditions.add_functions(self._connection)
             self._prepare()
         except _READING_ERRORS as error:
             raise GalleryError(f'{self._path} cannot be read as a gallery: {error}') from error

@@ -6,8 +6,8 @@ in common is here, with its SQL; `?` stands for a value in both.
 
 import contextlib
 import dataclasses
+import itertools
 import json
-import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self
@@ -15,7 +15,7 @@ from typing import Any, Self
 import numpy as np
 from absl import logging
 
-from diface_jax.gallery import address, conditions, row_checks, sqlite_database
+from diface_jax.gallery import address, conditions, row_checks, sql_conditions, sqlite_database
 from diface_jax.gallery.database import Database
 from diface_jax.gallery.entries import (
     Box,
@@ -33,7 +33,18 @@ _STATE = 'state'
 _DETECTOR = 'detector'
 _INTERNAL = (_STATE, _DETECTOR, 'features', 'next_features')  # of `about`
 _FEATURE = 'feature'
+# Names of values, the tables that messages about them name, and queries for them.
+_VALUES = (
+    ('person', 'entry', 'SELECT min(id), person FROM entry GROUP BY person'),
+    (
+        *('person', 'photo'),
+        'SELECT min(photo), person_label FROM file'
+        ' WHERE photo IN (SELECT photo FROM entry) GROUP BY person_label',
+    ),
+    ('taken', 'photo', 'SELECT min(id), taken FROM photo WHERE problem IS NULL GROUP BY taken'),
+)
 _AT_ONCE = 500  # entries that a query asks for
+_BATCH = 64  # rows of features that are checked at once; more leave the processor's cache
 
 
 class Store:
@@ -476,20 +487,30 @@ class Store:
         entries, width = self._number('SELECT count(*) FROM entry'), self._feature_width()
         f_GxF = np.empty((entries, width), np.float32)
         id_G, person_G, people = np.empty(entries, np.int64), np.empty(entries, np.int64), {}
-        rows = self._each('SELECT id, person, feature FROM entry ORDER BY id')
-        for row, (number, person, feature) in zip(range(entries), rows, strict=False):
-            person = self._checked('entry', number, row_checks.check_text, person, 'person')
-            id_G[row] = number
-            person_G[row] = people.setdefault(person if person is not None else number, len(people))
-            f_GxF[row] = self._checked(
-                'entry', number, row_checks.check_vector, feature, _FEATURE, width
-            )
+        rows, end = self._each('SELECT id, person, feature FROM entry ORDER BY id'), 0
+        while batch := list(itertools.islice(rows, min(_BATCH, entries - end))):
+            ids, names, features = zip(*batch, strict=True)
+            if not row_checks.are_sound(names, features, width):
+                self._refuse(batch, width)
+            start, end = end, end + len(batch)
+            id_G[start:end] = ids
+            f_GxF[start:end] = np.frombuffer(b''.join(features), np.float32).reshape(-1, width)
+            person_G[start:end] = [
+                people.setdefault(number if name is None else name, len(people))
+                for number, name in zip(ids, names, strict=True)
+            ]
         bad_B = row_checks.rows_not_unit_length(f_GxF)
         if len(bad_B):
             raise self._damaged(
                 'entry', int(id_G[bad_B[0]]), f'the length of its {_FEATURE} is not 1'
             )
         return id_G, f_GxF, person_G
+
+    def _refuse(self, batch: Iterable[tuple], width: int) -> None:
+        """Raises GalleryError for the first damaged row of `features`."""
+        for number, person, feature in batch:
+            self._checked('entry', number, row_checks.check_text, person, 'person')
+            self._checked('entry', number, row_checks.check_vector, feature, _FEATURE, width)
 
     def _feature_width(self) -> int:
         """How many numbers the first feature has; 0 in an empty gallery."""
@@ -584,63 +605,28 @@ class Store:
             `GalleryEntry`), `name` or a tag: a pattern with `*` and `?`, or an exact value; case
             counts.
         """
-        return self._chosen(chosen)[0]
+        query = sql_conditions.chosen_entries(self.database, conditions.conditions_of(chosen))
+        ids = [number for (number,) in self._each(query.sql, *query.values)]
+        return np.unique(np.array(ids, np.int64))
 
     def unusable_where(self, chosen: conditions.Where) -> list[bytes]:
         """Paths of the files without a face that fit all conditions.
 
         They have a `photo` (their path), and a `person` where their folder is named like that.
         """
-        return self._chosen(chosen)[1]
-
-    def _chosen(self, chosen: conditions.Where) -> tuple[np.ndarray, list[bytes]]:
-        """Numbers of the entries, and paths of the files without a face, that fit."""
-        if self.is_server:
-            return self._chosen_by_sql(conditions.conditions_of(chosen))
-        described, unusable = list(self.described()), list(self._unusable())
-        candidates = [values for _, values in (*described, *unusable)]
-        fits = conditions.matcher(conditions.conditions_of(chosen), candidates)
-        ids = [number for number, values in described if fits(values)]
-        paths = [path for path, values in unusable if fits(values)]
-        return np.unique(np.array(ids, np.int64)), paths
-
-    def _chosen_by_sql(self, chosen: conditions.Conditions) -> tuple[np.ndarray, list[bytes]]:
-        from diface_jax.gallery import sql_conditions
-
-        entries = sql_conditions.chosen_entries(self.database, chosen)
-        files = sql_conditions.chosen_files(self.database, chosen)
-        ids = [number for (number,) in self._rows(entries.sql, *entries.values)]
-        paths = [path for (path,) in self._rows(files.sql, *files.values)]
-        return np.unique(np.array(ids, np.int64)), paths
+        query = sql_conditions.chosen_files(self.database, conditions.conditions_of(chosen))
+        return [
+            self._checked('photo', photo, row_checks.check_path, path)
+            for photo, path in self._each(query.sql, *query.values)
+        ]
 
     def values(self) -> Iterator[conditions.Values]:
-        """What conditions are about: of each face, or on a server each value at least once."""
-        if not self.is_server:
-            yield from (values for _, values in self.described())
-            return
-        rows = 'FROM entry LEFT JOIN file USING (photo) LEFT JOIN photo ON photo.id = entry.photo'
-        for column in ('person', 'person_label', 'taken'):
-            name = column.removesuffix('_label')
-            for (value,) in self._each(f'SELECT DISTINCT {column} {rows}'):
-                yield {name: value}
-        for (tags,) in self._each('SELECT DISTINCT tags FROM entry'):
-            yield row_checks.check_tags(tags)
-
-    def described(self) -> Iterator[tuple[int, conditions.Values]]:
-        """What conditions are about, of each entry and each copy of its photo."""
-        rows = self._each(
-            'SELECT entry.id, CASE face WHEN 0 THEN coalesce(person_label, person) ELSE person END,'
-            ' name, tags, path, taken FROM entry'
-            ' LEFT JOIN file ON file.photo = entry.photo'
-            ' LEFT JOIN photo ON photo.id = entry.photo ORDER BY entry.id'
-        )
-        for number, *columns in rows:
-            yield number, self._checked('entry', number, _values, number, *columns)
-
-    def _unusable(self) -> Iterator[tuple[bytes, conditions.Values]]:
-        for path in self.problems():
-            folder = path_text(os.path.basename(os.path.dirname(path)))
-            yield path, {'photo': path_text(path), 'person': folder}
+        """What conditions are about, but for paths and names: each value at least once."""
+        for name, kind, query in _VALUES:
+            for number, value in self._each(query):
+                yield {name: self._checked(kind, number, row_checks.check_text, value, name)}
+        for number, tags in self._each('SELECT min(id), tags FROM entry GROUP BY tags'):
+            yield self._checked('entry', number, row_checks.check_tags, tags)
 
     # --- reading what may be damaged ---
 
@@ -671,7 +657,7 @@ class Store:
           stays under their names: only the label and the path that carried it go.
         """
         with self.changing():
-            ids, paths = self._chosen(chosen)
+            ids, paths = self.where(chosen), self.unusable_where(chosen)
             for path in paths:
                 self._drop_files('path = ?', path)
             self.drop_photos_without_files()
@@ -832,18 +818,3 @@ def _entry_of(
         tags=row_checks.check_tags(tags),
         taken=row_checks.check_text(taken, 'date'),
     )
-
-
-def _values(
-    number: int, person: Any, name: Any, tags: Any, path: Any, taken: Any
-) -> conditions.Values:
-    """What conditions are about, from a row of the tables; ValueError where it cannot be that."""
-    path = row_checks.check_path(path)
-    return {
-        **row_checks.check_tags(tags),
-        'person': row_checks.check_text(person, 'person'),
-        'name': row_checks.check_text(name, 'name'),
-        'entry': str(number),
-        'photo': None if path is None else path_text(path),
-        'taken': row_checks.check_text(taken, 'date'),
-    }

@@ -113,13 +113,25 @@ def test_compilations_are_bounded(tiny):
     for count in range(1, 10):
         tiny.encode(sentences_of(range(1, 2 * count, 2)))
     assert pooling.pooled_states._cache_size() == 4, 'one or four, of up to 16 or 20 tokens'
-    lengths = np.random.default_rng(2).integers(1, 25, 300)
+    lengths = np.random.default_rng(2).integers(9, 25, 300)
     tiny.encode(sentences_of(lengths), batch_tokens=64)
-    assert pooling.pooled_states._cache_size() == 6, (
-        'two more, of lengths 8 and 20; four of 16 tokens are one of the others'
+    assert pooling.pooled_states._cache_size() == 7, (
+        'three more, of 12 and 20 tokens and the last of 12; four of 16 are one of the others'
     )
     tiny.encode(sentences_of(lengths[::-1]), batch_tokens=64)
-    assert pooling.pooled_states._cache_size() == 6
+    assert pooling.pooled_states._cache_size() == 7
+
+
+def test_many_sentences_are_padded_little(tiny):
+    lengths_N = np.random.default_rng(3).integers(40, 110, 400)
+    tokenizer = tiny._tokenizer._replace(max_tokens=512)
+    batches = list(tokenizer.batches([[1] * length for length in lengths_N], 1024))
+    rows = np.concatenate([batch.rows for batch in batches])
+    np.testing.assert_array_equal(np.sort(rows), np.arange(400))
+    for batch in batches:
+        real_B = batch.mask_BxL.sum(axis=1)[: len(batch.rows)]
+        np.testing.assert_array_equal(real_B, lengths_N[batch.rows])
+    assert sum(batch.tokens_BxL.size for batch in batches) < 1.05 * lengths_N.sum()
 
 
 def test_progress_counts_every_sentence(tiny):

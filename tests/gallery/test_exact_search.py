@@ -55,6 +55,19 @@ def test_many_probes_and_what_streams_through():
         assert_same(probes, gallery, 10, block=64, device_bytes=device_bytes)
 
 
+def test_blocks_that_fit_on_the_device_are_sent_once_and_only_when_needed(monkeypatch):
+    sent = []
+    block = ExactIndex._block
+    monkeypatch.setattr(ExactIndex, '_block', lambda *args: sent.append(args[1]) or block(*args))
+    index = ExactIndex(features(700), meshes.make_mesh(), block=64, device_bytes=64 * 16 * 4 * 3)
+    index.search(features(1), 10)  # by numpy
+    assert not sent
+    for starts in (range(0, 700, 64), range(192, 700, 64)):
+        index.search(features(5), 10)
+        assert sent == [*starts]
+        sent.clear()
+
+
 def test_equals_come_in_the_gallerys_order():
     gallery = features(50)[RNG.integers(0, 50, 3000)]  # sixty copies of each, in any block
     assert_same(features(9), gallery, 100, block=256)

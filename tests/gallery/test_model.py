@@ -269,3 +269,14 @@ def test_the_package_has_the_verb():
     assert diface_jax.Sampling(10, num_samples=4) == models.Sampling(10, 4, 1.0, 0.0)
     with pytest.raises(AttributeError, match='lode'):
         diface_jax.lode  # noqa: B018
+
+
+@pytest.mark.parametrize('of_probe', [(7,), (7, 400), (7, 0)])
+def test_scores_in_parts_are_those_of_the_whole(of_probe, monkeypatch):
+    monkeypatch.setattr(models, '_ONE_THREAD', 1 << 10)
+    rng = np.random.default_rng(0)
+    for faces in (0, 1, 500):
+        f_KxF = rng.standard_normal((faces, 7)).astype(np.float32)
+        f_FxA = rng.standard_normal(of_probe).astype(np.float32)
+        score = models._dot(f_KxF, f_FxA)
+        np.testing.assert_allclose(score, f_KxF.astype(float) @ f_FxA, rtol=0, atol=1e-12)

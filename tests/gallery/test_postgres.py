@@ -167,7 +167,7 @@ def test_the_same_is_deleted(both, where):
     for gallery in both:
         with Store(gallery) as opened:
             gone = opened.remove(where)
-            people = sorted(str(values['person']) for _, values in opened.described())
+            people = sorted(str(values['person']) for _, values in world.described(opened))
             left.append((gone, people, opened.count(), opened.files(), opened.problems()))
     assert left[0] == left[1]
 

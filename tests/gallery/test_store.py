@@ -139,6 +139,24 @@ def test_features_are_in_the_order_of_numbers_and_people_are_counted(tmp_path):
     assert np.array_equal(f_GxF[:6], ORACLE.of_photos(np.array(expected)))
 
 
+def test_a_damaged_row_of_many_is_named(tmp_path):
+    rows = 2 * store._BATCH + 3
+    face = store.EnrolledFace(None, None, np.ones(3), np.eye(3)[0])
+    with Store(tmp_path / 'gallery', create=True) as opened:
+        with opened.changing():
+            labels = [store.PhotoLabel(f'person {row // 2}') for row in range(rows)]
+            opened.add_embeddings([str(row) for row in range(rows)], [face] * rows, labels)
+        id_G, f_GxF, person_G = opened.features()
+        assert id_G.tolist() == [*range(1, rows + 1)]
+        assert person_G.tolist() == [row // 2 for row in range(rows)]
+        assert (f_GxF == face.feature_F).all()
+        for number, column, value in ((rows, 'feature', bytes(8)), (70, 'person', b'x')):
+            query = f'UPDATE entry SET {column} = ? WHERE id = ?'
+            opened.database.execute(query, (value, number))
+            with pytest.raises(GalleryError, match=f'entry {number} is damaged: its {column}'):
+                opened.features()
+
+
 def test_whole_gallery_deleted_and_nothing_else(tmp_path):
     gallery = enrolled(tmp_path)
     (gallery / 'letter.txt').write_text('mine')
@@ -220,7 +238,16 @@ def test_a_pattern_that_fits_both_people_deletes_the_photo(tmp_path):
         assert opened.count()['entries'] == 0
 
 
+def as_version_3(gallery):
+    with sqlite3.connect(gallery / sqlite_database.FILE) as database:
+        database.execute('DROP INDEX file_of_person')
+        database.execute('DROP INDEX entry_of_tags')
+        database.execute('PRAGMA user_version = 3')
+    database.close()
+
+
 def as_version_2(gallery):
+    as_version_3(gallery)
     with sqlite3.connect(gallery / sqlite_database.FILE) as database:
         database.execute('ALTER TABLE photo DROP COLUMN taken')
         database.execute('ALTER TABLE entry DROP COLUMN wide_picture')
@@ -247,6 +274,17 @@ def test_a_gallery_of_an_older_version_is_brought_up_to_date(tmp_path):
         assert opened.where({'person': 'person-1'}).tolist() == [4, 5, 6]
         report = enrollment.enroll_folder(opened, tmp_path / 'photos', ORACLE, people=True)
         assert (report.labelled, report.unchanged) == (0, 18)
+
+
+def test_a_gallery_of_version_3_gets_the_indexes_of_a_new_one(tmp_path):
+    gallery = enrolled(tmp_path)
+    parts = 'SELECT name, sql FROM sqlite_master ORDER BY name'
+    with Store(gallery) as opened:
+        new, before = opened._rows(parts), world.contents(opened)
+    as_version_3(gallery)
+    with Store(gallery) as opened:
+        assert opened._rows(parts) == new
+        assert world.contents(opened) == before
 
 
 def test_a_gallery_that_cannot_be_brought_up_to_date_is_left_as_it_is(tmp_path, monkeypatch):

@@ -6,9 +6,12 @@ real. JAX is not needed, so that a process of its own starts quickly.
 
 import functools
 import io
+import json
 
 import numpy as np
 from PIL import Image
+
+from diface_jax.gallery.entries import path_text
 
 TILE, WIDTH = 8, 32
 # Persons' directions, far from each other; a face of one lies near theirs.
@@ -159,3 +162,17 @@ def contents(store):
     """All that is in a gallery, as comparable values."""
     tables = ('about', 'photo', 'file', 'entry')
     return {name: store._rows(f'SELECT * FROM {name} ORDER BY 1') for name in tables}
+
+
+def described(store):
+    """What conditions are about, of each entry and each copy of its photo, by its number."""
+    rows = store._rows(
+        'SELECT entry.id, CASE face WHEN 0 THEN coalesce(person_label, person) ELSE person END,'
+        ' name, tags, path, taken FROM entry'
+        ' LEFT JOIN file ON file.photo = entry.photo'
+        ' LEFT JOIN photo ON photo.id = entry.photo ORDER BY entry.id, path'
+    )
+    for number, person, name, tags, path, taken in rows:
+        values = {'person': person, 'name': name, 'entry': str(number), 'taken': taken}
+        photo = None if path is None else path_text(path)
+        yield number, {**json.loads(tags), **values, 'photo': photo}

@@ -6,11 +6,12 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from diface_jax.encoders.layer_stack import layer_norm, stack_layers
+from diface_jax.encoders.attention import attend
+from diface_jax.encoders.layer_stack import gelu, layer_norm, stack_layers
 
 _ACTIVATIONS = {
     'quick_gelu': lambda x: x * jax.nn.sigmoid(1.702 * x),
-    'gelu': lambda x: jax.nn.gelu(x, approximate=False),
+    'gelu': gelu,
 }
 
 
@@ -44,15 +45,12 @@ class ClipLayer(nnx.Module):
         With a mask, as in the text tower, a token attends to itself and to earlier tokens only, and
         to none where the mask is False.
         """
-        qkv_BxLx3xC = self.qkv(self.attention_norm(x_BxLxC))
-        qkv_BxLx3xHxK = qkv_BxLx3xC.reshape(*x_BxLxC.shape[:2], 3, self.heads, -1)
-        is_text = mask_BxL is not None
-        seen_BxLxHxK = jax.nn.dot_product_attention(
-            *jnp.unstack(qkv_BxLx3xHxK, axis=2),
-            mask=mask_BxL[:, None, None, :] if is_text else None,
-            is_causal=is_text,
+        mask_Bx1xLxL = None
+        if mask_BxL is not None:
+            mask_Bx1xLxL = jnp.tri(x_BxLxC.shape[1], dtype=bool) & mask_BxL[:, None, None, :]
+        x_BxLxC += self.mix(
+            attend(self.qkv(self.attention_norm(x_BxLxC)), self.heads, mask_Bx1xLxL)
         )
-        x_BxLxC += self.mix(seen_BxLxHxK.reshape(x_BxLxC.shape))
         return x_BxLxC + self.down(_ACTIVATIONS[self.activation](self.up(self.feed_norm(x_BxLxC))))
 
 

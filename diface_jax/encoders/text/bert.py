@@ -12,7 +12,8 @@ import safetensors.numpy
 from flax import nnx
 
 from diface_jax.encoders import folder_files, name_table
-from diface_jax.encoders.layer_stack import hidden_states, layer_norm, stack_layers
+from diface_jax.encoders.attention import attend
+from diface_jax.encoders.layer_stack import gelu, hidden_states, layer_norm, stack_layers
 
 EMBEDDINGS = {
     'words': ('embeddings.word_embeddings',),
@@ -104,12 +105,10 @@ class BertLayer(nnx.Module):
         self, x_BxLxC: jax.Array, mask_BxL: jax.Array, bias_1xHxLxL: jax.Array | None = None
     ) -> jax.Array:
         """States [B, L, C] after this layer; `bias_1xHxLxL` is added to the attention's logits."""
-        qkv_BxLx3xHxK = self.qkv(x_BxLxC).reshape(*x_BxLxC.shape[:2], 3, self.heads, -1)
-        seen_BxLxHxK = jax.nn.dot_product_attention(
-            *jnp.unstack(qkv_BxLx3xHxK, axis=2), bias_1xHxLxL, mask_BxL[:, None, None, :]
-        )
-        x_BxLxC = self.mix_norm(x_BxLxC + self.mix(seen_BxLxHxK.reshape(x_BxLxC.shape)))
-        hidden = jax.nn.gelu(self.up(x_BxLxC), approximate=False)
+        mask_Bx1x1xL = mask_BxL[:, None, None, :]
+        seen_BxLxC = attend(self.qkv(x_BxLxC), self.heads, mask_Bx1x1xL, bias_1xHxLxL)
+        x_BxLxC = self.mix_norm(x_BxLxC + self.mix(seen_BxLxC))
+        hidden = gelu(self.up(x_BxLxC))
         return self.down_norm(x_BxLxC + self.down(hidden))
 
 

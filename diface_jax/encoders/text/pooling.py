@@ -32,14 +32,16 @@ def pooled_states(
     """
     hidden_SxBxLxC = _hidden_states(graphdef, state, tokens_BxL, mask_BxL)
     last = len(hidden_SxBxLxC) - 1
-    depths_3xBxLxC = hidden_SxBxLxC[jnp.array([0, last // 2, last])]
+    depths_3xBxLxC = jnp.stack([hidden_SxBxLxC[layer] for layer in (0, last // 2, last)])
     mask_BxLx1 = mask_BxL[:, :, None]
-    mean_3xBxC = jnp.mean(depths_3xBxLxC, axis=2, where=mask_BxLx1)
-    max_3xBxC = jnp.max(depths_3xBxLxC, axis=2, where=mask_BxLx1, initial=-jnp.inf)
+    sum_3xBxC = jnp.sum(jnp.where(mask_BxLx1, depths_3xBxLxC, 0.0), axis=2)
+    mean_3xBxC = sum_3xBxC / mask_BxL.sum(axis=1)[:, None]
+    max_3xBxC = jnp.max(jnp.where(mask_BxLx1, depths_3xBxLxC, -jnp.inf), axis=2)
     if pooling != 'mean':
         own_BxC = own_vector(depths_3xBxLxC[-1], mask_BxL, pooling)
         mean_3xBxC = mean_3xBxC.at[SENTENCE_POOL].set(own_BxC)
-    return jnp.concatenate([*mean_3xBxC, *max_3xBxC], axis=-1)
+    pool_6xBxC = jnp.concatenate([mean_3xBxC, max_3xBxC])
+    return pool_6xBxC.swapaxes(0, 1).reshape(len(tokens_BxL), -1)
 
 
 @functools.partial(jax.jit, static_argnames='graphdef')

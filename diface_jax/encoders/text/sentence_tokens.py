@@ -8,8 +8,9 @@ import numpy as np
 import tokenizers
 from absl import logging
 
-# Lengths are padded to multiples of this: 10% of padding at 40 tokens, and few compilations.
-_BUCKET = 8
+# Lengths are padded to multiples of these: of the first where there are many sentences, for 3% of
+# padding at 80 tokens; else of the second, for fewer compilations.
+_MANY, _BUCKETS = 256, (4, 8)
 # The few sentences of a search are padded further, to one of few shapes: of another length, or
 # number, they need no other program. A batch is of one sentence, or of four unless they are long.
 _FEW, _FEW_ROWS, _FEW_TOKENS = 64, 4, 512
@@ -88,14 +89,18 @@ class SentenceTokenizer(NamedTuple):
     def batches(self, tokens_N: Sequence[Sequence[int]], batch_tokens: int) -> Iterator[TokenBatch]:
         """Batches of static shapes, the longest sentences first.
 
-        The length is a multiple of 8, the number of rows a power of two or the maximum that
-        `batch_tokens` allows. Up to 64 sentences are padded to one of ten shapes.
+        Sentences of about the same length share a batch. Its length is a multiple of 8, or of 4
+        where there are many; its number of rows the maximum that `batch_tokens` allows, in the last
+        batch a power of two. Up to 64 sentences are padded to one of ten shapes.
 
         Args:
           tokens_N: from `ids`.
           batch_tokens: number of sentences times length in a batch.
         """
-        for rows, shape in self._shapes([len(tokens) for tokens in tokens_N], batch_tokens):
+        lengths_N = np.array([len(tokens) for tokens in tokens_N], int)
+        is_few = len(tokens_N) <= _FEW
+        shapes = self._few_shapes(lengths_N) if is_few else self._shapes(lengths_N, batch_tokens)
+        for rows, shape in shapes:
             yield TokenBatch(rows, *pad_tokens([tokens_N[row] for row in rows], shape))
 
     def is_token(self, word: str) -> bool:
@@ -124,24 +129,30 @@ class SentenceTokenizer(NamedTuple):
         return self.tokenizer.token_to_id(model.unk_token) if model.unk_token else None
 
     def _shapes(
-        self, lengths_N: Sequence[int], batch_tokens: int
+        self, lengths_N: np.ndarray, batch_tokens: int
     ) -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
         """The rows of each batch and its static shape (B, L)."""
-        is_few = len(lengths_N) <= _FEW
-        if is_few:
-            padded_N = np.asarray(_FEW_LENGTHS)[np.searchsorted(_FEW_LENGTHS, lengths_N)]
-        else:
-            padded_N = -(-np.asarray(lengths_N, int) // _BUCKET) * _BUCKET
+        longest_first = np.argsort(-lengths_N, kind='stable')
+        bucket = _BUCKETS[len(lengths_N) <= _MANY]
+        start = 0
+        while start < len(longest_first):
+            longest = int(lengths_N[longest_first[start]])
+            length = min(-(-longest // bucket) * bucket, self.max_tokens)
+            size = max(1, batch_tokens // length)
+            rows = longest_first[start : start + size]
+            yield rows, (min(size, 1 << (len(rows) - 1).bit_length()), length)
+            start += size
+
+    def _few_shapes(self, lengths_N: np.ndarray) -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
+        """As `_shapes`, for the few sentences of a search."""
+        padded_N = np.asarray(_FEW_LENGTHS)[np.searchsorted(_FEW_LENGTHS, lengths_N)]
         padded_N = np.minimum(padded_N, self.max_tokens)
         for length in np.unique(padded_N)[::-1].tolist():
             rows = np.flatnonzero(padded_N == length)
-            if is_few:
-                size = _FEW_ROWS if _FEW_ROWS * length <= _FEW_TOKENS else 1
-            else:
-                size = min(max(1, batch_tokens // length), 1 << (len(rows) - 1).bit_length())
+            size = _FEW_ROWS if _FEW_ROWS * length <= _FEW_TOKENS else 1
             for start in range(0, len(rows), size):
                 batch = rows[start : start + size]
-                yield batch, (1 if is_few and len(batch) == 1 else size, length)
+                yield batch, (1 if len(batch) == 1 else size, length)
 
 
 def pad_tokens(

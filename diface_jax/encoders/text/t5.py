@@ -10,6 +10,7 @@ import safetensors.numpy
 from flax import nnx
 
 from diface_jax.encoders import folder_files, name_table
+from diface_jax.encoders.attention import attend
 from diface_jax.encoders.layer_stack import hidden_states, stack_layers
 from diface_jax.encoders.text.relative_position import relative_buckets
 
@@ -108,15 +109,14 @@ class _Layer(nnx.Module):
     def __call__(
         self, x_BxLxC: jax.Array, mask_BxL: jax.Array, bias_1xHxLxL: jax.Array
     ) -> jax.Array:
-        qkv_BxLx3xI = self.qkv(self.attention_norm(x_BxLxC)).reshape(*x_BxLxC.shape[:2], 3, -1)
-        qkv_BxLx3xHxK = qkv_BxLx3xI.reshape(*qkv_BxLx3xI.shape[:3], self.heads, -1)
-        seen_BxLxHxK = jax.nn.dot_product_attention(
-            *jnp.unstack(qkv_BxLx3xHxK, axis=2),
-            bias_1xHxLxL,
+        seen_BxLxI = attend(
+            self.qkv(self.attention_norm(x_BxLxC)),
+            self.heads,
             mask_BxL[:, None, None, :],
+            bias_1xHxLxL,
             scale=1.0,  # T5's initial weights are scaled instead
         )
-        x_BxLxC += self.mix(seen_BxLxHxK.reshape(*x_BxLxC.shape[:2], -1))
+        x_BxLxC += self.mix(seen_BxLxI)
         up_BxLxF = self.up(self.feed_norm(x_BxLxC))
         gate_BxLxF = 1.0
         if self.is_gated:
