@@ -11,8 +11,9 @@ import pytest
 from diface_jax.encoders.face import dlib_resnet
 from diface_jax.report import figures
 
-# Small programs take longer to optimise than to run. Children of the tests inherit it.
-os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} --xla_backend_optimization_level=0'
+# Small programs take longer to compile than to run. Children of the tests inherit it.
+QUICK_TO_COMPILE = '--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false'
+os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} {QUICK_TO_COMPILE}'
 
 SHARED = pathlib.Path(__file__).resolve().parents[1] / '../shared'
 
