@@ -9,6 +9,7 @@ import jax
 import pytest
 
 from diface_jax.encoders.face import dlib_resnet
+from diface_jax.evaluation.analysis import negation_test, short_queries
 from diface_jax.report import figures
 
 # Small programs take longer to compile than to run. Children of the tests inherit it.
@@ -71,6 +72,16 @@ def _small_batches_of_photos() -> Iterator[None]:
     embed = functools.partial(dlib_resnet.embed_with_maps, batch_size=8)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dlib_resnet, 'embed_with_maps', embed)
+        yield
+
+
+@pytest.fixture(scope='module')
+def few_questions() -> Iterator[None]:
+    """An evaluation asks a few of the sentence pairs and queries that ship: all take long."""
+    pairs, queries = negation_test.read_pairs()[:8], short_queries.read_short_queries()[:8]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(negation_test, 'read_pairs', lambda: pairs)
+        patch.setattr(short_queries, 'read_short_queries', lambda: queries)
         yield
 
 
