@@ -5,6 +5,8 @@ import os
 import pathlib
 from collections.abc import Iterator
 
+os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')  # pytest-xdist has a worker for each core
+
 import jax
 import pytest
 
