@@ -33,6 +33,8 @@ LONGEST = (
     'evaluation/test_ablation.py',
     'encoders/test_align.py',
     'gallery/test_killed.py',
+    'test_text_encoders.py',
+    'training/test_text_tuning.py',
 )
 
 
