@@ -5,14 +5,18 @@ import os
 import pathlib
 from collections.abc import Iterator
 
+os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')  # pytest-xdist has a worker for each core
+
 import jax
 import pytest
 
 from diface_jax.encoders.face import dlib_resnet
+from diface_jax.evaluation.analysis import negation_test, short_queries
 from diface_jax.report import figures
 
-# Small programs take longer to optimise than to run. Children of the tests inherit it.
-os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} --xla_backend_optimization_level=0'
+# Small programs take longer to compile than to run. Children of the tests inherit it.
+QUICK_TO_COMPILE = '--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false'
+os.environ['XLA_FLAGS'] = f'{os.environ.get("XLA_FLAGS", "")} {QUICK_TO_COMPILE}'
 
 SHARED = pathlib.Path(__file__).resolve().parents[1] / '../shared'
 
@@ -29,6 +33,8 @@ LONGEST = (
     'evaluation/test_ablation.py',
     'encoders/test_align.py',
     'gallery/test_killed.py',
+    'test_text_encoders.py',
+    'training/test_text_tuning.py',
 )
 
 
@@ -70,6 +76,16 @@ def _small_batches_of_photos() -> Iterator[None]:
     embed = functools.partial(dlib_resnet.embed_with_maps, batch_size=8)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dlib_resnet, 'embed_with_maps', embed)
+        yield
+
+
+@pytest.fixture(scope='module')
+def few_questions() -> Iterator[None]:
+    """An evaluation asks a few of the sentence pairs and queries that ship: all take long."""
+    pairs, queries = negation_test.read_pairs()[:8], short_queries.read_short_queries()[:8]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(negation_test, 'read_pairs', lambda: pairs)
+        patch.setattr(short_queries, 'read_short_queries', lambda: queries)
         yield
 
 

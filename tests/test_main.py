@@ -22,7 +22,6 @@ from diface_jax.cli import pipeline
 from diface_jax.data import prepared
 from diface_jax.data.grammar.captions import CELEBA_40
 from diface_jax.evaluation import added_method, evaluate, identification, protocols
-from diface_jax.evaluation.analysis import negation_test, short_queries
 from diface_jax.evaluation.methods import MethodSuite
 from diface_jax.gallery import calibrate
 from diface_jax.models.diface import Sampling
@@ -65,8 +64,8 @@ def test_help_is_no_error(flag):
 @pytest.fixture(scope='module')
 def config(tmp_path_factory):
     folder = tmp_path_factory.mktemp('data')
-    celeba_tree.make(folder / 'drawn', attributes=ATTRIBUTES)
-    celeba_tree.make(folder / 'others', people=(6, 4, 12), seed=5, attributes=ATTRIBUTES)
+    celeba_tree.make(folder / 'drawn', photos=2, attributes=ATTRIBUTES)
+    celeba_tree.make(folder / 'others', people=(8, 4, 12), photos=2, seed=5, attributes=ATTRIBUTES)
     config = tiny.config()
     config.data.root, config.second_data.root = str(folder / 'drawn'), str(folder / 'others')
     config.train.update(num_steps=200, eval_every=100, steps_per_dispatch=20)
@@ -78,15 +77,11 @@ def config(tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def workdir(config, tmp_path_factory):
-    """A whole run, with a few of the sentence pairs and queries: encoding all takes long."""
+def workdir(config, few_questions, tmp_path_factory):
+    """A whole run."""
     workdir = tmp_path_factory.mktemp('work')
-    pairs, queries = negation_test.read_pairs()[:8], short_queries.read_short_queries()[:8]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(negation_test, 'read_pairs', lambda: pairs)
-        patch.setattr(short_queries, 'read_short_queries', lambda: queries)
-        for mode in pipeline.ORDER:
-            pipeline.run_pipeline(mode, config, workdir, overwrite=False)
+    for mode in pipeline.ORDER:
+        pipeline.run_pipeline(mode, config, workdir, overwrite=False)
     return workdir
 
 
@@ -193,7 +188,7 @@ def test_trains_on_a_second_data_set_too(config, workdir):
         evaluation['thresholds']['diface'] == loaded_model.load_best_checkpoint(workdir).thresholds
     )
     counts = evaluation['data_card']['splits']
-    assert [counts[name]['photos'] for name in counts] == [3 * (14 + 6), 3 * 8, 3 * 8]
+    assert [counts[name]['photos'] for name in counts] == [2 * (14 + 8), 2 * 8, 2 * 8]
     others = prepared.load_prepared(
         pipeline.find_prepared(config, config.second_data, workdir / 'prepared')
     )
@@ -231,14 +226,14 @@ def test_photos_trained_on_are_not_tested_on_under_another_path(config, workdir)
     )
     others.card['settings']['data']['split_seed'] = 1
     train, test = others.splits['train'], others.splits['test']
-    rows = [*range(5), 9]  # of three people
+    rows = [*range(4), 5]  # of three people
     others.splits['test'] = dataclasses.replace(
         test,
         sha256_N=np.concatenate([test.sha256_N, train.sha256_N[rows]]),
         identity_N=np.concatenate([test.identity_N, train.identity_N[rows]]),
         file_N=np.concatenate([test.file_N, train.file_N[rows]]),
     )
-    with pytest.raises(ValueError, match=r'6 of 42 photos to test on, of 3 people') as error:
+    with pytest.raises(ValueError, match=r'5 of 29 photos to test on, of 3 people') as error:
         evaluate.evaluate(config, model, train_data, others, list, workdir / 'none.json')
     assert '--overwrite' not in str(error.value)
     others.splits['test'] = test
@@ -366,6 +361,7 @@ EACH = """
 import json, os, sys, traceback
 import jax
 from diface_jax import main
+from diface_jax.cli import pipeline
 
 def run(number, platform, arguments):
     log = os.open(f'{sys.argv[1]}/{number}', os.O_CREAT | os.O_WRONLY)

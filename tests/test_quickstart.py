@@ -34,7 +34,7 @@ def config(tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def workdir(config, tmp_path_factory):
+def workdir(config, few_questions, tmp_path_factory):
     workdir = tmp_path_factory.mktemp('work')
     pipeline.run_pipeline('all', config, workdir, overwrite=False)
     return workdir

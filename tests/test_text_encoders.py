@@ -31,6 +31,14 @@ WIDTH = 384  # of MiniLM, so that the programs of other tests serve here too
 NARROW = 8  # of the golden networks
 
 
+@pytest.fixture(scope='module', autouse=True)
+def one_shape():
+    """Sentences are encoded in the shapes of few ones: an encoder compiles one or two programs."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sentence_tokens, '_FEW', 10**6)
+        yield
+
+
 @pytest.fixture(scope='module')
 def population(tmp_path_factory):
     root = tmp_path_factory.mktemp('data') / 'population'
@@ -112,8 +120,7 @@ def test_several_depths_and_the_reading_are_in_the_data_card(config, tmp_path):
     assert 1 < np.square(c_TxC).sum(axis=1).mean() < 6.1
 
 
-def test_adapters_are_prepared_with_and_kept_with_the_data_set(config, tmp_path, monkeypatch):
-    monkeypatch.setattr(sentence_tokens, '_FEW', 10**6)  # one shape, one program
+def test_adapters_are_prepared_with_and_kept_with_the_data_set(config, tmp_path):
     folder = golden.save(tmp_path / 'bert', 'bert')
     frozen = load_text_encoder(str(folder))
     layers = nnx.state(frozen.network.layers)

@@ -80,14 +80,15 @@ def render(plot: Plot, folder: pathlib.Path) -> RenderedPlot:
     """
     # The salt makes ids in the SVG the same in every run, and different between figures.
     with matplotlib.rc_context({**_STYLE, 'svg.hashsalt': plot.name}):
-        figure = Figure(figsize=(WIDTH, plot.height), layout='constrained')
+        figure = Figure(figsize=(WIDTH, plot.height), dpi=PNG_DPI, layout='constrained')
         figure.suptitle(plot.title, x=0.01, ha='left', fontsize=10, fontweight='bold')
         plot.draw(figure.subplots(), plot.rows)
+        # Laid out once for both files: a figure with an engine is drawn twice for each.
+        figure.get_layout_engine().execute(figure)
+        figure.set_layout_engine(None)
         figure.savefig(
             folder / f'{plot.name}.png', dpi=PNG_DPI, facecolor='white', metadata={'Software': None}
         )
-        # Keep the layout of the PNG for the SVG.
-        figure.set_layout_engine('none')
         svg = io.StringIO()
         figure.savefig(svg, format='svg', transparent=True, metadata=_NO_METADATA)
     _write_csv(folder / f'{plot.name}.csv', plot.rows)

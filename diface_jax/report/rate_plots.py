@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 from diface_jax.report import labels
 from diface_jax.report.content import Content, Row
@@ -139,14 +139,14 @@ def _draw_roc(ax: Axes, rows: Sequence[Row], styles: Mapping[str, LineStyle]) ->
 
 def _deviate(rate: np.ndarray) -> np.ndarray:
     """The normal deviate of a rate; rates of 0 and 1 are moved far outside the axes."""
-    return norm.ppf(np.clip(rate, 1e-6, 1 - 1e-6))
+    return ndtri(np.clip(rate, 1e-6, 1 - 1e-6))
 
 
 def _draw_det(ax: Axes, rows: Sequence[Row], styles: Mapping[str, LineStyle]) -> None:
     draw_lines(ax, rows, 'method', 'far', 'frr', styles)
     _draw_bands(ax, rows, 'far', _first(styles), 0.2)
     for axis, set_scale in ((ax.xaxis, ax.set_xscale), (ax.yaxis, ax.set_yscale)):
-        set_scale('function', functions=(_deviate, norm.cdf))
+        set_scale('function', functions=(_deviate, ndtr))
         axis.set_major_locator(FixedLocator(_TICKS))
         axis.set_major_formatter(percent_tick)
     ax.set(xlim=(0.001, 0.95), ylim=(0.001, 0.99))
