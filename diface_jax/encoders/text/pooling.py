@@ -41,7 +41,7 @@ def pooled_states(
         own_BxC = own_vector(depths_3xBxLxC[-1], mask_BxL, pooling)
         mean_3xBxC = mean_3xBxC.at[SENTENCE_POOL].set(own_BxC)
     pool_6xBxC = jnp.concatenate([mean_3xBxC, max_3xBxC])
-    return pool_6xBxC.swapaxes(0, 1).reshape(len(tokens_BxL), -1)
+    return pool_6xBxC.swapaxes(0, 1).reshape(tokens_BxL.shape[0], -1)
 
 
 @functools.partial(jax.jit, static_argnames='graphdef')
