@@ -6,19 +6,24 @@ import time
 from collections.abc import Callable, Mapping
 
 
-def compare(name: str, work: Mapping[str, Callable[[], object]], repeats: int) -> None:
+def compare(
+    name: str, work: Mapping[str, Callable[[], object]], repeats: int, pause: float = 0.0
+) -> None:
     """Prints medians and quartiles in milliseconds, and ratios (peer / ours, above 1 is faster).
 
     Args:
       name: of the comparison.
       work: what to time by name, ours as 'ours'; each runs once before, for warm-up.
       repeats: how often each is timed, at least 2.
+      pause: seconds before each run, for short work: threads of a peer that wait actively for more
+        work would take the cores from what is timed next.
     """
     for run in work.values():
         run()
     times = {peer: [] for peer in work}
     for _ in range(repeats):
         for peer, run in work.items():
+            time.sleep(pause)
             start = time.perf_counter()
             run()
             times[peer].append(1e3 * (time.perf_counter() - start))
