@@ -3,9 +3,10 @@
     python -m tests.benchmarks.prepare_photos PHOTOS OTHER [REPEATS [OPTION ...]]
 
 PHOTOS is a data set, OTHER a checkout of the project; OPTIONs are settings, such as
---config.train.batch_size=64. Both prepare from nothing, in turn. Conditions and dlib's part of the
-embeddings must be equal to 1e-4, and dot products of embeddings to 1e-3: the last principal
-components of few photos amplify rounding errors, and turn about each other. Prints a line of JSON.
+--config.train.batch_size=64. Both prepare from nothing, in turn. Dlib's part of the embeddings must
+be equal to 1e-4, and so must all conditions but one in 10,000; dot products of embeddings to 1e-3:
+the last principal components of few photos amplify rounding errors, and turn about each other.
+Prints a line of JSON.
 """
 
 import pathlib
@@ -54,8 +55,10 @@ def compare(ours: pathlib.Path, other: pathlib.Path) -> None:
         x_NxD, other_NxD = split.embedding_NxD, same.embedding_NxD
         np.testing.assert_allclose(x_NxD[:, :WIDTH], other_NxD[:, :WIDTH], atol=1e-4)
         np.testing.assert_allclose(x_NxD @ x_NxD.T, other_NxD @ other_NxD.T, atol=1e-3)
-        float16_step = np.finfo(np.float16).eps  # conditions are stored in float16
-        np.testing.assert_allclose(split.c_TxC, same.c_TxC, float16_step, atol=1e-4)
+        # Rounded to float16 before and after they are standardised: few differ by a step.
+        apart_TxC = np.abs(split.c_TxC.astype(np.float32) - same.c_TxC)
+        assert np.mean(apart_TxC > 1e-4) < 1e-4
+        np.testing.assert_array_less(apart_TxC, 2e-3)
 
 
 def main(photos: str, other: str, repeats: str = '3', *options: str) -> None:
