@@ -5,7 +5,9 @@ memory stay there, the others are sent for every search. Devices score in float3
 depends on the blocks. So they only nominate candidates, which are scored again in float64. There
 are enough candidates when the worst of them is below the k-th best by more than the rounding error
 of float32. The result equals a float64 product with the whole gallery and a stable sort, on any
-number of devices. Numpy nominates in a gallery of a single block, and for few probes where the only
+number of devices.
+
+Numpy nominates in a gallery of a single block, and for few probes where the only
 device is the processor: it has nothing to compile, to dispatch or to send.
 """
 
@@ -22,13 +24,14 @@ from jax.sharding import PartitionSpec as P
 
 from diface_jax.runtime import mesh as meshes
 
-BLOCK = 1 << 15  # rows that a device scores at a time: 4 MB of scores for 32 probes
-DEVICE_BYTES = 4 << 30  # of the gallery that are kept on each device
+BLOCK = 1 << 15  # rows that a processor scores at a time: 4 MB of scores for 32 probes
+_ACCELERATOR_BLOCK = 1 << 20  # that a GPU or TPU does: each time costs 0.3 ms to start
+_UNKNOWN_BYTES = 8 << 30  # memory of a device that does not state it
 PROBES = 64  # scored at a time
 _SPARE = 16  # candidates in addition to the k
 _NUMPY_PROBES = 4  # up to which numpy is faster than the processor as a device
 _ROUNDING = float(np.finfo(np.float32).eps)
-_GROUP = 64  # rows that numpy compares by their best
+_GROUP = 64  # rows that are compared by their best
 
 
 class TopK(NamedTuple):
@@ -49,8 +52,9 @@ class ExactIndex:
     Args:
       f_GxF: features, float32.
       mesh: the devices.
-      block: rows a device scores at a time.
-      device_bytes: of the gallery that are kept on each device; the rest is streamed.
+      block: rows a device scores at a time; None: as many as suit the device.
+      device_bytes: of the gallery that are kept on each device; the rest is streamed. None: half of
+        the device's memory.
 
     Raises:
       ValueError: a feature is not finite.
@@ -60,20 +64,25 @@ class ExactIndex:
         self,
         f_GxF: np.ndarray,
         mesh: Mesh,
-        block: int = BLOCK,
-        device_bytes: int = DEVICE_BYTES,
+        block: int | None = None,
+        device_bytes: int | None = None,
     ) -> None:
         norm_G = np.sqrt(np.einsum('gf,gf->g', f_GxF, f_GxF))
         if not np.isfinite(norm_G).all():
             raise ValueError(f'{np.sum(~np.isfinite(norm_G))} features are not finite numbers')
         self._f_GxF, self._mesh, self._product = f_GxF, mesh, threading.Lock()
         self._longest = float(norm_G.max(initial=0.0))
+        is_processor = mesh.devices.flat[0].platform == 'cpu'
+        block = block or (BLOCK if is_processor else _ACCELERATOR_BLOCK)
+        few = _NUMPY_PROBES if is_processor and mesh.size == 1 else 0
+        device_bytes = _half_of_memory() if device_bytes is None else device_bytes
         # A small gallery is one small block; powers of two keep the compilations few.
         share = max(1, -(-len(f_GxF) // mesh.size))
         self._rows = min(block, 1 << (share - 1).bit_length()) * mesh.size
-        self._is_small = len(f_GxF) <= block
-        is_one_processor = mesh.size == 1 and mesh.devices.flat[0].platform == 'cpu'
-        self._numpy_probes = PROBES if self._is_small else _NUMPY_PROBES * is_one_processor
+        is_small = len(f_GxF) <= min(block, BLOCK)
+        self._numpy_probes = (
+            PROBES if is_small else _NUMPY_PROBES * (is_processor and mesh.size == 1)
+        )
         self._fitting = device_bytes // max(1, self._rows // mesh.size * f_GxF.shape[1] * 4)
         self._resident: dict[int, jax.Array] = {}  # by start; put there when first needed
 
@@ -137,7 +146,6 @@ class ExactIndex:
         """The best rows by float32 scores, at least `count` where there are, and the last score."""
         probes = 1 << (len(f_PxF) - 1).bit_length()
         count = min(1 << (count - 1).bit_length(), len(self._starts()) * self._rows)
-        allowed_G = np.ones(len(self._f_GxF), bool) if allowed_G is None else allowed_G
         everywhere = meshes.replicated(self._mesh)
         padded_PxF = np.pad(f_PxF, [(0, probes - len(f_PxF)), (0, 0)])
         f_PxF_there = meshes.put_on_mesh(padded_PxF, everywhere)
@@ -146,11 +154,9 @@ class ExactIndex:
             everywhere,
         )
         for start, f_BxF in self._blocks():
-            allowed_B = np.zeros(self._rows, bool)
-            allowed_rows = allowed_G[start : start + self._rows]
-            allowed_B[: len(allowed_rows)] = allowed_rows
-            allowed_B = self._put(allowed_B)
-            best = _better(*best, f_PxF_there, f_BxF, allowed_B, start, mesh=self._mesh)
+            allowed_B = None if allowed_G is None else self._put(self._block(allowed_G, start))
+            end = len(self._f_GxF)
+            best = _better(*best, f_PxF_there, f_BxF, allowed_B, start, end, mesh=self._mesh)
         score_PxN, row_PxN = (part[: len(f_PxF)] for part in meshes.fetch_from_mesh(best))
         return np.where(np.isneginf(score_PxN), -1, row_PxN), score_PxN[:, -1]
 
@@ -175,7 +181,7 @@ class ExactIndex:
         for number, start in enumerate(self._starts()):
             f_BxF = self._resident.get(start)
             if f_BxF is None:
-                f_BxF = self._put(self._block(start))
+                f_BxF = self._put(self._block(self._f_GxF, start))
             if number < self._fitting:
                 self._resident[start] = f_BxF
             yield start, f_BxF
@@ -183,9 +189,11 @@ class ExactIndex:
     def _put(self, rows: np.ndarray) -> jax.Array:
         return meshes.put_on_mesh(rows, meshes.sharded_by_row(self._mesh))
 
-    def _block(self, start: int) -> np.ndarray:
-        rows = self._f_GxF[start : start + self._rows]
-        return np.pad(rows, [(0, self._rows - len(rows)), (0, 0)])
+    def _block(self, rows_GxX: np.ndarray, start: int) -> np.ndarray:
+        """The rows from `start` on, padded with zeros to a whole block."""
+        rows = rows_GxX[start : start + self._rows]
+        missing = self._rows - len(rows)
+        return np.pad(rows, [(0, missing)] + [(0, 0)] * (rows.ndim - 1)) if missing else rows
 
 
 def _largest(score_PxG: np.ndarray, count: int) -> np.ndarray:
@@ -208,6 +216,12 @@ def _largest(score_PxG: np.ndarray, count: int) -> np.ndarray:
     return place_PxM[probe_Px1, chosen_PxN]
 
 
+def _half_of_memory() -> int:
+    """Half of the bytes that a device has for arrays."""
+    stats = jax.local_devices()[0].memory_stats() or {}
+    return stats.get('bytes_limit', _UNKNOWN_BYTES) // 2
+
+
 def _nothing(probes: int, k: int) -> TopK:
     return TopK(np.full((probes, k), -1), np.full((probes, k), -np.inf))
 
@@ -218,30 +232,50 @@ def _better(
     row_PxN: jax.Array,
     f_PxF: jax.Array,
     f_BxF: jax.Array,
-    allowed_B: jax.Array,
+    allowed_B: jax.Array | None,
     start: jax.Array,
+    end: jax.Array,
     mesh: Mesh,
 ) -> tuple[jax.Array, jax.Array]:
-    """The best N of those so far and one more block; each device first selects its own best."""
+    """The best N of those so far and one more block; each device first selects its own best.
+
+    The block's first row is `start` of the gallery, whose rows go up to `end`.
+    """
     count = score_PxN.shape[1]
 
     # shard_map, since jit would gather all scores and not only the best N of each device.
     @functools.partial(
         jax.shard_map,
         mesh=mesh,
-        in_specs=(P(), P('data'), P('data')),
+        in_specs=(P(), P('data'), P('data'), P()),
         out_specs=(P(None, 'data'), P(None, 'data')),
     )
     def own_best(
-        f_PxF: jax.Array, f_bxF: jax.Array, allowed_b: jax.Array
+        f_PxF: jax.Array, f_bxF: jax.Array, allowed_b: jax.Array | None, rows: jax.Array
     ) -> tuple[jax.Array, jax.Array]:
         score_Pxb = jnp.matmul(f_PxF, f_bxF.T, precision='highest')
-        score_Pxb = jnp.where(allowed_b, score_Pxb, -jnp.inf)
-        score_PxM, place_PxM = jax.lax.top_k(score_Pxb, min(count, len(f_bxF)))
-        return score_PxM, place_PxM + jax.lax.axis_index('data') * len(f_bxF)
+        first = jax.lax.axis_index('data') * len(f_bxF)
+        is_row_b = first + jnp.arange(len(f_bxF)) < rows
+        is_allowed_b = is_row_b if allowed_b is None else is_row_b & allowed_b
+        score_Pxb = jnp.where(is_allowed_b, score_Pxb, -jnp.inf)
+        score_PxM, place_PxM = _top_k(score_Pxb, min(count, len(f_bxF)))
+        return score_PxM, place_PxM + first
 
-    new_PxM, place_PxM = own_best(f_PxF, f_BxF, allowed_B)
+    new_PxM, place_PxM = own_best(f_PxF, f_BxF, allowed_B, end - start)
     # Of equal scores top_k takes the first: earlier blocks first, then devices in order.
     score_PxN, chosen_PxN = jax.lax.top_k(jnp.concatenate([score_PxN, new_PxM], 1), count)
     rows = jnp.concatenate([row_PxN, place_PxM.astype(jnp.int32) + start], 1)
     return score_PxN, jnp.take_along_axis(rows, chosen_PxN, 1)
+
+
+def _top_k(score_Pxb: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
+    """`lax.top_k` by way of groups, as `_largest`: a GPU sorts all it is given for more than 16."""
+    groups = score_Pxb.shape[1] // _GROUP
+    if score_Pxb.shape[1] % _GROUP or groups <= count:
+        return jax.lax.top_k(score_Pxb, count)
+    maximum_PxJ = score_Pxb.reshape(-1, _GROUP, groups).max(axis=1)
+    _, group_PxN = _top_k(maximum_PxJ, count)
+    member_PxNx = group_PxN[:, :, None] + jnp.arange(0, score_Pxb.shape[1], groups)
+    place_PxM = member_PxNx.reshape(len(score_Pxb), -1)
+    score_PxN, chosen_PxN = jax.lax.top_k(jnp.take_along_axis(score_Pxb, place_PxM, 1), count)
+    return score_PxN, jnp.take_along_axis(place_PxM, chosen_PxN, 1)

@@ -1,4 +1,4 @@
-"""Whether JAX can use the devices that were asked for."""
+"""Whether JAX can use the devices that were asked for, and what they are."""
 
 
 def require_devices() -> None:
@@ -20,3 +20,10 @@ def require_devices() -> None:
             '(nvidia-smi) and install the extra cuda, cuda12 or tpu; or set '
             'JAX_PLATFORMS=cpu to compute on the CPU'
         ) from error
+
+
+def has_accelerator() -> bool:
+    """Whether JAX computes on GPUs or TPUs: large batches of few shapes are then the fastest."""
+    import jax
+
+    return jax.default_backend() != 'cpu'

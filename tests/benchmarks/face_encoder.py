@@ -2,34 +2,36 @@
 
 python -m tests.benchmarks.face_encoder [CROPS [REPEATS]]
 
-Prints a line of JSON. Needs the extra [bench].
+On a GPU PyTorch alone is the peer: dlib's package computes on the CPU. Prints a line of JSON. Needs
+the extra [bench].
 """
 
 import os
 import sys
 from collections.abc import Callable
 
-import dlib
 import numpy as np
 import torch
 from torch.nn import functional
 
 from diface_jax.encoders import weights
 from diface_jax.encoders.face import dlib_resnet
-from tests.benchmarks import timing
+from tests.benchmarks import timing, torch_networks
 
-BATCH = 8  # of PyTorch; as fast as 16 and 32
+# Crops that PyTorch embeds at once: on a CPU, 8 are as fast as 16 and 32.
+BATCH = 256 if torch_networks.DEVICE.type == 'cuda' else 8
 
 
 def torch_network(model: dlib_resnet.DlibResNet) -> Callable[[np.ndarray], np.ndarray]:
     """The network of `dlib_resnet` in PyTorch, with the same weights: from crops to x_NxD."""
-    stem, mean_3 = _torch_conv(model.stem), _tensor(model.mean_3)
+    stem, mean_3 = _torch_conv(model.stem), torch_networks.put(model.mean_3[...])
     blocks = [(_torch_conv(b.conv1), _torch_conv(b.conv2), bool(b.shortcut)) for b in model.blocks]
-    weights_CxD = _tensor(model.weights_CxD)
+    weights_CxD = torch_networks.put(model.weights_CxD[...])
 
     def embed(chips_BxHxWx3: np.ndarray) -> torch.Tensor:
         # NCHW by name, but with the channels last in memory, which is the faster one.
-        x = ((torch.from_numpy(chips_BxHxWx3).float() - mean_3) / 256).permute(0, 3, 1, 2)
+        chips = torch.from_numpy(chips_BxHxWx3).to(torch_networks.DEVICE)
+        x = ((chips.float() - mean_3) / 256).permute(0, 3, 1, 2)
         x = functional.max_pool2d(functional.conv2d(x, *stem).relu_(), 3, 2)
         for first, second, halves in blocks:
             y = functional.conv2d(functional.conv2d(x, *first).relu_(), *second)
@@ -40,7 +42,7 @@ def torch_network(model: dlib_resnet.DlibResNet) -> Callable[[np.ndarray], np.nd
     def embed_all(chips_NxHxWx3: np.ndarray) -> np.ndarray:
         with torch.inference_mode():
             parts = [
-                embed(chips_NxHxWx3[start : start + BATCH]).numpy()
+                embed(chips_NxHxWx3[start : start + BATCH]).cpu().numpy()
                 for start in range(0, len(chips_NxHxWx3), BATCH)
             ]
         return np.concatenate(parts)
@@ -50,13 +52,10 @@ def torch_network(model: dlib_resnet.DlibResNet) -> Callable[[np.ndarray], np.nd
 
 def _torch_conv(conv: dlib_resnet.Conv) -> tuple:
     """Kernel, bias, strides and padding, as `conv2d` takes them."""
-    kernel_OIHW = _tensor(conv.kernel_HWIO).permute(3, 2, 0, 1)
+    kernel_OIHW = torch_networks.put(conv.kernel_HWIO[...]).permute(3, 2, 0, 1)
     kernel_OIHW = kernel_OIHW.contiguous(memory_format=torch.channels_last)
-    return kernel_OIHW, _tensor(conv.bias_O), conv.strides, [low for low, _ in conv.padding]
-
-
-def _tensor(array: object) -> torch.Tensor:
-    return torch.from_numpy(np.array(array[...]))
+    bias_O = torch_networks.put(conv.bias_O[...])
+    return kernel_OIHW, bias_O, conv.strides, [low for low, _ in conv.padding]
 
 
 def _padded(x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
@@ -65,19 +64,29 @@ def _padded(x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     return functional.pad(x, (0, width, 0, height, 0, channels))
 
 
+def dlib_itself(chips_NxHxWx3: np.ndarray) -> Callable[[], object]:
+    """Embeds the crops by dlib's own program."""
+    import dlib
+
+    path = weights.find_in_package('face_recognition_models', f'models/{dlib_resnet.NAME}.dat')
+    own, chips = dlib.face_recognition_model_v1(str(path)), list(chips_NxHxWx3)
+    return lambda: own.compute_face_descriptor(chips)
+
+
 def main(crops: int = 500, repeats: int = 5) -> None:
     """Compares the embeddings, then prints the line."""
     torch.set_num_threads(len(os.sched_getaffinity(0)))
+    torch.backends.cudnn.allow_tf32 = False  # as ours
     rng = np.random.default_rng(0)
     chips_NxHxWx3 = rng.integers(0, 256, (crops, 150, 150, 3), dtype=np.uint8)
-    path = weights.find_in_package('face_recognition_models', f'models/{dlib_resnet.NAME}.dat')
-    own, ours = dlib.face_recognition_model_v1(str(path)), dlib_resnet.load_dlib_resnet()
-    chips, in_torch = list(chips_NxHxWx3), torch_network(ours)
+    ours = dlib_resnet.load_dlib_resnet()
+    in_torch = torch_network(ours)
     work = {
         'ours': lambda: dlib_resnet.embed_chips(ours, chips_NxHxWx3),
-        'dlib C++': lambda: own.compute_face_descriptor(chips),
         'PyTorch, same weights': lambda: in_torch(chips_NxHxWx3),
     }
+    if torch_networks.DEVICE.type == 'cpu':
+        work['dlib C++'] = dlib_itself(chips_NxHxWx3)
     x_NxD = work['ours']()
     for peer in list(work)[1:]:
         np.testing.assert_allclose(np.array(work[peer]()), x_NxD, atol=1e-4)

@@ -34,7 +34,7 @@ def scheduler(num_steps: int) -> DDIMScheduler:
         prediction_type='sample',
         timestep_spacing='trailing',
     )
-    ddim.alphas_cumprod = torch.tensor(signal_L, dtype=torch.float32)
+    ddim.alphas_cumprod = torch_networks.put(signal_L.astype(np.float32))
     ddim.set_timesteps(num_steps)
     return ddim
 
@@ -73,13 +73,18 @@ def main(texts: int = 256, num_steps: int = 10, num_samples: int = 16, repeats: 
     widths, score = (EMBEDDING_DIM, CONDITION_DIM), config.model.score
     peer = torch_networks.ScoreNetwork(widths, score.width, score.depth, score.dropout).eval()
     torch_networks.load(peer, params['score'])
-    ddim, given = scheduler(num_steps), [torch.tensor(np.array(x)) for x in (c_BxC, x_T_BxKxD)]
+    ddim, given = scheduler(num_steps), [torch_networks.put(x) for x in (c_BxC, x_T_BxKxD)]
     work = {
-        'ours': lambda: recover(params, c_BxC, key).block_until_ready(),
-        'diffusers, PyTorch': lambda: sample(peer, ddim, *given),
+        'ours': lambda: np.asarray(recover(params, c_BxC, key)),
+        'diffusers, PyTorch': lambda: sample(peer, ddim, *given).cpu(),
     }
-    found = [np.asarray(run()) for run in work.values()]
-    np.testing.assert_allclose(*found, atol=1e-3)
+    if torch_networks.DEVICE.type == 'cuda':
+        compiled = torch.compile(peer)
+        work['diffusers, PyTorch compiled'] = lambda: sample(compiled, ddim, *given).cpu()
+    torch.backends.cuda.matmul.allow_tf32 = True  # as ours
+    x0_BxD = work['ours']()
+    for peer_name in list(work)[1:]:
+        np.testing.assert_allclose(work[peer_name](), x0_BxD, atol=1e-3)
     name = f'DDIM of {texts} texts, {num_steps} steps, {num_samples} samples'
     timing.compare(name, work, repeats)
 

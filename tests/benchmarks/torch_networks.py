@@ -8,6 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+DEVICE = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+
 
 class Block(nn.Module):
     """A residual block modulated by y."""
@@ -76,8 +78,20 @@ class RefinementNetwork(nn.Module):
 
 
 def load(network: nn.Module, params: Any) -> None:
-    """Copies the parameters of our network of the same kind."""
+    """Copies the parameters of our network of the same kind, and moves the network to `DEVICE`."""
     network.load_state_dict({name: torch.tensor(array) for name, array in as_torch(params)})
+    network.to(DEVICE)
+
+
+def put(array: Any) -> torch.Tensor:
+    """A copy of an array, on `DEVICE`."""
+    return torch.tensor(np.array(array), device=DEVICE)
+
+
+def wait() -> None:
+    """Until `DEVICE` has done its work."""
+    if DEVICE.type == 'cuda':
+        torch.cuda.synchronize()
 
 
 def as_torch(params: Any) -> list[tuple[str, np.ndarray]]:

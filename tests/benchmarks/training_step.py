@@ -3,12 +3,14 @@
 python -m tests.benchmarks.training_step [BATCH [STEPS [REPEATS]]]
 
 The settings are the main config's; the data are made up. Without dropout and with the same noise,
-losses and gradients must be equal; then both are timed as they train. PyTorch runs eagerly, in
-STEPS steps each time, as ours does in one dispatch. Prints a line of JSON. Needs [bench].
+losses and gradients must be equal; then both are timed as they train, STEPS steps each time, which
+is one dispatch of ours. PyTorch runs eagerly, and on a GPU also compiled, with a fused optimiser
+and TF32 products as ours. Prints a line of JSON. Needs [bench].
 """
 
 import copy
 import sys
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -26,30 +28,31 @@ from diface_jax.training.input_pipeline import TrainingTable
 from diface_jax.training.step import make_steps
 from tests.benchmarks import timing, torch_networks
 
-PHOTOS, TEXTS_A_PHOTO, PEOPLE = 4000, 3, 1600
+TEXTS_A_PHOTO, PEOPLE = 3, 1600
+LEAST_PHOTOS = 4000
 SIZES = states.ModelSizes(embedding_dim=384, condition_dim=2688, num_identities=PEOPLE)
 KEY = 0
 CHECKED = 128  # rows of the batch whose losses and gradients are compared
 
 
-def made_up_table() -> TrainingTable:
+def made_up_table(photos: int) -> TrainingTable:
     """Random photos and texts."""
     rng = np.random.default_rng(0)
-    texts = PHOTOS * TEXTS_A_PHOTO
+    texts = photos * TEXTS_A_PHOTO
     return TrainingTable(
-        x0_NxD=rng.standard_normal((PHOTOS, SIZES.embedding_dim), np.float32),
-        identity_N=rng.integers(0, PEOPLE, PHOTOS).astype(np.int32),
+        x0_NxD=rng.standard_normal((photos, SIZES.embedding_dim), np.float32),
+        identity_N=rng.integers(0, PEOPLE, photos).astype(np.int32),
         c_TxC=rng.standard_normal((texts, SIZES.condition_dim), np.float32),
         sentence_T=rng.integers(0, texts // 2, texts).astype(np.int32),
     )
 
 
-def made_up_batches(steps: int, batch_size: int) -> Batch:
+def made_up_batches(steps: int, batch_size: int, photos: int) -> Batch:
     """Random rows of the table, a mate for each photo; fields [S, B]."""
     rng = np.random.default_rng(1)
-    photo = np.stack([rng.permutation(PHOTOS)[:batch_size] for _ in range(steps)])
+    photo = np.stack([rng.permutation(photos)[:batch_size] for _ in range(steps)])
     text = TEXTS_A_PHOTO * photo + rng.integers(0, TEXTS_A_PHOTO, photo.shape)
-    return Batch(*(x.astype(np.int32) for x in (photo, (photo + 1) % PHOTOS, text)))
+    return Batch(*(x.astype(np.int32) for x in (photo, (photo + 1) % photos, text)))
 
 
 def made_equal(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
@@ -83,13 +86,16 @@ def our_noise(batch_size: int) -> Noise:
         jax.random.normal(noise_key, shape),
         jax.random.normal(start_key, shape),
     )
-    return Noise(*(torch.tensor(np.array(x)) for x in drawn))
+    return Noise(*map(torch_networks.put, drawn))
 
 
 def cosine(time: torch.Tensor) -> torch.Tensor:
     """Log SNR of the cosine schedule."""
     start, end = np.arctan(np.exp(-6.0)), np.arctan(np.exp(6.0))
     return -2 * torch.log(torch.tan(start + time * (end - start)))
+
+
+Losses = Callable[[list[torch.Tensor], Noise], tuple[torch.Tensor, torch.Tensor]]
 
 
 class Peer:
@@ -113,20 +119,23 @@ class Peer:
         )
         torch_networks.load(self.score, params['score'])
         torch_networks.load(self.refine, params['refine'])
-        self.log_scale = torch.nn.Parameter(torch.tensor(float(params['head']['log_scale'])))
+        self.log_scale = torch.nn.Parameter(torch_networks.put(params['head']['log_scale']))
         self._groups = list(self.score.parameters()), [*self.refine.parameters(), self.log_scale]
-        rates = {'lr': 1e-3, 'weight_decay': 0.01}
+        rates = {'lr': 1e-3, 'weight_decay': 0.01, 'fused': torch_networks.DEVICE.type == 'cuda'}
         self._optimisers = [torch.optim.AdamW(group, **rates) for group in self._groups]
         self._params = [parameter for group in self._groups for parameter in group]
         self._average = [parameter.detach().clone() for parameter in self._params]
-        self._table = TrainingTable(*(None if x is None else torch.tensor(x) for x in table))
+        self._table = TrainingTable(*(None if x is None else torch_networks.put(x) for x in table))
+        self._on_device = {'device': torch_networks.DEVICE}
 
     def draw(self, batch_size: int) -> Noise:
         """Times, stratified over the batch, and noise."""
-        time_B = 1 - (torch.arange(batch_size) + torch.rand(batch_size)) / batch_size
-        time_B = (time_B[torch.randperm(batch_size)] * 1000).ceil() / 1000
+        stratum_B = torch.randperm(batch_size, **self._on_device)
+        time_B = 1 - (stratum_B + torch.rand(batch_size, **self._on_device)) / batch_size
+        time_B = (time_B * 1000).ceil() / 1000
         shape = batch_size, SIZES.embedding_dim
-        return Noise(cosine(time_B)[:, None], torch.randn(shape), torch.randn(shape))
+        noise = [torch.randn(shape, **self._on_device) for _ in range(2)]
+        return Noise(cosine(time_B)[:, None], *noise)
 
     def losses(self, batch: list[torch.Tensor], noise: Noise) -> tuple[torch.Tensor, torch.Tensor]:
         """The denoising loss and the refinement loss."""
@@ -138,11 +147,11 @@ class Peer:
         )
         signal = noise.log_snr_Bx1.sigmoid()
         x_t = signal.sqrt() * x0 + (1 - signal).sqrt() * noise.noise_BxD
-        keep = torch.rand(len(x0), 1) >= self._config.diffusion.drop_text
+        keep = torch.rand(len(x0), 1, **self._on_device) >= self._config.diffusion.drop_text
         error = (self.score(x_t, noise.log_snr_Bx1, c, keep) - x0).square().mean(-1, keepdim=True)
         low, high = self._config.diffusion.snr_clip
         weight = noise.log_snr_Bx1.exp().clamp(low, high) / high
-        recovered = self.score(noise.x_T_BxD, cosine(torch.ones(len(x0), 1)), c)
+        recovered = self.score(noise.x_T_BxD, cosine(torch.ones(len(x0), 1, **self._on_device)), c)
         photos = torch.cat([x0, mate])
         photos = photos + self._config.contrast.embedding_noise * torch.randn_like(photos)
         marks = (
@@ -166,9 +175,9 @@ class Peer:
             for z, weight in both
         )
 
-    def step(self, batch: list[torch.Tensor]) -> torch.Tensor:
-        """One step; returns the loss."""
-        loss = sum(self.losses(batch, self.draw(len(batch[0]))))
+    def step(self, batch: list[torch.Tensor], losses: Losses) -> torch.Tensor:
+        """One step by `losses`, its own or their compiled form; returns the loss."""
+        loss = sum(losses(batch, self.draw(len(batch[0]))))
         loss.backward()
         for group, optimiser in zip(self._groups, self._optimisers, strict=True):
             torch.nn.utils.clip_grad_norm_(group, 1.0)
@@ -188,11 +197,12 @@ def check(config: ml_collections.ConfigDict, table: TrainingTable, batch: Batch)
     )
     before = jax.tree.map(np.array, moved)
     peer = Peer(equal, before, table)
-    after, metrics = make_steps(equal, SIZES, mesh)(
-        state.replace(params=moved), batch, table, jax.random.key(KEY)
-    )
+    with jax.default_matmul_precision('highest'):  # as PyTorch's default
+        after, metrics = make_steps(equal, SIZES, mesh)(
+            state.replace(params=moved), batch, table, jax.random.key(KEY)
+        )
     losses = peer.losses(
-        [torch.tensor(x[0]).long() for x in batch[:3]], our_noise(batch[0].shape[1])
+        [torch_networks.put(x[0]).long() for x in batch[:3]], our_noise(batch[0].shape[1])
     )
     sum(losses).backward()
     ours = [float(metrics.mean[f'loss/{name}']) for name in ('denoise', 'refine')]
@@ -200,7 +210,7 @@ def check(config: ml_collections.ConfigDict, table: TrainingTable, batch: Batch)
     ours = jax.tree.map(lambda a, b: a - np.asarray(b), before, after.params)
     for name, network in (('score', peer.score), ('refine', peer.refine)):
         theirs = {
-            key: p.grad.numpy() for key, p in network.named_parameters() if p.grad is not None
+            key: p.grad.cpu().numpy() for key, p in network.named_parameters() if p.grad is not None
         }
         for key, gradient in torch_networks.as_torch(ours[name]):
             expected = theirs.get(key, np.zeros_like(gradient))
@@ -211,12 +221,13 @@ def check(config: ml_collections.ConfigDict, table: TrainingTable, batch: Batch)
 
 def main(batch_size: int = 512, steps: int = 5, repeats: int = 7) -> None:
     """Compares losses and gradients, then prints the line."""
-    config, table, mesh = celeba.get_config(), made_up_table(), meshes.make_mesh()
-    batches = made_up_batches(steps, batch_size)
-    check(config, table, made_up_batches(1, CHECKED))
+    config, mesh, photos = celeba.get_config(), meshes.make_mesh(), max(LEAST_PHOTOS, batch_size)
+    table, batches = made_up_table(photos), made_up_batches(steps, batch_size, photos)
+    check(config, table, made_up_batches(1, CHECKED, photos))
+    torch.backends.cuda.matmul.allow_tf32 = True  # as ours
     state = states.init_sharded(config, SIZES, mesh)
     peer = Peer(config, jax.tree.map(np.array, state.params), table)
-    given = [[torch.tensor(x[step]).long() for x in batches[:3]] for step in range(steps)]
+    given = [[torch_networks.put(x[step]).long() for x in batches[:3]] for step in range(steps)]
     on_device = jax.device_put((batches, table))
     dispatch, key = make_steps(config, SIZES, mesh), jax.random.key(KEY)
     ours = {'state': state}
@@ -225,7 +236,16 @@ def main(batch_size: int = 512, steps: int = 5, repeats: int = 7) -> None:
         ours['state'], metrics = dispatch(ours['state'], *on_device, key)
         jax.block_until_ready(metrics)
 
-    work = {'ours': run_ours, 'PyTorch, eager': lambda: [peer.step(batch) for batch in given]}
+    def run_peer(losses: Losses) -> None:
+        for batch in given:
+            peer.step(batch, losses)
+        torch_networks.wait()
+
+    work = {'ours': run_ours, 'PyTorch, eager': lambda: run_peer(peer.losses)}
+    if torch_networks.DEVICE.type == 'cuda':
+        torch.compiler.reset()  # else a second batch size is compiled for any
+        compiled = torch.compile(peer.losses)
+        work['PyTorch, compiled'] = lambda: run_peer(compiled)
     timing.compare(f'{steps} joint training steps, batch {batch_size}', work, repeats)
 
 

@@ -58,7 +58,7 @@ def test_many_probes_and_what_streams_through():
 def test_blocks_that_fit_on_the_device_are_sent_once_and_only_when_needed(monkeypatch):
     sent = []
     block = ExactIndex._block
-    monkeypatch.setattr(ExactIndex, '_block', lambda *args: sent.append(args[1]) or block(*args))
+    monkeypatch.setattr(ExactIndex, '_block', lambda *args: sent.append(args[-1]) or block(*args))
     index = ExactIndex(features(700), meshes.make_mesh(), block=64, device_bytes=64 * 16 * 4 * 3)
     index.search(features(1), 10)  # by numpy
     assert not sent
@@ -66,6 +66,12 @@ def test_blocks_that_fit_on_the_device_are_sent_once_and_only_when_needed(monkey
         index.search(features(5), 10)
         assert sent == [*starts]
         sent.clear()
+
+
+def test_large_blocks_whose_best_are_chosen_by_groups():
+    assert_same(features(5), features(20_000), 10, block=8192)
+    equals = features(300)[RNG.integers(0, 300, 20_000)]
+    assert_same(features(5), equals, 40, block=8192)
 
 
 def test_equals_come_in_the_gallerys_order():

@@ -19,6 +19,7 @@ from jax import lax
 from diface_jax.encoders import weights
 from diface_jax.encoders.face import dlib_format, winograd
 from diface_jax.encoders.face.pooling_windows import pooling_windows
+from diface_jax.runtime import devices
 from diface_jax.runtime.batch_threads import run_batches
 
 NAME = 'dlib_face_recognition_resnet_model_v1'
@@ -28,6 +29,8 @@ SHA256 = '55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30'
 
 CELLS = 4  # `embed_with_maps` resizes each map to this many cells a side, at most
 
+# Crops at once: on two cores the fastest, on an accelerator as many as callers have at a time.
+_BATCH, _ACCELERATOR_BATCH = 8, 64
 _GROUP = 3  # pixels of the output; see `Stem`
 
 _STEM = ('input_rgb_image_sized', 'con_4', 'affine_', 'relu_', 'max_pool_2')
@@ -129,7 +132,7 @@ class Conv(nnx.Module):
 def _kernel_for_winograd(kernel_HWIO: np.ndarray, conv: dlib_format.DlibLayer) -> nnx.Param | None:
     """The kernel for `winograd.convolve`, or None where XLA's convolution is the better one."""
     is_3x3_of_stride_1 = conv.sizes[1:] == (3, 3, 1, 1, 1, 1)  # kernel, strides and padding
-    if jax.default_backend() != 'cpu' or not is_3x3_of_stride_1:
+    if devices.has_accelerator() or not is_3x3_of_stride_1:
         return None
     return nnx.Param(jnp.asarray(winograd.transform_kernel(kernel_HWIO), jnp.float32))
 
@@ -239,11 +242,15 @@ def load_dlib_resnet(path: pathlib.Path | str | None = None) -> DlibResNet:
     return DlibResNet(dlib_format.read_dlib_network(path))
 
 
-def embed_chips(model: DlibResNet, chips_NxHxWx3: np.ndarray, batch_size: int = 8) -> np.ndarray:
+def embed_chips(
+    model: DlibResNet, chips_NxHxWx3: np.ndarray, batch_size: int | None = None
+) -> np.ndarray:
     """Embeds any number of uint8 RGB chips; returns x_NxD float32.
 
-    Compiled once for each batch size: the last batch is padded with black chips.
+    Compiled once for each batch size: the last batch is padded with black chips. None: the batch
+    size that suits the device.
     """
+    batch_size = batch_size or _crops_at_once()
     graph, state = nnx.split(model)
 
     def embed(chips_BxHxWx3: np.ndarray) -> np.ndarray:
@@ -254,20 +261,21 @@ def embed_chips(model: DlibResNet, chips_NxHxWx3: np.ndarray, batch_size: int = 
 
 
 def embed_with_maps(
-    model: DlibResNet, chips_NxSxHxWx3: np.ndarray, batch_size: int = 4
+    model: DlibResNet, chips_NxSxHxWx3: np.ndarray, batch_size: int | None = None
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Embeds the first chip of each photo, and returns feature maps of all its S chips.
 
     Args:
       model: the network.
       chips_NxSxHxWx3: S uint8 RGB chips of each photo.
-      batch_size: photos in a batch.
+      batch_size: photos in a batch; None: as many as suit the device.
 
     Yields:
       x_BxD and maps_BxP of the next photos, float32. The maps are, for each chip, the last map of
       each size, resized to at most `CELLS` x `CELLS` cells; P is the sum of `block_widths`.
     """
     graph, state = nnx.split(model)
+    batch_size = batch_size or max(1, _crops_at_once() // chips_NxSxHxWx3.shape[1])
 
     def embed(chips_BxSxHxWx3: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return jax.device_get(_apply_with_maps(graph, state, chips_BxSxHxWx3))
@@ -288,6 +296,10 @@ def block_widths(model: DlibResNet, chips: int) -> tuple[int, ...]:
     chip = jax.ShapeDtypeStruct((1, *model.size, 3), jnp.uint8)
     _, maps = jax.eval_shape(lambda chips_BxHxWx3: model.with_maps(chips_BxHxWx3), chip)
     return chips * tuple(min(CELLS, m.shape[1]) * min(CELLS, m.shape[2]) * m.shape[3] for m in maps)
+
+
+def _crops_at_once() -> int:
+    return _ACCELERATOR_BATCH if devices.has_accelerator() else _BATCH
 
 
 def _batches(chips_NxX: np.ndarray, batch_size: int) -> Iterator[tuple[np.ndarray]]:

@@ -21,6 +21,7 @@ from diface_jax.encoders.folder_files import Reading
 from diface_jax.encoders.text import bert, mpnet, pooling, t5
 from diface_jax.encoders.text.adapters import Adapters, adapt, adapters_sha256, check_adapters
 from diface_jax.encoders.text.sentence_tokens import SentenceTokenizer, pad_tokens
+from diface_jax.runtime import devices
 from diface_jax.runtime.batch_threads import run_batches
 
 MODEL = 'sentence-transformers/all-MiniLM-L6-v2'
@@ -28,6 +29,7 @@ MODEL_SHA256 = '553c9ff2a4d968014fb1c66fdb6f2c9dc19b3ac2360ba58a51c69e177e55d765
 MODEL_LICENCE = 'Apache-2.0'
 
 _SHIPPED = pathlib.Path(__file__).parents[2] / 'pretrained/all-MiniLM-L6-v2'
+_TOKENS, _ACCELERATOR_TOKENS = 512, 8192  # of a batch
 _WHAT_TO_GIVE = (
     f'Give no encoder, for {MODEL}, which comes with the package; a folder with '
     f'{folder_files.CONFIG}, {folder_files.TOKENIZER} and {folder_files.WEIGHTS}; or the name of a '
@@ -134,14 +136,15 @@ class TextEncoder:
         self,
         sentences: Sequence[str],
         *,
-        batch_tokens: int = 512,
+        batch_tokens: int | None = None,
         on_encoded: Callable[[int], object] | None = None,
     ) -> np.ndarray:
         """The `pooled_states` of N sentences, in order; [N, POOLS * width], float32.
 
         Args:
             sentences: in English. Those over `max_tokens` are truncated, with a warning.
-            batch_tokens: number of sentences times length in a batch; 512 is fastest on 2 cores.
+            batch_tokens: number of sentences times length in a batch; None: as many as suit
+                the device.
             on_encoded: called with the number of sentences of each batch, to show progress.
 
         Raises:
@@ -152,7 +155,9 @@ class TextEncoder:
         pool = functools.partial(
             pooling.pooled_states, self._graphdef, self._state, pooling=self.reading.pooling
         )
-        batches = list(self._tokenizer.batches(tokens_N, batch_tokens))
+        few_shapes = devices.has_accelerator()
+        batch_tokens = batch_tokens or (_ACCELERATOR_TOKENS if few_shapes else _TOKENS)
+        batches = list(self._tokenizer.batches(tokens_N, batch_tokens, few_shapes=few_shapes))
         pooled = run_batches(
             lambda tokens_BxL, mask_BxL: np.asarray(pool(tokens_BxL, mask_BxL)),
             [batch[1:] for batch in batches],

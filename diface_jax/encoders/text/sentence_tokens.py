@@ -1,5 +1,6 @@
 """Sentences to padded batches of tokens, in few shapes so that little is compiled."""
 
+import bisect
 import pathlib
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Self
@@ -15,6 +16,8 @@ _MANY, _BUCKETS = 256, (4, 8)
 # number, they need no other program. A batch is of one sentence, or of four unless they are long.
 _FEW, _FEW_ROWS, _FEW_TOKENS = 64, 4, 512
 _FEW_LENGTHS = (16, 32, 64, 128, 256, 512)
+# A GPU compiles each shape for seconds: sentences are padded to one of these lengths there.
+_ACCELERATOR_LENGTHS = (16, 24, 32, 48, 64, 96, 128, 256, 384, 512)
 
 
 class TokenBatch(NamedTuple):
@@ -86,7 +89,9 @@ class SentenceTokenizer(NamedTuple):
             )
         return [tokens[:-1][: self.max_tokens - 1] + tokens[-1:] for tokens in tokens_N]
 
-    def batches(self, tokens_N: Sequence[Sequence[int]], batch_tokens: int) -> Iterator[TokenBatch]:
+    def batches(
+        self, tokens_N: Sequence[Sequence[int]], batch_tokens: int, *, few_shapes: bool = False
+    ) -> Iterator[TokenBatch]:
         """Batches of static shapes, the longest sentences first.
 
         Sentences of about the same length share a batch. Its length is a multiple of 8, or of 4
@@ -96,10 +101,14 @@ class SentenceTokenizer(NamedTuple):
         Args:
           tokens_N: from `ids`.
           batch_tokens: number of sentences times length in a batch.
+          few_shapes: whether all batches are full, and of one of ten lengths, for devices that take
+            long to compile.
         """
         lengths_N = np.array([len(tokens) for tokens in tokens_N], int)
-        is_few = len(tokens_N) <= _FEW
-        shapes = self._few_shapes(lengths_N) if is_few else self._shapes(lengths_N, batch_tokens)
+        if len(tokens_N) <= _FEW:
+            shapes = self._few_shapes(lengths_N)
+        else:
+            shapes = self._shapes(lengths_N, batch_tokens, few_shapes)
         for rows, shape in shapes:
             yield TokenBatch(rows, *pad_tokens([tokens_N[row] for row in rows], shape))
 
@@ -129,7 +138,7 @@ class SentenceTokenizer(NamedTuple):
         return self.tokenizer.token_to_id(model.unk_token) if model.unk_token else None
 
     def _shapes(
-        self, lengths_N: np.ndarray, batch_tokens: int
+        self, lengths_N: np.ndarray, batch_tokens: int, few_shapes: bool
     ) -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
         """The rows of each batch and its static shape (B, L)."""
         longest_first = np.argsort(-lengths_N, kind='stable')
@@ -137,10 +146,15 @@ class SentenceTokenizer(NamedTuple):
         start = 0
         while start < len(longest_first):
             longest = int(lengths_N[longest_first[start]])
-            length = min(-(-longest // bucket) * bucket, self.max_tokens)
+            if few_shapes and longest <= _ACCELERATOR_LENGTHS[-1]:
+                padded = _ACCELERATOR_LENGTHS[bisect.bisect_left(_ACCELERATOR_LENGTHS, longest)]
+            else:
+                padded = -(-longest // bucket) * bucket
+            length = min(padded, self.max_tokens)
             size = max(1, batch_tokens // length)
             rows = longest_first[start : start + size]
-            yield rows, (min(size, 1 << (len(rows) - 1).bit_length()), length)
+            full = size if few_shapes else min(size, 1 << (len(rows) - 1).bit_length())
+            yield rows, (full, length)
             start += size
 
     def _few_shapes(self, lengths_N: np.ndarray) -> Iterator[tuple[np.ndarray, tuple[int, int]]]:
