@@ -35,6 +35,7 @@ from diface_jax.runtime import (
     compilation_cache,
     config_files,
     devices,
+    gpu_flags,
     hosts,
     preemption,
     versions,
@@ -164,6 +165,7 @@ def _device_error(error: RuntimeError) -> str:
 
 def _run() -> int:
     """Joins the hosts and runs the mode, whose modules are imported only now; the exit code."""
+    gpu_flags.set_gpu_flags()
     hosts.join_hosts(
         _DISTRIBUTED.value, _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value
     )

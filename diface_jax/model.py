@@ -55,8 +55,8 @@ from diface_jax.gallery.search_options import (
 from diface_jax.gallery.store import MODEL, Store
 from diface_jax.models.diface import Sampling
 from diface_jax.pretrained.load_model import load_model
+from diface_jax.runtime import gpu_flags, schema
 from diface_jax.runtime import mesh as meshes
-from diface_jax.runtime import schema
 from diface_jax.runtime.progress_bar import ProgressBar
 from diface_jax.runtime.settings import SampleSettings
 
@@ -603,6 +603,7 @@ def load(model: Path | None = None, sampling: Sampling | None = None) -> Model:
     """
     if sampling is not None:
         schema.build_section(SampleSettings, dataclasses.asdict(sampling), 'sampling')
+    gpu_flags.set_gpu_flags()
     return Model(*load_model(model, sampling))
 
 

@@ -80,9 +80,7 @@ class ExactIndex:
         share = max(1, -(-len(f_GxF) // mesh.size))
         self._rows = min(block, 1 << (share - 1).bit_length()) * mesh.size
         is_small = len(f_GxF) <= min(block, BLOCK)
-        self._numpy_probes = (
-            PROBES if is_small else _NUMPY_PROBES * (is_processor and mesh.size == 1)
-        )
+        self._numpy_probes = PROBES if is_small else few
         self._fitting = device_bytes // max(1, self._rows // mesh.size * f_GxF.shape[1] * 4)
         self._resident: dict[int, jax.Array] = {}  # by start; put there when first needed
 

@@ -2,8 +2,9 @@
 
 python -m tests.benchmarks [SCRIPT ...]
 
-Without names, all scripts run, one after the other. With names, only those: their lines replace
-those they printed before, and the others stay. A script whose peer is not installed is named.
+Without names, all scripts but `gpu` run, one after the other. With names, only those: their lines
+replace those they printed before, and the others stay. A script whose peer is not installed is
+named.
 """
 
 import json
@@ -26,6 +27,7 @@ SCRIPTS = (
     'roofline',
     'growth',
 )
+ON_GPU = 'gpu'
 
 
 def run(script: str) -> list[page.Line]:
@@ -54,13 +56,14 @@ def reason(errors: str) -> str:
 
 def main(scripts: tuple[str, ...]) -> None:
     """Runs scripts, keeps what they printed, and renders the page."""
-    if unknown := set(scripts) - set(SCRIPTS):
-        sys.exit(f'no such script: {", ".join(sorted(unknown))}; choose from {", ".join(SCRIPTS)}')
+    known = (*SCRIPTS, ON_GPU)
+    if unknown := set(scripts) - set(known):
+        sys.exit(f'no such script: {", ".join(sorted(unknown))}; choose from {", ".join(known)}')
     lines = page.read() if page.MEASURED.is_file() else []
     for script in scripts:
         printed = run(script)
         lines = [line for line in lines if line['script'] != script] + printed
-        page.write(sorted(lines, key=lambda line: SCRIPTS.index(line['script'])))
+        page.write(sorted(lines, key=lambda line: known.index(line['script'])))
     page.main()
 
 

@@ -73,13 +73,13 @@ def dlib_itself(chips_NxHxWx3: np.ndarray) -> Callable[[], object]:
     return lambda: own.compute_face_descriptor(chips)
 
 
-def main(crops: int = 500, repeats: int = 5) -> None:
-    """Compares the embeddings, then prints the line."""
+def main(crops: int = 500, repeats: int = 5, network: dlib_resnet.DlibResNet | None = None) -> None:
+    """Compares the embeddings, then prints the line; without a network, of dlib's own."""
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     torch.backends.cudnn.allow_tf32 = False  # as ours
     rng = np.random.default_rng(0)
     chips_NxHxWx3 = rng.integers(0, 256, (crops, 150, 150, 3), dtype=np.uint8)
-    ours = dlib_resnet.load_dlib_resnet()
+    ours = network or dlib_resnet.load_dlib_resnet()
     in_torch = torch_network(ours)
     work = {
         'ours': lambda: dlib_resnet.embed_chips(ours, chips_NxHxWx3),

@@ -56,9 +56,11 @@ def write(lines: Sequence[Line]) -> None:
 
 
 def comparisons(lines: Sequence[Line]) -> str:
-    """A row for each comparison and peer; then the scripts that could not run."""
+    """A row for each comparison on CPUs and peer; then the scripts that could not run."""
     rows = []
     for line in lines:
+        if 'card' in line:
+            continue
         for peer, ratio in line.get('ratio', {}).items():
             aim, bound = AIMS.get((line['benchmark'], peer), ('', ''))
             times = line['milliseconds']
@@ -69,6 +71,20 @@ def comparisons(lines: Sequence[Line]) -> str:
     return '\n'.join(
         [_table(head, rows), *(['', 'Not measured:', '', *missing] if missing else [])]
     )
+
+
+def gpu(lines: Sequence[Line]) -> str:
+    """A row for each comparison on a GPU and peer."""
+    rows = [
+        (
+            *(line['benchmark'], peer, _short(line['milliseconds']['ours'])),
+            *(_short(line['milliseconds'][peer]), _short(ratio), line['card']),
+        )
+        for line in lines
+        if 'card' in line
+        for peer, ratio in line.get('ratio', {}).items()
+    ]
+    return _table(('work', 'peer', 'ours, ms', 'peer, ms', 'ratio', 'card'), rows)
 
 
 def roofline(lines: Sequence[Line]) -> str:
@@ -144,6 +160,7 @@ def plot(lines: Sequence[Line], path: pathlib.Path) -> None:
 
 PARTS: dict[str, Callable[[Sequence[Line]], str]] = {
     'comparisons': comparisons,
+    'gpu': gpu,
     'roofline': roofline,
     'paper': paper,
     'growth': growth,

@@ -5,6 +5,8 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 
+import jax
+
 
 def compare(
     name: str, work: Mapping[str, Callable[[], object]], repeats: int, pause: float = 0.0
@@ -42,4 +44,6 @@ def compare(
         },
         'repeats': repeats,
     }
+    if jax.default_backend() != 'cpu':
+        line['card'] = jax.devices()[0].device_kind
     print(json.dumps(line), flush=True)
