@@ -146,15 +146,12 @@ class ExactIndex:
         count = min(1 << (count - 1).bit_length(), len(self._starts()) * self._rows)
         everywhere = meshes.replicated(self._mesh)
         padded_PxF = np.pad(f_PxF, [(0, probes - len(f_PxF)), (0, 0)])
-        f_PxF_there = meshes.put_on_mesh(padded_PxF, everywhere)
-        best = meshes.put_on_mesh(
-            (np.full((probes, count), -np.inf, np.float32), np.full((probes, count), -1, np.int32)),
-            everywhere,
-        )
+        f_PxF_there, best = meshes.put_on_mesh(padded_PxF, everywhere), None
         for start, f_BxF in self._blocks():
             allowed_B = None if allowed_G is None else self._put(self._block(allowed_G, start))
             end = len(self._f_GxF)
-            best = _better(*best, f_PxF_there, f_BxF, allowed_B, start, end, mesh=self._mesh)
+            place = np.array([start, end], np.int32)
+            best = _better(best, f_PxF_there, f_BxF, allowed_B, place, count, self._mesh)
         score_PxN, row_PxN = (part[: len(f_PxF)] for part in meshes.fetch_from_mesh(best))
         return np.where(np.isneginf(score_PxN), -1, row_PxN), score_PxN[:, -1]
 
@@ -224,22 +221,25 @@ def _nothing(probes: int, k: int) -> TopK:
     return TopK(np.full((probes, k), -1), np.full((probes, k), -np.inf))
 
 
-@functools.partial(jax.jit, static_argnames='mesh')
+@functools.partial(jax.jit, static_argnames=('count', 'mesh'))
 def _better(
-    score_PxN: jax.Array,
-    row_PxN: jax.Array,
+    best: tuple[jax.Array, jax.Array] | None,
     f_PxF: jax.Array,
     f_BxF: jax.Array,
     allowed_B: jax.Array | None,
-    start: jax.Array,
-    end: jax.Array,
+    place_2: jax.Array,
+    count: int,
     mesh: Mesh,
 ) -> tuple[jax.Array, jax.Array]:
-    """The best N of those so far and one more block; each device first selects its own best.
+    """The best `count` of those so far and one more block; each device first selects its own.
 
-    The block's first row is `start` of the gallery, whose rows go up to `end`.
+    `place_2` is the block's first row in the gallery, and the gallery's number of rows.
     """
-    count = score_PxN.shape[1]
+    start, end = place_2
+    if best is None:
+        shape = len(f_PxF), count
+        best = jnp.full(shape, -jnp.inf), jnp.full(shape, -1)
+    score_PxN, row_PxN = best
 
     # shard_map, since jit would gather all scores and not only the best N of each device.
     @functools.partial(

@@ -79,6 +79,9 @@ def fetch_from_mesh(tree: Any) -> Any:
             return np.asarray(array)
         return multihost_utils.process_allgather(array, tiled=True)
 
+    for array in jax.tree.leaves(tree):
+        if array.is_fully_addressable:
+            array.copy_to_host_async()  # so that they travel together
     return jax.tree.map(fetch, tree)
 
 

@@ -82,9 +82,9 @@ def main(texts: int = 256, num_steps: int = 10, num_samples: int = 16, repeats: 
         compiled = torch.compile(peer)
         work['diffusers, PyTorch compiled'] = lambda: sample(compiled, ddim, *given).cpu()
     torch.backends.cuda.matmul.allow_tf32 = True  # as ours
-    x0_BxD = work['ours']()
+    x0_BxD, atol = work['ours'](), 5e-3 if torch_networks.DEVICE.type == 'cuda' else 1e-3
     for peer_name in list(work)[1:]:
-        np.testing.assert_allclose(work[peer_name](), x0_BxD, atol=1e-3)
+        np.testing.assert_allclose(work[peer_name](), x0_BxD, atol=atol)
     name = f'DDIM of {texts} texts, {num_steps} steps, {num_samples} samples'
     timing.compare(name, work, repeats)
 
