@@ -166,7 +166,7 @@ def ring_scan(
     """Applies an update on every device to each block of a ring; call it inside `shard_map`.
 
     Blocks go one way. With half of each going the other way the links of a TPU would send twice as
-    fast, but cutting and joining the halves takes longer than that saves (docs/cluster.md).
+    fast, but by XLA's estimates cutting and joining halves costs more than that (docs/cluster.md).
 
     Args:
       mesh: the ring of devices.
