@@ -10,8 +10,8 @@ included.
     decay     b1 0, b2 0.968; of the average 0.852 a step
     network   64.4 M parameters, 14.03 TFLOP a step
     memory    1.3 GB of state, 0.1 GB of rows a chip
-    a step    9.7 ms: 0.8 of products, 4.7 of memory, 4.2 of links
-    all       9 s
+    a step    12.3 ms: 0.8 of products, 4.7 of memory, 6.8 of links
+    all       11 s
 """
 
 import ml_collections

@@ -10,8 +10,8 @@ included.
     decay     b1 0.2, b2 0.992; of the average 0.961 a step
     network   49.7 M parameters, 2.48 TFLOP a step
     memory    1.0 GB of state, 1.0 GB of rows a chip
-    a step    7.7 ms: 1.1 of products, 3.6 of memory, 2.9 of links
-    all       27 s
+    a step    8.3 ms: 1.1 of products, 3.6 of memory, 3.5 of links
+    all       30 s
 """
 
 import ml_collections

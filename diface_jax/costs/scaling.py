@@ -27,6 +27,8 @@ class Chip(NamedTuple):
       memory: bytes.
       memory_rate: memory bandwidth, bytes/s.
       link_rate: bandwidth of all links to other chips, in one direction, bytes/s.
+      neighbour_rate: bandwidth to the next chip on a ring, in one direction, bytes/s: of one link
+        of a TPU; of all links of a GPU, which a switch connects.
       utilisation: share of the peaks of FLOP/s and bandwidth that is reached. Assumed.
     """
 
@@ -35,11 +37,12 @@ class Chip(NamedTuple):
     memory: float
     memory_rate: float
     link_rate: float
+    neighbour_rate: float
     utilisation: float = 0.3
 
 
 # https://docs.cloud.google.com/tpu/docs/v6e, read in November 2026.
-TPU_V6E = Chip('TPU v6e', 918e12, 32e9, 1638e9, 400e9)
+TPU_V6E = Chip('TPU v6e', 918e12, 32e9, 1638e9, 400e9, 100e9)
 
 
 def scale_config(
@@ -101,7 +104,8 @@ class Prediction(NamedTuple):
       state_bytes: bytes a chip of parameters, their average, Adam's moments and gradients.
       data_bytes: bytes a chip of prepared rows.
       compute_seconds, memory_seconds, link_seconds: time a step of matrix products, of reading and
-        writing the state, and of summing gradients over the chips; assumed not to overlap.
+        writing the state, and of summing gradients over the chips and sending texts round the ring
+        of the contrastive loss; assumed not to overlap.
     """
 
     parameters: int
@@ -141,6 +145,7 @@ def predict(
     # summed over a ring of chips.
     state, moved = 5 * _FLOAT32 * parameters, 9 * _FLOAT32 * parameters
     summed = 2 * (chips - 1) / chips * _FLOAT32 * parameters
+    ring = ring_bytes(settings.train.batch_size, settings.model.refine.feature_dim, chips)
     return Prediction(
         parameters=parameters,
         flops=flops,
@@ -148,8 +153,23 @@ def predict(
         data_bytes=_FLOAT32 * numbers / chips,
         compute_seconds=flops / (chips * chip.flops * reached),
         memory_seconds=moved / (chip.memory_rate * reached),
-        link_seconds=summed / (chip.link_rate * reached),
+        link_seconds=(summed / chip.link_rate + ring / chip.neighbour_rate) / reached,
     )
+
+
+def ring_bytes(rows: int, features: int, chips: int) -> float:
+    """Bytes that a chip sends to the next one in a step, for `training.contrastive_loss`.
+
+    Each text passes each chip twice: forwards with its features, 3 marks and 3 sums, backwards with
+    features, their gradient, 3 marks and 2 sums. Where the compiler sends features in bfloat16, as
+    for TPUs, it is a third less.
+
+    Args:
+      rows: of a step, over all chips.
+      features: width of R's output.
+      chips: number of chips.
+    """
+    return _FLOAT32 * rows * (3 * features + 11) if chips > 1 else 0.0
 
 
 def step_flops(settings: Settings, score: int, refine: int, read: int) -> float:

@@ -88,10 +88,12 @@ def test_flops_are_as_xla_counts_them():
 
 
 def test_time_by_hand():
-    chip = scaling.Chip('made up', 100e12, 1e9, 1e12, 1e11, utilisation=0.5)
+    chip = scaling.Chip('made up', 100e12, 1e9, 1e12, 1e11, 2e10, utilisation=0.5)
     config = celeba.get_config()
     plan = scaling.predict(config, SIZES, photos=100, chips=4, chip=chip)
     assert plan.compute_seconds == pytest.approx(plan.flops / 4 / 50e12)
     assert plan.memory_seconds == pytest.approx(plan.parameters * 36 / 0.5e12)
-    assert plan.link_seconds == pytest.approx(plan.parameters * 4 * 2 * 3 / 4 / 0.5e11)
+    gradients = plan.parameters * 4 * 2 * 3 / 4
+    ring = 4 * 512 * (3 * 384 + 11)  # its count is compared with a program's beside the loss
+    assert plan.link_seconds == pytest.approx(gradients / 0.5e11 + ring / 1e10)
     assert plan.data_bytes == (100 * 385 + 500 * 2305) * 4 / 4

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from diface_jax.costs import hlo, scaling
 from diface_jax.runtime import mesh as meshes
 from diface_jax.training.contrastive_loss import ContrastSide, contrastive_loss
 from tests import subprocesses
@@ -57,8 +58,8 @@ def made_up(size=16, dim=6):
     return ContrastSide(f[0], marks[0]), ContrastSide(f[1:], marks)
 
 
-def off_by(devices):
-    """How far the ring's value and gradients are from the table's, relative to the largest."""
+def ring_against_table(devices):
+    """How far value and gradients are off, relative to the largest, and what the ring sends."""
     mesh = jax.sharding.Mesh(np.array(jax.devices()[:devices]).reshape(-1, 1), meshes.AXES)
     text, photo = made_up()
 
@@ -66,27 +67,35 @@ def off_by(devices):
         def of(f_text, f_photo, log_scale):
             return 3.0 * loss(text._replace(f=f_text), photo._replace(f=f_photo), log_scale, 8.0)
 
-        found = jax.jit(jax.value_and_grad(of, (0, 1, 2)))(text.f, photo.f, jnp.float32(2.6))
-        return jax.tree.leaves(jax.device_get(found))
+        given = text.f, photo.f, jnp.float32(2.6)
+        compiled = jax.jit(jax.value_and_grad(of, (0, 1, 2))).lower(*given).compile()
+        return jax.tree.leaves(jax.device_get(compiled(*given))), compiled
 
-    ring = value_and_grads(lambda *given: contrastive_loss(*given, mesh))
-    table = value_and_grads(dense.contrast)
-    return [
+    ring, compiled = value_and_grads(lambda *given: contrastive_loss(*given, mesh))
+    table, _ = value_and_grads(dense.contrast)
+    off_by = max(
         float(np.max(np.abs(one - other)) / np.max(np.abs(other)))
         for one, other in zip(ring, table, strict=True)
-    ]
+    )
+    return off_by, hlo.count_collectives(compiled.as_text()).get('collective-permute')
 
 
 def test_one_block_equals_the_table():
-    assert max(off_by(1)) < 2e-6
+    off_by, sent = ring_against_table(1)
+    assert off_by < 2e-6
+    assert sent is None
 
 
 MORE = """
-from tests.training.test_contrastive_loss import off_by
-print([off_by(2), off_by(8)])
+import json
+from tests.training.test_contrastive_loss import ring_against_table
+print(json.dumps([ring_against_table(2), ring_against_table(8)]))
 """
 
 
-def test_a_ring_of_two_and_of_eight_equals_the_table():
+def test_a_ring_of_two_and_of_eight_equals_the_table_and_sends_what_is_predicted():
     (printed,) = subprocesses.run(MORE, devices=8)
-    assert np.max(json.loads(printed)) < 2e-6
+    for chips, (off_by, (count, size)) in zip((2, 8), json.loads(printed), strict=True):
+        assert off_by < 2e-6
+        assert count == 10 * chips  # 5 arrays forwards and 5 backwards, to the next device
+        assert size == scaling.ring_bytes(rows=16, features=6, chips=chips)
