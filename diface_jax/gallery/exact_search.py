@@ -193,7 +193,7 @@ class ExactIndex:
 
 
 def _largest(score_PxG: np.ndarray, count: int) -> np.ndarray:
-    """The places of the `count` largest scores of each row, the smallest first, then in any order."""
+    """The places of the `count` largest scores of each row; the smallest of them is the first."""
     groups = score_PxG.shape[1] // _GROUP
     if groups <= count:
         return score_PxG.argpartition(-count, axis=1)[:, -count:]

@@ -24,6 +24,7 @@ SCRIPTS = (
     'verification',
     'identification',
     'roofline',
+    'stages',
     'growth',
 )
 
