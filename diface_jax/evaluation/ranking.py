@@ -15,7 +15,6 @@ import numpy as np
 from jax.sharding import Mesh
 
 from diface_jax.runtime import mesh as meshes
-from diface_jax.runtime.batch_threads import run_batches
 
 # Scores a device and block, counted for each partition: a few megabytes, which fit a processor's
 # cache. Rows a device and block are limited too, so that padding costs little.
@@ -106,16 +105,11 @@ def rank_mates(
     gallery_arrays = meshes.put_on_mesh(arrays, replicated)
     size = mesh.size * int(np.clip(scores // members.gallery_SxC.size, 1, _ROWS))
     padded = [_pad_rows(field, size) for field in probes._replace(f_PxF=f_PxF)]
-    blocks = run_batches(
-        lambda *block: jax.block_until_ready(
-            _rank_block(Probes(*block), *gallery_arrays, groups=groups)
-        ),
-        (
-            meshes.put_on_mesh(tuple(field[start : start + size] for field in padded), by_row)
-            for start in range(0, len(padded[0]), size)
-        ),
-    )
-    fields = zip(*meshes.fetch_from_mesh(list(blocks)), strict=True)
+    blocks = []
+    for start in range(0, len(padded[0]), size):
+        block = meshes.put_on_mesh([field[start : start + size] for field in padded], by_row)
+        blocks.append(_rank_block(Probes(*block), *gallery_arrays, groups=groups))
+    fields = zip(*meshes.fetch_from_mesh(blocks), strict=True)
     return MateRanks(*[np.concatenate(field, axis=-1)[..., :num_probes] for field in fields])
 
 
