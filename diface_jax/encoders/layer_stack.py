@@ -1,4 +1,4 @@
-"""Layers of a transformer as one module, so that one name table and one trace serve all layers."""
+"""Layers of a transformer as one module, so that XLA compiles a single layer."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -22,38 +22,22 @@ def stack_layers(make: Callable[[nnx.Rngs], Layer], count: int, rngs: nnx.Rngs) 
     return stack(rngs)
 
 
-def apart(layers: nnx.State) -> nnx.State:
-    """Parameters of stacked layers, with a tuple of one array a layer in place of each array.
-
-    A program copies the weights of a layer out of a stack, which takes as long as the products of a
-    short sentence.
-    """
-    with jax.ensure_compile_time_eval():  # the caller may be traced
-        return jax.tree.map(
-            lambda leaf_SxX: tuple(jax.device_put(list(np.asarray(leaf_SxX)))), layers
-        )
-
-
 def hidden_states(layers: nnx.Module, x_BxLxC: jax.Array, *inputs: Any) -> jax.Array:
     """The input of stacked layers and their outputs, [S, B, L, C].
 
     Args:
-      layers: from `stack_layers`, or with parameters from `apart`; a layer is called with the
-        states and `inputs`.
+      layers: from `stack_layers`; a layer is called with the states and `inputs`.
       x_BxLxC: the states before the first layer.
       inputs: the same for every layer, such as the mask.
     """
-    graphdef, params = nnx.split(layers)
-    stacks, structure = jax.tree.flatten(params, is_leaf=lambda leaf: isinstance(leaf, tuple))
+    # Not nnx.scan, which takes longer to trace.
+    graphdef, params_S = nnx.split(layers)
 
-    @jax.jit  # traced once for all layers
-    def run(x_BxLxC: jax.Array, params: nnx.State) -> jax.Array:
-        return nnx.merge(graphdef, params)(x_BxLxC, *inputs)
+    def run(x_BxLxC: jax.Array, params: nnx.State) -> tuple[jax.Array, jax.Array]:
+        x_BxLxC = nnx.merge(graphdef, params)(x_BxLxC, *inputs)
+        return x_BxLxC, x_BxLxC
 
-    states = [x_BxLxC]
-    for layer in zip(*stacks, strict=True):
-        states.append(run(states[-1], jax.tree.unflatten(structure, layer)))
-    return jnp.stack(states)
+    return jnp.concatenate([x_BxLxC[None], jax.lax.scan(run, x_BxLxC, params_S)[1]])
 
 
 def layer_norm(width: int, epsilon: float, rngs: nnx.Rngs) -> nnx.LayerNorm:

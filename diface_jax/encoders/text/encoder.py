@@ -18,7 +18,6 @@ from flax import nnx
 from diface_jax.encoders import folder_files, weights
 from diface_jax.encoders.clip import clip_files
 from diface_jax.encoders.folder_files import Reading
-from diface_jax.encoders.layer_stack import apart
 from diface_jax.encoders.text import bert, mpnet, pooling, t5
 from diface_jax.encoders.text.adapters import Adapters, adapt, adapters_sha256, check_adapters
 from diface_jax.encoders.text.sentence_tokens import SentenceTokenizer, pad_tokens
@@ -103,11 +102,6 @@ class TextEncoder:
         """The state with other layers, nested as before: a program takes both."""
         return nnx.state(nnx.merge(self._graphdef, nnx.State({**self._state, 'layers': layers})))
 
-    @functools.cached_property
-    def _apart(self) -> nnx.State:
-        """The state as programs take it."""
-        return nnx.State({**self._state, 'layers': apart(self._state['layers'])})
-
     @property
     def frozen(self) -> dict[str, str]:
         """Name and hash of the encoder without adapters."""
@@ -156,7 +150,7 @@ class TextEncoder:
         tokens_N = self._tokenizer.ids(sentences)
         pool_NxP = np.empty((len(tokens_N), pooling.POOLS * self.width), np.float32)
         pool = functools.partial(
-            pooling.pooled_states, self._graphdef, self._apart, pooling=self.reading.pooling
+            pooling.pooled_states, self._graphdef, self._state, pooling=self.reading.pooling
         )
         batches = list(self._tokenizer.batches(tokens_N, batch_tokens))
         pooled = run_batches(
@@ -172,7 +166,7 @@ class TextEncoder:
     def of_tokens(self, tokens_BxL: jax.Array, mask_BxL: jax.Array) -> jax.Array:
         """The `pooled_states` of tokens, with this encoder's weights; JAX can trace it."""
         # Copied, as nnx accepts variables of the trace that it runs in alone.
-        state = jax.tree.map(lambda leaf: leaf, self._apart)
+        state = jax.tree.map(lambda leaf: leaf, self._state)
         return pooling.pooled_states(
             self._graphdef, state, tokens_BxL, mask_BxL, pooling=self.reading.pooling
         )
@@ -213,7 +207,7 @@ class TextEncoder:
         mask_NxL = np.zeros(state_NxLxC.shape[:2], bool)
         for rows, tokens_BxL, mask_BxL in self._tokenizer.batches(tokens_N, batch_tokens):
             length = min(mask_BxL.shape[1], longest)
-            state_BxLxC = pooling.last_states(self._graphdef, self._apart, tokens_BxL, mask_BxL)
+            state_BxLxC = pooling.last_states(self._graphdef, self._state, tokens_BxL, mask_BxL)
             mask_NxL[rows, :length] = mask_BxL[: len(rows), :length]
             state_NxLxC[rows, :length] = state_BxLxC[: len(rows), :length]
         return state_NxLxC * mask_NxL[:, :, None], mask_NxL
