@@ -8,7 +8,6 @@ import collections
 import math
 import pathlib
 import re
-import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -34,7 +33,7 @@ _INSTRUCTION = re.compile(
 _DOT = re.compile(
     r'= f32\[(?P<out>[\d,]*)\]\S* dot\(%?(?P<a>[\w.-]+), %?(?P<b>[\w.-]+)\), (?P<dims>.*)'
 )
-_REPEATS = 5
+_REPEATS = 9
 _BYTES = 1 << 24  # of operands in turn
 
 
@@ -58,22 +57,23 @@ class Dot(NamedTuple):
 
 
 def milliseconds_by_kind(program: Program, has_optimiser: bool = False) -> dict[str, float]:
-    """Milliseconds of a run by kind of operation, the longest first.
+    """Milliseconds of the fastest run by kind of operation, the longest first.
 
     Args:
       program: to trace.
       has_optimiser: what is outside of the loss and its gradient is the optimiser's.
     """
-    kind_of = dict(_kinds(program.hlo, has_optimiser))
-    total = collections.Counter()
-    for name, milliseconds in _traced(program.run):
+    kind_of = dict(kinds(program.hlo, has_optimiser))
+    runs = collections.defaultdict(collections.Counter)
+    for run, name, milliseconds in _traced(program.run):
         if name in kind_of:
-            total[kind_of[name]] += milliseconds / _REPEATS
-    return dict(total.most_common())
+            runs[run][kind_of[name]] += milliseconds
+    fastest = min(runs.values(), key=collections.Counter.total)
+    return dict(fastest.most_common())
 
 
-def _traced(run: Callable[[], object]) -> Iterator[tuple[str, float]]:
-    """Name and duration of each operation in _REPEATS runs."""
+def _traced(run: Callable[[], object]) -> Iterator[tuple[int, str, float]]:
+    """The run, name and duration of each operation in _REPEATS runs."""
     run()
     with tempfile.TemporaryDirectory() as folder:
         with jax.profiler.trace(folder):
@@ -83,11 +83,12 @@ def _traced(run: Callable[[], object]) -> Iterator[tuple[str, float]]:
         for plane in jax.profiler.ProfileData.from_file(str(path)).planes:
             for line in plane.lines:
                 for event in line.events:
-                    if any(key == 'hlo_op' for key, _ in event.stats):
-                        yield event.name, event.duration_ns / 1e6
+                    stats = dict(event.stats)
+                    if 'hlo_op' in stats:
+                        yield stats['run_id'], event.name, event.duration_ns / 1e6
 
 
-def _kinds(hlo: str, has_optimiser: bool) -> Iterator[tuple[str, str]]:
+def kinds(hlo: str, has_optimiser: bool) -> Iterator[tuple[str, str]]:
     """Name and kind of each operation but loops and calls, whose parts are traced themselves."""
     body_of = _computations(hlo)
     for line in hlo.splitlines():
@@ -147,19 +148,19 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 
 def milliseconds_of(dot: Dot) -> float:
-    """Median of a product alone, on operands that no cache holds."""
+    """The fastest run of a product alone, on operands that no cache holds."""
     in_turn = max(1, _BYTES // (4 * (math.prod(dot.a) + math.prod(dot.b))))
     operands = [(jnp.full(dot.a, float(i)), jnp.full(dot.b, float(i))) for i in range(in_turn)]
     run = jax.jit(lambda a, b: dot(a, b))
-    in_all = median_milliseconds(lambda: jax.block_until_ready([run(*pair) for pair in operands]))
+    in_all = fastest_milliseconds(lambda: jax.block_until_ready([run(*pair) for pair in operands]))
     return in_all / in_turn
 
 
-def median_milliseconds(run: Callable[[], object], repeats: int = 9) -> float:
-    """Median of the runs after the first."""
+def fastest_milliseconds(run: Callable[[], object], repeats: int = _REPEATS) -> float:
+    """The fastest of the runs after the first: other programs may slow some down."""
     times = []
     for _ in range(repeats + 1):
         start = time.perf_counter()
         run()
         times.append(1e3 * (time.perf_counter() - start))
-    return statistics.median(times[1:])
+    return min(times[1:])
