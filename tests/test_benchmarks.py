@@ -3,7 +3,7 @@
 import pytest
 
 from tests.benchmarks import __main__ as benchmarks
-from tests.benchmarks import page
+from tests.benchmarks import operations, page
 
 LINES = [
     {
@@ -14,6 +14,14 @@ LINES = [
         'ratio': {'diffusers, PyTorch': 2.5},
     },
     {'script': 'exact_search', 'missing': "faiss is not installed (pip install -e '.[bench]')"},
+    {
+        'script': 'stages',
+        'load': '0.5',
+        'stages': 'training step',
+        'stage': 'random numbers',
+        'milliseconds': 20.0,
+        'share': 0.1,
+    },
     {
         'script': 'growth',
         'load': '0.5',
@@ -53,12 +61,43 @@ def test_rendering_twice_changes_nothing():
         assert f'<!-- measured {name} -->' in text
     once = page.render(text, LINES)
     assert '| DDIM | steps | 5, 10 | 1.00 |' in once
+    assert '| training step | random numbers | 20 | 10% |' in once
     assert page.render(once, LINES) == once
 
 
 def test_the_page_shows_what_was_measured():
     text = page.PAGE.read_text()
     assert page.render(text, page.read()) == text
+
+
+HLO = """
+%fused (a: f32[8,4], b: f32[4,2]) -> f32[8,2] {
+  %a = f32[8,4]{1,0} parameter(0)
+  %b = f32[4,2]{1,0} parameter(1)
+  ROOT %dot.1 = f32[8,2]{1,0} dot(%a, %b), lhs_contracting_dims={1}, rhs_contracting_dims={0}
+}
+
+ENTRY %main (x: f32[8,4], w: f32[4,2]) -> f32[8,2] {
+  %fusion.1 = f32[8,2]{1,0} fusion(%x, %w), kind=kCustom, calls=%fused
+  %mask = u32[8]{0} fusion(%key), kind=kLoop, calls=%bits
+  %silu = f32[8,2]{1,0} fusion(%fusion.1), metadata={op_name="jit(step)/jvp(silu)/mul"}
+  %adam = f32[4,2]{1,0} fusion(%w), metadata={op_name="jit(step)/mul"}
+}
+"""
+
+
+def test_operations_by_kind():
+    kinds = dict(operations.kinds(HLO, has_optimiser=True))
+    assert kinds['fusion.1'] == operations.PRODUCTS
+    assert kinds['mask'] == operations.RANDOM
+    assert kinds['silu'] == operations.ELEMENTS
+    assert kinds['adam'] == operations.UPDATES
+
+
+def test_products_of_a_program():
+    ((dot, times),) = operations.dots(HLO).items()
+    assert (dot.a, dot.b, times) == ((8, 4), (4, 2), 1)
+    assert dot.flops == 2 * 8 * 4 * 2
 
 
 def test_an_unknown_script_is_refused():

@@ -56,6 +56,8 @@ class InferenceModel:
         self, trained: LoadedModel, encoders: EncoderBundle, sampling: Sampling | None = None
     ) -> None:
         self._trained, self._encoders = trained, encoders
+        # Of a pack they are numpy's, which every call would copy.
+        self._params = jax.device_put(trained.params)
         self.face_encoder: list[dict[str, Any]] = trained.encoders['face']
         self.width = len(trained.normalise.mean_D)
         self.model, self.name, self.terms = trained.sha256, trained.name, trained.terms
@@ -97,7 +99,7 @@ class InferenceModel:
     def of_photos(self, embedding_NxD: np.ndarray) -> np.ndarray:
         """Features of faces, from their raw embeddings; f_NxF, float32, of length 1."""
         x0_NxD = self._trained.normalise(embedding_NxD)
-        return self._of_many.of_photos(self._trained.params, x0_NxD)
+        return self._of_many.of_photos(self._params, x0_NxD)
 
     @property
     def takes_photos(self) -> bool:
@@ -151,7 +153,7 @@ class InferenceModel:
             raise ValueError('a probe has a text, a photo, or both')
         known = c_BxC, observation
         f_NxBxF = [
-            np.asarray(self._features(self._trained.params, batch))
+            np.asarray(self._features(self._params, batch))
             for batch in padded_batches(known, _PROBES)
         ]
         return np.concatenate(f_NxBxF)[: len(jax.tree.leaves(known)[0])]

@@ -233,6 +233,18 @@ QUESTIONS = (
 )
 
 
+def _places() -> np.ndarray:
+    """Columns of the answers to each question; -1 where it has fewer than N."""
+    counts = [len(question.answers) for question in QUESTIONS]
+    place_QxN, start = np.full((len(counts), max(counts)), -1), 0
+    for row_N, count in zip(place_QxN, counts, strict=True):
+        row_N[:count] = np.arange(start, start := start + count)
+    return place_QxN
+
+
+_PLACES_QxN = _places()
+
+
 class NextQuestion(NamedTuple):
     """A question worth asking, its answers, and the expected gain in bits."""
 
@@ -263,15 +275,17 @@ def next_question(
     Returns:
       The question, or None where no question gains enough.
     """
-    weight_K, open_questions, start = _softmax(llr_K), [], 0
-    for question in QUESTIONS:
-        columns = slice(start, start := start + len(question.answers))
+    log_odds_KxA = answer_llr_KxA + np.log(_shares(rates))
+    absent_Kx1 = np.full((len(log_odds_KxA), 1), -np.inf)
+    log_odds_KxQxN = np.hstack([log_odds_KxA, absent_Kx1])[:, _PLACES_QxN]
+    gain_Q = mutual_information(_softmax(llr_K), _softmax(log_odds_KxQxN))
+    for number in np.argsort(-gain_Q, kind='stable'):
+        question, gain = QUESTIONS[number], float(gain_Q[number])
+        if gain < _WORTH:
+            break
         if not _is_answered(texts, question):
-            log_odds_KxA = answer_llr_KxA[:, columns] + np.log(_shares(question.answers, rates))
-            gain = mutual_information(weight_K, _softmax(log_odds_KxA))
-            open_questions.append(NextQuestion(question.ask, question.answers, gain))
-    best = max(open_questions, key=lambda question: question.gain_bits, default=None)
-    return best if best and best.gain_bits >= _WORTH else None
+            return NextQuestion(question.ask, question.answers, gain)
+    return None
 
 
 def answer_sentences() -> list[str]:
@@ -279,15 +293,17 @@ def answer_sentences() -> list[str]:
     return [answer.sentence for question in QUESTIONS for answer in question.answers]
 
 
-def mutual_information(weight_K: np.ndarray, answer_KxA: np.ndarray) -> float:
-    """Mutual information, in bits, of candidate and answer.
+def mutual_information(weight_K: np.ndarray, answer_KxQxN: np.ndarray) -> np.ndarray:
+    """Mutual information, in bits, of candidate and answer to each question; [Q].
 
     Args:
       weight_K: probabilities of the candidates.
-      answer_KxA: probabilities of the answers, given each candidate.
+      answer_KxQxN: probabilities of the answers, given each candidate; 0 where a question has
+        fewer.
     """
-    overall_A = weight_K @ answer_KxA
-    return float(max(0.0, _entropy(overall_A) - weight_K @ _entropy(answer_KxA)))
+    overall_QxN = np.tensordot(weight_K, answer_KxQxN, 1)
+    known_Q = np.tensordot(weight_K, _entropy(answer_KxQxN), 1)
+    return np.maximum(0.0, _entropy(overall_QxN) - known_Q)
 
 
 # Not scipy's, which takes a while to import, and longer for so few numbers.
@@ -301,15 +317,19 @@ def _entropy(share_xA: np.ndarray) -> np.ndarray:
     return (share_xA * bits_xA).sum(axis=-1)
 
 
-def _shares(answers: Sequence[PossibleAnswer], rates: Mapping[str, float]) -> np.ndarray:
-    """The share of people of whom each answer is true; equal shares where it is not known."""
+def _shares(rates: Mapping[str, float]) -> np.ndarray:
+    """The share of people of whom each answer is true; [A]."""
     rates = _UNLABELLED_RATES | dict(rates)
-    labels = [answer.label for answer in answers]
+    return np.array([share for question in QUESTIONS for share in _shares_of(question, rates)])
+
+
+def _shares_of(question: Question, rates: Mapping[str, float]) -> list[float]:
+    """The shares of the answers to a question; equal ones where a share is not known."""
+    labels = [answer.label for answer in question.answers]
     if any(name not in rates for name, _ in labels):
-        return np.full(len(answers), 1.0 / len(answers))
-    share_A = [rates[name] if value else 1.0 - rates[name] for name, value in labels]
-    share_A = [max(share, 1e-3) for share in share_A]
-    return np.array(share_A) / sum(share_A)
+        return [1.0 / len(labels)] * len(labels)
+    shares = [max(rates[name] if value else 1.0 - rates[name], 1e-3) for name, value in labels]
+    return [share / sum(shares) for share in shares]
 
 
 def _is_answered(texts: Sequence[str], question: Question) -> bool:

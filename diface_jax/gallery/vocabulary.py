@@ -109,7 +109,7 @@ def check_words(text: str, reader: TextReader, taught: Set[str] = frozenset()) -
       ValueError: fewer than half of its words are of sentences about faces, or none says anything.
     """
     read, cut = reader.split(text)
-    known = face_words() | (taught - _BACKGROUND_WORDS)
+    known = _known_words(frozenset(taught))
     written = {_plain(word): word for word in _written(read)}
     of_faces = {word for word in written if _is_known(word, known)}
     if len(of_faces) < _ENOUGH * len(written) or not of_faces - _FUNCTION_WORDS:
@@ -134,6 +134,12 @@ def leave_out(text: str, unread: UnreadWords) -> str:
 def says_nothing(text: str) -> bool:
     """Whether a phrase is of words that say nothing about a face, such as 'a person'."""
     return set(re.findall(r'\w+', text.lower())) <= _FUNCTION_WORDS | _SUBJECTS
+
+
+@functools.lru_cache(maxsize=4)
+def _known_words(taught: frozenset[str]) -> frozenset[str]:
+    """Words about faces, of the package and of a model."""
+    return face_words() | (taught - _BACKGROUND_WORDS)
 
 
 def _is_known(word: str, known: Set[str]) -> bool:

@@ -77,7 +77,8 @@ class DiFace:
           params: of D.
           c_BxC: conditions of the texts; None: there is none.
           keep_c_Bx1: False where the text is dropped (classifier-free guidance); None keeps all.
-          dropout_key: random key of dropout in training; None turns dropout off.
+          dropout_key: random key of dropout in training, or one for each of the P passes of
+            x_t_BxPxD (then c, keep_c and the observation are [B, 1 or P, ...]); None turns it off.
           observation: of the same faces; None: there is none.
           keep_y_Bx1: False where the observation is dropped; None keeps all.
         """

@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from diface_jax.models.rows import drop, dropout_streams, row_product
+
 
 class RefinementNetwork(nnx.Module):
     """f = unit(A x + MLP(x)), where the MLP starts at zero.
@@ -32,7 +34,7 @@ class RefinementNetwork(nnx.Module):
         dtype: jnp.dtype = jnp.float32,
         rngs: nnx.Rngs,
     ) -> None:
-        linear = functools.partial(nnx.Linear, dtype=dtype, rngs=rngs)
+        linear = functools.partial(nnx.Linear, dtype=dtype, dot_general=row_product, rngs=rngs)
         self.linear = linear(embedding_dim, feature_dim, kernel_init=_identity, use_bias=False)
         self.up = linear(embedding_dim, width)
         self.dropout = nnx.Dropout(dropout)
@@ -40,9 +42,7 @@ class RefinementNetwork(nnx.Module):
 
     def __call__(self, x0_BxD: jax.Array, dropout_key: jax.Array | None = None) -> jax.Array:
         """Unit vectors f_BxF; `dropout_key` is given in training, None means no dropout."""
-        rngs = None if dropout_key is None else nnx.Rngs(dropout=dropout_key)
-        hidden = nnx.silu(self.up(x0_BxD))
-        hidden = self.dropout(hidden, deterministic=rngs is None, rngs=rngs)
+        hidden = drop(self.dropout, nnx.silu(self.up(x0_BxD)), dropout_streams(dropout_key))
         return l2_normalise((self.linear(x0_BxD) + self.down(hidden)).astype(jnp.float32))
 
 

@@ -6,6 +6,7 @@ The DiFace paper does not describe its network; this one is our choice.
 """
 
 import functools
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -14,6 +15,7 @@ from flax import nnx
 
 from diface_jax.diffusion.parameterization import to_x0
 from diface_jax.models.observation import Observation
+from diface_jax.models.rows import drop, dropout_streams, row_product
 
 _zeros = nnx.initializers.zeros_init()
 
@@ -43,18 +45,20 @@ class Block(nnx.Module):
     def __init__(
         self, width: int, dropout: float, *, dtype: jnp.dtype = jnp.float32, rngs: nnx.Rngs
     ) -> None:
-        linear = functools.partial(nnx.Linear, dtype=dtype, rngs=rngs)
+        linear = functools.partial(nnx.Linear, dtype=dtype, dot_general=row_product, rngs=rngs)
         self.norm = nnx.LayerNorm(width, use_bias=False, use_scale=False, rngs=rngs)
         self.modulation = linear(width, 3 * width, kernel_init=_zeros, bias_init=_zeros)
         self.up = linear(width, 2 * width)
         self.dropout = nnx.Dropout(dropout)
         self.down = linear(2 * width, width)
 
-    def __call__(self, h_BxH: jax.Array, y_BxH: jax.Array, rngs: nnx.Rngs | None) -> jax.Array:
-        """The next h_BxH; `rngs` is dropout's stream, None for no dropout."""
+    def __call__(
+        self, h_BxH: jax.Array, y_BxH: jax.Array, streams: Sequence[nnx.Rngs]
+    ) -> jax.Array:
+        """The next h_BxH; `streams` are of dropout, as `drop` takes them."""
         shift, scale, gate = jnp.split(self.modulation(y_BxH), 3, axis=-1)
         h = self.norm(h_BxH) * (1.0 + scale) + shift
-        h = self.dropout(nnx.silu(self.up(h)), deterministic=rngs is None, rngs=rngs)
+        h = drop(self.dropout, nnx.silu(self.up(h)), streams)
         return h_BxH + gate * self.down(h)
 
 
@@ -87,7 +91,7 @@ class ScoreNetwork(nnx.Module):
         rngs: nnx.Rngs,
     ) -> None:
         self.prediction = prediction
-        linear = functools.partial(nnx.Linear, dtype=dtype, rngs=rngs)
+        linear = functools.partial(nnx.Linear, dtype=dtype, dot_general=row_product, rngs=rngs)
         self.embed_x = linear(embedding_dim + width, width)
         self.embed_c = linear(condition_dim, width)
         self.no_c = nnx.Param(jnp.zeros((condition_dim,)))
@@ -149,21 +153,22 @@ class ScoreNetwork(nnx.Module):
           x_t: noisy embeddings; [..., D].
           log_snr: their log SNR, which stands for t; broadcasts to [..., 1].
           probe: what is known of the faces; its arrays broadcast to [..., H].
-          dropout_key: random key of dropout in training; None means no dropout.
+          dropout_key: random key of dropout in training, or one for each of the P passes of x_t
+            [B, P, D]; None means no dropout.
 
         Returns:
           x0, [..., D].
         """
-        rngs = None if dropout_key is None else nnx.Rngs(dropout=dropout_key)
+        streams = dropout_streams(dropout_key)
         time = self.embed_t(fourier_features(log_snr, self.embed_t.in_features))
         y = nnx.silu(time + probe.text_BxH + probe.observed_BxH)
-        if rngs is not None:  # every row of the batch drops its own units
+        if streams:  # every row of the batch drops its own units
             y = jnp.broadcast_to(y, (*x_t.shape[:-1], y.shape[-1]))
-        y = self.dropout(y, deterministic=rngs is None, rngs=rngs)
+        y = drop(self.dropout, y, streams)
         # The text enters the stream too: through modulation alone it is hard to read.
         h = self._enter(x_t, y).astype(jnp.float32) + probe.observed_BxH
         for block in self.blocks:
-            h = block(h, y, rngs)
+            h = block(h, y, streams)
         output = self.out(self.norm(h)).astype(jnp.float32)
         return to_x0(output, x_t, log_snr, self.prediction)
 
@@ -173,7 +178,7 @@ class ScoreNetwork(nnx.Module):
         x_t, y, kernel, bias = self.embed_x.promote_dtype(
             (x_t, y, self.embed_x.kernel[...], self.embed_x.bias[...]), dtype=self.embed_x.dtype
         )
-        return x_t @ kernel[:width] + (y @ kernel[width:] + bias)
+        return row_product(x_t, kernel[:width]) + (row_product(y, kernel[width:]) + bias)
 
 
 def _kept(

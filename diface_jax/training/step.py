@@ -186,7 +186,9 @@ def _joint_loss(
             params, rows, probes, (recover_key, recover_dropout_key), model, settings.contrast
         ),
     )
-    estimate_BxD, recovered_BxD = _estimates(params, rows, probes, passes, model)
+    estimate_BxD, recovered_BxD = jnp.unstack(
+        _estimates(params, rows, probes, passes, model), axis=1
+    )
     denoise = losses.denoising_loss(
         estimate_BxD, rows.x0_BxD, noisy.log_snr_Bx1, diffusion.snr_clip
     )
@@ -227,24 +229,23 @@ def _recovery(
 def _estimates(
     params: Params, rows: BatchRows, probes: _Probes, passes: Sequence[_Pass], model: DiFace
 ) -> jax.Array:
-    """D's estimates of x0 in passes of the same batch, [passes, B, D].
+    """D's estimates of x0 in P passes of the same batch, [B, P, D].
 
     They are one call on more rows: texts are embedded once, the gradient of a parameter is one
-    product, and devices add it up once.
+    product, and devices add it up once. Passes are the second axis, so that a device keeps its own
+    rows.
     """
-
-    def estimate(part: _Pass) -> jax.Array:
-        denoise = model.denoiser(
-            params,
-            rows.c_BxC,
-            part.keep_c_Bx1,
-            part.dropout_key,
-            rows.observation,
-            probes.keep_y_Bx1,
-        )
-        return denoise(part.x_t_BxD, part.log_snr_Bx1)
-
-    return jax.vmap(estimate)(jax.tree.map(lambda *arrays: jnp.stack(arrays), *passes))
+    x_t_BxPxD, log_snr_BxPx1, keep_c_BxPx1 = (
+        jnp.stack(parts, axis=1) for parts in list(zip(*passes, strict=True))[:3]
+    )
+    c_Bx1xC, observation, keep_y_Bx1x1 = jax.tree.map(
+        lambda of_rows: of_rows[:, None], (rows.c_BxC, rows.observation, probes.keep_y_Bx1)
+    )
+    dropout_key_P = jnp.stack([each.dropout_key for each in passes])
+    denoise = model.denoiser(
+        params, c_Bx1xC, keep_c_BxPx1, dropout_key_P, observation, keep_y_Bx1x1
+    )
+    return denoise(x_t_BxPxD, log_snr_BxPx1)
 
 
 def _refinement(
@@ -258,15 +259,15 @@ def _refinement(
 ) -> jax.Array:
     """The refinement loss: the contrast of texts and photos, and the margin head if there is one.
 
-    Photos and mates (other photos of the same people) are stacked, not concatenated, so that a
-    device keeps those of its own texts.
+    Photos and mates (other photos of the same people) have an axis of their own, the second, so
+    that a device keeps those of its own texts.
     """
     contrast, margin = settings.contrast, settings.margin
     noise_key, dropout_keys = keys
-    photo_2xBxD = jnp.stack([rows.x0_BxD, rows.mate_BxD])
-    photo_2xBxD += contrast.embedding_noise * jax.random.normal(noise_key, photo_2xBxD.shape)
+    photo_Bx2xD = jnp.stack([rows.x0_BxD, rows.mate_BxD], axis=1)
+    photo_Bx2xD += contrast.embedding_noise * jax.random.normal(noise_key, photo_Bx2xD.shape)
     f_text_BxF = model.refine(params, recovered_BxD, dropout_keys[0])
-    f_photo_2xBxF = model.refine_photo(params, photo_2xBxD, dropout_keys[1])
+    f_photo_2xBxF = model.refine_photo(params, photo_Bx2xD, dropout_keys[1]).swapaxes(0, 1)
     text, photo = contrast_sides(f_text_BxF, f_photo_2xBxF, rows)
     log_scale = params['head']['log_scale']
     loss = contrastive_loss(text, photo, log_scale, contrast.same_photo_weight, mesh)

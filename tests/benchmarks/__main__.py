@@ -25,6 +25,7 @@ SCRIPTS = (
     'verification',
     'identification',
     'roofline',
+    'stages',
     'growth',
 )
 ON_GPU = 'gpu'

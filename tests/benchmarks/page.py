@@ -118,6 +118,24 @@ def paper(lines: Sequence[Line]) -> str:
     return _table(('work', 'machine', 'products, ms', 'memory, ms', 'links, ms'), rows)
 
 
+def stages(lines: Sequence[Line]) -> str:
+    """A row for each stage of each work, and one for its matrix products alone."""
+    rows = [
+        (line['stages'], line['stage'], _short(line['milliseconds']), f'{100 * line["share"]:.0f}%')
+        for line in lines
+        if 'stages' in line
+    ]
+    peaks = [
+        f'A product of 2,048 x 2,048 matrices on this core in the same run: '
+        f'{line["core_gflops"]:.0f} GFLOP/s.'
+        for line in lines
+        if 'core_gflops' in line
+    ]
+    return '\n'.join(
+        [*peaks, *([''] if peaks else []), _table(('work', 'stage', 'ms', 'share'), rows)]
+    )
+
+
 def growth(lines: Sequence[Line]) -> str:
     """A row for each quantity that was varied."""
     rows = [
@@ -162,6 +180,7 @@ PARTS: dict[str, Callable[[Sequence[Line]], str]] = {
     'comparisons': comparisons,
     'gpu': gpu,
     'roofline': roofline,
+    'stages': stages,
     'paper': paper,
     'growth': growth,
 }

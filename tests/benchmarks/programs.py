@@ -30,12 +30,14 @@ class Program(NamedTuple):
       bytes: memory that its operations read and write, as XLA counts them: an operand that stays
         in a cache counts too.
       temporary: bytes that it needs beside its inputs and results.
+      hlo: its operations, as XLA compiled them.
     """
 
     run: Callable[[], object]
     flops: float
     bytes: float
     temporary: float
+    hlo: str = ''
 
 
 def training_step(batch_size: int) -> Program:
@@ -58,7 +60,7 @@ def training_step(batch_size: int) -> Program:
         now['state'], metrics = compiled(now['state'], *given, key)
         jax.block_until_ready(metrics)
 
-    return _program(run, traced, compiled)
+    return of_compiled(run, traced, compiled)
 
 
 def sampler(texts: int, num_steps: int, num_samples: int) -> Program:
@@ -84,7 +86,7 @@ def of_function(function: Callable[..., Any], *arrays: Any) -> Program:
     """A function of arrays, compiled for them."""
     traced = jax.jit(function).trace(*arrays)
     compiled = traced.lower().compile()
-    return _program(lambda: jax.block_until_ready(compiled(*arrays)), traced, compiled)
+    return of_compiled(lambda: jax.block_until_ready(compiled(*arrays)), traced, compiled)
 
 
 def face_encoder(photos: int) -> Program:
@@ -110,8 +112,10 @@ def text_encoder(sentences: int, length: int) -> Program:
     return of_function(encode, jnp.full(shape, 2000, jnp.int32), jnp.ones(shape, bool))
 
 
-def _program(run: Callable[[], object], traced: Any, compiled: Any) -> Program:
+def of_compiled(run: Callable[[], object], traced: Any, compiled: Any) -> Program:
+    """A compiled program, with its cost."""
     cost, memory = compiled.cost_analysis() or {}, compiled.memory_analysis()
     # XLA counts convolutions too, but the body of a loop once.
     flops = max(matmul_flops(traced), cost.get('flops', 0.0))
-    return Program(run, flops, cost.get('bytes accessed', np.nan), memory.temp_size_in_bytes)
+    moved = cost.get('bytes accessed', np.nan)
+    return Program(run, flops, moved, memory.temp_size_in_bytes, compiled.as_text())
