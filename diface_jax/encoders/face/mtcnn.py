@@ -39,7 +39,7 @@ _BATCHES = (16, 32), (2, 8)
 # A page holds levels of a pyramid, so that photos of every size need three compilations. All levels
 # of the photos of CelebA and LFW fit on the smallest one.
 _PAGES = (120, 208), (160, 224), (256, 384)
-_FEW_CHANNELS = 16  # a convolution of fewer computes two outputs at once
+_GROUP = 5  # neighbouring outputs of the first network's first convolution; 2 differ in rounding
 _GREY = 128  # outside the photo
 _DARK, _BRIGHT = 150, 230  # brightest pixels of a photo that is made brighter, and then
 
@@ -343,7 +343,7 @@ def _in_batches(
 def _propose(params: Params, image_BxHxWx3: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Offsets [B, H, W, 4] and probabilities [B, H, W] of the windows of an image."""
     layers = iter(params)
-    x = _conv(layers, _normalised(image_BxHxWx3))
+    x = _conv(layers, _normalised(image_BxHxWx3), _GROUP)
     x = _conv(layers, _pool(x, 2, 'SAME'))
     x = _conv(layers, x)
     return _linear(layers, x), _probability(_linear(layers, x))
@@ -376,10 +376,9 @@ def _normalised(image_BxHxWx3: jax.Array) -> jax.Array:
     return (image_BxHxWx3.astype(jnp.float32) - 127.5) / 128
 
 
-def _conv(layers: Iterator[np.ndarray], x_BxHxWxC: jax.Array) -> jax.Array:
+def _conv(layers: Iterator[np.ndarray], x_BxHxWxC: jax.Array, group: int = 1) -> jax.Array:
     """An unpadded convolution and its PReLU."""
     kernel_HWIO, bias_O = next(layers), next(layers)
-    group = 2 if kernel_HWIO.shape[2] < _FEW_CHANNELS else 1
     x_BxHxWxO = convolve_few_channels(x_BxHxWxC, kernel_HWIO, (1, 1), group)
     return _prelu(layers, x_BxHxWxO + bias_O)
 
