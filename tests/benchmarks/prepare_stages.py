@@ -8,6 +8,7 @@ are timed. The floor is the time of the same FLOPs at the rate of a large matrix
 in turn with the stages. Prints a line of JSON a stage: seconds, core seconds, GFLOP and the floor.
 """
 
+import concurrent.futures
 import functools
 import json
 import pathlib
@@ -88,7 +89,7 @@ def detect(images: Sequence[np.ndarray]) -> None:
         height, width = image_HxWx3.shape[:2]
         mtcnn.load_mtcnn().detect(image_HxWx3, align.smallest_face(width, height), 0.7)
 
-    with sharded_work.concurrent.futures.ThreadPoolExecutor(usable_cores()) as pool:
+    with concurrent.futures.ThreadPoolExecutor(usable_cores()) as pool:
         list(pool.map(of_photo, images))
 
 
