@@ -77,6 +77,20 @@ def test_only_the_entry_points_import_the_command_line():
     assert importers <= allowed
 
 
+def test_the_pipeline_imports_a_stage_only_when_it_runs():
+    module = 'diface_jax.cli.pipeline'
+    at_once = [
+        node for node in TREES[MODULES[module]].body if not isinstance(node, ast.FunctionDef)
+    ]
+    of_all_stages = {
+        package_of(name)
+        for node in at_once
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in imported_by(node)
+    }
+    assert of_all_stages <= {'cli', 'data', 'encoders', 'runtime'}
+
+
 def test_modules_import_each_other_in_one_direction():
     """Raises CycleError with the cycle, if there is one."""
     graph = {

@@ -15,6 +15,8 @@ The files of a run::
     WORKDIR/calibration.json        calibration of scores, for searches in galleries
     WORKDIR/population/             moments of a data set, to draw simulated people from
     WORKDIR/ablation.json           the ablation table; ablation/ holds its training runs
+
+A stage imports what it runs: all stages together take seconds to import.
 """
 
 import functools
@@ -22,6 +24,7 @@ import json
 import pathlib
 import shutil
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import ml_collections
 from absl import logging
@@ -31,24 +34,13 @@ from diface_jax.data import check, prepared, prepared_folders
 from diface_jax.data.encoder_bundle import EncoderBundle
 from diface_jax.data.prepare import find_prepared, prepare
 from diface_jax.data.prepared import Prepared
-from diface_jax.data.simulation.population import Population
 from diface_jax.encoders.face.encoder import folders_of_encoders
 from diface_jax.encoders.text import encoder as text_encoders
-from diface_jax.encoders.text.adapters import save_adapters
-from diface_jax.evaluation import ablation, evaluate, sweep
-from diface_jax.evaluation.added_method import AddedMethod, add_method
-from diface_jax.evaluation.benchmark import Benchmark
-from diface_jax.evaluation.clip_baseline import ClipBaseline
-from diface_jax.evaluation.protocol_files import write_protocol
-from diface_jax.pretrained import packed_model
-from diface_jax.pretrained.find_model import find_model
-from diface_jax.pretrained.write_pack import write_pack
-from diface_jax.report.page import write_report
 from diface_jax.runtime import hosts, run_state
 from diface_jax.runtime.settings import DataSettings, Settings
-from diface_jax.training import init_from, loaded_model
-from diface_jax.training.loop import train
-from diface_jax.training.text_tuning import tune_text
+
+if TYPE_CHECKING:
+    from diface_jax.evaluation.added_method import AddedMethod
 
 # What training writes to a workdir.
 _TRAINING = ('checkpoints', 'metrics.jsonl', 'training.json')
@@ -60,7 +52,7 @@ def run_pipeline(
     workdir: pathlib.Path,
     overwrite: bool,
     resume_from: int | None = None,
-    added: AddedMethod | None = None,
+    added: 'AddedMethod | None' = None,
 ) -> None:
     """Runs one stage, or with mode 'all' those of ORDER, on all hosts.
 
@@ -103,6 +95,8 @@ def pack_model(workdir: str | None, out: str | None, overwrite: bool) -> int:
         raise ValueError('give --workdir, of a training, and --out, the folder of the pack')
     if hosts.is_multihost():
         raise ValueError('a pack is written by one host: leave out --distributed')
+    from diface_jax.pretrained.write_pack import write_pack
+
     print(write_pack(pathlib.Path(workdir), pathlib.Path(out), overwrite))
     return 0
 
@@ -120,6 +114,9 @@ def write_protocol_of(
         raise ValueError('give --out, the folder of the protocol')
     if hosts.is_multihost():
         raise ValueError('a protocol is written by one host: leave out --distributed')
+    from diface_jax.evaluation.benchmark import Benchmark
+    from diface_jax.evaluation.protocol_files import write_protocol
+
     settings = Settings.from_config(config)
     train_data, data = _load_measured_data(settings, workdir, overwrite)
     if 'test' not in data.splits:
@@ -157,6 +154,10 @@ def _encoders_to_start_from(settings: Settings) -> EncoderBundle | None:
     """The encoders of the pack that training starts from; None where it starts anew."""
     if not settings.train.init_from:
         return None
+    from diface_jax.pretrained import packed_model
+    from diface_jax.pretrained.find_model import find_model
+    from diface_jax.training import init_from
+
     pack = init_from.read_start(settings.train.init_from)
     text_encoder = text_encoders.load_text_encoder(settings.encoders.text or None)
     folders = [find_model(settings.train.init_from), *folders_of_encoders(settings.encoders)]
@@ -169,9 +170,11 @@ def _train(
     overwrite: bool,
     resume_from: int | None,
 ) -> None:
+    from diface_jax.training import loop
+
     data = _load_train_data(settings, workdir)
     try:
-        train(settings, data, workdir, resume_from)
+        loop.train(settings, data, workdir, resume_from)
     except run_state.SettingsDifferError as error:
         if not (overwrite and error.overwrite_helps):
             raise
@@ -181,13 +184,15 @@ def _train(
 
 def _train_anew(settings: Settings, data: prepared.Prepared, workdir: pathlib.Path) -> None:
     """Trains a new model in a folder of its own, then replaces the old one."""
+    from diface_jax.training import loop
+
     beside = workdir / 'new_training'
     try:
-        train(settings, data, beside)
+        loop.train(settings, data, beside)
     except run_state.SettingsDifferError as error:  # an earlier --overwrite was not finished
         logging.warning('%s', error)
         _replace([beside], [])
-        train(settings, data, beside)
+        loop.train(settings, data, beside)
     old = [workdir / name for name in _TRAINING]
     _replace(old, [beside / name for name in _TRAINING])
     _replace([beside], [])
@@ -207,8 +212,13 @@ def _replace(old: Sequence[pathlib.Path], new: Sequence[pathlib.Path]) -> None:
 
 
 def _evaluate(
-    settings: Settings, workdir: pathlib.Path, overwrite: bool, added: AddedMethod | None
+    settings: Settings, workdir: pathlib.Path, overwrite: bool, added: 'AddedMethod | None'
 ) -> None:
+    from diface_jax.evaluation import evaluate
+    from diface_jax.evaluation.added_method import add_method
+    from diface_jax.evaluation.clip_baseline import ClipBaseline
+    from diface_jax.training import loaded_model
+
     model = loaded_model.load_best_checkpoint(workdir)
     folder = find_prepared(settings, settings.data, _store(workdir))
     train_data, data = _load_measured_data(settings, workdir, overwrite)
@@ -260,6 +270,9 @@ def _prepare_test_data(
 def _report(settings: Settings, workdir: pathlib.Path, overwrite: bool) -> None:
     if not hosts.is_first():
         return
+    from diface_jax.evaluation import evaluate
+    from diface_jax.report.page import write_report
+
     results = _results_file(settings, workdir)
     if not results.is_file():
         raise FileNotFoundError(f'no results in {results}: run --mode=evaluate first')
@@ -283,6 +296,9 @@ def _tune_text(settings: Settings, workdir: pathlib.Path, overwrite: bool) -> No
     """Trains adapters of the text encoder, for `encoders.text_adapters` of another workdir."""
     if hosts.is_multihost():
         raise ValueError('the text encoder is tuned by one host: leave out --distributed')
+    from diface_jax.encoders.text.adapters import save_adapters
+    from diface_jax.training import text_tuning
+
     out = workdir / 'text_adapters.safetensors'
     if out.exists() and not overwrite:
         logging.info('tune_text: %s is there already; --overwrite trains it anew', out)
@@ -293,7 +309,8 @@ def _tune_text(settings: Settings, workdir: pathlib.Path, overwrite: bool) -> No
     checkpoints = workdir / 'tune_text'
     if overwrite:
         shutil.rmtree(checkpoints, ignore_errors=True)
-    result = tune_text(settings, _load_train_data(settings, workdir), conditions, checkpoints)
+    data = _load_train_data(settings, workdir)
+    result = text_tuning.tune_text(settings, data, conditions, checkpoints)
     save_adapters(out, result.adapters, text_encoder.frozen)
     summary = {'frozen': result.frozen, 'adapted': result.adapted, 'settings': settings.to_dict()}
     run_state.write_json(workdir / 'tune_text.json', run_state.to_plain_json(summary))
@@ -306,6 +323,9 @@ def _tune_text(settings: Settings, workdir: pathlib.Path, overwrite: bool) -> No
 
 
 def _sweep(settings: Settings, workdir: pathlib.Path, overwrite: bool) -> None:
+    from diface_jax.evaluation import sweep
+    from diface_jax.training import loaded_model
+
     train_data = _load_train_data(settings, workdir)
     model = loaded_model.load_best_checkpoint(workdir)
     sweep.sweep(settings, model, train_data, workdir / 'sweep.json', overwrite)
@@ -314,6 +334,8 @@ def _sweep(settings: Settings, workdir: pathlib.Path, overwrite: bool) -> None:
 def _ablate(
     config: ml_collections.ConfigDict, settings: Settings, workdir: pathlib.Path, overwrite: bool
 ) -> None:
+    from diface_jax.evaluation import ablation
+
     train_data = _load_train_data(settings, workdir)
     ablation.ablate(config, train_data, workdir / 'ablation', workdir / 'ablation.json', overwrite)
 
@@ -321,6 +343,8 @@ def _ablate(
 def _fit_population(settings: Settings, workdir: pathlib.Path, _: bool) -> None:
     if not hosts.is_first():
         return
+    from diface_jax.data.simulation.population import Population
+
     population = Population.fit(
         prepared.load_prepared(find_prepared(settings, settings.data, _store(workdir)))
     )

@@ -137,8 +137,9 @@ class PhotoEmbedder:
         cached = array_cache.read_arrays(self._cache, name)
         if not hosts.any_host(cached is None):
             return build_face_encoder(names, Appearance(**cached), recognisers)
-        blocks = dlib_resnet.block_widths(dlib_resnet.load_dlib_resnet(), len(align.PADDINGS))
-        columns = self._maps(rows, names, recognisers, sum(blocks))
+        dlib = DlibPass(with_maps=True)
+        blocks = dlib.block_widths()
+        columns = self._maps(rows, names, recognisers, dlib, sum(blocks))
 
         def fit() -> array_cache.Arrays:
             # Rounded to float16, so that components are those of versions that cached them so.
@@ -148,7 +149,7 @@ class PhotoEmbedder:
 
         fit_once = functools.partial(array_cache.cached_arrays, self._cache, name, fit)
         fitted = Appearance(**hosts.first_then_others('appearance', fit_once))
-        encoder = build_face_encoder(names, fitted, recognisers)
+        encoder = build_face_encoder(names, fitted, recognisers, dlib)
         with hosts.working('embeds the photos that it was fitted on'):
             faces = _faces_of_maps(encoder, columns)
             sharded_work.add_photos(
@@ -161,10 +162,10 @@ class PhotoEmbedder:
         rows: np.ndarray,
         names: Sequence[str],
         recognisers: Mapping[str, OnnxRecogniser],
+        dlib: DlibPass,
         width: int,
     ) -> array_cache.Arrays:
         """Maps of photos, `width` wide, and their embeddings by all encoders but `appearance`."""
-        dlib = DlibPass(with_maps=True)
         others = [name for name in names if name != APPEARANCE]
         frozen = build_face_encoder(others, recognisers=recognisers, dlib=dlib)
         described = json.dumps(frozen.description, sort_keys=True)

@@ -62,8 +62,9 @@ def _wait_for(path: pathlib.Path) -> None:
 
 def _update(source: DataSet, root: pathlib.Path, files: Sequence[str], path: pathlib.Path) -> None:
     """Brings the stamps and hashes on disk up to date."""
-    known = _read(path)
-    stamps = _stamps(root, files)
+    with hosts.working('looks which photos changed'):
+        known = _read(path)
+        stamps = _stamps(root, files)
     stale = []
     for file, stamp in stamps.items():
         known_stamp, sha256 = known.get(file, ('', ''))

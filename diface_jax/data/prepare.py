@@ -451,7 +451,9 @@ class _Builder:
             DescribedPhoto(
                 photo, sha256, embedding, sentences_of_photo(photo, self.captions), observed
             )
-            for photo, sha256, embedding, has_embedding, observed in columns
+            for photo, sha256, embedding, has_embedding, observed in hosts.progress(
+                columns, total=len(self.source.photos), desc='sentences', unit='photo', delay=1
+            )
             if has_embedding
         ]
 

@@ -59,7 +59,8 @@ def map_sentences(
     # Sentences of similar length are encoded fastest.
     ordered = sorted(keys, key=lambda sentence: (len(sentence), sentence))
     rows = _compute_on_hosts(cache, depends_on, keys, ordered, _INPUTS_A_STEP[1], work, 'text')
-    return rows.take([keys[sentence] for sentence in sentences])
+    with hosts.working('reads the vectors of the sentences'):
+        return rows.take([keys[sentence] for sentence in sentences])
 
 
 def map_photos(
@@ -98,7 +99,8 @@ def map_photos(
     keys = _photo_keys(files, hashes)
     depends_on = _photos_depend_on(source, depends_on)
     rows = _compute_on_hosts(cache, depends_on, keys, files, _INPUTS_A_STEP[0], work, 'photo')
-    return rows.take([keys[file] for file in files])
+    with hosts.working('reads what was computed of the photos'):
+        return rows.take([keys[file] for file in files])
 
 
 def add_photos(

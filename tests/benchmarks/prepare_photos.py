@@ -6,11 +6,15 @@ PHOTOS is a data set, OTHER a checkout of the project; OPTIONs are settings, suc
 --config.train.batch_size=64. Both prepare from nothing, in turn. Dlib's part of the embeddings must
 be equal to 1e-4, and so must all conditions but one in 10,000; dot products of embeddings to 1e-3:
 the last principal components of few photos amplify rounding errors, and turn about each other.
-Prints a line of JSON.
+Prints a line of JSON with wall-clock times, and one with core seconds: those depend little on what
+else runs on the machine.
 """
 
+import json
 import pathlib
+import resource
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -27,9 +31,16 @@ HERE = pathlib.Path(__file__).parents[2]
 
 
 def preparing(
-    checkout: pathlib.Path, photos: str, workdir: pathlib.Path, options: Sequence[str]
+    checkout: pathlib.Path,
+    photos: str,
+    workdir: pathlib.Path,
+    options: Sequence[str],
+    cores: list[float],
 ) -> Callable[[], None]:
-    """What prepares a data set by a checkout, after what it prepared before is removed."""
+    """What prepares a data set by a checkout, after what it prepared before is removed.
+
+    Each run appends its core seconds to `cores`.
+    """
     command = [
         *(sys.executable, '-m', 'diface_jax.main', '--mode=prepare', f'--config={CONFIG}'),
         *(f'--config.data.root={pathlib.Path(photos).resolve()}', f'--workdir={workdir}'),
@@ -38,9 +49,17 @@ def preparing(
 
     def run() -> None:
         shutil.rmtree(workdir, ignore_errors=True)
+        before = core_seconds()
         subprocess.run(command, cwd=checkout, check=True, capture_output=True)
+        cores.append(core_seconds() - before)
 
     return run
+
+
+def core_seconds() -> float:
+    """That the commands have used which ran so far."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def compare(ours: pathlib.Path, other: pathlib.Path) -> None:
@@ -63,17 +82,20 @@ def compare(ours: pathlib.Path, other: pathlib.Path) -> None:
 
 
 def main(photos: str, other: str, repeats: str = '3', *options: str) -> None:
-    """Prints the line."""
+    """Prints the lines."""
+    checkouts = {'ours': HERE, 'other': pathlib.Path(other).resolve()}
+    cores = {name: [] for name in checkouts}
     with tempfile.TemporaryDirectory() as folder:
-        workdirs = {'ours': pathlib.Path(folder) / 'ours', 'other': pathlib.Path(folder) / 'other'}
+        workdirs = {name: pathlib.Path(folder) / name for name in checkouts}
         work = {
-            'ours': preparing(HERE, photos, workdirs['ours'], options),
-            'other': preparing(pathlib.Path(other).resolve(), photos, workdirs['other'], options),
+            name: preparing(checkout, photos, workdirs[name], options, cores[name])
+            for name, checkout in checkouts.items()
         }
-        for run in work.values():
-            run()
-        compare(*workdirs.values())
         timing.compare('prepare', work, int(repeats))
+        compare(*workdirs.values())
+    # The first run compiled.
+    median = {name: round(statistics.median(of[1:]), 1) for name, of in cores.items()}
+    print(json.dumps({'benchmark': 'prepare', 'core_seconds': median}), flush=True)
 
 
 if __name__ == '__main__':

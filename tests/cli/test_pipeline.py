@@ -10,6 +10,7 @@ from flax import nnx
 from diface_jax.cli import pipeline
 from diface_jax.encoders.text import adapters, encoder
 from diface_jax.runtime import run_state
+from diface_jax.training import loop, text_tuning
 from diface_jax.training.text_tuning import TunedText
 from tests import population, tiny
 from tests.encoders import golden
@@ -19,7 +20,7 @@ from tests.encoders import golden
 def workdir(tmp_path, monkeypatch):
     """A workdir with a model, and training replaced by writing files."""
     monkeypatch.setattr(pipeline, '_load_train_data', lambda config, workdir: population.prepared())
-    monkeypatch.setattr(pipeline, 'train', write_model)
+    monkeypatch.setattr(loop, 'train', write_model)
     write_model(tiny.config(), None, tmp_path)
     return tmp_path
 
@@ -66,7 +67,7 @@ def test_an_overwrite_that_cannot_help_removes_nothing(workdir, monkeypatch):
     def refuse(*_):
         run_state.require_same_settings('The data', {'a': 1}, {'a': 2}, instead='Prepare it again.')
 
-    monkeypatch.setattr(pipeline, 'train', refuse)
+    monkeypatch.setattr(loop, 'train', refuse)
     before = contents(workdir)
     with pytest.raises(run_state.SettingsDifferError, match=r'Prepare it again'):
         pipeline.run_pipeline('train', tiny.config(), workdir, overwrite=True)
@@ -83,7 +84,7 @@ def test_a_tuning_writes_its_adapters_and_their_validation_once(workdir, tmp_pat
     monkeypatch.setattr(pipeline, 'find_prepared', lambda *_: folder)
     bundle = types.SimpleNamespace(load=lambda *_: types.SimpleNamespace(text=None))
     monkeypatch.setattr(pipeline, 'EncoderBundle', bundle)
-    monkeypatch.setattr(pipeline, 'tune_text', lambda *_: next(results))
+    monkeypatch.setattr(text_tuning, 'tune_text', lambda *_: next(results))
     for _ in range(2):
         pipeline.run_pipeline('tune_text', config, workdir, overwrite=False)
     written = adapters.load_adapters(workdir / 'text_adapters.safetensors', frozen.frozen)

@@ -41,7 +41,7 @@ def test_pages_do_not_change_what_is_detected(networks, monkeypatch):
 @pytest.mark.parametrize('seed', range(3))
 def test_rectangles_on_a_page_lie_beside_each_other(seed):
     heights, widths = np.random.default_rng(seed).integers(12, (257, 385), (40, 2)).T
-    shapes = list(zip(heights.tolist(), widths.tolist(), strict=True))
+    shapes = tuple(zip(heights.tolist(), widths.tolist(), strict=True))
     pages = mtcnn._pages(shapes, (256, 384))
     assert sorted(index for page in pages for index, _, _ in page) == list(range(40))
     for page in pages:
@@ -57,7 +57,12 @@ def test_rectangles_on_a_page_lie_beside_each_other(seed):
 
 @pytest.mark.parametrize(
     ('photo', 'size', 'pages'),
-    [((218, 178), (160, 224), 1), ((600, 400), (256, 384), 1), ((1200, 1600), (256, 384), 6)],
+    [
+        ((218, 178), (120, 208), 1),
+        ((250, 250), (120, 208), 1),
+        ((600, 400), (256, 384), 1),
+        ((1200, 1600), (256, 384), 6),
+    ],
 )
 def test_a_small_photo_takes_a_small_page(photo, size, pages):
     pyramid = mtcnn.Pyramid(np.zeros((*photo, 3), np.uint8), align.smallest_face(*photo))

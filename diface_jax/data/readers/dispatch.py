@@ -11,6 +11,7 @@ from diface_jax.data.readers.records import DataSet
 from diface_jax.data.readers.simulated import read_simulated
 from diface_jax.data.readers.split_file import apply_split_file
 from diface_jax.data.simulation import population
+from diface_jax.runtime import hosts
 from diface_jax.runtime.settings import LAYOUTS, DataSettings, SimulatedSettings
 
 
@@ -26,8 +27,10 @@ def read_section(data: DataSettings, simulated: SimulatedSettings) -> DataSet:
       ValueError: no root is given, or the data set contradicts itself.
     """
     require_root(data)
-    source = read_data_set(data.root, data.layout, tuple(data.shares), data.split_seed, simulated)
-    return apply_split_file(source, data.split_file) if data.split_file else source
+    shares = tuple(data.shares)
+    with hosts.working(f'reads the lists of {data.root}'):
+        source = read_data_set(data.root, data.layout, shares, data.split_seed, simulated)
+        return apply_split_file(source, data.split_file) if data.split_file else source
 
 
 def require_root(data: DataSettings) -> None:

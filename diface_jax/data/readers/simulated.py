@@ -17,7 +17,6 @@ from typing import NamedTuple, Self
 import numpy as np
 import pyarrow
 from pyarrow import parquet
-from scipy.special import ndtr, ndtri
 
 from diface_jax.data.readers.records import (
     DataSet,
@@ -127,6 +126,8 @@ def simulate_people(population: Population, people: int, photos: int, seed: int)
       photos: Q, the number of photos of each person.
       seed: of the people.
     """
+    from scipy.special import ndtr, ndtri  # slow to import, as all of scipy
+
     for_labels, for_embeddings = np.random.SeedSequence(seed).spawn(2)
     count = len(population.attributes)
     rate_A, mean_D = np.split(population.mean_V.astype(np.float64), [count])

@@ -6,8 +6,6 @@ covariances of the labels.
 """
 
 import numpy as np
-from scipy.integrate import cumulative_trapezoid
-from scipy.special import ndtri
 
 _PROJECTIONS = 60  # towards the nearest correlation matrix
 _ANGLES = 801  # on which a bivariate normal is integrated
@@ -51,6 +49,9 @@ def tetrachoric(rate_A: np.ndarray, covariance_AxA: np.ndarray) -> np.ndarray:
     With r = sin(angle), the covariance of signs grows with the angle by a smooth function of it
     (Plackett 1954), which is integrated on a grid and inverted.
     """
+    from scipy.integrate import cumulative_trapezoid  # slow to import, as all of scipy
+    from scipy.special import ndtri
+
     h_A = ndtri(rate_A)
     angle_R = np.linspace(-np.pi / 2, np.pi / 2, _ANGLES + 2)[1:-1]
     r_R = np.sin(angle_R)

@@ -43,6 +43,10 @@ class DlibPass:
             self._last = chips_NxSxHxWx3, batches
         return batches
 
+    def block_widths(self) -> tuple[int, ...]:
+        """Widths of the maps that `maps` puts side by side."""
+        return dlib_resnet.block_widths(self._network, len(align.PADDINGS))
+
     def maps(self, chips_NxSxHxWx3: np.ndarray) -> np.ndarray:
         """Feature maps that `appearance` reads: maps_NxP, float32, of at least one photo."""
         return np.concatenate([maps_BxP for _, maps_BxP in self.batches_with_maps(chips_NxSxHxWx3)])

@@ -19,6 +19,7 @@ from jax import lax
 from diface_jax.encoders import weights
 from diface_jax.encoders.face import dlib_format, winograd
 from diface_jax.encoders.face.pooling_windows import pooling_windows
+from diface_jax.encoders.face.wide_convolution import convolve_few_channels
 from diface_jax.runtime import devices
 from diface_jax.runtime.batch_threads import run_batches
 
@@ -31,7 +32,7 @@ CELLS = 4  # `embed_with_maps` resizes each map to this many cells a side, at mo
 
 # Crops at once: on two cores the fastest, on an accelerator as many as callers have at a time.
 _BATCH, _ACCELERATOR_BATCH = 8, 64
-_GROUP = 3  # pixels of the output; see `Stem`
+_GROUP = 3  # neighbouring outputs of `Stem`
 
 _STEM = ('input_rgb_image_sized', 'con_4', 'affine_', 'relu_', 'max_pool_2')
 _BLOCK = ('tag', 'con_4', 'affine_', 'relu_', 'con_4', 'affine_')
@@ -138,40 +139,11 @@ def _kernel_for_winograd(kernel_HWIO: np.ndarray, conv: dlib_format.DlibLayer) -
 
 
 class Stem(Conv):
-    """The first convolution, computed for `_GROUP` neighbouring pixels of the output at once.
-
-    With 3 channels in and 32 out, XLA's convolution reaches a tenth of a CPU's speed. A row of the
-    image is therefore read as blocks of `_GROUP` strides, whose pixels are channels, and `_GROUP`
-    outputs are channels too. Multiplies more, by zeros, and takes 40% of the time.
-    """
+    """The first convolution, of 3 channels, computed for `_GROUP` neighbouring outputs at once."""
 
     def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
         """Returns y_BxHxWxO, its sides divided by the strides; the padding must be 0."""
-        kernel_HWIO, (stride_y, stride_x) = self.kernel_HWIO[...], self.strides
-        batch, height, width, channels = x_BxHxWxC.shape
-        height_k, width_k, _, outputs = kernel_HWIO.shape
-        width_y = (width - width_k) // stride_x + 1
-        groups, block = -(-width_y // _GROUP), _GROUP * stride_x
-        blocks = -(-((_GROUP - 1) * stride_x + width_k) // block)  # that a group of outputs sees
-        wide_HxUxCxNxO = jnp.stack(
-            [
-                jnp.pad(kernel_HWIO, [(0, 0), (at, blocks * block - width_k - at), (0, 0), (0, 0)])
-                for at in range(0, block, stride_x)
-            ],
-            axis=3,
-        )
-        missing = (groups + blocks - 1) * block - width
-        x_BxHxWxC = jnp.pad(x_BxHxWxC, [(0, 0), (0, 0), (0, max(0, missing)), (0, 0)])
-        x_BxHxWxC = x_BxHxWxC[:, :, : width + missing]
-        y_BxHxNxGO = lax.conv_general_dilated(
-            x_BxHxWxC.reshape(batch, height, -1, block * channels),
-            wide_HxUxCxNxO.reshape(height_k, blocks, block * channels, _GROUP * outputs),
-            (stride_y, 1),
-            'VALID',
-            dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
-            precision=lax.Precision.HIGHEST,
-        )
-        y_BxHxWxO = y_BxHxNxGO.reshape(batch, -1, groups * _GROUP, outputs)[:, :, :width_y]
+        y_BxHxWxO = convolve_few_channels(x_BxHxWxC, self.kernel_HWIO[...], self.strides, _GROUP)
         return y_BxHxWxO + self.bias_O[...]
 
 

@@ -21,6 +21,7 @@ from jax import lax
 from diface_jax.encoders import weights
 from diface_jax.encoders.face.photo import optional_module
 from diface_jax.encoders.face.pooling_windows import pooling_windows
+from diface_jax.encoders.face.wide_convolution import convolve_few_channels
 
 NAME = 'mtcnn'
 SHA256 = {
@@ -35,9 +36,10 @@ _STEP = 0.709  # from a level of the pyramid to the next
 _SIDES = 24, 48  # of the patches that the second and the third network see
 # Patches of a batch of the second and the third network: of photos with few candidates, of others.
 _BATCHES = (16, 32), (2, 8)
-# A page holds levels of a pyramid side by side, so that photos of every size need two compilations.
-# All levels of the photos of CelebA and LFW fit on the small one.
-_PAGES = (160, 224), (256, 384)
+# A page holds levels of a pyramid, so that photos of every size need three compilations. All levels
+# of the photos of CelebA and LFW fit on the smallest one.
+_PAGES = (120, 208), (160, 224), (256, 384)
+_GROUP = 5  # neighbouring outputs of the first network's first convolution; 2 differ in rounding
 _GREY = 128  # outside the photo
 _DARK, _BRIGHT = 150, 230  # brightest pixels of a photo that is made brighter, and then
 
@@ -128,6 +130,7 @@ class Pyramid:
         image_module = optional_module('PIL.Image')
         self._bilinear = image_module.Resampling.BILINEAR
         self._affine = image_module.Transform.AFFINE
+        self._new = image_module.new
         height, width = image_HxWx3.shape[:2]
         self._first = _WINDOW / smallest
         image, self._images = image_module.fromarray(_brightened(image_HxWx3)), []
@@ -143,8 +146,9 @@ class Pyramid:
 
     def patches(self, boxes_Nx4: np.ndarray, side: int) -> np.ndarray:
         """Squares of the photo resized to patches_NxSxSx3, from the smallest level large enough."""
-        patches_NxSxSx3 = np.empty((len(boxes_Nx4), side, side, 3), np.uint8)
-        for patch, (left, top, right, _) in zip(patches_NxSxSx3, boxes_Nx4.tolist(), strict=True):
+        # Side by side in one image: to convert each to an array takes longer than to cut it.
+        strip = self._new('RGB', (side, side * len(boxes_Nx4)))
+        for row, (left, top, right, _) in enumerate(boxes_Nx4.tolist()):
             least = side / (right - left)
             scale, image = min(
                 ((s, i) for s, i in self._images if s >= least), default=self._images[0],
@@ -152,10 +156,11 @@ class Pyramid:
             )  # fmt: skip
             step = (right - left) * scale / side
             matrix = (step, 0, left * scale, 0, step, top * scale)
-            patch[:] = image.transform(
+            patch = image.transform(
                 (side, side), self._affine, matrix, self._bilinear, fillcolor=(_GREY,) * 3
             )
-        return patches_NxSxSx3
+            strip.paste(patch, (0, side * row))
+        return np.asarray(strip).reshape(-1, side, side, 3)
 
 
 def _brightened(image_HxWx3: np.ndarray) -> np.ndarray:
@@ -230,7 +235,7 @@ def _layout(
             for top, bottom in _spans(level.shape[0], size[0])
             for left, right in _spans(level.shape[1], size[1])
         ]
-        pages = _pages([part.image_HxWx3.shape[:2] for part in parts], size)
+        pages = _pages(tuple(part.image_HxWx3.shape[:2] for part in parts), size)
         if len(pages) == 1:
             break
     return size, parts, pages
@@ -243,23 +248,36 @@ def _spans(length: int, limit: int) -> Iterator[tuple[int, int]]:
             yield start, min(length, start + limit)
 
 
+@functools.lru_cache(maxsize=1024)
 def _pages(
-    shapes: Sequence[tuple[int, int]], size: tuple[int, int]
+    shapes: tuple[tuple[int, int], ...], size: tuple[int, int]
 ) -> list[list[tuple[int, int, int]]]:
-    """Places rectangles of (height, width) in rows on pages of a size; lists of (index, y, x)."""
+    """Places rectangles of (height, width) on pages of a size; lists of (index, y, x).
+
+    The highest first, each as far up as there is room below those that are placed already.
+    """
     pages: list[list[tuple[int, int, int]]] = []
-    x, y, row = 0, size[0], 0
+    free_X = np.zeros(0, int)  # the first free row of every second column
     for index in sorted(range(len(shapes)), key=lambda i: -shapes[i][0]):
-        height, width = shapes[index]
-        if x + width > size[1]:
-            x, y, row = 0, y + row, 0
-        if y + height > size[0]:
-            pages.append([])
-            x, y, row = 0, 0, 0
-        pages[-1].append((index, y, x))
         # Windows start at even pixels.
-        x, row = x + width + width % _STRIDE, max(row, height + height % _STRIDE)
+        height, width = (-(-side // _STRIDE) * _STRIDE for side in shapes[index])
+        columns = width // _STRIDE
+        rooms_X = _highest(free_X, columns)
+        if not len(rooms_X) or rooms_X.min() + height > size[0]:
+            pages.append([])
+            free_X = np.zeros(size[1] // _STRIDE, int)
+            rooms_X = _highest(free_X, columns)
+        x = int(rooms_X.argmin())
+        pages[-1].append((index, int(rooms_X[x]), x * _STRIDE))
+        free_X[x : x + columns] = rooms_X[x] + height
     return pages
+
+
+def _highest(free_X: np.ndarray, columns: int) -> np.ndarray:
+    """The first row that is free in all of so many neighbouring columns, from each on."""
+    if columns > len(free_X):
+        return free_X[:0]
+    return np.lib.stride_tricks.sliding_window_view(free_X, columns).max(axis=1)
 
 
 def _windows(tile: _Tile) -> tuple[np.ndarray, np.ndarray]:
@@ -273,7 +291,8 @@ def _windows(tile: _Tile) -> tuple[np.ndarray, np.ndarray]:
 
 def _sizes(boxes_Nx4: np.ndarray) -> np.ndarray:
     """Width, height, width, height of boxes."""
-    return np.tile(boxes_Nx4[:, 2:] - boxes_Nx4[:, :2], 2)
+    sizes_Nx2 = boxes_Nx4[:, 2:] - boxes_Nx4[:, :2]
+    return np.concatenate([sizes_Nx2, sizes_Nx2], axis=1)
 
 
 def _square(boxes_Nx4: np.ndarray) -> np.ndarray:
@@ -294,19 +313,21 @@ def non_maximum_suppression(
       most: the overlap that is allowed, as a share of the union.
       smaller: the overlap is a share of the smaller box instead.
     """
-    area_N = np.prod(_sizes(boxes_Nx4)[:, :2], axis=1)
-    left, kept = np.argsort(-scores_N, kind='stable'), []
-    while len(left):
-        best, left = left[0], left[1:]
+    order_N = np.argsort(-scores_N, kind='stable')
+    left_N, top_N, right_N, bottom_N = np.ascontiguousarray(boxes_Nx4[order_N].T)
+    area_N = (right_N - left_N) * (bottom_N - top_N)
+    rest, kept = np.arange(len(order_N)), []
+    while len(rest):
+        best, rest = rest[0], rest[1:]
         kept.append(best)
-        low_Mx2 = np.maximum(boxes_Nx4[left, :2], boxes_Nx4[best, :2])
-        high_Mx2 = np.minimum(boxes_Nx4[left, 2:], boxes_Nx4[best, 2:])
-        common_M = np.prod(np.maximum(high_Mx2 - low_Mx2, 0), axis=1)
-        whole_M = area_N[left] + area_N[best] - common_M
+        width_M = np.minimum(right_N[rest], right_N[best]) - np.maximum(left_N[rest], left_N[best])
+        height_M = np.minimum(bottom_N[rest], bottom_N[best]) - np.maximum(top_N[rest], top_N[best])
+        common_M = np.maximum(width_M, 0) * np.maximum(height_M, 0)
+        whole_M = area_N[rest] + area_N[best] - common_M
         if smaller:
-            whole_M = np.minimum(area_N[left], area_N[best])
-        left = left[common_M <= most * whole_M]
-    return np.array(kept, int)
+            whole_M = np.minimum(area_N[rest], area_N[best])
+        rest = rest[common_M <= most * whole_M]
+    return order_N[kept] if kept else order_N
 
 
 def _in_batches(
@@ -325,7 +346,7 @@ def _in_batches(
 def _propose(params: Params, image_BxHxWx3: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Offsets [B, H, W, 4] and probabilities [B, H, W] of the windows of an image."""
     layers = iter(params)
-    x = _conv(layers, _normalised(image_BxHxWx3))
+    x = _conv(layers, _normalised(image_BxHxWx3), _GROUP)
     x = _conv(layers, _pool(x, 2, 'SAME'))
     x = _conv(layers, x)
     return _linear(layers, x), _probability(_linear(layers, x))
@@ -358,17 +379,10 @@ def _normalised(image_BxHxWx3: jax.Array) -> jax.Array:
     return (image_BxHxWx3.astype(jnp.float32) - 127.5) / 128
 
 
-def _conv(layers: Iterator[np.ndarray], x_BxHxWxC: jax.Array) -> jax.Array:
+def _conv(layers: Iterator[np.ndarray], x_BxHxWxC: jax.Array, group: int = 1) -> jax.Array:
     """An unpadded convolution and its PReLU."""
     kernel_HWIO, bias_O = next(layers), next(layers)
-    x_BxHxWxO = lax.conv_general_dilated(
-        x_BxHxWxC,
-        kernel_HWIO,
-        (1, 1),
-        'VALID',
-        dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
-        precision=lax.Precision.HIGHEST,
-    )
+    x_BxHxWxO = convolve_few_channels(x_BxHxWxC, kernel_HWIO, (1, 1), group)
     return _prelu(layers, x_BxHxWxO + bias_O)
 
 

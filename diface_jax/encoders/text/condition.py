@@ -15,6 +15,8 @@ from diface_jax.encoders import arrays
 from diface_jax.encoders.text import pooling
 from diface_jax.encoders.text.encoder import TextEncoder
 
+_COLUMNS = 64  # whose moments are computed at a time
+
 
 class Standardisation(NamedTuple):
     """c = (vector - mean) / scale, so that each pool of c has a mean squared length of 1."""
@@ -28,8 +30,12 @@ class Standardisation(NamedTuple):
 
         A constant dimension gets the scale infinity, hence the condition 0.
         """
-        spread_C = vector_TxC.std(axis=0, dtype=np.float64)
-        mean_C = vector_TxC.mean(axis=0, dtype=np.float64)
+        # Few columns at a time: all in float64 are 17 GB for the sentences of all of CelebA.
+        parts = [
+            vector_TxC[:, at : at + _COLUMNS] for at in range(0, vector_TxC.shape[1], _COLUMNS)
+        ]
+        spread_C = np.concatenate([part_TxC.std(axis=0, dtype=np.float64) for part_TxC in parts])
+        mean_C = np.concatenate([part_TxC.mean(axis=0, dtype=np.float64) for part_TxC in parts])
         # Prepared vectors are float16, those of a search float32. Divided by a spread of rounding
         # errors, the difference of the two would outweigh everything that a sentence says.
         resolution_C = np.spacing(np.abs(mean_C).astype(np.float16)).astype(np.float64)
