@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from sklearn.decomposition import PCA
 
 from diface_jax.encoders.face import appearance, dlib_resnet
 from diface_jax.encoders.face.dlib_encoder import DlibPass
@@ -59,18 +58,3 @@ def test_embeddings_of_both_encoders_are_concatenated():
     )
     assert both.embed(chips[:0]).shape == (0, both.width)
     assert [encoder['width'] for encoder in both.description] == [dlib_resnet.WIDTH, 3]
-
-
-@pytest.mark.parametrize('width', [3, 30])
-def test_principal_components_are_those_of_scikit_learn(width):
-    rng = np.random.default_rng(0)
-    x_NxP = (rng.standard_normal((40, 40)) / np.arange(1, 41)) @ rng.standard_normal((40, 90))
-    x_NxP = (x_NxP - x_NxP.mean(axis=0)).astype(np.float32)
-    expected = PCA(width, svd_solver='randomized', random_state=0).fit(x_NxP).components_.T
-    components_PxK = appearance.principal_components(x_NxP, width)
-    np.testing.assert_allclose(components_PxK, expected, atol=1e-4)
-
-
-def test_as_many_components_as_photos_are_finite():
-    x_NxP = np.random.default_rng(0).standard_normal((4, 30)).astype(np.float32)
-    assert np.isfinite(appearance.principal_components(x_NxP - x_NxP.mean(axis=0), 4)).all()

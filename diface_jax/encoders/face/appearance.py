@@ -23,11 +23,6 @@ NAME = 'principal components of the maps of dlib_face_recognition_resnet_model_v
 # More training photos hardly change the components, and each takes 35 KB of memory in the fit.
 MAX_PHOTOS = 6000
 
-# Of the power iterations: random vectors beside one for each component; iterations, where these are
-# many of all and where few; the least squared length of a direction, as a share of the largest.
-_OVERSAMPLED, _ITERATIONS, _LEAST = 10, (4, 7), 1e-12
-_COLUMNS = 2048  # that are converted to float64 at a time
-
 
 class Appearance(NamedTuple):
     """A centred linear map from maps (see `dlib_resnet.embed_with_maps`) to K components."""
@@ -93,6 +88,8 @@ def fit_appearance(maps_NxP: np.ndarray, blocks: tuple[int, ...], width: int) ->
     Raises:
       ValueError: there are fewer photos than components.
     """
+    from sklearn.decomposition import PCA  # slow to import, and only `prepare` needs it
+
     if len(maps_NxP) < width:
         raise ValueError(
             f'encoders.appearance_dim={width} needs at least {width} training photos with a face, '
@@ -105,47 +102,7 @@ def fit_appearance(maps_NxP: np.ndarray, blocks: tuple[int, ...], width: int) ->
     # In place, because this is the largest array of `prepare`.
     maps_NxP -= mean_P
     maps_NxP /= scale_P
-    components_PxK = principal_components(maps_NxP, width)
+    pca = PCA(width, svd_solver='randomized', random_state=0).fit(maps_NxP)
     # Numbers that float16 holds, so that a model pack, which stores them so, has the same encoder.
-    components_PxK = (components_PxK / scale_P[:, None]).astype(np.float16)
+    components_PxK = (pca.components_.T / scale_P[:, None]).astype(np.float16)
     return Appearance(mean_P, np.ascontiguousarray(components_PxK, np.float32))
-
-
-def principal_components(centred_NxP: np.ndarray, width: int) -> np.ndarray:
-    """The first principal components, [P, K]; the largest entry of each is positive.
-
-    By power iterations from random vectors (Halko, Martinsson & Tropp, "Finding structure with
-    randomness", 2011, algorithm 4.4), with the seed, the vectors and the number of iterations of
-    scikit-learn's PCA. They differ by rounding: here all but the first and the last product are
-    between photos, of which there are fewer than values in a map.
-
-    Args:
-      centred_NxP: float32, whose columns have a mean of 0.
-      width: K.
-    """
-    photos = len(centred_NxP)
-    is_small = width < 0.1 * min(centred_NxP.shape)
-    gram_NxN = _gram(centred_NxP)
-    y_NxR = np.random.RandomState(0).normal(size=(photos, width + _OVERSAMPLED))
-    for _ in range(_ITERATIONS[is_small]):
-        y_NxR, _ = np.linalg.qr(gram_NxN @ y_NxR)
-    # Directions x = centred.T @ y @ z: of length 1 where z is whitened, and those of the largest
-    # variance among them.
-    gy_NxR = gram_NxN @ y_NxR
-    length_R, turn_RxR = np.linalg.eigh(y_NxR.T @ gy_NxR)
-    whiten_RxR = turn_RxR / np.sqrt(np.maximum(length_R, _LEAST * length_R[-1]))
-    among_NxR = gy_NxR @ whiten_RxR
-    _, turn_RxR = np.linalg.eigh(among_NxR.T @ among_NxR)
-    z_RxK = whiten_RxR @ turn_RxR[:, ::-1][:, :width]
-    components_PxK = centred_NxP.T @ (y_NxR @ z_RxK).astype(np.float32)
-    largest_K = np.abs(components_PxK).argmax(axis=0)
-    return components_PxK * np.sign(components_PxK[largest_K, np.arange(width)])
-
-
-def _gram(maps_NxP: np.ndarray) -> np.ndarray:
-    """Products of all pairs of rows, float64: [N, N]."""
-    gram_NxN = np.zeros((len(maps_NxP), len(maps_NxP)))
-    for start in range(0, maps_NxP.shape[1], _COLUMNS):
-        part_NxC = maps_NxP[:, start : start + _COLUMNS].astype(np.float64)
-        gram_NxN += part_NxC @ part_NxC.T
-    return gram_NxN
