@@ -21,7 +21,7 @@ from diface_jax.training.loaded_model import LoadedModel
 
 KEY = 0  # of the sampler's noise: a sentence always gets the same features
 _RECENT = 1024  # texts whose features are kept: descriptions that are refined share phrases
-_PROBES = 8  # computed at a time; always as many, so that one program serves all searches
+_PROBES = 4  # computed at a time; always as many, so that one program serves all searches
 
 # From a photo's pixels to the boxes and crops of its faces, the largest first; raises ValueError
 # where it shows none. Worker processes import its module, which imports little.

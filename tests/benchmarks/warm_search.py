@@ -62,7 +62,7 @@ def filled(model: Model, folder: pathlib.Path, faces: int) -> None:
         enrollment.enroll_embeddings(store, names, embedding_GxD, labels, model._inference)
 
 
-def main(faces: int = 1000, repeats: int = 20) -> None:
+def main(faces: int = 1000, repeats: int = 60) -> None:
     """Prints the lines."""
     compilation_cache.keep_compiled_programs()
     model, peer = diface_jax.load(), text_encoder.load_peer()
