@@ -4,6 +4,7 @@ import pytest
 
 from diface_jax.encoders import weights
 from diface_jax.encoders.face import align, dlib_format, dlib_resnet
+from diface_jax.runtime import devices
 from tests.benchmarks import lfw_pairs
 
 dlib = pytest.importorskip('dlib', reason="needs pip install 'diface_jax[faces]'")
@@ -89,6 +90,20 @@ def test_gpus_keep_the_convolutions_of_xla_and_embed_alike(model, layers, monkey
     chips_NxHxWx3 = smooth_chips(3)
     expected, embedded = (dlib_resnet.embed_chips(m, chips_NxHxWx3, 3) for m in (on_gpu, model))
     np.testing.assert_allclose(embedded, expected, atol=5e-6)
+
+
+def test_accelerators_embed_more_crops_at_once(model, monkeypatch):
+    sizes = []
+
+    def embed(graph, state, chips_BxHxWx3):
+        sizes.append(len(chips_BxHxWx3))
+        return np.zeros((len(chips_BxHxWx3), dlib_resnet.WIDTH), np.float32)
+
+    monkeypatch.setattr(dlib_resnet, '_apply', embed)
+    for has_accelerator in (False, True):
+        monkeypatch.setattr(devices, 'has_accelerator', lambda has=has_accelerator: has)
+        assert len(dlib_resnet.embed_chips(model, smooth_chips(9))) == 9
+    assert sizes == [8, 8, 64]
 
 
 def test_each_chip_of_a_photo_has_its_own_maps(model):

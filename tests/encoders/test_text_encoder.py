@@ -12,6 +12,7 @@ from flax import nnx
 
 from diface_jax.encoders.text import bert, condition, encoder, pooling
 from diface_jax.models.features import unit_rows
+from diface_jax.runtime import devices
 from tests.tiny_bert import CONFIG, MAX_TOKENS, WORDS, random_tensors, save_model, tensor_shapes
 
 GOLDEN = json.loads(pathlib.Path(__file__).with_name('golden_minilm.json').read_text())
@@ -120,6 +121,17 @@ def test_compilations_are_bounded(tiny):
     )
     tiny.encode(sentences_of(lengths[::-1]), batch_tokens=64)
     assert pooling.pooled_states._cache_size() == 7
+
+
+def test_accelerators_compile_few_shapes_for_the_same_vectors(tiny, monkeypatch):
+    sentences = sentences_of(np.random.default_rng(4).integers(1, MAX_TOKENS - 1, 200))
+    expected_NxC = tiny.encode(sentences)
+    monkeypatch.setattr(devices, 'has_accelerator', lambda: True)
+    pooling.pooled_states.clear_cache()
+    np.testing.assert_allclose(tiny.encode(sentences), expected_NxC, rtol=0, atol=1e-5)
+    assert pooling.pooled_states._cache_size() == 1, 'all are padded to the longest length'
+    tiny.encode(sentences, batch_tokens=320)
+    assert pooling.pooled_states._cache_size() == 3, 'full batches of two lengths'
 
 
 def test_many_sentences_are_padded_little(tiny):
