@@ -1,5 +1,8 @@
 """The page of the benchmarks: what scripts printed, and which could not run."""
 
+import json
+import subprocess
+
 import pytest
 
 from tests.benchmarks import __main__ as benchmarks
@@ -46,6 +49,14 @@ def test_a_missing_peer_is_named():
     assert '`exact_search`: faiss is not installed' in page.comparisons(LINES)
     errors = "Traceback:\n  import faiss\nModuleNotFoundError: No module named 'faiss'\n"
     assert benchmarks.reason(errors) == LINES[1]['missing']
+
+
+def test_what_a_script_printed_before_it_failed_is_kept(monkeypatch):
+    ran = subprocess.CompletedProcess([], 1, json.dumps({'benchmark': 'first'}), 'ValueError: no')
+    monkeypatch.setattr(subprocess, 'run', lambda *_, **__: ran)
+    lines = benchmarks.run('gpu')
+    assert [line.get('benchmark') for line in lines] == ['first', None]
+    assert lines[1] == {'script': 'gpu', 'missing': 'ValueError: no'}
 
 
 def test_the_plot_is_the_same_each_time(tmp_path):

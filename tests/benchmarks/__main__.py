@@ -32,19 +32,19 @@ ON_GPU = 'gpu'
 
 
 def run(script: str) -> list[page.Line]:
-    """The lines that a script prints, or one that says why it could not run."""
+    """The lines that a script prints, and one that says why it ended early, if it did."""
     print(f'{script}:', file=sys.stderr, flush=True)
     command = [sys.executable, '-m', f'tests.benchmarks.{script}']
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
-    if ran.returncode:
-        missing = reason(ran.stderr)
-        print(f'  {missing}', file=sys.stderr, flush=True)
-        return [{'script': script, 'missing': missing}]
     load = f'{os.getloadavg()[1] / os.cpu_count():.1f}'
     printed = [json.loads(line) for line in ran.stdout.splitlines() if line.startswith('{')]
     for line in printed:
         print(f'  {json.dumps(line)}', file=sys.stderr, flush=True)
-    return [{'script': script, 'load': load, **line} for line in printed]
+    lines = [{'script': script, 'load': load, **line} for line in printed]
+    if ran.returncode:
+        lines.append({'script': script, 'missing': reason(ran.stderr)})
+        print(f'  {lines[-1]["missing"]}', file=sys.stderr, flush=True)
+    return lines
 
 
 def reason(errors: str) -> str:

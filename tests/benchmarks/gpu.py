@@ -1,12 +1,14 @@
 """The comparisons on a GPU, at sizes that keep it busy; the peers compute on the same card.
 
-python -m tests.benchmarks.gpu
+python -m tests.benchmarks.gpu [PART ...]
 
-Prints lines of JSON. Needs the extras [cuda,bench] and PyTorch for CUDA. The face encoder has
+Without parts, all of PARTS run. Prints lines of JSON. Needs the extras [cuda,bench] and PyTorch for CUDA. The face encoder has
 dlib's layers with random weights, so that the extra [faces] is not needed.
 """
 
 import os
+import sys
+from collections.abc import Callable
 
 from diface_jax.runtime import gpu_flags
 
@@ -61,19 +63,29 @@ def random_dlib() -> DlibResNet:
     return DlibResNet(layers)
 
 
-def main() -> None:
-    """Prints the lines."""
+def for_each(measure: Callable[[int], None], *sizes: int) -> Callable[[], object]:
+    """Measures sizes one after the other."""
+    return lambda: [measure(size) for size in sizes]
+
+
+PARTS: dict[str, Callable[[], object]] = {
+    'training_step': for_each(lambda n: training_step.main(n, steps=10), 512, 16_384, 4096, 2048),
+    'sampling': for_each(sampling.main, 256, 4096),
+    'exact_search': for_each(exact_search.measure, 1_000_000, 10_000_000),
+    'text_encoder': lambda: text_encoder.main(4000),
+    'face_encoder': lambda: face_encoder.main(4096, network=random_dlib()),
+}
+
+
+def main(parts: tuple[str, ...]) -> None:
+    """Prints the lines of these parts."""
     if jax.default_backend() == 'cpu':
         raise SystemExit('JAX sees no GPU: install diface_jax[cuda,bench] on a machine with one')
-    exact_search.measure(1_000_000)
-    exact_search.measure(10_000_000)
-    text_encoder.main(4000)
-    face_encoder.main(4096, network=random_dlib())
-    sampling.main(256)
-    sampling.main(4096)
-    for batch_size in (512, 16_384, 4096, 2048):
-        training_step.main(batch_size, steps=10)
+    if unknown := set(parts) - set(PARTS):
+        raise SystemExit(f'no such part: {", ".join(unknown)}; choose from {", ".join(PARTS)}')
+    for part in parts:
+        PARTS[part]()
 
 
 if __name__ == '__main__':
-    main()
+    main(tuple(sys.argv[1:]) or tuple(PARTS))
