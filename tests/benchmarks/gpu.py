@@ -2,8 +2,9 @@
 
 python -m tests.benchmarks.gpu [PART ...]
 
-Without parts, all of PARTS run. Prints lines of JSON. Needs the extras [cuda,bench] and PyTorch for CUDA. The face encoder has
-dlib's layers with random weights, so that the extra [faces] is not needed.
+Without parts, all of PARTS run. Prints lines of JSON. Needs the extras [cuda,bench] and PyTorch for
+CUDA. The face encoder has dlib's layers with random weights, so that the extra [faces] is not
+needed.
 """
 
 import os
