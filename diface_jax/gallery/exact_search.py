@@ -277,7 +277,7 @@ def _better(
 
 
 def _top_k(score_Pxb: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
-    """`lax.top_k` by way of groups, as `_largest`: a GPU sorts all it is given for more than 16."""
+    """`lax.top_k` by way of groups, as `_largest`: for a count over 16 a GPU sorts all scores."""
     groups = score_Pxb.shape[1] // _GROUP
     if score_Pxb.shape[1] % _GROUP or groups <= count:
         return jax.lax.top_k(score_Pxb, count)
