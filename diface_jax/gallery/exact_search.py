@@ -67,7 +67,7 @@ class ExactIndex:
         block: int | None = None,
         device_bytes: int | None = None,
     ) -> None:
-        norm_G = np.sqrt(np.einsum('gf,gf->g', f_GxF, f_GxF))
+        norm_G = np.sqrt(np.vecdot(f_GxF, f_GxF))
         if not np.isfinite(norm_G).all():
             raise ValueError(f'{np.sum(~np.isfinite(norm_G))} features are not finite numbers')
         self._f_GxF, self._mesh, self._product = f_GxF, mesh, threading.Lock()
@@ -97,25 +97,27 @@ class ExactIndex:
         """
         if k < 1:
             raise ValueError(f'k must be 1 or more, not {k}')
-        if not np.isfinite(f_PxF).all():
+        norm_P = np.sqrt(np.vecdot(f_PxF, f_PxF))
+        if not np.isfinite(norm_P).all():
             raise ValueError("a probe's features are not finite numbers")
         if not len(self._f_GxF) or not len(f_PxF):
             return _nothing(len(f_PxF), k)
+        # A dot product of F terms errs by at most F roundings of its longest terms; doubled,
+        # since two scores are compared.
+        error_P = norm_P * (2 * (f_PxF.shape[1] + 1) * _ROUNDING * self._longest)
         if len(f_PxF) <= PROBES:
-            return self._search(f_PxF, k, allowed_G)
+            return self._search(f_PxF, error_P, k, allowed_G)
         parts = [
-            self._search(f_PxF[start : start + PROBES], k, allowed_G)
-            for start in range(0, len(f_PxF), PROBES)
+            self._search(f_PxF[part], error_P[part], k, allowed_G)
+            for part in (slice(at, at + PROBES) for at in range(0, len(f_PxF), PROBES))
         ]
         return TopK(*map(np.concatenate, zip(*parts, strict=True)))
 
-    def _search(self, f_PxF: np.ndarray, k: int, allowed_G: np.ndarray | None) -> TopK:
-        """`search` of at most PROBES probes."""
+    def _search(
+        self, f_PxF: np.ndarray, error_P: np.ndarray, k: int, allowed_G: np.ndarray | None
+    ) -> TopK:
+        """`search` of at most PROBES probes, whose float32 scores err by `error_P` at most."""
         most = len(self._f_GxF) if allowed_G is None else np.count_nonzero(allowed_G)
-        # A dot product of F terms errs by at most F roundings of its longest terms; doubled,
-        # since two scores are compared.
-        longest = np.sqrt(np.einsum('pf,pf->p', f_PxF, f_PxF)) * self._longest
-        error_P = 2 * (f_PxF.shape[1] + 1) * _ROUNDING * longest
         nominees = k + _SPARE
         nominate = self._nominate_by_numpy if len(f_PxF) <= self._numpy_probes else self._nominate
         while True:
@@ -128,10 +130,9 @@ class ExactIndex:
     def _rescore(self, f_PxF: np.ndarray, row_PxN: np.ndarray, k: int) -> TopK:
         """The best k of the candidates, scored in float64."""
         row_PxN = np.sort(row_PxN, axis=1)
-        # Not a product: a BLAS may round the scores of equal rows differently.
-        score_PxN = np.einsum(
-            'pf,pnf->pn', f_PxF.astype(np.float64), self._f_GxF[row_PxN].astype(np.float64)
-        )
+        f_PxNxF = self._f_GxF.take(row_PxN, axis=0).astype(np.float64)
+        # Not a matrix product, which may round the scores of equal rows differently.
+        score_PxN = np.vecdot(f_PxNxF, f_PxF.astype(np.float64)[:, None])
         score_PxN[row_PxN < 0] = -np.inf
         best_PxK = (-score_PxN).argsort(axis=1, kind='stable')[:, :k]
         best = TopK(_taken(row_PxN, best_PxK), _taken(score_PxN, best_PxK))
