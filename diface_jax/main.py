@@ -23,6 +23,7 @@ immigration. README.md says how often it is wrong, and for whom.
 """
 
 import difflib
+import gc
 import logging as std_logging
 import pathlib
 import sys
@@ -113,6 +114,9 @@ _PROCESS_ID = flags.DEFINE_integer(
 _VERSION = flags.DEFINE_bool('version', False, 'Print the versions of diface_jax, JAX and Python.')
 
 _WITHOUT_DEVICES = ('report', 'delete')
+# New objects until the garbage collector runs. Imports and traces create many that stay: with
+# Python's default of 700 a search takes 0.25 s longer.
+_NEW_OBJECTS = 50_000
 
 _HOST_LOST = (
     'If another host has ended, its log says why. Give the same command on all hosts to continue.'
@@ -165,6 +169,7 @@ def _device_error(error: RuntimeError) -> str:
 
 def _run() -> int:
     """Joins the hosts and runs the mode, whose modules are imported only now; the exit code."""
+    gc.set_threshold(_NEW_OBJECTS)
     gpu_flags.set_gpu_flags()
     hosts.join_hosts(
         _DISTRIBUTED.value, _COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value
