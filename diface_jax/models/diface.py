@@ -5,10 +5,12 @@ parameters {'score': ..., 'refine': ...}, which every call takes.
 """
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import ml_collections
 from flax import nnx
 
 from diface_jax.diffusion import schedule
@@ -223,15 +225,11 @@ def build_model(
             f'{embedding_dim}'
         )
 
-    def networks() -> tuple[ScoreNetwork, RefinementNetwork]:
-        dtype = jnp.dtype(compute_dtype)
-        widths = embedding_dim, condition_dim, quality_dim
-        return _networks(settings, widths, jax.random.key(0), dtype)
-
-    score, refinement = nnx.eval_shape(networks)
+    widths = embedding_dim, condition_dim, quality_dim
+    (score, _), (refinement, _) = _shapes(_hashable(settings), widths, compute_dtype)
     return DiFace(
-        score=nnx.graphdef(score),
-        refinement=nnx.graphdef(refinement),
+        score=score,
+        refinement=refinement,
         log_snr=schedule.by_name(schedule_name),
         embedding_dim=embedding_dim,
         refine_photos=settings.refine_photos,
@@ -250,6 +248,31 @@ def init_networks(
     widths = embedding_dim, condition_dim, quality_dim
     score, refinement = _networks(settings, widths, key, jnp.dtype('float32'))
     return {'score': nnx.state(score, nnx.Param), 'refine': nnx.state(refinement, nnx.Param)}
+
+
+def param_shapes(
+    settings: ModelSettings, embedding_dim: int, condition_dim: int, quality_dim: int = 0
+) -> Params:
+    """What `init_networks` returns, with a `jax.ShapeDtypeStruct` for each array."""
+    widths = embedding_dim, condition_dim, quality_dim
+    (_, score), (_, refinement) = _shapes(_hashable(settings), widths, 'float32')
+    return {'score': score, 'refine': refinement}
+
+
+def _hashable(settings: ModelSettings) -> ModelSettings:
+    is_config = isinstance(settings, ml_collections.ConfigDict)
+    return ml_collections.FrozenConfigDict(settings) if is_config else settings
+
+
+@functools.lru_cache(maxsize=4)  # to trace both networks takes 0.2 s
+def _shapes(
+    settings: ModelSettings, widths: tuple[int, int, int], dtype: str
+) -> list[tuple[nnx.GraphDef, nnx.State]]:
+    """Graph definition and shapes of the parameters of D, and those of R."""
+    networks = nnx.eval_shape(
+        lambda: _networks(settings, widths, jax.random.key(0), jnp.dtype(dtype))
+    )
+    return [(nnx.graphdef(network), nnx.state(network, nnx.Param)) for network in networks]
 
 
 def _networks(

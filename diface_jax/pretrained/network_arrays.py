@@ -1,6 +1,5 @@
 """D and R as named arrays, as a pack stores them."""
 
-import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,7 +7,7 @@ import jax
 import ml_collections
 import numpy as np
 
-from diface_jax.models.diface import Params, init_networks
+from diface_jax.models.diface import Params, param_shapes
 from diface_jax.pretrained.pack_files import PackError
 
 NETWORKS = ('score', 'refine')
@@ -36,9 +35,6 @@ def params_of_arrays(
       PackError: an array is missing or has another shape than the settings say; names it.
     """
     model = ml_collections.ConfigDict(settings['model'])
-    embedding_dim, condition_dim, *quality_dim = widths
-    init = functools.partial(init_networks, model, embedding_dim, condition_dim)
-    like = jax.eval_shape(lambda key: init(key, *quality_dim), jax.random.key(0))
 
     def fill(path: tuple, leaf: jax.ShapeDtypeStruct) -> np.ndarray:
         name = _name(path)
@@ -46,7 +42,7 @@ def params_of_arrays(
             raise PackError(f'the tensor {name} is missing, or has another shape than its network')
         return arrays[name].astype(leaf.dtype)
 
-    return jax.tree_util.tree_map_with_path(fill, like)
+    return jax.tree_util.tree_map_with_path(fill, param_shapes(model, *widths))
 
 
 def _name(path: tuple) -> str:

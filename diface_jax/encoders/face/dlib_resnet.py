@@ -52,7 +52,7 @@ class DlibResNet(nnx.Module):
         source = _Layers(layers)
         image, conv, affine, _, pool = source.take(_STEM)
         self.size = image.sizes
-        self.mean_3 = nnx.Param(jnp.asarray(image.arrays[0]))
+        self.mean_3 = nnx.Param(jax.device_put(image.arrays[0]))
         self.stem = Stem(conv, affine)
         self.pool = Pool.read(pool)
         self.blocks = nnx.List()
@@ -61,7 +61,7 @@ class DlibResNet(nnx.Module):
         average, dense = source.take(_HEAD)
         if average.sizes[:2] != (0, 0):
             raise ValueError(f'the last pooling averages {average.sizes[:2]}, not everything')
-        self.weights_CxD = nnx.Param(jnp.asarray(dense.arrays[0]))
+        self.weights_CxD = nnx.Param(jax.device_put(dense.arrays[0]))
         source.expect_end()
 
     def __call__(self, chips_BxHxWx3: jax.Array) -> jax.Array:
@@ -111,9 +111,9 @@ class Conv(nnx.Module):
         kernel_OIHW, bias_O = (array.astype(np.float64) for array in conv.arrays)
         gamma_O, beta_O = affine.arrays
         kernel_HWIO = (kernel_OIHW * gamma_O[:, None, None, None]).transpose(2, 3, 1, 0)
-        self.kernel_HWIO = nnx.Param(jnp.asarray(kernel_HWIO, jnp.float32))
+        self.kernel_HWIO = nnx.Param(jax.device_put(kernel_HWIO.astype(np.float32)))
         self.kernel_QxPxCxO = _kernel_for_winograd(kernel_HWIO, conv)
-        self.bias_O = nnx.Param(jnp.asarray(bias_O * gamma_O + beta_O, jnp.float32))
+        self.bias_O = nnx.Param(jax.device_put((bias_O * gamma_O + beta_O).astype(np.float32)))
 
     def __call__(self, x_BxHxWxC: jax.Array) -> jax.Array:
         """Returns y_BxHxWxO, its sides divided by the strides."""
@@ -135,7 +135,7 @@ def _kernel_for_winograd(kernel_HWIO: np.ndarray, conv: dlib_format.DlibLayer) -
     is_3x3_of_stride_1 = conv.sizes[1:] == (3, 3, 1, 1, 1, 1)  # kernel, strides and padding
     if devices.has_accelerator() or not is_3x3_of_stride_1:
         return None
-    return nnx.Param(jnp.asarray(winograd.transform_kernel(kernel_HWIO), jnp.float32))
+    return nnx.Param(jax.device_put(winograd.transform_kernel(kernel_HWIO).astype(np.float32)))
 
 
 class Stem(Conv):

@@ -42,6 +42,7 @@ def transform_kernel(kernel_3x3xCxO: np.ndarray) -> np.ndarray:
     return kernel_PQxCO.reshape(6, 6, *kernel_3x3xCxO.shape[2:]).swapaxes(0, 1)
 
 
+@jax.jit  # a network has several maps of a shape: each shape is traced once
 def convolve(x_BxHxWxC: jax.Array, kernel_QxPxCxO: jax.Array) -> jax.Array:
     """Convolves a map, padded with one row or column of zeros on each side; returns y_BxHxWxO.
 

@@ -74,10 +74,12 @@ def adapt(layers: nnx.State, adapters: Adapters) -> nnx.State:
     adapted = nnx.State(dict(layers))
     for name in MATRICES:
         kernel = layers[name]['kernel']
-        a_KxIxR, b_KxRxO = (jnp.asarray(adapters[f'{name}.{part}'], jnp.float32) for part in 'ab')
-        first = len(kernel[...]) - len(a_KxIxR)
-        added = kernel[...].at[first:].add(a_KxIxR @ b_KxRxO)
-        adapted[name] = nnx.State({**layers[name], 'kernel': kernel.replace(added)})
+        a_KxIxR, b_KxRxO = (np.asarray(adapters[f'{name}.{part}'], np.float32) for part in 'ab')
+        # By NumPy: there is nothing to compile.
+        added = np.array(kernel[...])
+        added[len(added) - len(a_KxIxR) :] += a_KxIxR @ b_KxRxO
+        kernel = kernel.replace(jax.device_put(added))
+        adapted[name] = nnx.State({**layers[name], 'kernel': kernel})
     return adapted
 
 

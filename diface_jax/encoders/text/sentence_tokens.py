@@ -166,7 +166,7 @@ class SentenceTokenizer(NamedTuple):
             size = _FEW_ROWS if _FEW_ROWS * length <= _FEW_TOKENS else 1
             for start in range(0, len(rows), size):
                 batch = rows[start : start + size]
-                yield batch, (1 if len(batch) == 1 else size, length)
+                yield batch, (1 if len(rows) == 1 else size, length)
 
 
 def pad_tokens(
