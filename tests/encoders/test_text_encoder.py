@@ -123,6 +123,12 @@ def test_compilations_are_bounded(tiny):
     assert pooling.pooled_states._cache_size() == 7
 
 
+def test_a_sentence_left_over_needs_no_program_of_its_own(tiny):
+    pooling.pooled_states.clear_cache()
+    tiny.encode(sentences_of([3] * 5))
+    assert pooling.pooled_states._cache_size() == 1
+
+
 def test_accelerators_compile_few_shapes_for_the_same_vectors(tiny, monkeypatch):
     sentences = sentences_of(np.random.default_rng(4).integers(1, MAX_TOKENS - 1, 200))
     expected_NxC = tiny.encode(sentences)

@@ -116,8 +116,9 @@ def test_what_is_no_number_is_refused():
     bad[2, 3] = np.nan
     with pytest.raises(ValueError, match='1 features are not finite'):
         ExactIndex(bad, meshes.make_mesh())
-    with pytest.raises(ValueError, match='probe'):
-        ExactIndex(features(4), meshes.make_mesh()).search(bad, 1)
+    for gallery in (features(4), features(0)):
+        with pytest.raises(ValueError, match='probe'):
+            ExactIndex(gallery, meshes.make_mesh()).search(bad, 1)
     with pytest.raises(ValueError, match='1 or more'):
         ExactIndex(features(4), meshes.make_mesh()).search(features(1), 0)
 

@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from diface_jax.costs.hlo import matmul_flops
-from diface_jax.models.diface import Sampling, build_model, init_networks
+from diface_jax.models.diface import Sampling, build_model, init_networks, param_shapes
 from diface_jax.models.normalise import Normalisation
 from diface_jax.models.observation import Observation
 from diface_jax.models.refine import RefinementNetwork, l2_normalise
@@ -28,6 +28,15 @@ def built():
 
 def normal(seed, *shape):
     return jax.random.normal(jax.random.key(seed), shape)
+
+
+@pytest.mark.parametrize('quality_dim', [0, 3])
+def test_shapes_are_those_of_the_parameters(quality_dim):
+    params = build(quality_dim=quality_dim)[1]
+    shapes = param_shapes(tiny.config().model, 8, 12, quality_dim)
+    assert jax.tree.structure(params) == jax.tree.structure(shapes)
+    like = jax.eval_shape(lambda: params)
+    assert jax.tree.leaves(like) == jax.tree.leaves(shapes)
 
 
 def test_r_starts_as_the_identity():
