@@ -12,10 +12,10 @@ from collections.abc import Callable, Generator, Sequence
 from tqdm import tqdm
 
 from diface_jax.data import array_cache
+from diface_jax.data.crop_pool import crop_pool
 from diface_jax.data.face_crops import FaceCrops, crop_faces
 from diface_jax.data.readers.records import DataSet
 from diface_jax.runtime import hosts
-from diface_jax.runtime.batch_threads import usable_cores
 
 # Inputs of a step: for the face encoder a few batches; for the text encoder enough that most
 # batches of sentences of the same length are full.
@@ -71,7 +71,7 @@ def map_photos(
     depends_on: Sequence[str],
     compute: MapCrops,
 ) -> array_cache.Arrays:
-    """Arrays computed from the face crops of photos; threads crop.
+    """Arrays computed from the face crops of photos, which a pool crops ahead.
 
     Args:
       source: the data set.
@@ -145,10 +145,8 @@ def _row_cache(cache: pathlib.Path, depends_on: Sequence[str]) -> array_cache.Ro
 
 
 def _cropped(crop: Callable[[str], FaceCrops], files: Sequence[str]) -> Generator[FaceCrops]:
-    """The face crops of files, in their order, from threads that run ahead."""
-    # Decoding, resizing and detecting hold no lock of the interpreter, so threads use every core.
-    pool = concurrent.futures.ThreadPoolExecutor(usable_cores())
-    try:
+    """The face crops of files, in their order, from a pool that runs ahead."""
+    with crop_pool(len(files)) as pool:
         ahead: collections.deque[concurrent.futures.Future[FaceCrops]] = collections.deque()
         for file in files:
             ahead.append(pool.submit(crop, file))
@@ -156,8 +154,6 @@ def _cropped(crop: Callable[[str], FaceCrops], files: Sequence[str]) -> Generato
                 yield ahead.popleft().result()
         while ahead:
             yield ahead.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _compute_on_hosts(

@@ -92,9 +92,3 @@ def test_strings_of_different_lengths_come_back_whole(tmp_path):
         rows.add(['y'], {'note': array_cache.string_array(['a longer note'])})
     taken = array_cache.RowCache(tmp_path).take(['y', 'x', 'y'])
     assert taken['note'].tolist() == ['a longer note', 'ab', 'a longer note']
-
-
-@pytest.mark.parametrize('ahead', [0, 3, 1000])
-def test_crops_come_in_order_from_threads(monkeypatch, ahead):
-    monkeypatch.setattr(sharded_work, '_PHOTOS_AHEAD', ahead)
-    assert list(sharded_work._cropped(len, SENTENCES)) == list(map(len, SENTENCES))
