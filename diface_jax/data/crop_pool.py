@@ -18,7 +18,7 @@ from diface_jax.runtime import compilation_cache
 from diface_jax.runtime.batch_threads import usable_cores
 
 _MANY = 1000  # photos that are worth the start of processes
-_MOST_PROCESSES = 16  # each takes 0.5 GB of memory
+_MOST_PROCESSES = 16  # each takes 0.3 GB of memory
 
 
 @contextlib.contextmanager
