@@ -152,7 +152,8 @@ def main(argv: list[str]) -> None:
         leave = sys.exit if stop.everywhere else hosts.exit_program
         leave(stop.exit_code)
     except KeyboardInterrupt:
-        hosts.exit_program(preemption.interrupt_message(_MODE.value))
+        print(preemption.interrupt_message(_MODE.value), file=sys.stderr)
+        hosts.exit_program(preemption.INTERRUPTED_EXIT_CODE)
 
 
 def _device_error(error: RuntimeError) -> str:

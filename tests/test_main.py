@@ -452,6 +452,18 @@ def test_a_gpu_that_is_not_there_is_one_clear_sentence(outcomes):
     ids=['host', 'device'],
 )
 def test_settings_too_large_for_memory_are_one_clear_sentence(error, sentence, monkeypatch):
+    assert exit_code_after(error, monkeypatch) == sentence
+
+
+def test_ctrl_c_has_its_own_exit_code_and_says_how_to_go_on(monkeypatch, capsys):
+    assert exit_code_after(KeyboardInterrupt(), monkeypatch) == 130
+    expected = 'interrupted; the same command continues from what was saved last\n'
+    assert capsys.readouterr().err == expected
+
+
+def exit_code_after(error, monkeypatch):
+    """What the program exits with if its pipeline raises an error."""
+
     def run(*_):
         raise error
 
@@ -464,7 +476,7 @@ def test_settings_too_large_for_memory_are_one_clear_sentence(error, sentence, m
         flags.FLAGS(['diface', '--config=celeba', '--workdir=any', '--mode=all'])
         with pytest.raises(SystemExit) as stopped:
             main.main(['diface'])
-    assert stopped.value.code == sentence
+    return stopped.value.code
 
 
 def test_the_version_names_what_a_bug_report_needs(outcomes):
