@@ -14,6 +14,8 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
 
+import jax
+
 from diface_jax.runtime import compilation_cache
 from diface_jax.runtime.batch_threads import usable_cores
 
@@ -54,8 +56,6 @@ def _start_process() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which ends the pool
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.environ['NPROC'] = '1'  # threads of XLA
-    import jax
-
     jax.config.update('jax_platforms', 'cpu')
     compilation_cache.keep_compiled_programs()
 

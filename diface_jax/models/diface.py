@@ -267,12 +267,12 @@ def _hashable(settings: ModelSettings) -> ModelSettings:
 @functools.lru_cache(maxsize=4)  # to trace both networks takes 0.2 s
 def _shapes(
     settings: ModelSettings, widths: tuple[int, int, int], dtype: str
-) -> list[tuple[nnx.GraphDef, nnx.State]]:
+) -> tuple[tuple[nnx.GraphDef, nnx.State], ...]:
     """Graph definition and shapes of the parameters of D, and those of R."""
     networks = nnx.eval_shape(
         lambda: _networks(settings, widths, jax.random.key(0), jnp.dtype(dtype))
     )
-    return [(nnx.graphdef(network), nnx.state(network, nnx.Param)) for network in networks]
+    return tuple((nnx.graphdef(network), nnx.state(network, nnx.Param)) for network in networks)
 
 
 def _networks(

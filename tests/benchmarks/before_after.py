@@ -41,9 +41,9 @@ whose = ('young', 'older', 'smiling', 'pale'), ('man', 'woman'), ('curly', 'stra
 seconds, best = [], []
 for age, who, how in itertools.product(*whose):
     start = time.perf_counter()
-    found = model.search(gallery, f'a {age} {who} with {how} brown hair and bushy eyebrows')
+    answer = model.search(gallery, f'a {age} {who} with {how} brown hair and bushy eyebrows')
     seconds.append(time.perf_counter() - start)
-    best.append(found.results[0].scored.score)
+    best.append(answer.results[0].scored.score)
 print(statistics.median(seconds), *best)
 """
 ROC = """

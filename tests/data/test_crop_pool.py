@@ -14,7 +14,7 @@ from diface_jax.data import crop_pool, sharded_work
 SENTENCES = [f'{"a" * (n % 7)} face' for n in range(20)]
 # Prints the number of a process that crops, and waits.
 POOL = """
-import os, sys, time
+import os, time
 from diface_jax.data import crop_pool
 if __name__ == '__main__':
     crop_pool._MANY = 1

@@ -13,7 +13,8 @@ from absl import logging
 # padding at 80 tokens; else of the second, for fewer compilations.
 _MANY, _BUCKETS = 256, (4, 8)
 # The few sentences of a search are padded further, to one of few shapes: of another length, or
-# number, they need no other program. A batch is of one sentence, or of four unless they are long.
+# number, they need no other program. A batch holds four sentences; one where it is the only one of
+# its length, or long.
 _FEW, _FEW_ROWS, _FEW_TOKENS = 64, 4, 512
 _FEW_LENGTHS = (16, 32, 64, 128, 256, 512)
 # A GPU compiles each shape for seconds: sentences are padded to one of these lengths there.
